@@ -1,0 +1,175 @@
+//! An operator as a link of a chain: calls it, and does for it what every operator needs.
+//!
+//! Order is the whole of it. For a watermark: the operator sees it, its output is flushed, then the watermark goes on. For a
+//! barrier: the operator emits what belongs before it, held-back watermarks and the end are released, the output is flushed,
+//! the state is shared, then the barrier goes on. So nothing overtakes anything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::barrier::Barrier;
+use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
+use crate::error::{BoxError, Failure, panic_message};
+use crate::operator::{Operator, OperatorContext};
+use crate::output::Output;
+use crate::record::{Batch, Origin};
+use crate::state::States;
+use crate::time::Timestamp;
+
+/// One operator in its chain.
+pub(crate) struct Chained<O: Operator> {
+    operator: O,
+    output: Output<O::Out>,
+    context: OperatorContext,
+    pushed: u64,
+    held: Held,
+}
+
+/// What an operator with per-batch meaning holds back until its batch closes.
+#[derive(Default)]
+struct Held {
+    watermark: Option<Timestamp>,
+    idle: bool,
+    end: bool,
+}
+
+impl<O: Operator> Chained<O> {
+    pub(crate) fn new(operator: O, output: Output<O::Out>, context: OperatorContext) -> Self {
+        Self { operator, output, context, pushed: 0, held: Held::default() }
+    }
+
+    /// Calls the operator, flushes its output, and turns errors and panics into a failure with its name.
+    fn call<R>(
+        &mut self,
+        origin: &Origin,
+        call: impl FnOnce(&mut O, &mut Output<O::Out>) -> Result<R, BoxError>,
+    ) -> Result<R, Failure> {
+        // The operator may be left in any state by a panic; it is dropped with the task and never called again.
+        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.operator, &mut self.output)));
+        let operator = || self.context.operator.clone();
+        let value = match result {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                return Err(Failure::Returned { operator: operator(), origin: origin.clone(), error });
+            }
+            Err(panic) => {
+                let message = panic_message(&*panic);
+                return Err(Failure::Panicked { operator: operator(), origin: origin.clone(), message });
+            }
+        };
+        self.output.flush()?;
+        let pushed = self.output.pushed();
+        self.context.metrics.records_out.add(pushed - self.pushed);
+        self.pushed = pushed;
+        Ok(value)
+    }
+
+    fn from_state<R>(
+        &mut self,
+        call: impl FnOnce(&mut O, &mut Output<O::Out>) -> Result<R, BoxError>,
+    ) -> Result<R, Failure> {
+        self.output.set_origin(&Origin::default());
+        self.call(&Origin::default(), call)
+    }
+
+    fn open(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
+        let context = self.context.clone();
+        let restore = task.restore.clone();
+        self.from_state(|operator, _| {
+            operator.open(&context)?;
+            let mut states = States::opening(&context, restore.as_deref());
+            operator.states(&mut states);
+            states.finish()?;
+            if context.restored_epoch > 0 { operator.committed(context.restored_epoch) } else { Ok(()) }
+        })
+    }
+
+    fn watermark(&mut self, watermark: Timestamp, task: &mut TaskContext) -> Result<(), Failure> {
+        let forward = self.from_state(|operator, output| operator.watermark(watermark, output))?;
+        if let Some(watermark) = forward {
+            self.context.metrics.set_watermark(watermark);
+            self.output.control(&Control::Watermark(watermark), task)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
+        self.from_state(|operator, output| operator.end(output))?;
+        self.output.control(&Control::End, task)
+    }
+
+    fn barrier(&mut self, barrier: &Barrier, task: &mut TaskContext) -> Result<(), Failure> {
+        self.from_state(|operator, output| operator.barrier(barrier, output))?;
+        if self.operator.batch_interval().is_some_and(|interval| barrier.closes_batch(interval)) {
+            let held = std::mem::take(&mut self.held);
+            if let Some(watermark) = held.watermark {
+                self.watermark(watermark, task)?;
+            }
+            if held.idle {
+                self.output.control(&Control::Idle, task)?;
+            }
+            if held.end {
+                self.end(task)?;
+            }
+        }
+        if barrier.checkpoint {
+            let mut states = States::snapshotting(barrier.epoch);
+            self.operator.states(&mut states);
+            let (uid, name) = (self.context.operator.uid.clone(), self.context.operator.name.clone());
+            task.snapshots.push(OperatorSnapshot { uid, name, states: states.into_snapshots() });
+        }
+        self.output.control(&Control::Barrier(*barrier), task)
+    }
+}
+
+impl<O: Operator> Collector<O::In> for Chained<O> {
+    fn batch(&mut self, batch: &mut Batch<O::In>) -> Result<(), Failure> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.context.metrics.records_in.add(batch.len() as u64);
+        self.output.set_origin(&batch.origin);
+        let origin = std::mem::take(&mut batch.origin);
+        let result = self.call(&origin, |operator, output| operator.process(batch, output));
+        batch.records.clear();
+        result
+    }
+
+    fn control(&mut self, control: &Control, task: &mut TaskContext) -> Result<(), Failure> {
+        let holds = self.operator.batch_interval().is_some();
+        match control {
+            Control::Watermark(watermark) if holds => {
+                self.held.watermark = Some(*watermark);
+                self.held.idle = false;
+                Ok(())
+            }
+            Control::Idle if holds => {
+                self.held.idle = true;
+                Ok(())
+            }
+            Control::End if holds => {
+                self.held.end = true;
+                Ok(())
+            }
+            Control::Watermark(watermark) => self.watermark(*watermark, task),
+            Control::Barrier(barrier) => self.barrier(barrier, task),
+            Control::End => self.end(task),
+            Control::Open => {
+                // Downstream first: an operator may emit as soon as it is open.
+                self.output.control(control, task)?;
+                self.open(task)
+            }
+            Control::ProcessingTime(now) => {
+                if self.operator.next_timer().is_some_and(|at| at <= *now) {
+                    self.from_state(|operator, output| operator.processing_time(*now, output))?;
+                }
+                task.want_timer(self.operator.next_timer());
+                self.output.control(control, task)
+            }
+            Control::Committed(epoch) => {
+                self.from_state(|operator, _| operator.committed(*epoch))?;
+                self.output.control(control, task)
+            }
+            Control::Idle | Control::Flush => self.output.control(control, task),
+        }
+    }
+}

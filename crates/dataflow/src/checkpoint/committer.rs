@@ -1,0 +1,27 @@
+//! What a transactional sink provides, so that one commit makes an epoch visible, whole.
+
+use std::any::Any;
+
+use crate::barrier::Epoch;
+use crate::error::BoxError;
+
+/// Commits epochs. There is at most one in a job: its commit *is* the commit point of the job.
+///
+/// For epoch n the engine calls [`flush`](Self::flush) when the state of n has been written and synced, then writes the
+/// manifest, then calls [`commit`](Self::commit). Calls come in the order of the epochs, from one thread. While n commits,
+/// the sinks already receive records of n+1; the engine does not let barrier n+2 pass before n is committed.
+pub trait Committer: Send {
+    /// Called before the job starts, and before each restart: fences every earlier instance of the job, aborts what it left
+    /// open, and returns the last epoch that was committed, or `None` if none ever was.
+    fn recover(&mut self) -> Result<Option<Epoch>, BoxError>;
+
+    /// The job continues from `epoch` (0: from nothing): records that arrive first belong to `epoch + 1`.
+    fn start(&mut self, epoch: Epoch) -> Result<(), BoxError>;
+
+    /// Returns when everything that the sinks were handed before barrier `epoch` is with the sink's system, uncommitted.
+    /// `notes` is what the sources wanted to have told ([`SourceReader::note`](crate::source::SourceReader::note)).
+    fn flush(&mut self, epoch: Epoch, notes: Vec<Box<dyn Any + Send>>) -> Result<(), BoxError>;
+
+    /// Makes epoch `epoch` visible, with its number as the marker that [`recover`](Self::recover) reads.
+    fn commit(&mut self, epoch: Epoch) -> Result<(), BoxError>;
+}

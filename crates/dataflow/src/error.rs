@@ -1,0 +1,159 @@
+//! What can go wrong with a job: what, where, whose fault it is, and whether to try again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::record::Origin;
+
+/// An error of a user's function, a connector or a store.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Who a subtask is, for errors, metrics and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorName {
+    /// The operator's name, as the user sees it.
+    pub name: Arc<str>,
+    /// The operator's stable id.
+    pub uid: Arc<str>,
+    /// Which of its subtasks, from 0.
+    pub subtask: usize,
+}
+
+impl fmt::Display for OperatorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (uid {}, subtask {})", self.name, self.uid, self.subtask)
+    }
+}
+
+/// Why a subtask stopped before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The user's function, or a connector, returned an error.
+    #[error("operator {operator} failed on {origin}: {error}")]
+    Returned {
+        /// Whose function it was.
+        operator: OperatorName,
+        /// Where the record came from.
+        origin: Origin,
+        /// The error itself.
+        error: BoxError,
+    },
+    /// The user's function panicked.
+    #[error("operator {operator} panicked on {origin}: {message}")]
+    Panicked {
+        /// Whose function it was.
+        operator: OperatorName,
+        /// Where the record came from.
+        origin: Origin,
+        /// What the panic said.
+        message: String,
+    },
+    /// The job is being stopped, because another subtask failed or somebody cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// What a panic said, as far as it was text.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_owned()
+    }
+}
+
+/// Why a job could not run, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The graph cannot be run as it is. The program has to change.
+    #[error("the job graph is not valid: {0}")]
+    Graph(String),
+    /// A setting does not fit. The configuration has to change.
+    #[error("the job's configuration is not valid: {0}")]
+    Config(String),
+    /// A subtask failed, and the restart strategy allowed no further attempt.
+    #[error("{failure}{}", restarts(*.attempts))]
+    Failed {
+        /// The last failure.
+        failure: Arc<Failure>,
+        /// How often the job had been restarted.
+        attempts: u32,
+    },
+    /// A checkpoint could not be written, read, or does not fit the job.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The sink's system refused the commit protocol.
+    #[error("the transactional sink failed: {0}")]
+    Commit(BoxError),
+    /// The job was cancelled by its handle.
+    #[error("the job was cancelled; what the last completed checkpoint covers is safe")]
+    Cancelled,
+    /// The machine refused a thread.
+    #[error("a thread could not be started: {0}; lower the parallelism or raise the limit of threads")]
+    Thread(std::io::Error),
+}
+
+fn restarts(attempts: u32) -> String {
+    match attempts {
+        0 => String::new(),
+        1 => " (after 1 restart)".to_owned(),
+        n => format!(" (after {n} restarts)"),
+    }
+}
+
+/// What can go wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The store could not be reached, is full, or refused.
+    #[error("checkpoint store {location}: {error}; the previous checkpoint is untouched")]
+    Store {
+        /// Where.
+        location: String,
+        /// What the store said.
+        error: BoxError,
+    },
+    /// A file of the checkpoint is damaged or missing.
+    #[error("checkpoint {epoch} is damaged: {file}: {reason}; restore from another checkpoint or savepoint")]
+    Corrupt {
+        /// Which checkpoint.
+        epoch: Epoch,
+        /// Which file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The checkpoint was written by a format this build does not know.
+    #[error(
+        "checkpoint {epoch} has format version {found}, this build reads up to {known}; use the build that wrote it, or a newer one"
+    )]
+    Version {
+        /// Which checkpoint.
+        epoch: Epoch,
+        /// Its version.
+        found: u32,
+        /// The newest that this build reads.
+        known: u32,
+    },
+    /// The checkpoint does not fit the job.
+    #[error("checkpoint {epoch} does not fit the job: operator `{operator}`: {reason}")]
+    Mismatch {
+        /// Which checkpoint.
+        epoch: Epoch,
+        /// The operator it fails at (its uid).
+        operator: String,
+        /// What does not fit, and what to do.
+        reason: String,
+    },
+    /// There is no such checkpoint.
+    #[error("no checkpoint at {location}{}", .epoch.map(|epoch| format!(" with number {epoch}")).unwrap_or_default())]
+    Missing {
+        /// Where it was looked for.
+        location: String,
+        /// Which one, if a certain one was wanted.
+        epoch: Option<Epoch>,
+    },
+}
+
+use crate::barrier::Epoch;

@@ -1,0 +1,111 @@
+//! Counters of every operator and task: written once a batch, read by whoever wants to show them.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::OperatorName;
+use crate::time::{MIN_WATERMARK, Timestamp};
+
+/// A number that only grows. One thread writes it, any may read it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one subtask of one operator.
+#[derive(Debug)]
+pub struct OperatorMetrics {
+    /// Records handed to it.
+    pub records_in: Counter,
+    /// Records it handed on.
+    pub records_out: Counter,
+    /// Bytes read or written, where a source or sink knows.
+    pub bytes: Counter,
+    /// Records that came after the watermark had passed their window: always counted, never silent.
+    pub late_records: Counter,
+    /// Records that could not be decoded and were skipped or set aside, where a source is told to.
+    pub bad_records: Counter,
+    watermark: AtomicI64,
+    held_back_by: Mutex<Option<Arc<str>>>,
+}
+
+impl Default for OperatorMetrics {
+    fn default() -> Self {
+        Self {
+            records_in: Counter::default(),
+            records_out: Counter::default(),
+            bytes: Counter::default(),
+            late_records: Counter::default(),
+            bad_records: Counter::default(),
+            watermark: AtomicI64::new(MIN_WATERMARK),
+            held_back_by: Mutex::new(None),
+        }
+    }
+}
+
+impl OperatorMetrics {
+    /// The watermark it last forwarded.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermark.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_watermark(&self, watermark: Timestamp) {
+        self.watermark.store(watermark, Ordering::Relaxed);
+    }
+
+    /// For a source: the split (partition, file) whose watermark is the lowest, and so holds the job's back.
+    pub fn held_back_by(&self) -> Option<Arc<str>> {
+        self.held_back_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_held_back_by(&self, split: Option<Arc<str>>) {
+        *self.held_back_by.lock().unwrap_or_else(PoisonError::into_inner) = split;
+    }
+}
+
+/// How one task (a thread) spends its time, in microseconds.
+#[derive(Debug, Default)]
+pub struct TaskMetrics {
+    /// Waiting for input.
+    pub idle_micros: Counter,
+    /// Waiting for room on an edge.
+    pub back_pressured_micros: Counter,
+    /// All the time since it started, as of the last batch.
+    pub total_micros: Counter,
+}
+
+impl TaskMetrics {
+    /// The time spent computing, in microseconds.
+    pub fn busy_micros(&self) -> u64 {
+        self.total_micros.get().saturating_sub(self.idle_micros.get() + self.back_pressured_micros.get())
+    }
+}
+
+/// All counters of one attempt of a job.
+#[derive(Clone, Debug, Default)]
+pub struct JobMetrics {
+    /// One entry for each subtask of each operator.
+    pub operators: Vec<(OperatorName, Arc<OperatorMetrics>)>,
+    /// One entry for each task: the name of its first operator, and its times.
+    pub tasks: Vec<(OperatorName, Arc<TaskMetrics>)>,
+}
+
+impl JobMetrics {
+    /// A counter summed over the subtasks of the operator with this name or uid.
+    pub fn sum(&self, operator: &str, counter: impl Fn(&OperatorMetrics) -> u64) -> u64 {
+        let of_operator =
+            self.operators.iter().filter(|(name, _)| &*name.name == operator || &*name.uid == operator);
+        of_operator.map(|(_, metrics)| counter(metrics)).sum()
+    }
+}

@@ -1,0 +1,103 @@
+//! The operator: a pure state machine that is handed input, time and state, and hands back output.
+//!
+//! It owns no thread, socket, clock or file. So the same operator runs in the engine, under the
+//! [harness](crate::harness), and in a simulation. What every operator gets without asking: the engine flushes its
+//! output, forwards watermarks, barriers and the end after it has seen them, snapshots what
+//! [`states`](Operator::states) names, and fails the job with the operator's name when it returns an error or panics.
+
+use crate::barrier::{Barrier, Epoch};
+use crate::error::{BoxError, OperatorName};
+use crate::key_group::KeyGroups;
+use crate::metrics::OperatorMetrics;
+use crate::output::Output;
+use crate::record::Batch;
+use crate::state::States;
+use crate::time::{TaskClock, Timestamp};
+use std::sync::Arc;
+
+/// One subtask of one step of a dataflow.
+pub trait Operator: Send + 'static {
+    /// The records it is handed. For an operator of two inputs, an [`Either`](crate::graph::Either).
+    type In: Send + 'static;
+    /// The records it hands on.
+    type Out: Send + 'static;
+
+    /// Called once, before anything else, on the thread that the operator will live on.
+    fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Names every piece of state to `states`. Called after [`open`](Self::open) to set the state up and restore it, and
+    /// at each checkpoint to snapshot it. The same pieces under the same names, always.
+    fn states(&mut self, _states: &mut States<'_>) {}
+
+    /// The hot path: takes every record out of `batch`. It may be called with a batch of any length, except none.
+    fn process(
+        &mut self,
+        batch: &mut Batch<Self::In>,
+        output: &mut Output<Self::Out>,
+    ) -> Result<(), BoxError>;
+
+    /// Event time has reached `watermark`: no record with an event time at or below it is expected any more.
+    /// Called with rising values. Returns the watermark to forward once the output has been flushed; `None` forwards nothing.
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        _output: &mut Output<Self::Out>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        Ok(Some(watermark))
+    }
+
+    /// The processing time at which [`processing_time`](Self::processing_time) wants to be called next.
+    fn next_timer(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The processing time has reached (or passed) the time that [`next_timer`](Self::next_timer) asked for.
+    fn processing_time(&mut self, _now: Timestamp, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// The interval, in milliseconds, of an operator with per-batch meaning: one that emits when a barrier closes its batch.
+    ///
+    /// The engine then holds watermarks and the end back until that barrier, and releases them after
+    /// [`barrier`](Self::barrier) has emitted and before it forwards the barrier itself; so what is emitted is never late.
+    fn batch_interval(&self) -> Option<i64> {
+        None
+    }
+
+    /// A barrier has arrived on every channel. Output goes before it: it belongs to the epoch that the barrier closes.
+    fn barrier(&mut self, _barrier: &Barrier, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// The input has ended on every channel (after [`MAX_WATERMARK`](crate::time::MAX_WATERMARK)). Barriers may still come.
+    fn end(&mut self, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Epoch `epoch` has been committed: what belongs to it may be made visible. Must be idempotent; may be skipped over
+    /// when a later epoch commits, and is called after a restore for the epoch that was restored.
+    fn committed(&mut self, _epoch: Epoch) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// What an operator is told about its place.
+#[derive(Clone, Debug)]
+pub struct OperatorContext {
+    /// Who it is.
+    pub operator: OperatorName,
+    /// How many subtasks the operator has.
+    pub parallelism: usize,
+    /// The key groups that belong to this subtask.
+    pub key_groups: KeyGroups,
+    /// The processing time, as of the current batch.
+    pub clock: TaskClock,
+    /// Its counters.
+    pub metrics: Arc<OperatorMetrics>,
+    /// The time of the first batch of this run (milliseconds): batch times follow in multiples of the interval.
+    pub start_time: Timestamp,
+    /// The epoch that was restored; 0 at a fresh start.
+    pub restored_epoch: Epoch,
+}

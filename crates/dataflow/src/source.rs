@@ -1,0 +1,6 @@
+//! stub
+/// r
+pub trait SourceReader {
+    /// n
+    fn note(&self) {}
+}

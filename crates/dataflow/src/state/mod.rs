@@ -1,0 +1,233 @@
+//! State: what an operator remembers between batches, and how it gets into a checkpoint and out again.
+//!
+//! An operator names its pieces of state in one place, [`Operator::states`](crate::operator::Operator::states); the engine
+//! calls that with a [`States`] that opens, snapshots or restores whatever it is shown. There is keyed state
+//! ([`KeyedTable`] and what is made of it), divided by key group, and operator state: a *list*, dealt out among the subtasks
+//! when the job is restored, or a *union*, of which every subtask gets all.
+//!
+//! A snapshot does not stop records while it is written: at the barrier state is only *shared* (tables are behind
+//! an `Arc` from then on and copied piecemeal, where written to), and encoded on another thread.
+
+mod aggregating;
+mod fingerprint;
+mod list;
+mod map;
+mod reducing;
+mod table;
+mod timers;
+mod value;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use fingerprint::shape_of;
+
+pub use table::KeyedTable;
+
+pub use value::ValueState;
+
+use crate::barrier::Epoch;
+use crate::checkpoint::Restore;
+use crate::error::{BoxError, CheckpointError, OperatorName};
+use crate::key_group::KeyGroups;
+use crate::operator::OperatorContext;
+
+/// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint.
+pub trait StateData: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
+impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> StateData for T {}
+
+/// What state can be keyed by.
+pub trait Key: StateData + std::hash::Hash + Eq {}
+impl<T: StateData + std::hash::Hash + Eq> Key for T {}
+
+/// How a piece of state is divided when the parallelism changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub enum StateKind {
+    /// By key group.
+    Keyed,
+    /// Item by item, in turn.
+    List,
+    /// Not at all: every subtask gets everything.
+    Union,
+}
+
+/// Keyed state, as the engine sees it.
+pub trait KeyedState {
+    /// The shape of what is stored ([`shape_of`]), to tell a checkpoint of another type from this one.
+    fn shape(&self) -> String;
+    /// Empties it, for these key groups.
+    fn open(&mut self, groups: &KeyGroups);
+    /// Shares its contents as they are now: cheap, on the task's thread. What is returned encodes them, on another thread.
+    fn share(&mut self) -> Encode;
+    /// Adds one part that an [`Encode`] wrote for `group`. Parts come in any order, several for a group.
+    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError>;
+}
+
+/// Writes shared state into parts.
+pub type Encode = Box<dyn FnOnce(&mut PartWriter<'_>) -> Result<(), BoxError> + Send>;
+
+/// Receives the encoded parts of one piece of state.
+pub struct PartWriter<'a> {
+    buffer: &'a mut Vec<u8>,
+    parts: &'a mut Vec<Part>,
+}
+
+/// One part of one piece of state: where it lies in the state file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub(crate) struct Part {
+    pub(crate) group: u16,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl<'a> PartWriter<'a> {
+    pub(crate) fn new(buffer: &'a mut Vec<u8>, parts: &'a mut Vec<Part>) -> Self {
+        Self { buffer, parts }
+    }
+
+    /// Writes one part that belongs to `group`: `encode` appends to the buffer it is given.
+    pub fn part(
+        &mut self,
+        group: u16,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        let offset = self.buffer.len();
+        encode(self.buffer)?;
+        let length = (self.buffer.len() - offset) as u64;
+        self.parts.push(Part { group, offset: offset as u64, length });
+        Ok(())
+    }
+}
+
+/// Appends the postcard encoding of `value` to `buffer`.
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+    let taken = std::mem::take(buffer);
+    *buffer = postcard::to_extend(value, taken)?;
+    Ok(())
+}
+
+/// A shared piece of state, still to be encoded.
+pub(crate) struct StateSnapshot {
+    pub(crate) name: &'static str,
+    pub(crate) kind: StateKind,
+    pub(crate) shape: String,
+    pub(crate) encode: Encode,
+}
+
+/// Visits the state of an operator: to open and restore it, or to snapshot it.
+pub struct States<'a> {
+    mode: Mode<'a>,
+    failure: Option<CheckpointError>,
+}
+
+enum Mode<'a> {
+    Opening { operator: OperatorName, parallelism: usize, groups: KeyGroups, restore: Option<&'a Restore> },
+    Snapshotting { epoch: Epoch, snapshots: Vec<StateSnapshot> },
+}
+
+impl<'a> States<'a> {
+    pub(crate) fn opening(context: &OperatorContext, restore: Option<&'a Restore>) -> Self {
+        let (operator, groups) = (context.operator.clone(), context.key_groups.clone());
+        Self {
+            mode: Mode::Opening { operator, parallelism: context.parallelism, groups, restore },
+            failure: None,
+        }
+    }
+
+    pub(crate) fn snapshotting(epoch: Epoch) -> Self {
+        Self { mode: Mode::Snapshotting { epoch, snapshots: Vec::new() }, failure: None }
+    }
+
+    /// The epoch that is being snapshotted; `None` while state is opened.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match &self.mode {
+            Mode::Snapshotting { epoch, .. } => Some(*epoch),
+            Mode::Opening { .. } => None,
+        }
+    }
+
+    /// Keyed state: divided by key group.
+    pub fn keyed(&mut self, name: &'static str, state: &mut impl KeyedState) {
+        match &mut self.mode {
+            Mode::Snapshotting { snapshots, .. } => {
+                let (shape, encode) = (state.shape(), state.share());
+                snapshots.push(StateSnapshot { name, kind: StateKind::Keyed, shape, encode });
+            }
+            Mode::Opening { operator, groups, restore, .. } => {
+                state.open(groups);
+                let Some(restore) = restore else { return };
+                let result =
+                    restore.parts(&operator.uid, name, StateKind::Keyed, &state.shape()).and_then(|parts| {
+                        let owned = groups.owned();
+                        let mine = parts.filter(|(_, group, _)| owned.contains(group));
+                        mine.into_iter().try_for_each(|(file, group, bytes)| {
+                            state
+                                .restore(group, bytes)
+                                .map_err(|error| restore.undecodable(&operator.uid, name, file, error))
+                        })
+                    });
+                keep_first(&mut self.failure, result);
+            }
+        }
+    }
+
+    /// Operator state: a list whose items are dealt out among the subtasks when the job is restored.
+    pub fn list<T: StateData>(&mut self, name: &'static str, items: &mut Vec<T>) {
+        self.operator_state(name, StateKind::List, items);
+    }
+
+    /// Operator state of which, when the job is restored, every subtask gets the items of all.
+    pub fn union<T: StateData>(&mut self, name: &'static str, items: &mut Vec<T>) {
+        self.operator_state(name, StateKind::Union, items);
+    }
+
+    fn operator_state<T: StateData>(&mut self, name: &'static str, kind: StateKind, items: &mut Vec<T>) {
+        match &mut self.mode {
+            Mode::Snapshotting { snapshots, .. } => {
+                let shared = items.clone();
+                let encode: Encode =
+                    Box::new(move |parts| parts.part(0, |buffer| encode_into(&shared, buffer)));
+                snapshots.push(StateSnapshot { name, kind, shape: shape_of::<T>(), encode });
+            }
+            Mode::Opening { operator, parallelism, restore, .. } => {
+                items.clear();
+                let Some(restore) = restore else { return };
+                let result = restore.parts(&operator.uid, name, kind, &shape_of::<T>()).and_then(|parts| {
+                    for (file, _, bytes) in parts {
+                        let decoded: Vec<T> = postcard::from_bytes(bytes)
+                            .map_err(|error| restore.undecodable(&operator.uid, name, file, error.into()))?;
+                        items.extend(decoded);
+                    }
+                    Ok(())
+                });
+                if kind == StateKind::List {
+                    let mut index = 0;
+                    items.retain(|_| {
+                        index += 1;
+                        (index - 1) % *parallelism == operator.subtask
+                    });
+                }
+                keep_first(&mut self.failure, result);
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> Result<(), CheckpointError> {
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn into_snapshots(self) -> Vec<StateSnapshot> {
+        match self.mode {
+            Mode::Snapshotting { snapshots, .. } => snapshots,
+            Mode::Opening { .. } => Vec::new(),
+        }
+    }
+}
+
+fn keep_first(slot: &mut Option<CheckpointError>, result: Result<(), CheckpointError>) {
+    if let Err(error) = result
+        && slot.is_none()
+    {
+        *slot = Some(error);
+    }
+}

@@ -1,0 +1,75 @@
+//! One value for each key (Flink's `ValueState`).
+//!
+//! ```
+//! use thalweg_dataflow::key_group::KeyGroups;
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{KeyedState, ValueState};
+//!
+//! let mut clicks: ValueState<String, u64> = ValueState::default();
+//! clicks.open(&KeyGroups::all(128)); // the engine does this for an operator's state
+//! let ada = Keyed::new("ada".to_owned(), ());
+//! clicks.update(&ada.at(), 1);
+//! assert_eq!(clicks.value(&ada.at()), Some(&1));
+//! clicks.clear(&ada.at());
+//! assert_eq!(clicks.value(&ada.at()), None);
+//! ```
+
+use super::{Encode, Key, KeyedState, KeyedTable, StateData};
+use crate::error::BoxError;
+use crate::key_group::KeyGroups;
+use crate::record::CurrentKey;
+
+/// One value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
+#[derive(Clone, Debug)]
+pub struct ValueState<K, V> {
+    values: KeyedTable<K, V>,
+}
+
+impl<K, V> Default for ValueState<K, V> {
+    fn default() -> Self {
+        Self { values: KeyedTable::default() }
+    }
+}
+
+impl<K: Key, V: StateData> ValueState<K, V> {
+    /// The value of a key, if it has one.
+    #[inline]
+    pub fn value(&self, key: &CurrentKey<'_, K>) -> Option<&V> {
+        self.values.get(key.hash, key.key)
+    }
+
+    /// The value of a key, to be changed in place.
+    #[inline]
+    pub fn value_mut(&mut self, key: &CurrentKey<'_, K>) -> Option<&mut V> {
+        self.values.get_mut(key.hash, key.key)
+    }
+
+    /// Sets the value of a key, and returns the one it had.
+    #[inline]
+    pub fn update(&mut self, key: &CurrentKey<'_, K>, value: V) -> Option<V> {
+        self.values.insert(key.hash, key.key, value)
+    }
+
+    /// Forgets the value of a key.
+    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Option<V> {
+        self.values.remove(key.hash, key.key).map(|(_, value)| value)
+    }
+}
+
+impl<K: Key, V: StateData> KeyedState for ValueState<K, V> {
+    fn shape(&self) -> String {
+        self.values.shape()
+    }
+
+    fn open(&mut self, groups: &KeyGroups) {
+        self.values.open(groups);
+    }
+
+    fn share(&mut self) -> Encode {
+        self.values.share()
+    }
+
+    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError> {
+        self.values.restore(group, bytes)
+    }
+}
