@@ -60,6 +60,16 @@ impl<O: Operator> Chained<O> {
         let pushed = self.output.pushed();
         self.context.metrics.records_out.add(pushed - self.pushed);
         self.pushed = pushed;
+        match self.output.take_event_time() {
+            Some(Control::Watermark(watermark)) if watermark <= self.context.metrics.watermark() => {}
+            Some(control) => {
+                if let Control::Watermark(watermark) = control {
+                    self.context.metrics.set_watermark(watermark);
+                }
+                self.output.control(&control, &mut TaskContext::default())?;
+            }
+            None => {}
+        }
         Ok(value)
     }
 
@@ -114,8 +124,8 @@ impl<O: Operator> Chained<O> {
         if barrier.checkpoint {
             let mut states = States::snapshotting(barrier.epoch);
             self.operator.states(&mut states);
-            let (uid, name) = (self.context.operator.uid.clone(), self.context.operator.name.clone());
-            task.snapshots.push(OperatorSnapshot { uid, name, states: states.into_snapshots() });
+            let uid = self.context.operator.uid.clone();
+            task.snapshots.push(OperatorSnapshot { uid, states: states.into_snapshots() });
         }
         self.output.control(&Control::Barrier(*barrier), task)
     }

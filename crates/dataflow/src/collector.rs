@@ -49,8 +49,6 @@ pub(crate) struct TaskContext {
     pub(crate) next_timer: Option<Timestamp>,
     /// Where state is restored from.
     pub(crate) restore: Option<std::sync::Arc<crate::checkpoint::Restore>>,
-    /// The sum of time waited for room on edges, in microseconds, since last looked at.
-    pub(crate) back_pressured_micros: u64,
 }
 
 impl TaskContext {
@@ -64,7 +62,6 @@ impl TaskContext {
 /// The state of one subtask of one operator, shared at the barrier and still to be encoded.
 pub(crate) struct OperatorSnapshot {
     pub(crate) uid: std::sync::Arc<str>,
-    pub(crate) name: std::sync::Arc<str>,
     pub(crate) states: Vec<StateSnapshot>,
 }
 

@@ -95,6 +95,44 @@ pub enum JobError {
     Thread(std::io::Error),
 }
 
+impl JobError {
+    /// Whether trying again cannot help.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            JobError::Graph(_) | JobError::Config(_) | JobError::Cancelled | JobError::Thread(_) => true,
+            JobError::Failed { failure, .. } => match &**failure {
+                Failure::Returned { error, .. } => is_fatal(error),
+                _ => false,
+            },
+            JobError::Checkpoint(error) => error.is_fatal(),
+            JobError::Commit(error) => is_fatal(error),
+        }
+    }
+
+    pub(crate) fn with_attempts(self, number: u32) -> Self {
+        match self {
+            JobError::Failed { failure, .. } => JobError::Failed { failure, attempts: number },
+            other => other,
+        }
+    }
+}
+
+fn is_fatal(error: &BoxError) -> bool {
+    error.is::<Fatal>() || error.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_fatal)
+}
+
+impl CheckpointError {
+    /// Whether trying again cannot help: all but a store that is full or out of reach.
+    pub fn is_fatal(&self) -> bool {
+        !matches!(self, CheckpointError::Store { .. })
+    }
+}
+
+/// Wraps an error that a restart cannot mend (a fenced producer, a wrong password), so that none is tried.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub BoxError);
+
 fn restarts(attempts: u32) -> String {
     match attempts {
         0 => String::new(),
@@ -113,6 +151,17 @@ pub enum CheckpointError {
         location: String,
         /// What the store said.
         error: BoxError,
+    },
+    /// Another instance of the job has been started, and owns the checkpoints now.
+    #[error(
+        "another instance of the job ({owner}) took over the checkpoints at {location}; this one stops, \
+         and nothing after its last completed checkpoint counts. Two jobs must not share an id"
+    )]
+    Fenced {
+        /// Where.
+        location: String,
+        /// The process and start time of the other instance.
+        owner: String,
     },
     /// A file of the checkpoint is damaged or missing.
     #[error("checkpoint {epoch} is damaged: {file}: {reason}; restore from another checkpoint or savepoint")]

@@ -12,12 +12,11 @@ use crate::chain::Chained;
 use crate::checkpoint::{Manifest, Restore, StateFile};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
-use crate::hash::key_hash;
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::output::{Output, OutputTag, SidePort, TypedSidePort};
-use crate::record::{Batch, Keyed, Origin, Record};
+use crate::record::{Batch, Hashed, Origin, Record};
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
 
 /// What an operator emitted.
@@ -74,27 +73,6 @@ pub struct Harness<O: Operator> {
     epoch: Epoch,
 }
 
-/// A record that knows which subtask it belongs to: everything does; what has no key belongs to the first.
-pub trait Route {
-    /// The subtask, of `parallelism`.
-    fn route(&self, parallelism: usize) -> usize;
-}
-
-impl<K: std::hash::Hash, T> Route for Keyed<K, T> {
-    fn route(&self, parallelism: usize) -> usize {
-        owner(group_of(key_hash(&self.key), DEFAULT_MAX_PARALLELISM), DEFAULT_MAX_PARALLELISM, parallelism)
-    }
-}
-
-impl<A: Route, B: Route> Route for crate::graph::Either<A, B> {
-    fn route(&self, parallelism: usize) -> usize {
-        match self {
-            crate::graph::Either::Left(left) => left.route(parallelism),
-            crate::graph::Either::Right(right) => right.route(parallelism),
-        }
-    }
-}
-
 impl<O: Operator> Harness<O> {
     /// Opens one subtask of an operator.
     pub fn new(operator: O) -> Self {
@@ -145,7 +123,7 @@ impl<O: Operator> Harness<O> {
     pub fn restore(mut self, operator: O, parallelism: usize) -> Self
     where
         O: Clone,
-        O::In: Route,
+        O::In: Hashed,
     {
         self.epoch += 1;
         let barrier = Barrier { epoch: self.epoch, time: 1, checkpoint: true, then: Then::Suspend };
@@ -172,7 +150,9 @@ impl<O: Operator> Harness<O> {
         };
         let restore = Arc::new(must(Restore::new(manifest, vec![("state".to_owned(), must(file.finish()))])));
         self.subtasks.clear();
-        self.route = |record, parallelism| record.route(parallelism);
+        self.route = |record, parallelism| {
+            owner(group_of(record.hash(), DEFAULT_MAX_PARALLELISM), DEFAULT_MAX_PARALLELISM, parallelism)
+        };
         for index in 0..parallelism {
             self.open(operator.clone(), Vec::new(), parallelism, index, Some(restore.clone()));
         }

@@ -16,11 +16,13 @@ pub struct Output<T> {
     sides: Vec<Box<dyn SidePort>>,
     failure: Option<Failure>,
     pushed: u64,
+    /// A watermark, or idleness, that the operator wants to be passed on after its records.
+    event_time: Option<Control>,
 }
 
 impl<T: Send + 'static> Output<T> {
     pub(crate) fn new(next: Box<dyn Collector<T>>, sides: Vec<Box<dyn SidePort>>) -> Self {
-        Self { batch: Batch::new(), next, sides, failure: None, pushed: 0 }
+        Self { batch: Batch::new(), next, sides, failure: None, pushed: 0, event_time: None }
     }
 
     /// Hands on a record.
@@ -55,6 +57,20 @@ impl<T: Send + 'static> Output<T> {
                 keep_first(&mut self.failure, result);
             }
         }
+    }
+
+    /// Passes `watermark` on after what has been pushed, if it is above the last: for operators that make event time.
+    pub fn push_watermark(&mut self, watermark: Timestamp) {
+        self.event_time = Some(Control::Watermark(watermark));
+    }
+
+    /// Says, after what has been pushed, that no watermark is to be expected until the next one comes.
+    pub fn push_idle(&mut self) {
+        self.event_time = Some(Control::Idle);
+    }
+
+    pub(crate) fn take_event_time(&mut self) -> Option<Control> {
+        self.event_time.take()
     }
 
     /// Whether anybody reads this side output.

@@ -40,6 +40,19 @@ impl<K: std::hash::Hash, T> Keyed<K, T> {
     }
 }
 
+/// What carries the hash of a key, and can so be sent to the subtask that owns the key.
+pub trait Hashed {
+    /// The [`key_hash`](crate::hash::key_hash) of the key.
+    fn hash(&self) -> u64;
+}
+
+impl<K, T> Hashed for Keyed<K, T> {
+    #[inline]
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 impl<K, T> Keyed<K, T> {
     /// The key, as state wants it.
     #[inline]

@@ -9,13 +9,15 @@ use crate::error::BoxError;
 ///
 /// For epoch n the engine calls [`flush`](Self::flush) when the state of n has been written and synced, then writes the
 /// manifest, then calls [`commit`](Self::commit). Calls come in the order of the epochs, from one thread. While n commits,
-/// the sinks already receive records of n+1; the engine does not let barrier n+2 pass before n is committed.
+/// the sinks already receive records of the next epoch; the engine sends no further barrier before n is committed, so at most two
+/// epochs are ever open: the one that commits and the one that fills. Only barriers that are checkpoints end an epoch here, so
+/// the numbers rise but may skip.
 pub trait Committer: Send {
     /// Called before the job starts, and before each restart: fences every earlier instance of the job, aborts what it left
     /// open, and returns the last epoch that was committed, or `None` if none ever was.
     fn recover(&mut self) -> Result<Option<Epoch>, BoxError>;
 
-    /// The job continues from `epoch` (0: from nothing): records that arrive first belong to `epoch + 1`.
+    /// The job continues from `epoch` (0: from nothing): records that arrive first belong to the next epoch that is flushed.
     fn start(&mut self, epoch: Epoch) -> Result<(), BoxError>;
 
     /// Returns when everything that the sinks were handed before barrier `epoch` is with the sink's system, uncommitted.

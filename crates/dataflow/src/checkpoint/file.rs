@@ -133,7 +133,7 @@ mod tests {
         };
         let mut file = StateFile::new();
         let states = vec![state("a", "one"), state("b", "two")];
-        file.add(1, OperatorSnapshot { uid: "op".into(), name: "Op".into(), states }).unwrap();
+        file.add(1, OperatorSnapshot { uid: "op".into(), states }).unwrap();
         file.finish().unwrap()
     }
 

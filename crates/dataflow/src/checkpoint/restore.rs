@@ -74,6 +74,14 @@ impl Restore {
         }))
     }
 
+    /// Whether there is anything of this operator in it.
+    pub(crate) fn has_state(&self, uid: &str) -> bool {
+        self.files
+            .iter()
+            .flat_map(|file| &file.entries)
+            .any(|entry| entry.uid == uid && !entry.parts.is_empty())
+    }
+
     /// A part whose bytes are intact but do not decode.
     pub(crate) fn undecodable(&self, uid: &str, name: &str, file: &str, error: BoxError) -> CheckpointError {
         self.mismatch(uid, format!("its state `{name}` in {file} cannot be decoded: {error}"))

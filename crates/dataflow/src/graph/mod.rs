@@ -1,9 +1,129 @@
-//! The graph.
-/// One of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Either<A, B> {
-    /// The first.
-    Left(A),
-    /// The second.
-    Right(B),
+//! The graph of a job, as it is built: operators, and the edges between them.
+//!
+//! [`Stream`] is the builder that both faces of Thalweg stand on: a typed handle to what flows out of an operator. The graph
+//! itself has forgotten all types but those inside its factories, which put them back together when the job starts.
+
+mod either;
+pub(crate) mod node;
+pub(crate) mod plan;
+mod stream;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use either::Either;
+pub use stream::Stream;
+
+use crate::checkpoint::committer::Committer;
+use crate::error::JobError;
+use crate::source::Source;
+use crate::watermark::WatermarkStrategy;
+use node::{Edge, Node, NodeKind, SourceNode};
+
+/// The graph of one job. Clones are handles to the same graph.
+#[derive(Clone, Default)]
+pub struct StreamGraph(Arc<Mutex<GraphData>>);
+
+#[derive(Default)]
+pub(crate) struct GraphData {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) edges: Vec<Edge>,
+    /// The batch intervals in the job, in milliseconds.
+    pub(crate) batch_intervals: Vec<i64>,
+    pub(crate) committer: Option<(String, CommitterFactory)>,
+    /// The first thing found wrong while the graph was built.
+    pub(crate) invalid: Option<String>,
+}
+
+pub(crate) type CommitterFactory = Box<dyn Fn() -> Result<Box<dyn Committer>, crate::error::BoxError> + Send>;
+
+impl StreamGraph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, GraphData> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a source. Its watermarks are made by `strategy`, for each of its splits.
+    pub fn source<S>(&self, name: &str, source: S, strategy: WatermarkStrategy<S::Item>) -> Stream<S::Item>
+    where
+        S: Source,
+        S::Item: crate::record::Data,
+    {
+        let node = self.lock().add(name, NodeKind::Source(Box::new(SourceNode::new(source, strategy))));
+        Stream::of(self.clone(), node, "")
+    }
+
+    /// Says that a stream of this job is cut into batches, of `interval` milliseconds.
+    /// The barriers of the job come at the greatest common divisor of all of its intervals.
+    pub fn batch_interval(&self, interval: i64) {
+        let mut graph = self.lock();
+        if interval <= 0 {
+            graph.refuse(format!("a batch interval of {interval} ms; it must be at least 1 ms"));
+        }
+        graph.batch_intervals.push(interval);
+    }
+
+    /// Registers what commits the epochs of this job. Sinks that share one transaction register it under the same `key`
+    /// (such as the cluster); another key is refused when the job starts, as two transactions cannot commit as one.
+    pub fn committer(
+        &self,
+        key: &str,
+        make: impl Fn() -> Result<Box<dyn Committer>, crate::error::BoxError> + Send + 'static,
+    ) {
+        let mut graph = self.lock();
+        match &graph.committer {
+            None => graph.committer = Some((key.to_owned(), Box::new(make))),
+            Some((known, _)) if known == key => {}
+            Some((known, _)) => {
+                let reason = format!(
+                    "exactly-once sinks in both `{known}` and `{key}`: one transaction cannot span them; \
+                     write to one of them exactly-once, or make two jobs of it"
+                );
+                graph.refuse(reason);
+            }
+        }
+    }
+
+    /// Refuses the graph when the job starts, with this reason: for mistakes found while building, where nothing can be returned.
+    pub fn refuse(&self, reason: impl Into<String>) {
+        self.lock().refuse(reason.into());
+    }
+}
+
+impl GraphData {
+    pub(crate) fn add(&mut self, name: &str, kind: NodeKind) -> usize {
+        self.nodes.push(Node::new(name, kind));
+        self.nodes.len() - 1
+    }
+
+    pub(crate) fn refuse(&mut self, reason: String) {
+        self.invalid.get_or_insert(reason);
+    }
+
+    /// The stable id of each node: the explicit one, else its name, numbered where several have it.
+    pub(crate) fn uids(&self) -> Result<Vec<Arc<str>>, JobError> {
+        let mut uids: Vec<Arc<str>> = Vec::with_capacity(self.nodes.len());
+        for (index, node) in self.nodes.iter().enumerate() {
+            let uid: Arc<str> = match &node.uid {
+                Some(uid) => uid.as_str().into(),
+                None => {
+                    let same = |other: &&Node| other.uid.is_none() && other.name == node.name;
+                    match self.nodes[..index].iter().filter(same).count() {
+                        0 => node.name.as_str().into(),
+                        n => format!("{}-{}", node.name, n + 1).into(),
+                    }
+                }
+            };
+            if uids.contains(&uid) {
+                let reason =
+                    format!("two operators have the uid `{uid}`: give one of them another, with .uid(…)");
+                return Err(JobError::Graph(reason));
+            }
+            uids.push(uid);
+        }
+        Ok(uids)
+    }
 }

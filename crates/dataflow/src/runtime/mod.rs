@@ -1,1 +1,18 @@
-//! stub
+//! The runtime: threads, edges, and the coordinator that cuts, commits, restarts and stops.
+
+mod attempt;
+mod cadence;
+mod config;
+mod coordinator;
+pub(crate) mod edge;
+pub(crate) mod gate;
+mod handle;
+mod restart;
+pub(crate) mod source_task;
+pub(crate) mod task;
+mod writer;
+
+pub use config::{CheckpointConfig, JobConfig, RestoreFrom};
+pub use coordinator::{JobResult, run, start};
+pub use handle::{JobControls, JobHandle, Progress};
+pub use restart::RestartStrategy;

@@ -1,1 +1,9 @@
-//! stub
+//! Watermarks: how far event time has come, per source partition, combined by minimum.
+
+mod assign;
+mod combine;
+mod strategy;
+
+pub use assign::AssignTimestamps;
+pub(crate) use combine::{Combined, Watermarks};
+pub use strategy::WatermarkStrategy;

@@ -1,0 +1,25 @@
+//! One of two: how an operator with two inputs is an operator with one.
+//!
+//! The two streams are wrapped and united; so barriers align, and watermarks combine, over the channels of both as over
+//! those of any other operator. A batch holds records of one side only.
+
+use crate::record::Hashed;
+
+/// A record of the first or of the second input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Either<A, B> {
+    /// Of the first.
+    Left(A),
+    /// Of the second.
+    Right(B),
+}
+
+impl<A: Hashed, B: Hashed> Hashed for Either<A, B> {
+    #[inline]
+    fn hash(&self) -> u64 {
+        match self {
+            Either::Left(left) => left.hash(),
+            Either::Right(right) => right.hash(),
+        }
+    }
+}

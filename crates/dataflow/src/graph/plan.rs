@@ -1,0 +1,255 @@
+//! From the graph to tasks: which operators share a thread, and the channels between those that do not.
+//!
+//! An operator joins the task of the one before it if it reads from that one alone, forward, at the same parallelism. All
+//! others begin a task. Tasks are put together from the last to the first, as a link of a chain needs what comes after it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::GraphData;
+use super::node::{NodeKind, Outputs, Partitioning, Untyped};
+use crate::barrier::Epoch;
+use crate::error::{JobError, OperatorName};
+use crate::key_group::KeyGroups;
+use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
+use crate::operator::OperatorContext;
+use crate::runtime::JobConfig;
+use crate::runtime::gate::Mailbox;
+use crate::runtime::task::Task;
+use crate::time::{TaskClock, Timestamp};
+
+/// One task of the physical plan.
+pub(crate) struct PlannedTask {
+    pub(crate) operator: OperatorName,
+    pub(crate) is_source: bool,
+    pub(crate) task: Box<dyn Task>,
+    pub(crate) mailbox: Arc<dyn Mailbox>,
+    pub(crate) clock: TaskClock,
+    pub(crate) metrics: Arc<TaskMetrics>,
+}
+
+/// The physical plan of one attempt.
+pub(crate) struct Plan {
+    pub(crate) tasks: Vec<PlannedTask>,
+    pub(crate) metrics: JobMetrics,
+}
+
+/// What differs from attempt to attempt.
+pub(crate) struct Attempt {
+    pub(crate) start_time: Timestamp,
+    pub(crate) restored_epoch: Epoch,
+}
+
+/// The parallelism of each operator.
+pub(crate) fn parallelisms(graph: &GraphData, config: &JobConfig) -> Result<Vec<usize>, JobError> {
+    let check = |node: &super::node::Node| {
+        let parallelism = node.parallelism.unwrap_or(config.parallelism);
+        match parallelism {
+            0 => Err(JobError::Config(format!(
+                "operator `{}` has parallelism 0; it must be at least 1",
+                node.name
+            ))),
+            p if p > usize::from(config.max_parallelism) => Err(JobError::Config(format!(
+                "operator `{}` has parallelism {p}, above the maximum of {}; raise max_parallelism (a job's checkpoints are tied to it)",
+                node.name, config.max_parallelism
+            ))),
+            p => Ok(p),
+        }
+    };
+    graph.nodes.iter().map(check).collect()
+}
+
+struct Planner<'a> {
+    graph: &'a GraphData,
+    config: &'a JobConfig,
+    attempt: Attempt,
+    uids: Vec<Arc<str>>,
+    parallelisms: Vec<usize>,
+    /// Of operators that begin a task: the gate of each subtask.
+    gates: HashMap<usize, Vec<(Untyped, Arc<dyn Mailbox>)>>,
+    metrics: JobMetrics,
+}
+
+/// Puts the tasks together.
+pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> Result<Plan, JobError> {
+    if let Some(reason) = &graph.invalid {
+        return Err(JobError::Graph(reason.clone()));
+    }
+    if graph.nodes.is_empty() {
+        return Err(JobError::Graph("it has no source; begin with a source and end with a sink".to_owned()));
+    }
+    let (uids, parallelisms) = (graph.uids()?, parallelisms(graph, config)?);
+    let (gates, metrics) = (HashMap::new(), JobMetrics::default());
+    let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics };
+    let heads: Vec<usize> =
+        (0..graph.nodes.len()).filter(|node| planner.chained_to(*node).is_none()).collect();
+    for head in &heads {
+        if let NodeKind::Operator(factory) = &graph.nodes[*head].kind {
+            let gate = |_| factory.gate(config.channel_capacity);
+            planner.gates.insert(*head, (0..planner.parallelisms[*head]).map(gate).collect());
+        }
+    }
+    let mut tasks = Vec::new();
+    for head in heads.iter().rev() {
+        for subtask in 0..planner.parallelisms[*head] {
+            tasks.push(planner.task(*head, subtask)?);
+        }
+    }
+    // Gates know their channels only when everybody who writes to them has been put together; readers come last.
+    tasks.reverse();
+    planner.metrics.operators.reverse();
+    Ok(Plan { tasks, metrics: planner.metrics })
+}
+
+impl Planner<'_> {
+    /// The operator whose task `node` joins.
+    fn chained_to(&self, node: usize) -> Option<usize> {
+        let mut inputs = self.graph.edges.iter().filter(|edge| edge.to == node);
+        match (inputs.next(), inputs.next()) {
+            (Some(edge), None)
+                if edge.partitioning == Partitioning::Forward
+                    && self.parallelisms[edge.from] == self.parallelisms[node] =>
+            {
+                Some(edge.from)
+            }
+            _ => None,
+        }
+    }
+
+    fn task(&mut self, head: usize, subtask: usize) -> Result<PlannedTask, JobError> {
+        let (clock, metrics) = (TaskClock::default(), Arc::new(TaskMetrics::default()));
+        let operator = self.name(head, subtask);
+        let outputs = self.outputs(head, subtask, &clock, &metrics)?;
+        let context = self.context(head, subtask, &clock);
+        self.metrics.tasks.push((operator.clone(), metrics.clone()));
+        let graph = self.graph;
+        let (task, mailbox) = match &graph.nodes[head].kind {
+            NodeKind::Source(factory) => {
+                let job = self.config.id.as_str().into();
+                factory.task(context, self.config.clock.clone(), job, outputs)
+            }
+            NodeKind::Operator(factory) => {
+                let link = factory.link(context, outputs).map_err(|error| cannot_make(&operator, &error))?;
+                // The planner keeps its handle for those who write to the gate.
+                let (gate, mailbox) = self.gate_handle(head, subtask);
+                (factory.task(gate, link), mailbox)
+            }
+        };
+        let is_source = matches!(graph.nodes[head].kind, NodeKind::Source(_));
+        Ok(PlannedTask { operator, is_source, task, mailbox, clock, metrics })
+    }
+
+    /// A handle to the gate of a subtask that reads from it.
+    fn gate_handle(&mut self, head: usize, subtask: usize) -> (Untyped, Arc<dyn Mailbox>) {
+        let graph = self.graph;
+        let gates = self.gates.get_mut(&head);
+        match (gates, graph.edges.iter().find(|edge| edge.to == head)) {
+            (Some(gates), Some(edge)) => {
+                let (gate, mailbox) = &gates[subtask];
+                (edge.factory.gate_handle(gate), mailbox.clone())
+            }
+            _ => unreachable!("an operator that begins a task has a gate and an input"),
+        }
+    }
+
+    /// What the operator writes to: the rest of its chain, and the edges to other tasks.
+    fn outputs(
+        &mut self,
+        node: usize,
+        subtask: usize,
+        clock: &TaskClock,
+        metrics: &Arc<TaskMetrics>,
+    ) -> Result<Outputs, JobError> {
+        let graph = self.graph;
+        let mut ports: Vec<(&'static str, Vec<(usize, Untyped)>)> = Vec::new();
+        for (index, edge) in graph.edges.iter().enumerate().filter(|(_, edge)| edge.from == node) {
+            let collector = if self.chained_to(edge.to) == Some(node) {
+                self.link(edge.to, subtask, clock, metrics)?
+            } else {
+                self.writer(index, subtask, metrics)
+            };
+            match ports.iter_mut().find(|(port, _)| *port == edge.port) {
+                Some((_, branches)) => branches.push((index, collector)),
+                None => ports.push((edge.port, vec![(index, collector)])),
+            }
+        }
+        let mut outputs = Outputs { main: None, sides: Vec::new() };
+        for (port, branches) in ports {
+            let factory = graph.edges[branches[0].0].factory.clone();
+            let collector = factory.fork(branches.into_iter().map(|(_, collector)| collector).collect());
+            if port.is_empty() {
+                outputs.main = Some(collector);
+            } else {
+                outputs.sides.push(factory.side(port, collector));
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn link(
+        &mut self,
+        node: usize,
+        subtask: usize,
+        clock: &TaskClock,
+        metrics: &Arc<TaskMetrics>,
+    ) -> Result<Untyped, JobError> {
+        let outputs = self.outputs(node, subtask, clock, metrics)?;
+        let context = self.context(node, subtask, clock);
+        let operator = context.operator.clone();
+        match &self.graph.nodes[node].kind {
+            NodeKind::Operator(factory) => {
+                factory.link(context, outputs).map_err(|error| cannot_make(&operator, &error))
+            }
+            NodeKind::Source(_) => unreachable!("a source has no input"),
+        }
+    }
+
+    fn writer(&self, edge: usize, subtask: usize, metrics: &Arc<TaskMetrics>) -> Untyped {
+        let edge = &self.graph.edges[edge];
+        let gates = &self.gates[&edge.to];
+        let same = self.parallelisms[edge.from] == self.parallelisms[edge.to];
+        let max_parallelism = self.config.max_parallelism;
+        match edge.partitioning {
+            Partitioning::Forward if same => {
+                let channel = edge.factory.channel(&gates[subtask].0);
+                edge.factory.writer(vec![channel], max_parallelism, subtask, metrics.clone())
+            }
+            Partitioning::Forward => {
+                // From one parallelism to another there is no pairing: everybody writes to everybody, in turn.
+                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate)).collect();
+                edge.factory.rebalancer(channels, subtask, metrics.clone())
+            }
+            _ => {
+                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate)).collect();
+                edge.factory.writer(channels, max_parallelism, subtask, metrics.clone())
+            }
+        }
+    }
+
+    fn name(&self, node: usize, subtask: usize) -> OperatorName {
+        OperatorName {
+            name: self.graph.nodes[node].name.as_str().into(),
+            uid: self.uids[node].clone(),
+            subtask,
+        }
+    }
+
+    fn context(&mut self, node: usize, subtask: usize, clock: &TaskClock) -> OperatorContext {
+        let (operator, metrics) = (self.name(node, subtask), Arc::new(OperatorMetrics::default()));
+        self.metrics.operators.push((operator.clone(), metrics.clone()));
+        let parallelism = self.parallelisms[node];
+        OperatorContext {
+            operator,
+            parallelism,
+            key_groups: KeyGroups::of_subtask(self.config.max_parallelism, parallelism, subtask),
+            clock: clock.clone(),
+            metrics,
+            start_time: self.attempt.start_time,
+            restored_epoch: self.attempt.restored_epoch,
+        }
+    }
+}
+
+fn cannot_make(operator: &OperatorName, error: &crate::error::BoxError) -> JobError {
+    JobError::Config(format!("operator {operator} cannot be set up: {error}"))
+}

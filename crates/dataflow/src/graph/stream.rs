@@ -1,0 +1,200 @@
+//! A typed handle to what flows out of an operator: the builder under both faces.
+
+use std::sync::Arc;
+
+use super::node::{Edge, MakeRouter, NodeKind, OperatorNode, Partitioning, TypedEdge};
+use super::{Either, StreamGraph};
+use crate::error::BoxError;
+use crate::operator::{Operator, OperatorContext};
+use crate::operators::{Collect, FlatMap};
+use crate::output::OutputTag;
+use crate::record::{Data, Hashed};
+use crate::runtime::edge::{Broadcast, ByKey, Forward, Rebalance};
+
+/// What flows out of one operator, or of several. Cloning the handle reads the stream twice; nothing is computed twice.
+///
+/// ```
+/// use thalweg_dataflow::graph::StreamGraph;
+/// use thalweg_dataflow::operators::{Collect, FlatMap};
+/// use thalweg_dataflow::runtime::{JobConfig, run};
+/// use thalweg_dataflow::source::CollectionSource;
+/// use thalweg_dataflow::watermark::WatermarkStrategy;
+///
+/// let graph = StreamGraph::new();
+/// let numbers = graph.source("numbers", CollectionSource::new(vec![1, 2, 3]), WatermarkStrategy::no_watermarks());
+/// let (doubled, results) = (numbers.map("double", |n| n * 2), std::sync::mpsc::channel());
+/// let sender = results.0;
+/// doubled.map("send", move |n| sender.send(n));
+/// run(&graph, JobConfig::new("doubling"))?;
+/// let mut doubled: Vec<i32> = results.1.try_iter().collect();
+/// doubled.sort();
+/// assert_eq!(doubled, [2, 4, 6]);
+/// # Ok::<(), thalweg_dataflow::error::JobError>(())
+/// ```
+pub struct Stream<T> {
+    graph: StreamGraph,
+    /// The node, and the name of its side output (empty: the main one). More than one after a union.
+    from: Vec<(usize, &'static str)>,
+    partitioning: Partitioning,
+    router: MakeRouter<T>,
+}
+
+impl<T> Clone for Stream<T> {
+    fn clone(&self) -> Self {
+        let Self { graph, from, partitioning, router } = self;
+        Self { graph: graph.clone(), from: from.clone(), partitioning: *partitioning, router: router.clone() }
+    }
+}
+
+impl<T: Data> Stream<T> {
+    pub(crate) fn of(graph: StreamGraph, node: usize, port: &'static str) -> Self {
+        let router: MakeRouter<T> = Arc::new(|_, _, _| Box::new(Forward));
+        Self { graph, from: vec![(node, port)], partitioning: Partitioning::Forward, router }
+    }
+
+    /// The graph that it is part of.
+    pub fn graph(&self) -> &StreamGraph {
+        &self.graph
+    }
+
+    /// Hands the stream to an operator. Each subtask runs its own clone of `operator`.
+    pub fn apply<O>(&self, name: &str, operator: O) -> Stream<O::Out>
+    where
+        O: Operator<In = T> + Clone,
+        O::Out: Data,
+    {
+        self.apply_with(name, move |_| Ok(operator.clone()))
+    }
+
+    /// Hands the stream to an operator that `make` makes anew for each subtask of each attempt.
+    pub fn apply_with<O>(
+        &self,
+        name: &str,
+        make: impl Fn(&OperatorContext) -> Result<O, BoxError> + Send + 'static,
+    ) -> Stream<O::Out>
+    where
+        O: Operator<In = T>,
+        O::Out: Data,
+    {
+        let mut graph = self.graph.lock();
+        let node = graph.add(name, NodeKind::Operator(Box::new(OperatorNode::new(make))));
+        let factory = Arc::new(TypedEdge { router: self.router.clone() });
+        for (from, port) in &self.from {
+            let (partitioning, factory) = (self.partitioning, factory.clone());
+            graph.edges.push(Edge { from: *from, port, to: node, partitioning, factory });
+        }
+        drop(graph);
+        Stream::of(self.graph.clone(), node, "")
+    }
+
+    /// One record for each.
+    pub fn map<U: Data>(
+        &self,
+        name: &str,
+        mut function: impl FnMut(T) -> U + Clone + Send + 'static,
+    ) -> Stream<U> {
+        self.flat_map(name, move |value, out| {
+            out.collect(function(value));
+            Ok(())
+        })
+    }
+
+    /// None, one or many records for each.
+    pub fn flat_map<U: Data>(
+        &self,
+        name: &str,
+        function: impl FnMut(T, &mut Collect<'_, U>) -> Result<(), BoxError> + Clone + Send + 'static,
+    ) -> Stream<U> {
+        self.apply(name, FlatMap::new(function))
+    }
+
+    /// A side output of the operator that this stream comes out of.
+    pub fn side_output<S: Data>(&self, tag: &OutputTag<S>) -> Stream<S> {
+        let mut side = Stream::of(self.graph.clone(), 0, tag.name());
+        side.from = self.from.iter().map(|(node, _)| (*node, tag.name())).collect();
+        side
+    }
+
+    /// The records of both, in no particular order. Watermarks combine by minimum.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        if !Arc::ptr_eq(&self.graph.0, &other.graph.0) {
+            self.graph.refuse("a union of streams of two jobs; both must come from the same environment");
+        }
+        if self.partitioning != other.partitioning {
+            self.graph
+                .refuse("a union of streams that are partitioned in different ways; partition the union");
+        }
+        let mut union = self.clone();
+        for from in &other.from {
+            // A stream united with itself: each record twice, as the field has it.
+            union.from.push(*from);
+        }
+        union
+    }
+
+    /// This stream and another as the two inputs of one operator.
+    pub fn either<U: Data>(&self, other: &Stream<U>) -> Stream<Either<T, U>> {
+        self.map("left", Either::Left).union(&other.map("right", Either::Right))
+    }
+
+    fn partitioned(&self, partitioning: Partitioning, router: MakeRouter<T>) -> Self {
+        Self { graph: self.graph.clone(), from: self.from.clone(), partitioning, router }
+    }
+
+    /// Spreads records evenly over the subtasks of the next operator, a batch at a time.
+    #[must_use]
+    pub fn rebalance(&self) -> Self {
+        self.partitioned(
+            Partitioning::Rebalance,
+            Arc::new(|_, _, subtask| Box::new(Rebalance::starting_at(subtask))),
+        )
+    }
+
+    /// Sends every record to every subtask of the next operator.
+    #[must_use]
+    pub fn broadcast(&self) -> Self {
+        self.partitioned(Partitioning::Broadcast, Arc::new(|_, _, _| Box::new(Broadcast)))
+    }
+
+    /// Sends every record to the subtask of the next operator that owns its key.
+    #[must_use]
+    pub fn exchange(&self) -> Self
+    where
+        T: Hashed,
+    {
+        self.partitioned(
+            Partitioning::Keyed,
+            Arc::new(|groups, targets, _| Box::new(ByKey::new(groups, targets))),
+        )
+    }
+
+    fn last_node(&self, set: impl FnOnce(&mut super::node::Node)) {
+        let mut graph = self.graph.lock();
+        match self.from.as_slice() {
+            [(node, _)] => set(&mut graph.nodes[*node]),
+            _ => graph.refuse("a uid, name or parallelism for a union, which is no operator; set it on the one before or after".to_owned()),
+        }
+    }
+
+    /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        self.last_node(|node| node.uid = Some(uid.to_owned()));
+        self
+    }
+
+    /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        self.last_node(|node| name.clone_into(&mut node.name));
+        self
+    }
+
+    /// Sets the number of subtasks of the operator that this stream comes out of.
+    #[must_use]
+    pub fn parallelism(self, parallelism: usize) -> Self {
+        self.last_node(|node| node.parallelism = Some(parallelism));
+        self
+    }
+}

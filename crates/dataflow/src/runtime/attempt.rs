@@ -1,0 +1,394 @@
+//! One attempt at running a job: its threads, its barriers, its end.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::cadence::Cadence;
+use super::config::JobConfig;
+use super::coordinator::Message;
+use super::gate::{Mail, Mailbox};
+use super::handle::{Command, Shown};
+use super::task::{Report, TaskLife};
+use super::writer::{self, STATE_FILE, Work};
+use crate::barrier::{Barrier, Epoch, Then};
+use crate::checkpoint::committer::Committer;
+use crate::checkpoint::protocol::{Action, Event, Protocol};
+use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, OperatorEntry, Restore};
+use crate::collector::OperatorSnapshot;
+use crate::error::{CheckpointError, Failure, JobError, panic_message};
+use crate::graph::GraphData;
+use crate::graph::plan::{self, PlannedTask};
+use crate::metrics::JobMetrics;
+use crate::record::Origin;
+use crate::time::Clock;
+
+/// How an attempt ended.
+pub(crate) enum Ended {
+    /// At its last barrier.
+    Finished(Epoch, JobMetrics),
+    Failed(JobError),
+}
+
+/// A running attempt.
+pub(crate) struct Attempt<'a> {
+    number: u32,
+    config: &'a JobConfig,
+    cadence: Cadence,
+    protocol: Protocol,
+    tasks: Vec<RunningTask>,
+    writer: Option<(Sender<Work>, JoinHandle<()>)>,
+    has_store: bool,
+    manifest: Manifest,
+    shown: Arc<Shown>,
+    metrics: JobMetrics,
+    /// Sources that still have input.
+    sources_left: usize,
+    running: usize,
+    /// The barrier under way, and what has been collected for it.
+    barrier: Option<Barrier>,
+    snapshots: Vec<(usize, OperatorSnapshot)>,
+    notes: Vec<Box<dyn Any + Send>>,
+    savepoints: Vec<Savepoint>,
+    last_epoch: Epoch,
+    failure: Option<JobError>,
+}
+
+struct RunningTask {
+    is_source: bool,
+    subtask: usize,
+    mailbox: Arc<dyn Mailbox>,
+    thread: JoinHandle<()>,
+}
+
+struct Savepoint {
+    target: CheckpointStorage,
+    reply: Sender<Result<Epoch, CheckpointError>>,
+    /// The first epoch that was cut after it was asked for.
+    at_least: Epoch,
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) fn start(
+        graph: &GraphData,
+        config: &'a JobConfig,
+        store: Option<Arc<CheckpointStore>>,
+        committer: Option<Box<dyn Committer>>,
+        restore: Option<Arc<Restore>>,
+        (number, sender): (u32, Sender<Message>),
+        shown: Arc<Shown>,
+    ) -> Result<Self, JobError> {
+        let cadence = Cadence::new(config, &graph.batch_intervals, config.clock.now())?;
+        let restored = restore.as_ref().map_or(0, |restore| restore.epoch());
+        let at = plan::Attempt { start_time: cadence.start(), restored_epoch: restored };
+        let planned = plan::plan(graph, config, at)?;
+        let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), restored);
+        let manifest = manifest(graph, config)?;
+        let has_store = store.is_some();
+        let writer = if has_store {
+            let sender = sender.clone();
+            let done = move |result| {
+                // A coordinator that is gone needs no answer.
+                let _ = sender.send(Message::Written { attempt: number, result });
+            };
+            Some(writer::spawn(store, committer, done)?)
+        } else {
+            None
+        };
+        shown.set_metrics(planned.metrics.clone());
+        shown.progress(|progress| progress.committed_epoch = restored);
+        let mut attempt = Self {
+            number,
+            config,
+            cadence,
+            protocol,
+            tasks: Vec::new(),
+            writer,
+            has_store,
+            manifest,
+            shown,
+            metrics: planned.metrics,
+            sources_left: planned.tasks.iter().filter(|task| task.is_source).count(),
+            running: 0,
+            barrier: None,
+            snapshots: Vec::new(),
+            notes: Vec::new(),
+            savepoints: Vec::new(),
+            last_epoch: restored,
+            failure: None,
+        };
+        for (index, task) in planned.tasks.into_iter().enumerate() {
+            if let Err(error) = attempt.spawn(index, task, restore.clone(), &sender) {
+                attempt.cancel();
+                attempt.join();
+                return Err(error);
+            }
+        }
+        Ok(attempt)
+    }
+
+    fn spawn(
+        &mut self,
+        index: usize,
+        planned: PlannedTask,
+        restore: Option<Arc<Restore>>,
+        sender: &Sender<Message>,
+    ) -> Result<(), JobError> {
+        let PlannedTask { operator, is_source, task, mailbox, clock, metrics } = planned;
+        let (attempt, sender) = (self.number, sender.clone());
+        let report = move |report| {
+            // A coordinator that is gone has cancelled us.
+            let _ = sender.send(Message::Task { attempt, task: index, report });
+        };
+        let life = TaskLife {
+            clock: self.config.clock.clone(),
+            task_clock: clock,
+            metrics,
+            buffer_timeout: self.config.buffer_timeout,
+            restore,
+            report: Box::new(report.clone()),
+        };
+        let subtask = operator.subtask;
+        // Linux shows fifteen characters of it.
+        let name: String = format!("{}-{}", operator.subtask, operator.name).chars().take(15).collect();
+        let run = move || {
+            // Users' panics are caught where the operator is called. One that gets here is ours; it must not go unreported.
+            let result = catch_unwind(AssertUnwindSafe(|| task.run(life)));
+            let result = result.unwrap_or_else(|panic| {
+                let message = format!("{} (a bug in Thalweg, please report it)", panic_message(&*panic));
+                Err(Failure::Panicked { operator, origin: Origin::default(), message })
+            });
+            report(Report::Stopped(result));
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(run).map_err(JobError::Thread)?;
+        self.tasks.push(RunningTask { is_source, subtask, mailbox, thread });
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Runs until all tasks are over.
+    pub(crate) fn run(mut self, messages: &Receiver<Message>) -> Ended {
+        while self.running > 0 {
+            match self.next_message(messages) {
+                Some(message) => self.on_message(message),
+                None => {
+                    let now = self.config.clock.now();
+                    if self.failure.is_none()
+                        && let Some(cut) = self.cadence.due(now)
+                    {
+                        self.protocol_event(Event::Due(cut));
+                    }
+                }
+            }
+        }
+        self.join();
+        // What the writer has done since: a commit may have failed after the tasks were told to end, or a savepoint come.
+        for message in messages.try_iter() {
+            self.on_message(message);
+        }
+        match self.failure {
+            None => Ended::Finished(self.last_epoch, self.metrics),
+            Some(error) => Ended::Failed(error),
+        }
+    }
+
+    /// The next message; `None` when a cut is due.
+    fn next_message(&self, messages: &Receiver<Message>) -> Option<Message> {
+        loop {
+            let wait = match (self.cadence.next_at(), &self.config.clock) {
+                // One cut at a time: the next one is not due before this one is through.
+                _ if self.protocol.is_busy() || self.failure.is_some() => Duration::from_secs(3600),
+                (None, _) => Duration::from_secs(3600),
+                (Some(at), clock) => {
+                    let left = at.saturating_sub(clock.now());
+                    if left <= 0 {
+                        return messages.try_recv().ok();
+                    }
+                    // A clock that is moved by hand does not say when it has been moved.
+                    if matches!(clock, Clock::Manual(_)) {
+                        Duration::from_millis(1)
+                    } else {
+                        Duration::from_millis(left as u64)
+                    }
+                }
+            };
+            match messages.recv_timeout(wait) {
+                Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                // We hold a sender through our tasks' reports; if even those are gone, the count of running tasks says so.
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Task { attempt, task, report } if attempt == self.number => self.on_report(task, report),
+            Message::Written { attempt, result } if attempt == self.number => match result {
+                Ok(event) => self.protocol_event(event),
+                Err(error) => self.fail(error),
+            },
+            // Of an attempt that is over.
+            Message::Task { .. } | Message::Written { .. } => {}
+            Message::Command(Command::Cancel) => self.fail(JobError::Cancelled),
+            Message::Command(Command::Stop(Then::Suspend)) => {
+                let cut = self.cadence.now(self.has_store, Then::Suspend);
+                self.protocol_event(Event::Due(cut));
+            }
+            Message::Command(Command::Stop(_)) => self.mail_sources(Mail::Finish),
+            Message::Command(Command::Savepoint(target, reply)) => {
+                if !self.has_store {
+                    return; // The reply is dropped, which says so.
+                }
+                let under_way = u64::from(self.protocol.is_busy());
+                self.savepoints.push(Savepoint { target, reply, at_least: self.last_epoch + under_way + 1 });
+                let cut = self.cadence.now(true, Then::Continue);
+                self.protocol_event(Event::Due(cut));
+            }
+        }
+    }
+
+    fn on_report(&mut self, task: usize, report: Report) {
+        match report {
+            Report::InputEnded => {
+                self.sources_left -= 1;
+                if self.sources_left == 0 {
+                    let cut = self.cadence.now(self.has_store, Then::Finish);
+                    self.protocol_event(Event::Due(cut));
+                }
+            }
+            Report::Passed { epoch, snapshots, notes } => {
+                let subtask = self.tasks[task].subtask;
+                self.snapshots.extend(snapshots.into_iter().map(|snapshot| (subtask, snapshot)));
+                self.notes.extend(notes);
+                self.protocol_event(Event::Passed(epoch));
+            }
+            Report::Stopped(result) => {
+                self.running -= 1;
+                match result {
+                    Ok(()) | Err(Failure::Cancelled) => {}
+                    Err(failure) => self.fail(JobError::Failed { failure: Arc::new(failure), attempts: 0 }),
+                }
+            }
+        }
+    }
+
+    fn protocol_event(&mut self, event: Event) {
+        // After a failure nothing more is written or committed: the next attempt finds out what was.
+        if self.failure.is_some() {
+            return;
+        }
+        let mut actions = Vec::new();
+        self.protocol.on(event, &mut actions);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Inject(barrier) => {
+                self.barrier = Some(barrier);
+                self.mail_sources(Mail::Barrier(barrier));
+            }
+            Action::WriteState(epoch) => {
+                let snapshots = std::mem::take(&mut self.snapshots);
+                self.work(Work::WriteState(epoch, snapshots));
+            }
+            Action::Flush(epoch) => {
+                let notes = std::mem::take(&mut self.notes);
+                self.work(Work::Flush(epoch, notes));
+            }
+            Action::WriteManifest(epoch) => {
+                let time = self.barrier.map_or(0, |barrier| barrier.time);
+                self.work(Work::WriteManifest(Box::new(Manifest { epoch, time, ..self.manifest.clone() })));
+            }
+            Action::Commit(epoch) => self.work(Work::Commit(epoch)),
+            Action::Notify(epoch) => self.notify(epoch),
+            Action::DiscardBefore(epoch) => {
+                for savepoint in self
+                    .savepoints
+                    .extract_if(.., |savepoint| savepoint.at_least <= epoch)
+                    .collect::<Vec<_>>()
+                {
+                    self.work(Work::Savepoint(epoch, savepoint.target, savepoint.reply));
+                }
+                let keep =
+                    self.config.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.retained.max(1) as u64);
+                self.work(Work::Discard { before: epoch, keep });
+            }
+        }
+    }
+
+    fn notify(&mut self, epoch: Epoch) {
+        self.last_epoch = epoch;
+        self.notes.clear();
+        if let Some(barrier) = self.barrier.take() {
+            let batch_delay = self.config.clock.now() - barrier.time;
+            self.shown.progress(|progress| {
+                progress.committed_epoch = epoch;
+                progress.batch_time = barrier.time;
+                progress.batch_delay = batch_delay.max(0);
+            });
+            // With checkpoints, only they commit; without, passing is all there is.
+            if self.has_store && !barrier.checkpoint && !barrier.is_last() {
+                return;
+            }
+        }
+        self.tasks.iter().for_each(|task| task.mailbox.send(Mail::Committed(epoch)));
+    }
+
+    fn work(&self, work: Work) {
+        if let Some((sender, _)) = &self.writer {
+            // The writer ends only when we drop this sender.
+            let _ = sender.send(work);
+        }
+    }
+
+    fn mail_sources(&self, mail: Mail) {
+        self.tasks.iter().filter(|task| task.is_source).for_each(|task| task.mailbox.send(mail));
+    }
+
+    fn fail(&mut self, error: JobError) {
+        if self.failure.is_none() {
+            self.failure = Some(error);
+            self.cancel();
+        }
+    }
+
+    fn cancel(&self) {
+        self.tasks.iter().for_each(|task| task.mailbox.cancel());
+    }
+
+    /// Waits for all threads. The writer finishes what it has begun, as a commit cannot be taken back.
+    fn join(&mut self) {
+        for task in self.tasks.drain(..) {
+            // The thread has reported how it ended, panics included.
+            let _ = task.thread.join();
+        }
+        if let Some((sender, thread)) = self.writer.take() {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What all manifests of this job have in common.
+fn manifest(graph: &GraphData, config: &JobConfig) -> Result<Manifest, JobError> {
+    let (uids, parallelisms) = (graph.uids()?, plan::parallelisms(graph, config)?);
+    let operators = graph.nodes.iter().zip(uids).zip(parallelisms).map(|((node, uid), parallelism)| {
+        OperatorEntry { uid: uid.to_string(), name: node.name.clone(), parallelism }
+    });
+    Ok(Manifest {
+        format_version: crate::checkpoint::FORMAT_VERSION,
+        job: config.id.clone(),
+        epoch: 0,
+        time: 0,
+        max_parallelism: config.max_parallelism,
+        operators: operators.collect(),
+        files: vec![STATE_FILE.to_owned()],
+    })
+}

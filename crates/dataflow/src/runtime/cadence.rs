@@ -1,0 +1,111 @@
+//! When the stream is cut: the barrier cadence of a job.
+//!
+//! One job has one cadence, the greatest common divisor of its batch intervals (or, without batches, the checkpoint
+//! interval); each cut says which batches it closes, by its time, and whether it is a checkpoint.
+
+use super::config::JobConfig;
+use crate::barrier::Then;
+use crate::checkpoint::protocol::Cut;
+use crate::error::JobError;
+use crate::time::{Timestamp, millis};
+
+/// So many cuts may be made up for when the job is behind; those before are skipped.
+const CATCH_UP: i64 = 10;
+
+/// The cuts of one attempt, in milliseconds.
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    /// `None`: no cuts but those asked for.
+    every: Option<i64>,
+    checkpoint_every: Option<i64>,
+    next: Timestamp,
+}
+
+impl Cadence {
+    pub(crate) fn new(config: &JobConfig, batch_intervals: &[i64], now: Timestamp) -> Result<Self, JobError> {
+        let batches = batch_intervals.iter().copied().reduce(greatest_common_divisor);
+        let checkpoint = config.checkpoint.as_ref().map(|checkpoint| millis(checkpoint.interval));
+        if checkpoint.is_some_and(|interval| interval < 1) {
+            let reason = "the checkpoint interval is under 1 ms; give it at least 1 ms".to_owned();
+            return Err(JobError::Config(reason));
+        }
+        let every = batches.or(checkpoint);
+        let checkpoint_every = match (checkpoint, batches) {
+            (Some(checkpoint), Some(batch)) => Some(round_up(checkpoint, batch)),
+            (checkpoint, _) => checkpoint,
+        };
+        let next = every.map_or(now, |every| (now.div_euclid(every) + 1) * every);
+        Ok(Self { every, checkpoint_every, next })
+    }
+
+    /// The time of the first cut.
+    pub(crate) fn start(&self) -> Timestamp {
+        self.next
+    }
+
+    /// When the next cut is due, if there is a cadence.
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
+        self.every.map(|_| self.next)
+    }
+
+    /// The cut that is due at `now`, if one is.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Cut> {
+        let every = self.every.filter(|_| self.next <= now)?;
+        let behind = (now - self.next) / every;
+        if behind > CATCH_UP {
+            tracing::warn!(
+                skipped = behind - CATCH_UP,
+                "the job is behind its batch interval; batch times are skipped"
+            );
+            self.next += (behind - CATCH_UP) * every;
+        }
+        let time = self.next;
+        self.next += every;
+        let checkpoint = self.checkpoint_every.is_some_and(|interval| time.rem_euclid(interval) == 0);
+        Some(Cut { time, checkpoint, then: Then::Continue })
+    }
+
+    /// A cut that is made now, out of turn. Its time is that of the next in turn, so that batch times stay multiples.
+    pub(crate) fn now(&self, checkpoint: bool, then: Then) -> Cut {
+        Cut { time: self.next, checkpoint, then }
+    }
+}
+
+/// Checkpoints are taken at the end of whole batches.
+fn round_up(checkpoint: i64, batch: i64) -> i64 {
+    (checkpoint.saturating_add(batch - 1) / batch).saturating_mul(batch)
+}
+
+fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::checkpoint::CheckpointStorage;
+    use crate::runtime::CheckpointConfig;
+
+    #[test]
+    fn batches_of_two_lengths_and_a_checkpoint_every_other_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = CheckpointStorage::local(folder.path()).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(350), storage));
+        let config = JobConfig { checkpoint, ..JobConfig::new("job") };
+        let mut cadence = Cadence::new(&config, &[600, 400], 1050).unwrap();
+        let mut cuts = Vec::new();
+        for now in [1199, 1200, 1399, 1400, 1600] {
+            cuts.extend(cadence.due(now).map(|cut| (cut.time, cut.checkpoint)));
+        }
+        assert_eq!(cuts, [(1200, true), (1400, false), (1600, true)]);
+    }
+
+    #[test]
+    fn a_job_that_slept_skips_what_it_cannot_make_up_for() {
+        let mut cadence = Cadence::new(&JobConfig::new("job"), &[1], 0).unwrap();
+        let times: Vec<i64> = std::iter::from_fn(|| cadence.due(1000)).map(|cut| cut.time).collect();
+        assert_eq!(times, (990..=1000).collect::<Vec<_>>());
+    }
+}

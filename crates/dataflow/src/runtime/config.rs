@@ -1,0 +1,95 @@
+//! The settings of a job.
+
+use std::time::Duration;
+
+use super::RestartStrategy;
+use crate::checkpoint::CheckpointStorage;
+use crate::key_group::DEFAULT_MAX_PARALLELISM;
+use crate::time::Clock;
+
+/// The settings of a job. Begin with [`JobConfig::new`], and change what is to differ.
+#[derive(Clone, Debug)]
+pub struct JobConfig {
+    /// The job's id: its checkpoints, consumer group and transactional ids are found by it, across restarts of the process.
+    pub id: String,
+    /// The number of subtasks of operators that do not say otherwise. Default: the number of cores.
+    pub parallelism: usize,
+    /// The number of key groups. It cannot change over a restore. Default: 128.
+    pub max_parallelism: u16,
+    /// Whether, how often and where state is written down. Default: not at all.
+    pub checkpoint: Option<CheckpointConfig>,
+    /// Where the job begins. Default: at its latest checkpoint if there is one.
+    pub restore: RestoreFrom,
+    /// What to do when it fails. Default: nothing without checkpoints, else exponential from 1 s to 1 min.
+    pub restart: Option<RestartStrategy>,
+    /// How many batches an edge between two threads holds before its writer waits. Default: 16.
+    pub channel_capacity: usize,
+    /// How long a half-filled batch may lie about under load; it travels at once when the input idles. Default: 10 ms.
+    pub buffer_timeout: Duration,
+    /// The clock. Default: the machine's.
+    pub clock: Clock,
+}
+
+/// Whether, how often and where state is written down.
+#[derive(Clone, Debug)]
+pub struct CheckpointConfig {
+    /// The time between checkpoints: a multiple of a millisecond. With micro-batches, rounded up to whole batches.
+    pub interval: Duration,
+    /// Where.
+    pub storage: CheckpointStorage,
+    /// How many completed checkpoints are kept. Default: 1. The newest is never removed.
+    pub retained: usize,
+}
+
+impl CheckpointConfig {
+    /// Every `interval`, at `storage`; the latest one is kept.
+    pub fn new(interval: Duration, storage: CheckpointStorage) -> Self {
+        Self { interval, storage, retained: 1 }
+    }
+}
+
+/// Where a job begins.
+#[derive(Clone, Debug, Default)]
+pub enum RestoreFrom {
+    /// At its latest completed checkpoint, if it has one; else from nothing.
+    #[default]
+    Latest,
+    /// At this checkpoint of its own.
+    Epoch(crate::barrier::Epoch),
+    /// At this savepoint, if the job has no checkpoint of its own yet; a job that failed later resumes from its own.
+    Savepoint(CheckpointStorage),
+    /// From nothing. Checkpoints that it has are removed when the first new one is complete.
+    Nothing,
+}
+
+impl JobConfig {
+    /// The defaults, for the job with this id.
+    pub fn new(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            max_parallelism: DEFAULT_MAX_PARALLELISM,
+            checkpoint: None,
+            restore: RestoreFrom::default(),
+            restart: None,
+            channel_capacity: 16,
+            buffer_timeout: Duration::from_millis(10),
+            clock: Clock::System,
+        }
+    }
+
+    /// The restart strategy in force.
+    pub(crate) fn restart_strategy(&self) -> RestartStrategy {
+        match (&self.restart, &self.checkpoint) {
+            (Some(strategy), _) => strategy.clone(),
+            // Without a checkpoint a restart would begin from nothing, and give results twice.
+            (None, None) => RestartStrategy::None,
+            (None, Some(_)) => RestartStrategy::Exponential {
+                initial: Duration::from_secs(1),
+                max: Duration::from_secs(60),
+                multiplier: 2.0,
+                reset_after: Duration::from_secs(3600),
+            },
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The writing side of an edge between tasks: fills a buffer for each target, and sends it when it is full.
+//!
+//! | partitioning | a record goes to |
+//! |---|---|
+//! | forward | the one target that this subtask is paired with |
+//! | keyed | the subtask that owns its key's group |
+//! | rebalance | each target in turn, a batch at a time |
+//! | broadcast | every target |
+//!
+//! Control events go to all targets, after what is buffered.
+
+use std::sync::Arc;
+
+use super::gate::{Event, Sender};
+use crate::collector::{Collector, Control, TaskContext};
+use crate::error::Failure;
+use crate::key_group::{group_of, owner};
+use crate::metrics::TaskMetrics;
+use crate::record::{BATCH_SIZE, Batch, Hashed};
+
+/// Decides where records go: one virtual call a batch.
+pub(crate) trait Router<T>: Send {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure>;
+}
+
+/// The targets of an edge, each with a buffer.
+pub(crate) struct Targets<T> {
+    targets: Vec<Target<T>>,
+    metrics: Arc<TaskMetrics>,
+}
+
+struct Target<T> {
+    buffer: Batch<T>,
+    sender: Sender<T>,
+}
+
+impl<T> Targets<T> {
+    /// Sends what is buffered for `target`.
+    fn flush(&mut self, target: usize) -> Result<(), Failure> {
+        let target = &mut self.targets[target];
+        if target.buffer.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::take(&mut target.buffer);
+        let waited = target.sender.send(Event::Batch(full))?;
+        if waited > 0 {
+            self.metrics.back_pressured_micros.add(waited);
+        }
+        Ok(())
+    }
+
+    /// Adds all of `batch` to the buffer of `target`.
+    fn append(&mut self, target: usize, batch: &mut Batch<T>) -> Result<(), Failure> {
+        let buffer = &mut self.targets[target].buffer;
+        buffer.origin.merge(&batch.origin);
+        if buffer.is_empty() && batch.len() >= BATCH_SIZE / 2 {
+            // A batch of some size travels as it is.
+            std::mem::swap(&mut buffer.records, &mut batch.records);
+        } else {
+            reserve(buffer);
+            buffer.records.append(&mut batch.records);
+        }
+        if self.targets[target].buffer.len() >= BATCH_SIZE / 2 { self.flush(target) } else { Ok(()) }
+    }
+}
+
+/// A buffer gets its room when it gets its first record, not when the one before it is sent.
+fn reserve<T>(buffer: &mut Batch<T>) {
+    if buffer.records.capacity() == 0 {
+        buffer.records.reserve_exact(BATCH_SIZE);
+    }
+}
+
+/// An edge to other tasks, as the last link of a chain.
+pub(crate) struct EdgeWriter<T> {
+    targets: Targets<T>,
+    router: Box<dyn Router<T>>,
+}
+
+impl<T> EdgeWriter<T> {
+    pub(crate) fn new(
+        senders: Vec<Sender<T>>,
+        router: Box<dyn Router<T>>,
+        metrics: Arc<TaskMetrics>,
+    ) -> Self {
+        let targets = senders.into_iter().map(|sender| Target { buffer: Batch::default(), sender }).collect();
+        Self { targets: Targets { targets, metrics }, router }
+    }
+}
+
+impl<T: Send> Collector<T> for EdgeWriter<T> {
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<(), Failure> {
+        self.router.route(batch, &mut self.targets)
+    }
+
+    fn control(&mut self, control: &Control, _: &mut TaskContext) -> Result<(), Failure> {
+        // These are between the coordinator and one task.
+        if matches!(control, Control::Open | Control::ProcessingTime(_) | Control::Committed(_)) {
+            return Ok(());
+        }
+        for target in 0..self.targets.targets.len() {
+            self.targets.flush(target)?;
+            if *control != Control::Flush {
+                let waited = self.targets.targets[target].sender.send(Event::Control(control.clone()))?;
+                self.targets.metrics.back_pressured_micros.add(waited);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All records to one target.
+pub(crate) struct Forward;
+
+impl<T> Router<T> for Forward {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        targets.append(0, batch)
+    }
+}
+
+/// Each target in turn.
+pub(crate) struct Rebalance {
+    next: usize,
+}
+
+impl Rebalance {
+    /// Begins at another target in each subtask, lest all begin at the first.
+    pub(crate) fn starting_at(subtask: usize) -> Self {
+        Self { next: subtask }
+    }
+}
+
+impl<T> Router<T> for Rebalance {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        self.next = (self.next + 1) % targets.targets.len();
+        targets.append(self.next, batch)
+    }
+}
+
+/// Every target.
+pub(crate) struct Broadcast;
+
+impl<T: Clone> Router<T> for Broadcast {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        for target in 1..targets.targets.len() {
+            targets.append(target, &mut batch.clone())?;
+        }
+        targets.append(0, batch)
+    }
+}
+
+/// The owner of the key's group.
+pub(crate) struct ByKey {
+    /// Of each key group, its owner: a look-up is cheaper than the division.
+    owners: Vec<u16>,
+}
+
+impl ByKey {
+    pub(crate) fn new(max_parallelism: u16, parallelism: usize) -> Self {
+        Self {
+            owners: (0..max_parallelism)
+                .map(|group| owner(group, max_parallelism, parallelism) as u16)
+                .collect(),
+        }
+    }
+}
+
+impl<T: Hashed> Router<T> for ByKey {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        let groups = self.owners.len() as u16;
+        if let [only] = targets.targets.as_mut_slice()
+            && only.buffer.is_empty()
+        {
+            return targets.append(0, batch);
+        }
+        for target in &mut targets.targets {
+            target.buffer.origin.merge(&batch.origin);
+            reserve(&mut target.buffer);
+        }
+        for record in batch.records.drain(..) {
+            let target = usize::from(self.owners[usize::from(group_of(record.value.hash(), groups))]);
+            let buffer = &mut targets.targets[target].buffer;
+            buffer.records.push(record);
+            if buffer.len() >= BATCH_SIZE {
+                targets.flush(target)?;
+                reserve(&mut targets.targets[target].buffer);
+            }
+        }
+        Ok(())
+    }
+}

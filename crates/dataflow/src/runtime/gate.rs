@@ -1,0 +1,320 @@
+//! The gate of a task: its bounded input channels, and its mail.
+//!
+//! One lock for all channels of a task; it is taken once a batch, not once a record. A writer waits when its channel is
+//! full: that is the only back-pressure there is. During alignment a channel is *blocked*: it fills up, and then its writer waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::barrier::{Barrier, Epoch};
+use crate::collector::Control;
+use crate::error::Failure;
+use crate::record::Batch;
+
+/// What travels on a channel.
+pub(crate) enum Event<T> {
+    Batch(Batch<T>),
+    /// One of watermark, idle, barrier, end.
+    Control(Control),
+}
+
+/// What the coordinator, or a waker, tells a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mail {
+    /// To a source: cut here.
+    Barrier(Barrier),
+    /// To a source: behave as if the input had ended.
+    Finish,
+    /// To everybody.
+    Committed(Epoch),
+}
+
+/// What a task does next.
+pub(crate) enum Next<T> {
+    Mail(Mail),
+    Event(usize, Event<T>),
+    /// Somebody called the waker.
+    Woken,
+    /// Nothing until the deadline.
+    Timeout,
+    Cancelled,
+}
+
+/// The reading end. Clones are handles to the same gate.
+pub(crate) struct Gate<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Clone for Gate<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    readable: Condvar,
+    capacity: usize,
+}
+
+struct State<T> {
+    channels: Vec<Channel<T>>,
+    mail: VecDeque<Mail>,
+    woken: bool,
+    cancelled: bool,
+    reader_waits: bool,
+    /// Where the next look for an event begins, so that no channel starves the others.
+    turn: usize,
+}
+
+struct Channel<T> {
+    queue: VecDeque<Event<T>>,
+    blocked: bool,
+    writer_waits: bool,
+    writable: Arc<Condvar>,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Gate<T> {
+    /// A gate whose channels hold `capacity` events each.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let state = State {
+            channels: Vec::new(),
+            mail: VecDeque::new(),
+            woken: false,
+            cancelled: false,
+            reader_waits: false,
+            turn: 0,
+        };
+        let shared = Shared { state: Mutex::new(state), readable: Condvar::new(), capacity: capacity.max(1) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Adds a channel, and returns its writing end.
+    pub(crate) fn add_channel(&self) -> Sender<T> {
+        let writable = Arc::new(Condvar::new());
+        let mut state = self.shared.lock();
+        let channel = state.channels.len();
+        let queue = VecDeque::with_capacity(self.shared.capacity);
+        state.channels.push(Channel {
+            queue,
+            blocked: false,
+            writer_waits: false,
+            writable: writable.clone(),
+        });
+        Sender { shared: self.shared.clone(), channel, writable }
+    }
+
+    /// The number of channels.
+    pub(crate) fn channels(&self) -> usize {
+        self.shared.lock().channels.len()
+    }
+
+    /// What is next, without waiting.
+    pub(crate) fn try_next(&self) -> Option<Next<T>> {
+        self.shared.lock().take()
+    }
+
+    /// What is next; waits until `deadline`, or for ever.
+    pub(crate) fn next(&self, deadline: Option<Instant>) -> Next<T> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(next) = state.take() {
+                return next;
+            }
+            state.reader_waits = true;
+            state = match deadline {
+                None => self.shared.readable.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        state.reader_waits = false;
+                        return Next::Timeout;
+                    }
+                    self.shared.readable.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            state.reader_waits = false;
+        }
+    }
+
+    /// Reads nothing from `channel` until [`unblock`](Self::unblock).
+    pub(crate) fn block(&self, channel: usize) {
+        self.shared.lock().channels[channel].blocked = true;
+    }
+
+    /// Reads from all channels again.
+    pub(crate) fn unblock(&self) {
+        self.shared.lock().channels.iter_mut().for_each(|channel| channel.blocked = false);
+    }
+}
+
+impl<T> State<T> {
+    fn take(&mut self) -> Option<Next<T>> {
+        if self.cancelled {
+            return Some(Next::Cancelled);
+        }
+        if let Some(mail) = self.mail.pop_front() {
+            return Some(Next::Mail(mail));
+        }
+        if std::mem::take(&mut self.woken) {
+            return Some(Next::Woken);
+        }
+        let count = self.channels.len();
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let channel = &mut self.channels[index];
+            if channel.blocked {
+                continue;
+            }
+            if let Some(event) = channel.queue.pop_front() {
+                if std::mem::take(&mut channel.writer_waits) {
+                    channel.writable.notify_one();
+                }
+                self.turn = (index + 1) % count;
+                return Some(Next::Event(index, event));
+            }
+        }
+        None
+    }
+}
+
+/// The mailbox of a task, whatever its records are.
+pub(crate) trait Mailbox: Send + Sync {
+    /// Sends mail. It is read before records.
+    fn send(&self, mail: Mail);
+    /// Ends the next wait of the task.
+    fn wake(&self);
+    /// Makes every wait of the task, and of those who write to it, fail.
+    fn cancel(&self);
+}
+
+impl<T: Send> Mailbox for Gate<T> {
+    fn send(&self, mail: Mail) {
+        let mut state = self.shared.lock();
+        state.mail.push_back(mail);
+        self.shared.readable.notify_one();
+    }
+
+    fn wake(&self) {
+        let mut state = self.shared.lock();
+        state.woken = true;
+        if state.reader_waits {
+            self.shared.readable.notify_one();
+        }
+    }
+
+    fn cancel(&self) {
+        let mut state = self.shared.lock();
+        state.cancelled = true;
+        self.shared.readable.notify_one();
+        state.channels.iter().for_each(|channel| channel.writable.notify_one());
+    }
+}
+
+/// The writing end of one channel.
+pub(crate) struct Sender<T> {
+    shared: Arc<Shared<T>>,
+    channel: usize,
+    writable: Arc<Condvar>,
+}
+
+impl<T> Sender<T> {
+    /// Sends an event, waiting while the channel is full. Returns the microseconds it waited.
+    pub(crate) fn send(&self, event: Event<T>) -> Result<u64, Failure> {
+        let mut state = self.shared.lock();
+        let mut since = None;
+        loop {
+            if state.cancelled {
+                return Err(Failure::Cancelled);
+            }
+            let channel = &mut state.channels[self.channel];
+            if channel.queue.len() < self.shared.capacity {
+                channel.queue.push_back(event);
+                if state.reader_waits && !state.channels[self.channel].blocked {
+                    self.shared.readable.notify_one();
+                }
+                return Ok(since.map_or(0, |since: Instant| since.elapsed().as_micros() as u64));
+            }
+            channel.writer_waits = true;
+            since.get_or_insert_with(Instant::now);
+            state = self.writable.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn batch(value: u32) -> Event<u32> {
+        let records = vec![crate::record::Record { value, timestamp: 0 }];
+        Event::Batch(Batch { records, ..Batch::default() })
+    }
+
+    fn value(next: Next<u32>) -> Option<u32> {
+        match next {
+            Next::Event(_, Event::Batch(batch)) => Some(batch.records[0].value),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn order_holds_within_a_channel_and_none_starves() {
+        let gate = Gate::new(1000);
+        let senders = [gate.add_channel(), gate.add_channel()];
+        for i in 0..100 {
+            senders[0].send(batch(i)).unwrap();
+        }
+        senders[1].send(batch(1000)).unwrap();
+        let first: Vec<u32> = (0..3).filter_map(|_| value(gate.next(None))).collect();
+        assert_eq!(first, [0, 1000, 1]);
+    }
+
+    #[test]
+    fn a_full_channel_makes_its_writer_wait_until_there_is_room() {
+        let gate = Gate::new(2);
+        let sender = gate.add_channel();
+        let writer = std::thread::spawn(move || {
+            (0..1000).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>()
+        });
+        let received: Vec<u32> = (0..1000).filter_map(|_| value(gate.next(None))).collect();
+        assert_eq!(received, (0..1000).collect::<Vec<_>>());
+        writer.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_blocked_channel_is_passed_over() {
+        let gate = Gate::new(8);
+        let senders = [gate.add_channel(), gate.add_channel()];
+        senders[0].send(batch(0)).unwrap();
+        senders[1].send(batch(1)).unwrap();
+        gate.block(0);
+        assert_eq!(value(gate.next(None)), Some(1));
+        assert!(matches!(gate.next(Some(Instant::now() + Duration::from_millis(1))), Next::Timeout));
+        gate.unblock();
+        assert_eq!(value(gate.next(None)), Some(0));
+    }
+
+    #[test]
+    fn mail_comes_first_and_cancelling_wakes_everybody() {
+        let gate = Gate::new(1);
+        let sender = gate.add_channel();
+        sender.send(batch(0)).unwrap();
+        gate.send(Mail::Committed(1));
+        assert!(matches!(gate.next(None), Next::Mail(Mail::Committed(1))));
+        let writer = std::thread::spawn(move || sender.send(batch(1)).is_err());
+        gate.cancel();
+        assert!(writer.join().unwrap());
+        assert!(matches!(gate.next(None), Next::Cancelled));
+    }
+}

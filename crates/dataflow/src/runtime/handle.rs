@@ -1,0 +1,152 @@
+//! The handle of a running job: stop it, cancel it, take a savepoint, look at its counters.
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::coordinator::{JobResult, Message};
+use crate::barrier::{Epoch, Then};
+use crate::checkpoint::CheckpointStorage;
+use crate::error::{CheckpointError, JobError};
+use crate::metrics::JobMetrics;
+use crate::time::Timestamp;
+
+/// What the outside may ask of a job.
+pub(crate) enum Command {
+    Stop(Then),
+    Cancel,
+    Savepoint(CheckpointStorage, Sender<Result<Epoch, CheckpointError>>),
+}
+
+/// How far a job has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last epoch that has been committed (or, without checkpoints, passed by all tasks).
+    pub committed_epoch: Epoch,
+    /// The batch time of that epoch.
+    pub batch_time: Timestamp,
+    /// How long after its batch time it was there, in milliseconds: what it took, and how far the job is behind.
+    pub batch_delay: i64,
+    /// The number of restarts so far.
+    pub restarts: u32,
+}
+
+/// What the job shows of itself.
+#[derive(Default)]
+pub(crate) struct Shown {
+    progress: Mutex<Progress>,
+    metrics: Mutex<JobMetrics>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shown {
+    pub(crate) fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut lock(&self.progress));
+    }
+
+    pub(crate) fn set_metrics(&self, metrics: JobMetrics) {
+        *lock(&self.metrics) = metrics;
+    }
+}
+
+/// A running job (Flink's `JobClient`). Dropping it leaves the job running.
+pub struct JobHandle {
+    pub(crate) messages: Sender<Message>,
+    pub(crate) shown: Arc<Shown>,
+    pub(crate) thread: JoinHandle<Result<JobResult, JobError>>,
+}
+
+impl JobHandle {
+    /// Asks the job to stop as if its input had ended: sources stop reading, windows and batches are closed, everything is
+    /// committed. [`wait`](Self::wait) tells when that is done.
+    pub fn stop(&self) {
+        self.controls().stop();
+    }
+
+    /// Asks the job to stop at a checkpoint, with windows and batches left open in it, to be resumed later.
+    pub fn suspend(&self) {
+        self.controls().suspend();
+    }
+
+    /// Ends the job at once. What the last completed checkpoint covers is safe.
+    pub fn cancel(&self) {
+        self.controls().cancel();
+    }
+
+    /// Takes a checkpoint, and copies it to `target`. The job goes on.
+    ///
+    /// # Errors
+    /// When the job has no checkpoint storage, has ended, or the target cannot be written.
+    pub fn savepoint(&self, target: CheckpointStorage) -> Result<Epoch, CheckpointError> {
+        let (reply, answer) = channel();
+        let gone = || CheckpointError::Missing {
+            location: "a job that has ended or has no checkpoint storage".to_owned(),
+            epoch: None,
+        };
+        self.messages.send(Message::Command(Command::Savepoint(target, reply))).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+
+    /// A handle that can only stop the job: for a signal handler.
+    pub fn controls(&self) -> JobControls {
+        JobControls { messages: self.messages.clone() }
+    }
+
+    /// The counters of the present attempt.
+    pub fn metrics(&self) -> JobMetrics {
+        lock(&self.shown.metrics).clone()
+    }
+
+    /// How far the job has come.
+    pub fn progress(&self) -> Progress {
+        lock(&self.shown.progress).clone()
+    }
+
+    /// Whether the job has ended, one way or another.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end of the job.
+    ///
+    /// # Errors
+    /// What ended it, if that was not the end of its input or [`stop`](Self::stop).
+    pub fn wait(self) -> Result<JobResult, JobError> {
+        match self.thread.join() {
+            Ok(result) => result,
+            // Only a bug of the coordinator gets here: users' panics are failures of tasks.
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Stops a job from anywhere. Clones stop the same job.
+#[derive(Clone)]
+pub struct JobControls {
+    messages: Sender<Message>,
+}
+
+impl JobControls {
+    fn command(&self, command: Command) {
+        // A job that has ended needs no stopping.
+        let _ = self.messages.send(Message::Command(command));
+    }
+
+    /// See [`JobHandle::stop`].
+    pub fn stop(&self) {
+        self.command(Command::Stop(Then::Finish));
+    }
+
+    /// See [`JobHandle::suspend`].
+    pub fn suspend(&self) {
+        self.command(Command::Stop(Then::Suspend));
+    }
+
+    /// See [`JobHandle::cancel`].
+    pub fn cancel(&self) {
+        self.command(Command::Cancel);
+    }
+}

@@ -1,0 +1,216 @@
+//! The task: a thread that drives a chain of operators with what comes through its gate.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gate::{Event, Gate, Mail, Next};
+use crate::barrier::{Barrier, Epoch};
+use crate::checkpoint::{Aligner, Restore};
+use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
+use crate::error::Failure;
+use crate::metrics::TaskMetrics;
+use crate::time::{Clock, TaskClock, Timestamp};
+use crate::watermark::{Combined, Watermarks};
+
+/// A task, ready to be run on a thread of its own.
+pub(crate) trait Task: Send {
+    fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure>;
+}
+
+/// What a task tells the coordinator.
+pub(crate) enum Report {
+    /// A source has no more input.
+    InputEnded,
+    /// The task has passed a barrier, and shared its state if that was a checkpoint.
+    Passed { epoch: Epoch, snapshots: Vec<OperatorSnapshot>, notes: Vec<Box<dyn Any + Send>> },
+    /// The task is over.
+    Stopped(Result<(), Failure>),
+}
+
+/// What a task needs to live.
+pub(crate) struct TaskLife {
+    pub(crate) clock: Clock,
+    pub(crate) task_clock: TaskClock,
+    pub(crate) metrics: Arc<TaskMetrics>,
+    pub(crate) buffer_timeout: Duration,
+    pub(crate) restore: Option<Arc<Restore>>,
+    pub(crate) report: Box<dyn Fn(Report) + Send>,
+}
+
+/// What tasks with and without input have in common: time, timers, flushing, passing barriers on.
+pub(crate) struct Drive<T> {
+    pub(crate) chain: Box<dyn Collector<T>>,
+    pub(crate) context: TaskContext,
+    pub(crate) life: TaskLife,
+    started: Instant,
+    flushed: Instant,
+    timers_fired: Timestamp,
+    accounted: Duration,
+    /// The last barrier, once passed: the task ends when it is committed.
+    last: Option<Epoch>,
+}
+
+impl<T> Drive<T> {
+    pub(crate) fn new(chain: Box<dyn Collector<T>>, life: TaskLife) -> Self {
+        let context = TaskContext { restore: life.restore.clone(), ..TaskContext::default() };
+        let now = Instant::now();
+        Self {
+            chain,
+            context,
+            life,
+            started: now,
+            flushed: now,
+            timers_fired: Timestamp::MIN,
+            accounted: Duration::ZERO,
+            last: None,
+        }
+    }
+
+    pub(crate) fn control(&mut self, control: &Control) -> Result<(), Failure> {
+        self.chain.control(control, &mut self.context)
+    }
+
+    pub(crate) fn open(&mut self) -> Result<(), Failure> {
+        self.life.task_clock.set(self.life.clock.now());
+        self.control(&Control::Open)?;
+        self.context.restore = None;
+        self.fire_timers(self.life.clock.now())
+    }
+
+    /// Called between batches: reads the clock, fires timers, and flushes what has been lying about for too long.
+    pub(crate) fn tick(&mut self) -> Result<(), Failure> {
+        let now = self.life.clock.now();
+        self.life.task_clock.set(now);
+        // Once a millisecond is as fine as timers are, and spares a busy chain the walk.
+        if now != self.timers_fired {
+            self.fire_timers(now)?;
+            if self.flushed.elapsed() >= self.life.buffer_timeout {
+                self.flush()?;
+            }
+            self.account();
+        }
+        Ok(())
+    }
+
+    fn fire_timers(&mut self, now: Timestamp) -> Result<(), Failure> {
+        self.timers_fired = now;
+        self.context.next_timer = None;
+        self.control(&Control::ProcessingTime(now))
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.flushed = Instant::now();
+        self.control(&Control::Flush)
+    }
+
+    fn account(&mut self) {
+        let total = self.started.elapsed();
+        self.life.metrics.total_micros.add((total - self.accounted).as_micros() as u64);
+        self.accounted += Duration::from_micros((total - self.accounted).as_micros() as u64);
+    }
+
+    /// Nothing is at hand: flushes, then waits for `gate`; at the longest until a timer or `until` is due.
+    pub(crate) fn wait<E>(&mut self, gate: &Gate<E>, until: Option<Timestamp>) -> Result<Next<E>, Failure> {
+        let now = self.life.clock.now();
+        self.life.task_clock.set(now);
+        self.fire_timers(now)?;
+        self.flush()?;
+        let until = [until, self.context.next_timer].into_iter().flatten().min();
+        let deadline = until.map(|until| {
+            let wait = Duration::from_millis(u64::try_from(until.saturating_sub(now)).unwrap_or(0));
+            // A clock that is moved by hand does not say when it will have moved.
+            let wait =
+                if matches!(self.life.clock, Clock::Manual(_)) { Duration::from_millis(1) } else { wait };
+            Instant::now() + wait.min(Duration::from_secs(3600))
+        });
+        let since = Instant::now();
+        let next = gate.next(deadline);
+        self.life.metrics.idle_micros.add(since.elapsed().as_micros() as u64);
+        self.account();
+        self.life.task_clock.set(self.life.clock.now());
+        Ok(next)
+    }
+
+    /// Passes an aligned barrier through the chain, and reports it with the state that it left behind.
+    pub(crate) fn barrier(&mut self, barrier: Barrier) -> Result<(), Failure> {
+        self.control(&Control::Barrier(barrier))?;
+        self.flush()?;
+        let snapshots = std::mem::take(&mut self.context.snapshots);
+        let notes = std::mem::take(&mut self.context.notes);
+        if barrier.is_last() {
+            self.last = Some(barrier.epoch);
+        }
+        (self.life.report)(Report::Passed { epoch: barrier.epoch, snapshots, notes });
+        Ok(())
+    }
+
+    /// Tells the chain of a commit. `true` when that was the last one.
+    pub(crate) fn committed(&mut self, epoch: Epoch) -> Result<bool, Failure> {
+        self.control(&Control::Committed(epoch))?;
+        Ok(self.last == Some(epoch))
+    }
+}
+
+/// A task whose first operator reads from other tasks.
+pub(crate) struct OperatorTask<T> {
+    pub(crate) gate: Gate<T>,
+    pub(crate) chain: Box<dyn Collector<T>>,
+}
+
+impl<T: Send> Task for OperatorTask<T> {
+    fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure> {
+        let Self { gate, chain } = *self;
+        let channels = gate.channels();
+        let mut drive = Drive::new(chain, life);
+        drive.open()?;
+        let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
+        let mut ended = 0;
+        loop {
+            let next = match gate.try_next() {
+                Some(next) => next,
+                None => drive.wait(&gate, None)?,
+            };
+            match next {
+                Next::Event(_, Event::Batch(mut batch)) => {
+                    drive.tick()?;
+                    drive.chain.batch(&mut batch)?;
+                }
+                Next::Event(channel, Event::Control(control)) => {
+                    match control {
+                        Control::Watermark(watermark) => watermarks.advance(channel, watermark),
+                        Control::Idle => watermarks.set_idle(channel),
+                        Control::Barrier(barrier) => match aligner.arrive(barrier) {
+                            None => gate.block(channel),
+                            Some(barrier) => {
+                                drive.tick()?;
+                                drive.barrier(barrier)?;
+                                gate.unblock();
+                            }
+                        },
+                        Control::End => ended += 1,
+                        _ => {}
+                    }
+                    match watermarks.news() {
+                        Some(Combined::Watermark(watermark)) => {
+                            drive.control(&Control::Watermark(watermark))?
+                        }
+                        Some(Combined::Idle) => drive.control(&Control::Idle)?,
+                        None => {}
+                    }
+                    if ended == channels {
+                        ended = 0;
+                        drive.control(&Control::End)?;
+                    }
+                }
+                Next::Mail(Mail::Committed(epoch)) => {
+                    if drive.committed(epoch)? {
+                        return Ok(());
+                    }
+                }
+                Next::Cancelled => return Err(Failure::Cancelled),
+                Next::Mail(_) | Next::Woken | Next::Timeout => drive.tick()?,
+            }
+        }
+    }
+}

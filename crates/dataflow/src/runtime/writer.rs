@@ -1,0 +1,95 @@
+//! The thread that writes checkpoints and commits them, so that neither the tasks nor the coordinator wait for a disk or a broker.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::barrier::Epoch;
+use crate::checkpoint::committer::Committer;
+use crate::checkpoint::protocol::Event;
+use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, StateFile};
+use crate::collector::OperatorSnapshot;
+use crate::error::{CheckpointError, JobError};
+
+/// The name of the state file of a process.
+pub(crate) const STATE_FILE: &str = "state";
+
+/// Something to do, in order.
+pub(crate) enum Work {
+    /// Encode and write the state of all subtasks: (subtask, state).
+    WriteState(Epoch, Vec<(usize, OperatorSnapshot)>),
+    Flush(Epoch, Vec<Box<dyn Any + Send>>),
+    WriteManifest(Box<Manifest>),
+    Commit(Epoch),
+    /// Remove the checkpoints before this one but for so many.
+    Discard {
+        before: Epoch,
+        keep: u64,
+    },
+    /// Copy a checkpoint to where no retention removes it.
+    Savepoint(Epoch, CheckpointStorage, Sender<Result<Epoch, CheckpointError>>),
+}
+
+/// The thread. It ends when the sender of its work is dropped.
+pub(crate) fn spawn(
+    store: Option<Arc<CheckpointStore>>,
+    mut committer: Option<Box<dyn Committer>>,
+    done: impl Fn(Result<Event, JobError>) + Send + 'static,
+) -> Result<(Sender<Work>, std::thread::JoinHandle<()>), JobError> {
+    let (sender, receiver): (Sender<Work>, Receiver<Work>) = channel();
+    let run = move || {
+        for work in receiver {
+            match perform(work, store.as_deref(), committer.as_deref_mut()) {
+                Ok(None) => {}
+                Ok(Some(event)) => done(Ok(event)),
+                Err(error) => done(Err(error)),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("thalweg-checkpoint".to_owned()).spawn(run);
+    Ok((sender, thread.map_err(JobError::Thread)?))
+}
+
+fn perform(
+    work: Work,
+    store: Option<&CheckpointStore>,
+    committer: Option<&mut (dyn Committer + '_)>,
+) -> Result<Option<Event>, JobError> {
+    match (work, store, committer) {
+        (Work::WriteState(epoch, snapshots), Some(store), _) => {
+            let mut file = StateFile::new();
+            let encode = |error| CheckpointError::Store { location: store.location(), error };
+            for (subtask, snapshot) in snapshots {
+                file.add(subtask, snapshot).map_err(encode)?;
+            }
+            store.write_state(epoch, STATE_FILE, file.finish().map_err(encode)?)?;
+            Ok(Some(Event::StateWritten(epoch)))
+        }
+        (Work::Flush(epoch, notes), _, Some(committer)) => {
+            committer.flush(epoch, notes).map_err(JobError::Commit)?;
+            Ok(Some(Event::Flushed(epoch)))
+        }
+        (Work::WriteManifest(manifest), Some(store), _) => {
+            store.write_manifest(&manifest)?;
+            Ok(Some(Event::ManifestWritten(manifest.epoch)))
+        }
+        (Work::Commit(epoch), _, Some(committer)) => {
+            committer.commit(epoch).map_err(JobError::Commit)?;
+            Ok(Some(Event::Committed(epoch)))
+        }
+        (Work::Discard { before, keep }, Some(store), _) => {
+            // What cannot be removed now is removed next time; it is no reason to stop a job.
+            if let Err(error) = store.discard(|epoch| epoch + keep <= before) {
+                tracing::warn!(%error, "old checkpoints could not be removed");
+            }
+            Ok(None)
+        }
+        (Work::Savepoint(epoch, target, reply), Some(store), _) => {
+            let result = store.copy_to(epoch, &target).map(|()| epoch);
+            // Nobody may be waiting any more.
+            let _ = reply.send(result);
+            Ok(None)
+        }
+        (_, _, _) => unreachable!("work for a store or a committer that the job does not have"),
+    }
+}

@@ -1,6 +1,0 @@
-//! stub
-/// r
-pub trait SourceReader {
-    /// n
-    fn note(&self) {}
-}

@@ -1,0 +1,205 @@
+//! The source: where records enter, from splits (partitions, files) whose positions go into the checkpoint.
+//!
+//! A [`Source`] describes; each subtask makes a [`SourceReader`] of it. Which splits a subtask reads follows from
+//! its index and the parallelism alone ([`SourceContext::owns`]), so no coordinator has to hand them out: after a restore
+//! at another parallelism every reader is shown all positions, and takes those of its splits.
+
+mod collection;
+
+use std::any::Any;
+use std::sync::Arc;
+
+pub use collection::{CollectionReader, CollectionSource};
+use serde::{Deserialize, Serialize};
+
+use crate::barrier::Epoch;
+use crate::error::{BoxError, OperatorName};
+use crate::hash::key_hash;
+use crate::metrics::OperatorMetrics;
+use crate::record::{Batch, Origin, Record};
+use crate::state::StateData;
+use crate::time::{Clock, NO_TIMESTAMP, Timestamp};
+
+/// Describes a source. One value serves all subtasks and all attempts of a job.
+pub trait Source: Send + Sync + 'static {
+    /// The records.
+    type Item: Send + 'static;
+    /// What reads them, in one subtask.
+    type Reader: SourceReader<Item = Self::Item>;
+
+    /// Makes the reader of one subtask. Nothing is to be opened before [`SourceReader::open`].
+    fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError>;
+}
+
+/// Reads the splits of one subtask, on the subtask's thread.
+pub trait SourceReader: Send + 'static {
+    /// The records.
+    type Item: Send + 'static;
+    /// The position within a split: what the next record is.
+    type Position: StateData;
+
+    /// Called once, before anything else. `restored` holds the positions of all splits of all subtasks at the checkpoint;
+    /// `None` at a fresh start.
+    fn open(&mut self, restored: Option<Vec<(String, Self::Position)>>) -> Result<(), BoxError>;
+
+    /// Reads some records of one split into `output`: about [`BATCH_SIZE`](crate::record::BATCH_SIZE), fewer if fewer are at hand.
+    /// It must return within about 50 ms, as barriers wait for it; to wait longer, return [`SourceStatus::Idle`].
+    fn poll(&mut self, output: &mut SourceOutput<Self::Item>) -> Result<SourceStatus, BoxError>;
+
+    /// The positions of this subtask's splits, after the last record polled. Splits that have been read to their end included.
+    fn positions(&mut self) -> Vec<(String, Self::Position)>;
+
+    /// What the committer is to be told about this epoch; see [`Committer::flush`](crate::checkpoint::committer::Committer::flush).
+    fn note(&mut self, _epoch: Epoch) -> Option<Box<dyn Any + Send>> {
+        None
+    }
+
+    /// An epoch has been committed: its positions will not be read again.
+    fn committed(&mut self, _epoch: Epoch) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// What a reader says after a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// Poll again at once.
+    Ready,
+    /// Nothing at hand. Poll again when the [`Waker`] is called, and at the latest at this processing time.
+    Idle {
+        /// Milliseconds since the epoch.
+        until: Option<Timestamp>,
+    },
+    /// All has been read. Not polled again.
+    End,
+}
+
+/// What a reader is told about its place.
+#[derive(Clone)]
+pub struct SourceContext {
+    /// Who it is.
+    pub operator: OperatorName,
+    /// How many subtasks the source has.
+    pub parallelism: usize,
+    /// The job's clock. To be read once a poll, not once a record.
+    pub clock: Clock,
+    /// Its counters.
+    pub metrics: Arc<OperatorMetrics>,
+    /// Wakes the subtask.
+    pub waker: Waker,
+    /// The job's id: the group under which offsets are committed, unless the source says otherwise.
+    pub job: Arc<str>,
+}
+
+impl SourceContext {
+    /// Whether this subtask reads split number `index`, of splits that are numbered from 0 in an order that never changes.
+    pub fn owns(&self, index: usize) -> bool {
+        index % self.parallelism == self.operator.subtask
+    }
+
+    /// Whether this subtask reads part `index` of what goes by `name`: parts of one name are dealt out in turn, and names begin
+    /// at different subtasks, so that many names with one part each do not all fall to the first.
+    pub fn owns_part(&self, name: &str, index: usize) -> bool {
+        let start = (key_hash(name) % self.parallelism as u64) as usize;
+        self.owns(start + index)
+    }
+}
+
+/// Wakes a source subtask that said [`SourceStatus::Idle`]. May be called from any thread, at any time, also too often.
+#[derive(Clone)]
+pub struct Waker(Arc<dyn Fn() + Send + Sync>);
+
+impl Waker {
+    /// A waker that calls `wake`. The engine makes them; so may a test of a reader.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    /// Wakes the subtask.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
+/// Which split a record belongs to, within its reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SplitId(pub(crate) usize);
+
+/// Receives what a reader reads.
+pub struct SourceOutput<T> {
+    pub(crate) batch: Batch<T>,
+    pub(crate) current: Option<SplitId>,
+    pub(crate) splits: Vec<SplitInfo>,
+}
+
+pub(crate) struct SplitInfo {
+    pub(crate) name: Arc<str>,
+    pub(crate) finished: bool,
+}
+
+impl<T> SourceOutput<T> {
+    /// An empty output. The engine makes it; so may a test of a reader.
+    pub fn new() -> Self {
+        Self { batch: Batch::new(), current: None, splits: Vec::new() }
+    }
+
+    /// Announces a split: from now on it takes part in the watermark.
+    pub fn add_split(&mut self, name: &str) -> SplitId {
+        self.splits.push(SplitInfo { name: name.into(), finished: false });
+        SplitId(self.splits.len() - 1)
+    }
+
+    /// A split has been read to its end: it does not hold the watermark back any more.
+    pub fn finish_split(&mut self, split: SplitId) {
+        self.splits[split.0].finished = true;
+    }
+
+    /// The records pushed in this poll are numbers `first` to `last` (offsets, lines …) of `split`. At most one split a poll.
+    pub fn origin(&mut self, split: SplitId, first: u64, last: u64) {
+        self.current = Some(split);
+        self.batch.origin = Origin::new(self.splits[split.0].name.clone(), first, last);
+    }
+
+    /// Hands on a record with the time that the source knows, or [`NO_TIMESTAMP`].
+    #[inline]
+    pub fn push(&mut self, value: T, timestamp: Timestamp) {
+        self.batch.records.push(Record { value, timestamp });
+    }
+
+    /// The records pushed since the last poll.
+    pub fn take(&mut self) -> Vec<Record<T>> {
+        std::mem::take(&mut self.batch.records)
+    }
+
+    /// The number of records pushed in this poll.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether none has been pushed in this poll.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+}
+
+impl<T> Default for SourceOutput<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a checkpoint holds of one split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub(crate) struct SplitState<P: StateData> {
+    pub(crate) split: String,
+    pub(crate) position: P,
+    /// The newest event time read from it, so that what was late stays late.
+    pub(crate) newest: Timestamp,
+}
+
+impl<P: StateData> SplitState<P> {
+    pub(crate) fn new(split: String, position: P) -> Self {
+        Self { split, position, newest: NO_TIMESTAMP }
+    }
+}

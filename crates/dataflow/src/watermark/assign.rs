@@ -1,0 +1,82 @@
+//! Event times and watermarks in the middle of a stream (Flink's `assignTimestampsAndWatermarks`).
+//!
+//! - **Records** get their event time.
+//! - **Watermarks** from upstream are dropped, except the last: this operator makes its own, one after each batch. As it cannot
+//!   tell partitions apart, prefer to give the strategy to the source.
+//! - **Idleness**: after the strategy's timeout without records the stream counts as idle.
+//! - **State**: union, `newest`: the newest event time, so that a record that was late stays late after a restore.
+//!
+//! ```
+//! use thalweg_dataflow::harness::{Event, Harness};
+//! use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
+//!
+//! let strategy = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|at: &i64, _| *at);
+//! let mut harness = Harness::new(AssignTimestamps::new(strategy));
+//! harness.push(40, 0);
+//! assert_eq!(harness.events(), [Event::Record(40, 40), Event::Watermark(39)]);
+//! ```
+
+use crate::error::BoxError;
+use crate::operator::{Operator, OperatorContext};
+use crate::output::Output;
+use crate::record::{Batch, Data};
+use crate::state::States;
+use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, TaskClock, Timestamp};
+use crate::watermark::WatermarkStrategy;
+
+/// The operator. See the [module](self).
+#[derive(Clone)]
+pub struct AssignTimestamps<T> {
+    strategy: WatermarkStrategy<T>,
+    newest: Timestamp,
+    clock: TaskClock,
+    /// When the stream becomes idle, unless a record comes.
+    idle_at: Option<Timestamp>,
+}
+
+impl<T: Data> AssignTimestamps<T> {
+    /// Assigns by `strategy`.
+    pub fn new(strategy: WatermarkStrategy<T>) -> Self {
+        Self { strategy, newest: NO_TIMESTAMP, clock: TaskClock::default(), idle_at: None }
+    }
+}
+
+impl<T: Data> Operator for AssignTimestamps<T> {
+    type In = T;
+    type Out = T;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.clock = context.clock.clone();
+        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now() + timeout);
+        Ok(())
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        let mut newest = vec![self.newest];
+        states.union("newest", &mut newest);
+        // The slowest of the subtasks there were: nothing that was on time becomes late.
+        self.newest = newest.into_iter().min().unwrap_or(NO_TIMESTAMP);
+    }
+
+    fn process(&mut self, batch: &mut Batch<T>, output: &mut Output<T>) -> Result<(), BoxError> {
+        self.newest = self.newest.max(self.strategy.assign(&mut batch.records));
+        output.push_batch(&mut batch.records);
+        output.push_watermark(self.strategy.watermark(self.newest));
+        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now() + timeout);
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Timestamp, _: &mut Output<T>) -> Result<Option<Timestamp>, BoxError> {
+        Ok((watermark == MAX_WATERMARK).then_some(MAX_WATERMARK))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.idle_at
+    }
+
+    fn processing_time(&mut self, _now: Timestamp, output: &mut Output<T>) -> Result<(), BoxError> {
+        self.idle_at = None;
+        output.push_idle();
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Where event times come from, and how far behind the newest of them a record may still arrive (Flink's `WatermarkStrategy`).
+
+use std::time::Duration;
+
+use crate::record::{Data, Record};
+use crate::time::{MIN_WATERMARK, NO_TIMESTAMP, Timestamp, millis};
+
+/// How a stream gets event times and watermarks.
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg_dataflow::watermark::WatermarkStrategy;
+///
+/// let strategy = WatermarkStrategy::<(u64, i64)>::for_bounded_out_of_orderness(Duration::from_secs(5))
+///     .with_timestamp_assigner(|click, _| click.1)
+///     .with_idleness(Duration::from_secs(60));
+/// ```
+pub struct WatermarkStrategy<T> {
+    assigner: Option<Box<dyn TimestampAssigner<T>>>,
+    /// How late a record may be, in milliseconds. `None`: there are no watermarks but the last.
+    out_of_orderness: Option<i64>,
+    idleness: Option<i64>,
+}
+
+impl<T> Clone for WatermarkStrategy<T> {
+    fn clone(&self) -> Self {
+        let assigner = self.assigner.as_ref().map(|assigner| assigner.boxed());
+        Self { assigner, out_of_orderness: self.out_of_orderness, idleness: self.idleness }
+    }
+}
+
+impl<T: Data> WatermarkStrategy<T> {
+    /// No watermarks until the end of the input. Records keep the times that the source gave them.
+    pub fn no_watermarks() -> Self {
+        Self { assigner: None, out_of_orderness: None, idleness: None }
+    }
+
+    /// Times never fall within a partition of the source: the watermark follows the newest record at 1 ms.
+    pub fn for_monotonous_timestamps() -> Self {
+        Self::for_bounded_out_of_orderness(Duration::ZERO)
+    }
+
+    /// A record comes at most `bound` after a record with a later time, within a partition of the source.
+    pub fn for_bounded_out_of_orderness(bound: Duration) -> Self {
+        Self { assigner: None, out_of_orderness: Some(millis(bound)), idleness: None }
+    }
+
+    /// Takes the event time out of the record: `assign(&record, time given by the source)`, in milliseconds since the epoch.
+    #[must_use]
+    pub fn with_timestamp_assigner<F>(mut self, assign: F) -> Self
+    where
+        F: Fn(&T, Timestamp) -> Timestamp + Clone + Send + 'static,
+    {
+        self.assigner = Some(Box::new(assign));
+        self
+    }
+
+    /// A partition that has had no record for `timeout` does not hold the watermark back.
+    #[must_use]
+    pub fn with_idleness(mut self, timeout: Duration) -> Self {
+        self.idleness = Some(millis(timeout).max(1));
+        self
+    }
+
+    /// The time without records after which a partition is idle, in milliseconds.
+    pub(crate) fn idleness(&self) -> Option<i64> {
+        self.idleness
+    }
+
+    /// Gives every record its time, and returns the newest.
+    pub(crate) fn assign(&self, records: &mut [Record<T>]) -> Timestamp {
+        match &self.assigner {
+            Some(assigner) => assigner.assign(records),
+            None if self.out_of_orderness.is_none() => NO_TIMESTAMP,
+            None => records.iter().map(|record| record.timestamp).max().unwrap_or(NO_TIMESTAMP),
+        }
+    }
+
+    /// The watermark that follows from the newest time of a partition.
+    pub(crate) fn watermark(&self, newest: Timestamp) -> Timestamp {
+        match self.out_of_orderness {
+            Some(bound) if newest != NO_TIMESTAMP => newest.saturating_sub(bound).saturating_sub(1),
+            _ => MIN_WATERMARK,
+        }
+    }
+
+    /// Whether there are watermarks before the end.
+    pub(crate) fn has_watermarks(&self) -> bool {
+        self.out_of_orderness.is_some()
+    }
+}
+
+/// Gives a slice of records their times: one virtual call a batch, around the user's inlined function.
+pub(crate) trait TimestampAssigner<T>: Send {
+    fn assign(&self, records: &mut [Record<T>]) -> Timestamp;
+    fn boxed(&self) -> Box<dyn TimestampAssigner<T>>;
+}
+
+impl<T: Data, F: Fn(&T, Timestamp) -> Timestamp + Clone + Send + 'static> TimestampAssigner<T> for F {
+    fn assign(&self, records: &mut [Record<T>]) -> Timestamp {
+        let mut newest = NO_TIMESTAMP;
+        for record in records {
+            record.timestamp = self(&record.value, record.timestamp);
+            newest = newest.max(record.timestamp);
+        }
+        newest
+    }
+
+    fn boxed(&self) -> Box<dyn TimestampAssigner<T>> {
+        Box::new(self.clone())
+    }
+}
