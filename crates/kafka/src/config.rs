@@ -1,0 +1,191 @@
+//! Properties of Kafka: all of librdkafka's pass through, a few belong to the source and the sink.
+//!
+//! ```
+//! use thalweg_kafka::config::KafkaProperties;
+//!
+//! let mut properties = KafkaProperties::new("broker:9093");
+//! properties.set("security.protocol", "SASL_SSL").set("sasl.mechanism", "SCRAM-SHA-512");
+//! assert_eq!(properties.get("security.protocol"), Some("SASL_SSL"));
+//! ```
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use crate::error::KafkaError;
+
+/// The address of a cluster, and properties in librdkafka's names (`security.protocol`, `sasl.*`, `ssl.*`,
+/// `fetch.*`, …).
+#[derive(Clone)]
+pub struct KafkaProperties {
+    bootstrap: String,
+    properties: BTreeMap<String, String>,
+}
+
+// Properties hold passwords, and debug output ends up in logs.
+impl std::fmt::Debug for KafkaProperties {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.properties.keys().collect();
+        f.debug_struct("KafkaProperties").field("bootstrap", &self.bootstrap).field("set", &names).finish()
+    }
+}
+
+/// A property that the user cannot set, and why.
+type Owned = (&'static str, &'static str);
+
+const OWNED_BY_SOURCE: &[Owned] = &[
+    ("bootstrap.servers", "set it with set_bootstrap_servers"),
+    ("group.id", "set it with set_group_id"),
+    (
+        "enable.auto.commit",
+        "offsets are committed with checkpoints; a commit in between would lose records after a crash",
+    ),
+    ("enable.auto.offset.store", "offsets are committed with checkpoints"),
+    ("auto.offset.reset", "set where to begin with set_starting_offsets"),
+    ("enable.partition.eof", "set where to end with set_bounded"),
+    ("partition.assignment.strategy", "the source assigns partitions to its subtasks itself"),
+];
+
+const OWNED_BY_SINK: &[Owned] = &[
+    ("bootstrap.servers", "set it with set_bootstrap_servers"),
+    (
+        "transactional.id",
+        "it is derived from the job's name; set set_transactional_id_prefix to choose another",
+    ),
+    ("enable.idempotence", "it follows from the delivery guarantee"),
+    ("delivery.report.only.error", "the sink counts on it"),
+    ("acks", "every delivery guarantee but none needs all replicas, and none needs none"),
+    ("request.required.acks", "every delivery guarantee but none needs all replicas, and none needs none"),
+];
+
+impl KafkaProperties {
+    /// No properties yet. `bootstrap` is one address `host:port` or several, separated by commas.
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self { bootstrap: bootstrap.into(), properties: BTreeMap::new() }
+    }
+
+    /// Sets a property; a later value replaces an earlier one. Whether it is known and allowed is checked at the start
+    /// of the job.
+    pub fn set(&mut self, property: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        self.properties.insert(property.into(), value.into());
+        self
+    }
+
+    /// The value of a property that was set.
+    pub fn get(&self, property: &str) -> Option<&str> {
+        self.properties.get(property).map(String::as_str)
+    }
+
+    /// The address of the cluster.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The configuration of a consumer: librdkafka's defaults, ours, the user's, then those that the source owns.
+    pub(crate) fn consumer(&self, group: &str) -> Result<ClientConfig, KafkaError> {
+        let mut config = self.with_defaults(OWNED_BY_SOURCE, CONSUMER_DEFAULTS)?;
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        // An offset that is no longer kept is an error to be seen, not a reason to begin somewhere else.
+        config.set("auto.offset.reset", "error");
+        Ok(config)
+    }
+
+    /// The configuration of a producer; a transactional one if there is a transactional id.
+    pub(crate) fn producer(&self, transactional_id: Option<&str>) -> Result<ClientConfig, KafkaError> {
+        let mut config = self.with_defaults(OWNED_BY_SINK, PRODUCER_DEFAULTS)?;
+        config.set("enable.idempotence", "true");
+        config.set("delivery.report.only.error", "true");
+        if let Some(id) = transactional_id {
+            config.set("transactional.id", id);
+        }
+        Ok(config)
+    }
+
+    fn with_defaults(&self, owned: &[Owned], defaults: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
+        if let Some((property, reason)) = owned.iter().find(|(name, _)| self.properties.contains_key(*name)) {
+            return Err(KafkaError::Property { property: (*property).into(), reason: (*reason).into() });
+        }
+        let mut config = ClientConfig::new();
+        for (property, value) in COMMON_DEFAULTS.iter().chain(defaults) {
+            config.set(*property, *value);
+        }
+        for (property, value) in &self.properties {
+            config.set(property, value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap);
+        Ok(config)
+    }
+}
+
+const COMMON_DEFAULTS: &[(&str, &str)] = &[
+    // Connect to every broker at once instead of at its first use, which librdkafka delays by 50 ms.
+    ("enable.sparse.connections", "false"),
+    ("reconnect.backoff.ms", "20"),
+    ("client.id", "thalweg"),
+];
+
+const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
+    ("isolation.level", "read_committed"),
+    // A full queue is looked at again after this long; the default of 1 s shows as a stutter.
+    ("fetch.queue.backoff.ms", "5"),
+    ("allow.auto.create.topics", "false"),
+];
+
+const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
+    ("linger.ms", "5"),
+    // The bound of the sink's memory: back-pressure begins at this many records or bytes. A commit begins by sending
+    // what is queued: at full load this takes 15 ms with 50,000 and 105 ms with 200,000, at the same throughput.
+    ("queue.buffering.max.messages", "50000"),
+    ("queue.buffering.max.kbytes", "65536"),
+    // Java's default, so that a key is in the same partition whoever wrote it.
+    ("partitioner", "murmur2_random"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_pass_through_over_our_defaults() {
+        let mut properties = KafkaProperties::new("localhost:9092");
+        properties.set("isolation.level", "read_uncommitted").set("sasl.username", "anna");
+        let config = properties.consumer("g").unwrap();
+        assert_eq!(config.get("isolation.level"), Some("read_uncommitted"));
+        assert_eq!(config.get("sasl.username"), Some("anna"));
+        assert_eq!(config.get("enable.auto.commit"), Some("false"));
+        assert_eq!(config.get("bootstrap.servers"), Some("localhost:9092"));
+    }
+
+    #[test]
+    fn a_property_that_we_own_is_refused_with_the_setting_to_use() {
+        let mut properties = KafkaProperties::new("localhost:9092");
+        properties.set("enable.auto.commit", "true");
+        let error = properties.consumer("g").unwrap_err().to_string();
+        assert!(error.contains("'enable.auto.commit'") && error.contains("checkpoints"), "{error}");
+
+        let mut properties = KafkaProperties::new("localhost:9092");
+        properties.set("transactional.id", "mine");
+        let error = properties.producer(Some("job")).unwrap_err().to_string();
+        assert!(
+            error.contains("'transactional.id'") && error.contains("set_transactional_id_prefix"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_default_is_a_property_that_librdkafka_knows() {
+        let properties = KafkaProperties::new("localhost:9092");
+        properties.consumer("g").unwrap().create::<rdkafka::consumer::BaseConsumer>().unwrap();
+        properties.producer(Some("t")).unwrap().create::<rdkafka::producer::BaseProducer>().unwrap();
+    }
+
+    #[test]
+    fn debug_output_shows_no_password() {
+        let mut properties = KafkaProperties::new("localhost:9092");
+        properties.set("sasl.password", "hunter2");
+        let text = format!("{properties:?}");
+        assert!(text.contains("sasl.password") && !text.contains("hunter2"), "{text}");
+    }
+}

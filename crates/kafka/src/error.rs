@@ -1,0 +1,294 @@
+//! What can go wrong with a Kafka: whose fault it is, whether to try again, and what to do.
+
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+/// Whatever a user's serializer or deserializer reports.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of the Kafka source or sink.
+///
+/// [`fault`](KafkaError::fault) and [`is_retriable`](KafkaError::is_retriable) tell a restart strategy what to make of it.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// No broker answered in time.
+    #[error(
+        "no answer from Kafka at {bootstrap} within {waited:?}{}; is the address right, and does the broker run?",
+        last_error(last)
+    )]
+    Unreachable {
+        /// The addresses that were tried.
+        bootstrap: String,
+        /// How long.
+        waited: Duration,
+        /// What librdkafka reported last, if it did.
+        last: Option<String>,
+    },
+
+    /// A topic is not there, and the cluster did not create it.
+    #[error(
+        "there is no topic '{topic}' in the cluster at {bootstrap}, or this user may not see it; create it, or correct its name"
+    )]
+    UnknownTopic {
+        /// The topic.
+        topic: String,
+        /// The cluster.
+        bootstrap: String,
+    },
+
+    /// A topic has no such partition.
+    #[error("topic '{topic}' has no partition {partition}; it has {count}")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition asked for.
+        partition: i32,
+        /// How many there are, counted from 0.
+        count: i32,
+    },
+
+    /// Another instance with the same transactional id writes now.
+    #[error(
+        "another instance of this job took over (transactional id '{transactional_id}'). What this instance had not committed is \
+         discarded, and the other one writes it; if both are meant to run, give them different job names"
+    )]
+    Fenced {
+        /// The id that both use.
+        transactional_id: String,
+    },
+
+    /// The broker does not accept these credentials, or the TLS handshake failed.
+    #[error(
+        "Kafka at {bootstrap} refuses the connection: {reason}; check the properties security.*, sasl.* and ssl.*"
+    )]
+    Authentication {
+        /// The cluster.
+        bootstrap: String,
+        /// librdkafka's words.
+        reason: String,
+    },
+
+    /// The user is known, but may not do this.
+    #[error("Kafka does not allow to {action}: {reason}; ask for the access rights, or use another user")]
+    NotAuthorized {
+        /// What was to be done.
+        action: String,
+        /// librdkafka's words.
+        reason: String,
+    },
+
+    /// The transaction timeout is longer than the broker allows.
+    #[error(
+        "the property transaction.timeout.ms = {timeout_ms} is longer than the cluster allows (transaction.max.timeout.ms of the \
+         broker); set it lower, but longer than the checkpoint interval and the commit that follows"
+    )]
+    TransactionTimeoutTooLong {
+        /// The timeout, in milliseconds.
+        timeout_ms: u64,
+    },
+
+    /// The checkpoint interval leaves a transaction no time to commit.
+    #[error(
+        "a transaction stays open for the checkpoint interval of {interval:?}, but the broker aborts it after \
+         transaction.timeout.ms = {timeout_ms}; checkpoint more often, or set the property higher"
+    )]
+    TransactionTimeoutTooShort {
+        /// The timeout, in milliseconds.
+        timeout_ms: u64,
+        /// The interval between checkpoints.
+        interval: Duration,
+    },
+
+    /// A property is not there, has no use, or is not the user's to set.
+    #[error("Kafka property '{property}': {reason}")]
+    Property {
+        /// Its name.
+        property: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A topic pattern is not a regular expression.
+    #[error("the topic pattern '{pattern}' is not a regular expression: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// There is no committed offset to begin at.
+    #[error(
+        "group '{group}' has committed no offset for partition {partition} of '{topic}'; \
+         let OffsetsInitializer::committed_offsets fall back to earliest or latest if it is to begin there"
+    )]
+    NoCommittedOffset {
+        /// The consumer group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+
+    /// Records that are to be read are no longer kept.
+    #[error(
+        "offset {offset} of partition {partition} of '{topic}' is no longer in Kafka: its records were deleted before they were \
+         read. Keep records for longer (retention.ms), or choose another place to begin"
+    )]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset asked for.
+        offset: i64,
+    },
+
+    /// The deserializer could not read a record.
+    #[error(
+        "cannot decode the record at offset {offset} of partition {partition} of '{topic}': {reason}; correct the deserializer, or \
+         choose another BadRecordPolicy to go past it"
+    )]
+    Decode {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What the deserializer said.
+        reason: BoxError,
+    },
+
+    /// The serializer could not write a record.
+    #[error("cannot encode a record for '{topic}': {reason}")]
+    Encode {
+        /// The sink's topic.
+        topic: String,
+        /// What the serializer said.
+        reason: BoxError,
+    },
+
+    /// Anything else, in librdkafka's words.
+    #[error("cannot {action}: {source}")]
+    Client {
+        /// What was to be done.
+        action: String,
+        /// librdkafka's error.
+        source: rdkafka::error::KafkaError,
+    },
+}
+
+/// Where an error comes from, and so who can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The program or its settings.
+    Configuration,
+    /// The cluster, or the way to it.
+    Cluster,
+    /// The records.
+    Data,
+}
+
+impl KafkaError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unreachable { .. } | Self::OffsetOutOfRange { .. } | Self::Client { .. } => Fault::Cluster,
+            Self::Decode { .. } | Self::Encode { .. } => Fault::Data,
+            Self::UnknownTopic { .. }
+            | Self::UnknownPartition { .. }
+            | Self::Fenced { .. }
+            | Self::Authentication { .. }
+            | Self::NotAuthorized { .. }
+            | Self::TransactionTimeoutTooLong { .. }
+            | Self::TransactionTimeoutTooShort { .. }
+            | Self::Property { .. }
+            | Self::Pattern { .. }
+            | Self::NoCommittedOffset { .. } => Fault::Configuration,
+        }
+    }
+
+    /// Whether the same job can succeed if it is started again. A fenced job must not: it would fence the other one.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Client { source, .. } => source.rdkafka_error_code() != Some(Code::InvalidArgument),
+            _ => false,
+        }
+    }
+
+    /// Gives an error of librdkafka its place among these.
+    ///
+    /// `action` completes "cannot …"; `bootstrap` is the cluster's address.
+    pub(crate) fn from_client(
+        action: &str,
+        bootstrap: &str,
+        waited: Duration,
+        source: rdkafka::error::KafkaError,
+    ) -> Self {
+        let bootstrap = bootstrap.to_owned();
+        match source.rdkafka_error_code() {
+            Some(Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed) => {
+                Self::Authentication { bootstrap, reason: source.to_string() }
+            }
+            Some(
+                Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed,
+            ) => Self::NotAuthorized { action: action.to_owned(), reason: source.to_string() },
+            Some(
+                Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::MessageTimedOut,
+            ) => Self::Unreachable { bootstrap, waited, last: Some(source.to_string()) },
+            _ => Self::Client { action: action.to_owned(), source },
+        }
+    }
+}
+
+fn last_error(last: &Option<String>) -> String {
+    last.as_ref().map(|last| format!(" (last error: {last})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::error::KafkaError as Client;
+
+    fn place(code: Code) -> KafkaError {
+        KafkaError::from_client("read", "localhost:9092", Duration::from_secs(5), Client::MetadataFetch(code))
+    }
+
+    #[test]
+    fn an_unreachable_broker_is_named_and_may_be_tried_again() {
+        let error = place(Code::BrokerTransportFailure);
+        let text = error.to_string();
+        assert!(
+            text.contains("localhost:9092") && text.contains("5s") && text.contains("transport"),
+            "{text}"
+        );
+        assert_eq!((error.fault(), error.is_retriable()), (Fault::Cluster, true));
+    }
+
+    #[test]
+    fn wrong_credentials_are_not_tried_again() {
+        let error = place(Code::Authentication);
+        assert!(matches!(error, KafkaError::Authentication { .. }));
+        assert_eq!((error.fault(), error.is_retriable()), (Fault::Configuration, false));
+    }
+
+    #[test]
+    fn a_fenced_job_is_not_started_again() {
+        let error = KafkaError::Fenced { transactional_id: "job".into() };
+        assert!(!error.is_retriable());
+        assert!(
+            error.to_string().contains("another instance of this job took over (transactional id 'job')")
+        );
+    }
+}

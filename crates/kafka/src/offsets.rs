@@ -1,0 +1,193 @@
+//! Where a source begins, and where a bounded one ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::error::KafkaError;
+use crate::subscription::TopicPartition;
+
+/// Where to begin in a partition for which a group has committed no offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetResetStrategy {
+    /// At the oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// It is an error.
+    None,
+}
+
+/// Where a source begins; for bounded sources also where it ends. A checkpoint takes precedence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OffsetsInitializer {
+    /// At the oldest record.
+    Earliest,
+    /// Behind the newest record (of a committed transaction, if only those are read).
+    Latest,
+    /// Where the source's consumer group has committed, else as said.
+    Committed(OffsetResetStrategy),
+    /// At the first record with this timestamp or a later one, in milliseconds since 1970; if there is none, behind the newest.
+    Timestamp(i64),
+    /// At these offsets. Partitions not mentioned begin at the oldest record.
+    Offsets(BTreeMap<TopicPartition, i64>),
+}
+
+impl OffsetsInitializer {
+    /// At the oldest record.
+    pub fn earliest() -> Self {
+        Self::Earliest
+    }
+
+    /// Behind the newest record.
+    pub fn latest() -> Self {
+        Self::Latest
+    }
+
+    /// Where the group has committed, else as `fallback` says.
+    pub fn committed_offsets(fallback: OffsetResetStrategy) -> Self {
+        Self::Committed(fallback)
+    }
+
+    /// At the first record with this timestamp (milliseconds since 1970) or a later one.
+    pub fn timestamp(timestamp_ms: i64) -> Self {
+        Self::Timestamp(timestamp_ms)
+    }
+
+    /// At these offsets; partitions not mentioned begin at the oldest record.
+    pub fn offsets(offsets: impl IntoIterator<Item = (TopicPartition, i64)>) -> Self {
+        Self::Offsets(offsets.into_iter().collect())
+    }
+
+    /// Turns the wish into one offset per partition, with as few questions to the broker as there can be.
+    ///
+    /// # Errors
+    /// An unreachable cluster, or no committed offset where there must be one.
+    pub(crate) fn resolve(
+        &self,
+        consumer: &BaseConsumer,
+        group: &str,
+        bootstrap: &str,
+        partitions: &BTreeSet<TopicPartition>,
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
+        let broker = Broker { consumer, bootstrap, timeout };
+        match self {
+            Self::Earliest => broker.list(partitions, Offset::Beginning),
+            Self::Latest => broker.list(partitions, Offset::End),
+            Self::Timestamp(timestamp) => broker.at_timestamp(partitions, *timestamp),
+            Self::Offsets(given) => {
+                let (mut found, missing) = split(partitions, given);
+                found.extend(broker.list(&missing, Offset::Beginning)?);
+                Ok(found)
+            }
+            Self::Committed(fallback) => {
+                let (mut found, missing) = split(partitions, &broker.committed(partitions)?);
+                let position = match (fallback, missing.first()) {
+                    (_, None) => return Ok(found),
+                    (OffsetResetStrategy::None, Some(first)) => {
+                        return Err(KafkaError::NoCommittedOffset {
+                            group: group.to_owned(),
+                            topic: first.topic.clone(),
+                            partition: first.partition,
+                        });
+                    }
+                    (OffsetResetStrategy::Earliest, _) => Offset::Beginning,
+                    (OffsetResetStrategy::Latest, _) => Offset::End,
+                };
+                found.extend(broker.list(&missing, position)?);
+                Ok(found)
+            }
+        }
+    }
+}
+
+type Offsets = BTreeMap<TopicPartition, i64>;
+
+/// The partitions that have an offset, with it, and those that have none.
+fn split(partitions: &BTreeSet<TopicPartition>, offsets: &Offsets) -> (Offsets, BTreeSet<TopicPartition>) {
+    let missing = partitions.iter().filter(|partition| !offsets.contains_key(*partition)).cloned().collect();
+    let found = partitions.iter().filter_map(|partition| Some((partition.clone(), *offsets.get(partition)?)));
+    (found.collect(), missing)
+}
+
+struct Broker<'a> {
+    consumer: &'a BaseConsumer,
+    bootstrap: &'a str,
+    timeout: Duration,
+}
+
+impl Broker<'_> {
+    fn error(&self, source: rdkafka::error::KafkaError) -> KafkaError {
+        KafkaError::from_client("look up offsets", self.bootstrap, self.timeout, source)
+    }
+
+    fn list(&self, partitions: &BTreeSet<TopicPartition>, position: Offset) -> Result<Offsets, KafkaError> {
+        let mut offsets = Offsets::new();
+        for partition in partitions {
+            let (low, high) = self
+                .consumer
+                .fetch_watermarks(&partition.topic, partition.partition, self.timeout)
+                .map_err(|error| self.error(error))?;
+            offsets.insert(partition.clone(), if position == Offset::Beginning { low } else { high });
+        }
+        Ok(offsets)
+    }
+
+    fn at_timestamp(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        timestamp: i64,
+    ) -> Result<Offsets, KafkaError> {
+        let asked = self.partition_list(partitions, Offset::Offset(timestamp))?;
+        let answer =
+            self.consumer.offsets_for_times(asked, self.timeout).map_err(|error| self.error(error))?;
+        let (mut found, later) = split(partitions, &offsets_in(&answer));
+        found.extend(self.list(&later, Offset::End)?);
+        Ok(found)
+    }
+
+    fn committed(&self, partitions: &BTreeSet<TopicPartition>) -> Result<Offsets, KafkaError> {
+        let asked = self.partition_list(partitions, Offset::Invalid)?;
+        let answer =
+            self.consumer.committed_offsets(asked, self.timeout).map_err(|error| self.error(error))?;
+        Ok(offsets_in(&answer))
+    }
+
+    fn partition_list(
+        &self,
+        partitions: &BTreeSet<TopicPartition>,
+        offset: Offset,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for TopicPartition { topic, partition } in partitions {
+            list.add_partition_offset(topic, *partition, offset).map_err(|error| self.error(error))?;
+        }
+        Ok(list)
+    }
+}
+
+fn offsets_in(list: &TopicPartitionList) -> Offsets {
+    let elements = list.elements();
+    let known = elements.iter().filter_map(|element| match element.offset() {
+        Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
+        _ => None,
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_without_an_offset_are_told_apart() {
+        let partitions: BTreeSet<_> = (0..3).map(|partition| TopicPartition::new("t", partition)).collect();
+        let given = Offsets::from([(TopicPartition::new("t", 1), 7), (TopicPartition::new("other", 0), 9)]);
+        let (found, missing) = split(&partitions, &given);
+        assert_eq!(found, Offsets::from([(TopicPartition::new("t", 1), 7)]));
+        assert_eq!(missing, BTreeSet::from([TopicPartition::new("t", 0), TopicPartition::new("t", 2)]));
+    }
+}
