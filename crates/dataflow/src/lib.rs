@@ -18,6 +18,7 @@ pub mod operators;
 mod output;
 pub mod record;
 pub mod runtime;
+pub mod sink;
 pub mod source;
 pub mod state;
 pub mod time;

@@ -1,1 +1,29 @@
-//! Thalweg: datastream.
+//! Continuous event-time streams in the words of Flink, over the Thalweg engine.
+//!
+//! ```
+//! use thalweg_datastream::StreamExecutionEnvironment;
+//!
+//! let env = StreamExecutionEnvironment::new();
+//! let lines = env.from_collection(vec!["deep and fast".to_owned(), "fast and deep".to_owned()]);
+//! let counts = lines
+//!     .flat_map(|line: String, out| line.split(' ').for_each(|word| out.collect((word.to_owned(), 1))))
+//!     .key_by(|(word, _)| word.clone())
+//!     .sum(|(_, n)| *n);
+//! let mut counts = counts.execute_and_collect("words")?;
+//! counts.sort();
+//! assert_eq!(counts.last(), Some(&("fast".to_owned(), 2)));
+//! # Ok::<(), thalweg_datastream::JobError>(())
+//! ```
+
+mod environment;
+mod keyed;
+mod stream;
+
+pub use environment::StreamExecutionEnvironment;
+pub use keyed::KeyedStream;
+pub use stream::{Collector, DataStream};
+pub use thalweg_dataflow::OutputTag;
+pub use thalweg_dataflow::error::{BoxError, JobError};
+pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
+pub use thalweg_dataflow::sink::Sink;
+pub use thalweg_dataflow::watermark::WatermarkStrategy;

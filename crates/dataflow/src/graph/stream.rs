@@ -8,7 +8,7 @@ use crate::error::BoxError;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::{Collect, FlatMap};
 use crate::output::OutputTag;
-use crate::record::{Data, Hashed};
+use crate::record::{Data, Hashed, Keyed};
 use crate::runtime::edge::{Broadcast, ByKey, Forward, Rebalance};
 
 /// What flows out of one operator, or of several. Cloning the handle reads the stream twice; nothing is computed twice.
@@ -43,6 +43,23 @@ impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
         let Self { graph, from, partitioning, router } = self;
         Self { graph: graph.clone(), from: from.clone(), partitioning: *partitioning, router: router.clone() }
+    }
+}
+
+impl<K: Data, T: Data> Stream<Keyed<K, T>> {
+    /// One value for each, under the same key. What has been partitioned by key has to be so anew, with [`Stream::exchange`].
+    pub fn map_keyed<U: Data>(
+        &self,
+        name: &str,
+        mut function: impl FnMut(T) -> U + Clone + Send + 'static,
+    ) -> Stream<Keyed<K, U>> {
+        let unpartitioned = Stream::of(self.graph.clone(), 0, "");
+        let before = Stream { from: self.from.clone(), ..unpartitioned };
+        before.map(name, move |Keyed { hash, key, value }: Keyed<K, T>| Keyed {
+            hash,
+            key,
+            value: function(value),
+        })
     }
 }
 

@@ -1,0 +1,370 @@
+//! Reads text files, a line a record.
+//!
+//! A file is divided into blocks of 32 MiB, which the subtasks read side by side. A line belongs to the block that its first
+//! byte lies in. The position of a block is the offset of its next line; so a checkpoint can be restored at any parallelism.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::record::BATCH_SIZE;
+use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
+use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
+
+const BLOCK: u64 = 32 << 20;
+const READ_SIZE: usize = 256 << 10;
+/// A line must fit into memory; one above this is not text.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TextFileError {
+    /// It cannot be opened or read.
+    #[error("cannot read {path}: {error}; check that it exists and may be read")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A line is not UTF-8.
+    #[error("{path}: the line at byte {offset} is not UTF-8; convert the file to UTF-8")]
+    NotUtf8 {
+        /// Which file.
+        path: PathBuf,
+        /// Where its line begins.
+        offset: u64,
+    },
+    /// A line does not end.
+    #[error("{path}: the line at byte {offset} is longer than {LONGEST_LINE} bytes; it seems not to be text")]
+    LineTooLong {
+        /// Which file.
+        path: PathBuf,
+        /// Where its line begins.
+        offset: u64,
+    },
+    /// A file has become shorter since a checkpoint.
+    #[error(
+        "{path} is shorter than when the checkpoint was taken; files must not be changed while they are read"
+    )]
+    Shrunk {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// A file, or all files of a folder, as lines without their line ends.
+///
+/// Names that begin with `.` or `_` are passed over, as the field does: they are files that are still being written.
+#[derive(Clone, Debug)]
+pub struct TextFileSource {
+    path: PathBuf,
+    monitor: Option<Duration>,
+}
+
+impl TextFileSource {
+    /// Reads what is there, then ends.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), monitor: None }
+    }
+
+    /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to
+    /// appear whole, by a rename.
+    #[must_use]
+    pub fn monitor_continuously(mut self, every: Duration) -> Self {
+        self.monitor = Some(every);
+        self
+    }
+}
+
+impl Source for TextFileSource {
+    type Item = String;
+    type Reader = TextFileReader;
+
+    fn reader(&self, context: &SourceContext) -> Result<TextFileReader, BoxError> {
+        Ok(TextFileReader {
+            source: self.clone(),
+            context: context.clone(),
+            known: BTreeSet::new(),
+            blocks: Vec::new(),
+            restored: Vec::new(),
+            look_again: Timestamp::MIN,
+        })
+    }
+}
+
+/// Reads the blocks of one subtask.
+pub struct TextFileReader {
+    source: TextFileSource,
+    context: SourceContext,
+    known: BTreeSet<PathBuf>,
+    /// Blocks of this subtask, in the order of discovery; the first unfinished one is read.
+    blocks: Vec<Block>,
+    restored: Vec<(String, u64)>,
+    look_again: Timestamp,
+}
+
+/// One block of a file.
+struct Block {
+    name: String,
+    path: PathBuf,
+    end: u64,
+    /// Where the next line begins.
+    next: u64,
+    split: Option<SplitId>,
+    open: Option<OpenFile>,
+    done: bool,
+}
+
+struct OpenFile {
+    file: File,
+    buffer: Vec<u8>,
+    /// What of the buffer has been handed out.
+    taken: usize,
+    at_end: bool,
+}
+
+impl TextFileReader {
+    fn discover(&mut self) -> Result<(), TextFileError> {
+        for path in files(&self.source.path)? {
+            if !self.known.insert(path.clone()) {
+                continue;
+            }
+            let length = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
+            let file = path.display().to_string();
+            for index in 0..length.div_ceil(BLOCK) {
+                if !self.context.owns_part(&file, index as usize) {
+                    continue;
+                }
+                let (start, end) = (index * BLOCK, length.min((index + 1) * BLOCK));
+                let name = format!("{file}@{start}");
+                let known = self.restored.iter().find(|(split, _)| *split == name);
+                let next = known.map_or(start, |(_, next)| *next);
+                let (path, done) = (path.clone(), known.is_some() && next >= end);
+                self.blocks.push(Block { name, path, end, next, split: None, open: None, done });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SourceReader for TextFileReader {
+    type Item = String;
+    type Position = u64;
+
+    fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
+        self.restored = restored.unwrap_or_default();
+        self.discover()?;
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<String>) -> Result<SourceStatus, BoxError> {
+        if let Some(every) = self.source.monitor {
+            let now = self.context.clock.now();
+            if now >= self.look_again {
+                self.discover()?;
+                self.look_again = now + millis(every);
+            }
+        }
+        let Some(block) = self.blocks.iter_mut().find(|block| !block.done) else {
+            return Ok(match self.source.monitor {
+                Some(_) => SourceStatus::Idle { until: Some(self.look_again) },
+                None => SourceStatus::End,
+            });
+        };
+        let split = *block.split.get_or_insert_with(|| output.add_split(&block.name));
+        let first = block.next;
+        block.read(output)?;
+        output.origin(split, first, block.next);
+        self.context.metrics.bytes.add(block.next - first);
+        if block.done {
+            output.finish_split(split);
+        }
+        Ok(SourceStatus::Ready)
+    }
+
+    fn positions(&mut self) -> Vec<(String, u64)> {
+        self.blocks
+            .iter()
+            .map(|block| (block.name.clone(), if block.done { block.end } else { block.next }))
+            .collect()
+    }
+}
+
+impl Block {
+    /// Reads up to a batch of lines.
+    fn read(&mut self, output: &mut SourceOutput<String>) -> Result<(), TextFileError> {
+        if self.open.is_none() {
+            self.open = Some(self.open_at_line()?);
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        while output.len() < BATCH_SIZE {
+            if self.next >= self.end {
+                self.done = true;
+                self.open = None;
+                return Ok(());
+            }
+            let rest = &open.buffer[open.taken..];
+            let (line, length) = match memchr::memchr(b'\n', rest) {
+                Some(at) => (&rest[..at], at + 1),
+                None if open.at_end && rest.is_empty() => {
+                    return Err(TextFileError::Shrunk { path: self.path.clone() });
+                }
+                None if open.at_end => (rest, rest.len()),
+                None if rest.len() > LONGEST_LINE => {
+                    return Err(TextFileError::LineTooLong { path: self.path.clone(), offset: self.next });
+                }
+                None => {
+                    open.fill().map_err(|error| io(&self.path, error))?;
+                    continue;
+                }
+            };
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let line = std::str::from_utf8(line)
+                .map_err(|_| TextFileError::NotUtf8 { path: self.path.clone(), offset: self.next })?;
+            output.push(line.to_owned(), NO_TIMESTAMP);
+            open.taken += length;
+            self.next += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Opens the file where the next line of this block begins.
+    fn open_at_line(&mut self) -> Result<OpenFile, TextFileError> {
+        let failed = |error| io(&self.path, error);
+        let mut file = File::open(&self.path).map_err(failed)?;
+        // At the start of a block, unless a line has been read from it, the line before it may reach in: it begins after
+        // the first line end at or behind the byte before the block.
+        let at_start = self.next.is_multiple_of(BLOCK) && self.next > 0;
+        let from = if at_start { self.next - 1 } else { self.next };
+        file.seek(SeekFrom::Start(from)).map_err(failed)?;
+        let mut open = OpenFile { file, buffer: Vec::new(), taken: 0, at_end: false };
+        if at_start {
+            let mut skipped = from;
+            loop {
+                let rest = &open.buffer[open.taken..];
+                let line_end = memchr::memchr(b'\n', rest);
+                let length = line_end.map_or(rest.len(), |at| at + 1);
+                open.taken += length;
+                skipped += length as u64;
+                if line_end.is_some() || open.at_end || skipped >= self.end {
+                    break;
+                }
+                open.fill().map_err(failed)?;
+            }
+            self.next = skipped;
+        }
+        Ok(open)
+    }
+}
+
+impl OpenFile {
+    /// Reads more behind what has not been taken yet.
+    fn fill(&mut self) -> std::io::Result<()> {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        let length = self.buffer.len();
+        self.buffer.resize(length + READ_SIZE, 0);
+        let read = self.file.read(&mut self.buffer[length..])?;
+        self.buffer.truncate(length + read);
+        self.at_end = read == 0;
+        Ok(())
+    }
+}
+
+fn io(path: &Path, error: std::io::Error) -> TextFileError {
+    TextFileError::Io { path: path.to_owned(), error }
+}
+
+/// The file itself, or the files of the folder, sorted.
+fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
+    let metadata = std::fs::metadata(path).map_err(|error| io(path, error))?;
+    if !metadata.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|error| io(path, error))? {
+        let entry = entry.map_err(|error| io(path, error))?;
+        let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
+        if !hidden && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use thalweg_dataflow::graph::StreamGraph;
+    use thalweg_dataflow::runtime::{JobConfig, run};
+    use thalweg_dataflow::watermark::WatermarkStrategy;
+
+    use super::*;
+
+    fn read(path: &Path, parallelism: usize) -> Result<Vec<String>, String> {
+        let graph = StreamGraph::new();
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = lines.clone();
+        let source = graph.source("lines", TextFileSource::new(path), WatermarkStrategy::no_watermarks());
+        let _ = source.map("collect", move |line| sink.lock().unwrap().push(line));
+        run(&graph, JobConfig { parallelism, ..JobConfig::new("files") })
+            .map_err(|error| error.to_string())?;
+        Ok(std::mem::take(&mut *lines.lock().unwrap()))
+    }
+
+    #[test]
+    fn every_line_of_every_block_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        // Lines of odd length, so that blocks end within lines; and one that ends exactly with a block.
+        let mut text = String::new();
+        for i in 0_u64.. {
+            text.push_str(&format!("line {i} {}\n", "x".repeat((i % 977) as usize)));
+            if text.len() as u64 > BLOCK - 1000 {
+                text.push_str(&"y".repeat(BLOCK as usize - text.len() - 1));
+                text.push('\n');
+                break;
+            }
+        }
+        assert_eq!(text.len() as u64, BLOCK);
+        text.push_str("behind the block\r\nno line end");
+        std::fs::write(folder.path().join("a.txt"), &text).unwrap();
+        std::fs::write(folder.path().join("_temporary"), "not to be read\n").unwrap();
+        let expected: Vec<&str> = text.lines().collect();
+        for parallelism in [1, 2] {
+            let mut lines = read(folder.path(), parallelism).unwrap();
+            let mut expected = expected.clone();
+            if parallelism > 1 {
+                lines.sort();
+                expected.sort();
+            }
+            assert_eq!(lines.len(), expected.len());
+            assert!(lines == expected);
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_longer_than_a_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "z".repeat(BLOCK as usize + 100);
+        std::fs::write(folder.path().join("a.txt"), format!("{long}\nshort\n")).unwrap();
+        let mut lines = read(folder.path(), 2).unwrap();
+        lines.sort_by_key(String::len);
+        assert!(lines[0] == "short" && lines[1] == long && lines.len() == 2);
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("nowhere");
+        assert!(read(&missing, 1).unwrap_err().contains("nowhere"));
+        std::fs::write(folder.path().join("bytes"), b"fine\n\xff\xfe\n").unwrap();
+        let error = read(folder.path(), 1).unwrap_err();
+        assert!(error.contains("line at byte 5 is not UTF-8"), "{error}");
+    }
+}

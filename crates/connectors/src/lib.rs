@@ -1,0 +1,3 @@
+//! Sources and sinks of Thalweg other than Kafka, one module each.
+
+pub mod files;

@@ -1,0 +1,133 @@
+//! The environment: settings, sources, and the start of a job (Flink's `StreamExecutionEnvironment`).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thalweg_connectors::files::TextFileSource;
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::record::Data;
+use thalweg_dataflow::runtime::{
+    CheckpointConfig, JobConfig, JobHandle, JobResult, RestartStrategy, run, start,
+};
+use thalweg_dataflow::source::{CollectionSource, Source};
+use thalweg_dataflow::time::Timestamp;
+use thalweg_dataflow::watermark::WatermarkStrategy;
+
+use crate::DataStream;
+
+/// Where a program begins. Clones share one job.
+#[derive(Clone)]
+pub struct StreamExecutionEnvironment {
+    graph: StreamGraph,
+    config: Arc<Mutex<JobConfig>>,
+}
+
+impl Default for StreamExecutionEnvironment {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StreamExecutionEnvironment {
+    /// An environment with the defaults: as many subtasks as cores, no checkpoints.
+    pub fn new() -> Self {
+        Self::over(StreamGraph::new(), JobConfig::new("job"))
+    }
+
+    /// An environment over a graph that exists already: how the bridge puts both faces into one job.
+    pub fn over(graph: StreamGraph, config: JobConfig) -> Self {
+        Self { graph, config: Arc::new(Mutex::new(config)) }
+    }
+
+    fn config(&self) -> MutexGuard<'_, JobConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The graph that the streams of this environment are part of.
+    pub fn graph(&self) -> &StreamGraph {
+        &self.graph
+    }
+
+    /// Changes any setting of the job; the common ones have methods of their own.
+    pub fn configure(&self, change: impl FnOnce(&mut JobConfig)) -> &Self {
+        change(&mut self.config());
+        self
+    }
+
+    /// Sets the number of subtasks of operators that do not say otherwise.
+    pub fn set_parallelism(&self, parallelism: usize) -> &Self {
+        self.configure(|config| config.parallelism = parallelism)
+    }
+
+    /// Writes a checkpoint every `interval` into a folder of the local file system, in which the job, found by its name, begins
+    /// where it left off.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn enable_checkpointing(
+        &self,
+        interval: Duration,
+        folder: impl Into<PathBuf>,
+    ) -> Result<&Self, JobError> {
+        let storage = CheckpointStorage::local(folder.into())?;
+        Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
+    }
+
+    /// Sets what is done when the job fails.
+    pub fn set_restart_strategy(&self, strategy: RestartStrategy) -> &Self {
+        self.configure(|config| config.restart = Some(strategy))
+    }
+
+    /// Reads a source. Event times and watermarks are made by `strategy`, for each partition of the source.
+    pub fn from_source<S>(
+        &self,
+        source: S,
+        strategy: WatermarkStrategy<S::Item>,
+        name: &str,
+    ) -> DataStream<S::Item>
+    where
+        S: Source,
+        S::Item: Data,
+    {
+        DataStream::over(self.clone(), self.graph.source(name, source, strategy))
+    }
+
+    /// Reads a collection, then ends.
+    pub fn from_collection<T: Data + Sync>(&self, items: Vec<T>) -> DataStream<T> {
+        self.from_source(CollectionSource::new(items), WatermarkStrategy::no_watermarks(), "collection")
+    }
+
+    /// Reads a collection of items with their event times (milliseconds), which must not fall; then ends.
+    pub fn from_timed_collection<T: Data + Sync>(&self, items: Vec<(T, Timestamp)>) -> DataStream<T> {
+        let source = CollectionSource::with_timestamps(items);
+        self.from_source(source, WatermarkStrategy::for_monotonous_timestamps(), "collection")
+    }
+
+    /// Reads a text file, or all files of a folder, by line, then ends.
+    pub fn read_text_file(&self, path: impl Into<PathBuf>) -> DataStream<String> {
+        self.from_source(TextFileSource::new(path), WatermarkStrategy::no_watermarks(), "text-file")
+    }
+
+    /// Runs the job to its end. The name is its id: its checkpoints are found by it.
+    ///
+    /// # Errors
+    /// What ended it, if that was not the end of its input.
+    pub fn execute(&self, name: &str) -> Result<JobResult, JobError> {
+        run(&self.graph, self.named(name))
+    }
+
+    /// Starts the job, and returns a handle to it.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn execute_async(&self, name: &str) -> Result<JobHandle, JobError> {
+        start(&self.graph, self.named(name))
+    }
+
+    fn named(&self, name: &str) -> JobConfig {
+        JobConfig { id: name.to_owned(), ..self.config().clone() }
+    }
+}

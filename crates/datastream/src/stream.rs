@@ -1,0 +1,184 @@
+//! `DataStream`: records as they come.
+
+use std::fmt::Debug;
+use std::sync::mpsc::channel;
+
+use thalweg_dataflow::OutputTag;
+use thalweg_dataflow::error::{BoxError, JobError};
+use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::operators::Collect;
+use thalweg_dataflow::record::{Data, Keyed};
+use thalweg_dataflow::sink::Sink;
+use thalweg_dataflow::state::Key;
+use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
+
+use crate::{KeyedStream, StreamExecutionEnvironment};
+
+/// What a function emits to (Flink's `Collector`).
+pub type Collector<'a, T> = Collect<'a, T>;
+
+/// A continuous stream of `T`. Cloning it reads it twice; nothing is computed twice.
+#[derive(Clone)]
+pub struct DataStream<T> {
+    pub(crate) env: StreamExecutionEnvironment,
+    pub(crate) stream: Stream<T>,
+}
+
+impl<T: Data> DataStream<T> {
+    /// A stream of the engine, as part of an environment over the same graph.
+    pub fn over(env: StreamExecutionEnvironment, stream: Stream<T>) -> Self {
+        Self { env, stream }
+    }
+
+    /// The stream of the engine underneath.
+    pub fn stream(&self) -> &Stream<T> {
+        &self.stream
+    }
+
+    /// The environment.
+    pub fn environment(&self) -> &StreamExecutionEnvironment {
+        &self.env
+    }
+
+    pub(crate) fn then<U>(&self, stream: Stream<U>) -> DataStream<U> {
+        DataStream { env: self.env.clone(), stream }
+    }
+
+    /// One record for each.
+    pub fn map<U: Data>(&self, function: impl FnMut(T) -> U + Clone + Send + 'static) -> DataStream<U> {
+        self.then(self.stream.map("map", function))
+    }
+
+    /// One record for each; an error fails the job, with the name of the operator and the origin of the record.
+    pub fn try_map<U: Data, E: Into<BoxError>>(
+        &self,
+        mut function: impl FnMut(T) -> Result<U, E> + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        self.then(self.stream.flat_map("map", move |value, out| {
+            out.collect(function(value).map_err(Into::into)?);
+            Ok(())
+        }))
+    }
+
+    /// None, one or many records for each: whatever `function` collects.
+    pub fn flat_map<U: Data>(
+        &self,
+        mut function: impl FnMut(T, &mut Collector<'_, U>) + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        self.then(self.stream.flat_map("flat-map", move |value, out| {
+            function(value, out);
+            Ok(())
+        }))
+    }
+
+    /// None, one or many records for each; an error fails the job.
+    pub fn try_flat_map<U: Data, E: Into<BoxError>>(
+        &self,
+        mut function: impl FnMut(T, &mut Collector<'_, U>) -> Result<(), E> + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        self.then(
+            self.stream.flat_map("flat-map", move |value, out| function(value, out).map_err(Into::into)),
+        )
+    }
+
+    /// The records for which `predicate` holds.
+    #[must_use]
+    pub fn filter(&self, mut predicate: impl FnMut(&T) -> bool + Clone + Send + 'static) -> Self {
+        self.then(self.stream.flat_map("filter", move |value, out| {
+            if predicate(&value) {
+                out.collect(value);
+            }
+            Ok(())
+        }))
+    }
+
+    /// Partitions the stream by a key: what follows sees all records of a key in one place, with state of its own.
+    pub fn key_by<K: Key>(&self, mut key: impl FnMut(&T) -> K + Clone + Send + 'static) -> KeyedStream<K, T> {
+        let keyed = self.stream.map("key-by", move |value| Keyed::new(key(&value), value));
+        KeyedStream { env: self.env.clone(), stream: keyed.exchange() }
+    }
+
+    /// The records of both streams. The watermark is the lower of the two.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        self.then(self.stream.union(&other.stream))
+    }
+
+    /// Gives records event times, and makes watermarks. Prefer to give the strategy to the source, which can tell its partitions apart.
+    #[must_use]
+    pub fn assign_timestamps_and_watermarks(&self, strategy: WatermarkStrategy<T>) -> Self {
+        let operator = AssignTimestamps::new(strategy);
+        self.then(self.stream.apply("timestamps", operator))
+    }
+
+    /// Spreads records evenly over the subtasks of the next operator.
+    #[must_use]
+    pub fn rebalance(&self) -> Self {
+        self.then(self.stream.rebalance())
+    }
+
+    /// Sends every record to every subtask of the next operator.
+    #[must_use]
+    pub fn broadcast(&self) -> Self {
+        self.then(self.stream.broadcast())
+    }
+
+    /// A side output of the operator that this stream comes out of.
+    pub fn get_side_output<S: Data>(&self, tag: &OutputTag<S>) -> DataStream<S> {
+        self.then(self.stream.side_output(tag))
+    }
+
+    /// Writes the stream to a sink. The stream returned is empty; it is there to name the sink, and to set its uid.
+    pub fn sink_to(&self, sink: impl Sink<T>) -> DataStream<()> {
+        self.then(sink.add_to(&self.stream))
+    }
+
+    /// Calls `function` on every record: for side effects, which happen again for records that are read again after a failure.
+    pub fn for_each(&self, mut function: impl FnMut(T) + Clone + Send + 'static) -> DataStream<()> {
+        self.then(self.stream.flat_map("for-each", move |value, _: &mut Collect<'_, ()>| {
+            function(value);
+            Ok(())
+        }))
+    }
+
+    /// Prints every record on stdout, on a line of its own.
+    pub fn print(&self) -> DataStream<()>
+    where
+        T: Debug,
+    {
+        self.for_each(|value| println!("{value:?}")).name("print")
+    }
+
+    /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        Self { stream: self.stream.uid(uid), ..self }
+    }
+
+    /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        Self { stream: self.stream.name(name), ..self }
+    }
+
+    /// Sets the number of subtasks of the operator that this stream comes out of.
+    #[must_use]
+    pub fn set_parallelism(self, parallelism: usize) -> Self {
+        Self { stream: self.stream.parallelism(parallelism), ..self }
+    }
+
+    /// Runs the job to its end, and returns the records of this stream: for examples and tests of bounded jobs.
+    ///
+    /// # Errors
+    /// What ended the job, if that was not the end of its input.
+    pub fn execute_and_collect(&self, name: &str) -> Result<Vec<T>, JobError> {
+        let (sender, receiver) = channel();
+        self.for_each(move |value| {
+            // The receiver outlives the job.
+            let _ = sender.send(value);
+        })
+        .name("collect");
+        self.env.execute(name)?;
+        Ok(receiver.try_iter().collect())
+    }
+}
