@@ -150,19 +150,16 @@ impl<T: Data> DataStream<T> {
     }
 
     /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
-    #[must_use]
     pub fn uid(self, uid: &str) -> Self {
         Self { stream: self.stream.uid(uid), ..self }
     }
 
     /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
-    #[must_use]
     pub fn name(self, name: &str) -> Self {
         Self { stream: self.stream.name(name), ..self }
     }
 
     /// Sets the number of subtasks of the operator that this stream comes out of.
-    #[must_use]
     pub fn set_parallelism(self, parallelism: usize) -> Self {
         Self { stream: self.stream.parallelism(parallelism), ..self }
     }

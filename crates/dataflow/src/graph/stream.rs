@@ -195,21 +195,18 @@ impl<T: Data> Stream<T> {
     }
 
     /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
-    #[must_use]
     pub fn uid(self, uid: &str) -> Self {
         self.last_node(|node| node.uid = Some(uid.to_owned()));
         self
     }
 
     /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
-    #[must_use]
     pub fn name(self, name: &str) -> Self {
         self.last_node(|node| name.clone_into(&mut node.name));
         self
     }
 
     /// Sets the number of subtasks of the operator that this stream comes out of.
-    #[must_use]
     pub fn parallelism(self, parallelism: usize) -> Self {
         self.last_node(|node| node.parallelism = Some(parallelism));
         self

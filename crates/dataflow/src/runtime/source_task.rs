@@ -99,6 +99,8 @@ where
                     if barrier.is_last() {
                         // What is read after the last cut would be read again by whoever resumes from it.
                         status = SourceStatus::End;
+                    } else if status != SourceStatus::End {
+                        status = SourceStatus::Ready;
                     }
                 }
                 Some(Next::Mail(Mail::Finish)) => {
@@ -239,6 +241,7 @@ where
             drive.context.snapshots.push(OperatorSnapshot { uid, states: states.into_snapshots() });
             drive.context.notes.extend(self.reader.note(barrier.epoch));
         }
+        self.reader.barrier(&barrier);
         drive.barrier(barrier)
     }
 

@@ -5,14 +5,16 @@
 //! at another parallelism every reader is shown all positions, and takes those of its splits.
 
 mod collection;
+mod queue;
 
 use std::any::Any;
 use std::sync::Arc;
 
 pub use collection::{CollectionReader, CollectionSource};
+pub use queue::{QueueReader, QueueSource};
 use serde::{Deserialize, Serialize};
 
-use crate::barrier::Epoch;
+use crate::barrier::{Barrier, Epoch};
 use crate::error::{BoxError, OperatorName};
 use crate::hash::key_hash;
 use crate::metrics::OperatorMetrics;
@@ -48,6 +50,9 @@ pub trait SourceReader: Send + 'static {
 
     /// The positions of this subtask's splits, after the last record polled. Splits that have been read to their end included.
     fn positions(&mut self) -> Vec<(String, Self::Position)>;
+
+    /// The stream is cut here, between what has been polled and what will be. Called at every barrier.
+    fn barrier(&mut self, _barrier: &Barrier) {}
 
     /// What the committer is to be told about this epoch; see [`Committer::flush`](crate::checkpoint::committer::Committer::flush).
     fn note(&mut self, _epoch: Epoch) -> Option<Box<dyn Any + Send>> {

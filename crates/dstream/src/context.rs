@@ -1,0 +1,197 @@
+//! The context: the batch interval, input streams, and the life of a job (Spark's `StreamingContext`).
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use thalweg_connectors::files::TextFileSource;
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::graph::{Stream, StreamGraph};
+use thalweg_dataflow::record::Data;
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobControls, JobHandle, JobResult, start};
+use thalweg_dataflow::source::{QueueSource, Source};
+use thalweg_dataflow::time::millis;
+use thalweg_dataflow::watermark::WatermarkStrategy;
+
+use crate::DStream;
+
+/// Where a program begins. Clones share one job.
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg_dstream::StreamingContext;
+///
+/// let ssc = StreamingContext::new("sums", Duration::from_millis(10));
+/// ssc.queue_stream(vec![vec![1, 2, 3], vec![4]]).map(|n| n * 2).print();
+/// ssc.start()?;
+/// ssc.await_termination()?;
+/// # Ok::<(), thalweg_dstream::JobError>(())
+/// ```
+#[derive(Clone)]
+pub struct StreamingContext {
+    graph: StreamGraph,
+    config: Arc<Mutex<JobConfig>>,
+    running: Arc<Mutex<Option<JobHandle>>>,
+    /// Milliseconds.
+    interval: i64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl StreamingContext {
+    /// A context that cuts its streams into batches of `batch_interval` (whole milliseconds). The name is the job's id.
+    pub fn new(app_name: &str, batch_interval: Duration) -> Self {
+        Self::over(StreamGraph::new(), JobConfig::new(app_name), batch_interval)
+    }
+
+    /// A context over a graph that exists already: how the bridge puts both faces into one job.
+    pub fn over(graph: StreamGraph, config: JobConfig, batch_interval: Duration) -> Self {
+        let interval = millis(batch_interval);
+        graph.batch_interval(interval);
+        Self { graph, config: Arc::new(Mutex::new(config)), running: Arc::default(), interval }
+    }
+
+    /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it begins there, else from
+    /// nothing. As the program itself is not part of a checkpoint, `create` is called in either case.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn get_or_create(
+        folder: impl AsRef<Path>,
+        create: impl FnOnce() -> Result<Self, JobError>,
+    ) -> Result<Self, JobError> {
+        let context = create()?;
+        context.checkpoint(folder)?;
+        Ok(context)
+    }
+
+    /// Writes a checkpoint at the end of every batch, into a folder of the local file system; see also [`checkpoint_every`](Self::checkpoint_every).
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn checkpoint(&self, folder: impl AsRef<Path>) -> Result<&Self, JobError> {
+        self.checkpoint_every(folder, Duration::from_millis(self.interval.unsigned_abs()))
+    }
+
+    /// Writes a checkpoint so often, rounded up to whole batches. Exactly-once sinks make results visible at checkpoints.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn checkpoint_every(&self, folder: impl AsRef<Path>, interval: Duration) -> Result<&Self, JobError> {
+        let storage = CheckpointStorage::local(folder)?;
+        Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
+    }
+
+    /// Changes any setting of the job.
+    pub fn configure(&self, change: impl FnOnce(&mut JobConfig)) -> &Self {
+        change(&mut lock(&self.config));
+        self
+    }
+
+    /// The settings of the job, as they are now.
+    pub fn config(&self) -> JobConfig {
+        lock(&self.config).clone()
+    }
+
+    /// The graph that the streams of this context are part of.
+    pub fn graph(&self) -> &StreamGraph {
+        &self.graph
+    }
+
+    /// The batch interval, in milliseconds.
+    pub fn batch_interval(&self) -> i64 {
+        self.interval
+    }
+
+    /// Reads a source of the engine. Event times play no role within batches; they are there for the bridge.
+    pub fn from_source<S>(
+        &self,
+        source: S,
+        strategy: WatermarkStrategy<S::Item>,
+        name: &str,
+    ) -> DStream<S::Item>
+    where
+        S: Source,
+        S::Item: Data,
+    {
+        self.stream(self.graph.source(name, source, strategy))
+    }
+
+    /// A stream of the engine, of the same graph, as a stream of batches.
+    pub fn stream<T: Data>(&self, stream: Stream<T>) -> DStream<T> {
+        DStream::over(self.clone(), stream)
+    }
+
+    /// One collection a batch, then the end: for tests and examples.
+    pub fn queue_stream<T: Data + Sync>(&self, batches: Vec<Vec<T>>) -> DStream<T> {
+        let source = QueueSource::new(batches, self.interval);
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
+    }
+
+    /// The lines of the files in a folder, and of files that appear there later (by a rename). It looks once a batch.
+    pub fn text_file_stream(&self, folder: impl Into<PathBuf>) -> DStream<String> {
+        let every = Duration::from_millis(self.interval.unsigned_abs());
+        let source = TextFileSource::new(folder).monitor_continuously(every);
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "text-files")
+    }
+
+    /// The lines of a file, or of all files in a folder, then the end.
+    pub fn text_file(&self, path: impl Into<PathBuf>) -> DStream<String> {
+        self.from_source(TextFileSource::new(path), WatermarkStrategy::no_watermarks(), "text-file")
+    }
+
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// When it runs already, or a thread cannot be started.
+    pub fn start(&self) -> Result<(), JobError> {
+        let mut running = lock(&self.running);
+        if running.is_some() {
+            return Err(JobError::Config(
+                "the context has been started already; make another one".to_owned(),
+            ));
+        }
+        *running = Some(start(&self.graph, self.config())?);
+        Ok(())
+    }
+
+    /// Waits until the job ends: by the end of its input, by [`stop`](Self::stop), or by a failure, which is returned.
+    ///
+    /// # Errors
+    /// What ended the job; or that it was never started.
+    pub fn await_termination(&self) -> Result<JobResult, JobError> {
+        let handle = lock(&self.running).take();
+        let never = || JobError::Config("the context has not been started; call start() first".to_owned());
+        handle.ok_or_else(never)?.wait()
+    }
+
+    /// Waits until the job ends, or the time is up; returns whether it has ended. [`await_termination`](Self::await_termination) then tells how.
+    pub fn await_termination_or_timeout(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        loop {
+            if lock(&self.running).as_ref().is_none_or(JobHandle::is_finished) {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5).min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Asks the job to stop; [`await_termination`](Self::await_termination) waits for it. Gracefully: what has been received is processed and
+    /// committed, the last batch included. Otherwise at once: what the last checkpoint covers is safe.
+    pub fn stop(&self, gracefully: bool) {
+        if let Some(controls) = self.controls() {
+            if gracefully { controls.stop() } else { controls.cancel() }
+        }
+    }
+
+    /// A handle that stops the running job from anywhere, such as a signal handler.
+    pub fn controls(&self) -> Option<JobControls> {
+        lock(&self.running).as_ref().map(JobHandle::controls)
+    }
+}

@@ -1,0 +1,141 @@
+//! `DStream`: a stream of batches. What works record by record is here; what works batch by batch has pages of its own.
+
+use std::fmt::Debug;
+
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::record::Data;
+use thalweg_dataflow::sink::Sink;
+
+use crate::StreamingContext;
+
+/// A stream of `T`, cut into batches. Cloning it reads it twice; nothing is computed twice.
+#[derive(Clone)]
+pub struct DStream<T> {
+    pub(crate) context: StreamingContext,
+    pub(crate) stream: Stream<T>,
+    /// The batch interval, in milliseconds: that of the context, or the slide of a window.
+    pub(crate) interval: i64,
+}
+
+impl<T: Data> DStream<T> {
+    pub(crate) fn over(context: StreamingContext, stream: Stream<T>) -> Self {
+        let interval = context.batch_interval();
+        Self { context, stream, interval }
+    }
+
+    /// The context.
+    pub fn context(&self) -> &StreamingContext {
+        &self.context
+    }
+
+    /// The stream of the engine underneath.
+    pub fn stream(&self) -> &Stream<T> {
+        &self.stream
+    }
+
+    /// How often it yields a batch, in milliseconds (Spark's `slideDuration`).
+    pub fn slide_duration(&self) -> i64 {
+        self.interval
+    }
+
+    pub(crate) fn then<U>(&self, stream: Stream<U>) -> DStream<U> {
+        DStream { context: self.context.clone(), stream, interval: self.interval }
+    }
+
+    /// One record for each.
+    pub fn map<U: Data>(&self, function: impl FnMut(T) -> U + Clone + Send + 'static) -> DStream<U> {
+        self.then(self.stream.map("map", function))
+    }
+
+    /// One record for each; an error fails the job, with the name of the operator and the origin of the record.
+    pub fn try_map<U: Data, E: Into<BoxError>>(
+        &self,
+        mut function: impl FnMut(T) -> Result<U, E> + Clone + Send + 'static,
+    ) -> DStream<U> {
+        self.then(self.stream.flat_map("map", move |value, out| {
+            out.collect(function(value).map_err(Into::into)?);
+            Ok(())
+        }))
+    }
+
+    /// None, one or many records for each.
+    pub fn flat_map<U: Data, I: IntoIterator<Item = U>>(
+        &self,
+        mut function: impl FnMut(T) -> I + Clone + Send + 'static,
+    ) -> DStream<U> {
+        self.then(self.stream.flat_map("flat-map", move |value, out| {
+            function(value).into_iter().for_each(|each| out.collect(each));
+            Ok(())
+        }))
+    }
+
+    /// None, one or many records for each, made of a borrowed one: `function` hands each to `emit`. No collection is made on
+    /// the way, which is what splitting lines into words wants.
+    pub fn flat_map_each<U: Data>(
+        &self,
+        mut function: impl FnMut(&T, &mut dyn FnMut(U)) + Clone + Send + 'static,
+    ) -> DStream<U> {
+        self.then(self.stream.flat_map("flat-map", move |value, out| {
+            function(&value, &mut |each| out.collect(each));
+            Ok(())
+        }))
+    }
+
+    /// The records for which `predicate` holds.
+    #[must_use]
+    pub fn filter(&self, mut predicate: impl FnMut(&T) -> bool + Clone + Send + 'static) -> Self {
+        self.then(self.stream.flat_map("filter", move |value, out| {
+            if predicate(&value) {
+                out.collect(value);
+            }
+            Ok(())
+        }))
+    }
+
+    /// The records of both streams, batch by batch.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        if self.interval != other.interval {
+            let reason = format!(
+                "a union of streams with batches of {} ms and of {} ms; window the faster one first",
+                self.interval, other.interval
+            );
+            self.context.graph().refuse(reason);
+        }
+        self.then(self.stream.union(&other.stream))
+    }
+
+    /// Spreads records evenly over `partitions` subtasks.
+    #[must_use]
+    pub fn repartition(&self, partitions: usize) -> Self {
+        self.then(self.stream.rebalance().map("repartition", |value| value).parallelism(partitions))
+    }
+
+    /// Writes the stream to a sink of the engine, such as Kafka.
+    pub fn sink_to(&self, sink: impl Sink<T>) -> DStream<()> {
+        self.then(sink.add_to(&self.stream))
+    }
+
+    /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
+    pub fn uid(self, uid: &str) -> Self {
+        Self { stream: self.stream.uid(uid), ..self }
+    }
+
+    /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
+    pub fn name(self, name: &str) -> Self {
+        Self { stream: self.stream.name(name), ..self }
+    }
+
+    /// Prints every record on stdout, on a line of its own.
+    pub fn print(&self)
+    where
+        T: Debug,
+    {
+        let print = |value, _: &mut thalweg_dataflow::operators::Collect<'_, ()>| {
+            println!("{value:?}");
+            Ok(())
+        };
+        let _ = self.stream.flat_map("print", print);
+    }
+}
