@@ -1,13 +1,11 @@
 //! The environment: settings, sources, and the start of a job (Flink's `StreamExecutionEnvironment`).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thalweg_connectors::files::TextFileSource;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
-use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{
     CheckpointConfig, JobConfig, JobHandle, JobResult, RestartStrategy, run, start,
@@ -21,8 +19,7 @@ use crate::DataStream;
 /// Where a program begins. Clones share one job.
 #[derive(Clone)]
 pub struct StreamExecutionEnvironment {
-    graph: StreamGraph,
-    config: Arc<Mutex<JobConfig>>,
+    job: Job,
 }
 
 impl Default for StreamExecutionEnvironment {
@@ -34,26 +31,22 @@ impl Default for StreamExecutionEnvironment {
 impl StreamExecutionEnvironment {
     /// An environment with the defaults: as many subtasks as cores, no checkpoints.
     pub fn new() -> Self {
-        Self::over(StreamGraph::new(), JobConfig::new("job"))
+        Self::over(Job::new(JobConfig::new("job")))
     }
 
-    /// An environment over a graph that exists already: how the bridge puts both faces into one job.
-    pub fn over(graph: StreamGraph, config: JobConfig) -> Self {
-        Self { graph, config: Arc::new(Mutex::new(config)) }
+    /// An environment over a job that exists already: how the bridge puts both faces into one.
+    pub fn over(job: Job) -> Self {
+        Self { job }
     }
 
-    fn config(&self) -> MutexGuard<'_, JobConfig> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The graph that the streams of this environment are part of.
-    pub fn graph(&self) -> &StreamGraph {
-        &self.graph
+    /// The job that the streams of this environment are part of.
+    pub fn job(&self) -> &Job {
+        &self.job
     }
 
     /// Changes any setting of the job; the common ones have methods of their own.
     pub fn configure(&self, change: impl FnOnce(&mut JobConfig)) -> &Self {
-        change(&mut self.config());
+        self.job.configure(change);
         self
     }
 
@@ -92,7 +85,7 @@ impl StreamExecutionEnvironment {
         S: Source,
         S::Item: Data,
     {
-        DataStream::over(self.clone(), self.graph.source(name, source, strategy))
+        DataStream::over(self.clone(), self.job.graph().source(name, source, strategy))
     }
 
     /// Reads a collection, then ends.
@@ -116,7 +109,7 @@ impl StreamExecutionEnvironment {
     /// # Errors
     /// What ended it, if that was not the end of its input.
     pub fn execute(&self, name: &str) -> Result<JobResult, JobError> {
-        run(&self.graph, self.named(name))
+        self.named(name).run()
     }
 
     /// Starts the job, and returns a handle to it.
@@ -124,10 +117,11 @@ impl StreamExecutionEnvironment {
     /// # Errors
     /// When a thread cannot be started.
     pub fn execute_async(&self, name: &str) -> Result<JobHandle, JobError> {
-        start(&self.graph, self.named(name))
+        self.named(name).start()
     }
 
-    fn named(&self, name: &str) -> JobConfig {
-        JobConfig { id: name.to_owned(), ..self.config().clone() }
+    fn named(&self, name: &str) -> &Job {
+        self.job.configure(|config| name.clone_into(&mut config.id));
+        &self.job
     }
 }

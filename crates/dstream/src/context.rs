@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use thalweg_connectors::files::TextFileSource;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
-use thalweg_dataflow::graph::{Stream, StreamGraph};
+use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
-use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobControls, JobHandle, JobResult, start};
+use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult};
 use thalweg_dataflow::source::{QueueSource, Source};
 use thalweg_dataflow::time::millis;
 use thalweg_dataflow::watermark::WatermarkStrategy;
@@ -30,8 +30,7 @@ use crate::DStream;
 /// ```
 #[derive(Clone)]
 pub struct StreamingContext {
-    graph: StreamGraph,
-    config: Arc<Mutex<JobConfig>>,
+    job: Job,
     running: Arc<Mutex<Option<JobHandle>>>,
     /// Milliseconds.
     interval: i64,
@@ -44,14 +43,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl StreamingContext {
     /// A context that cuts its streams into batches of `batch_interval` (whole milliseconds). The name is the job's id.
     pub fn new(app_name: &str, batch_interval: Duration) -> Self {
-        Self::over(StreamGraph::new(), JobConfig::new(app_name), batch_interval)
+        Self::over(Job::new(JobConfig::new(app_name)), batch_interval)
     }
 
-    /// A context over a graph that exists already: how the bridge puts both faces into one job.
-    pub fn over(graph: StreamGraph, config: JobConfig, batch_interval: Duration) -> Self {
+    /// A context over a job that exists already: how the bridge puts both faces into one.
+    pub fn over(job: Job, batch_interval: Duration) -> Self {
         let interval = millis(batch_interval);
-        graph.batch_interval(interval);
-        Self { graph, config: Arc::new(Mutex::new(config)), running: Arc::default(), interval }
+        job.graph().batch_interval(interval);
+        Self { job, running: Arc::default(), interval }
     }
 
     /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it begins there, else from
@@ -87,18 +86,13 @@ impl StreamingContext {
 
     /// Changes any setting of the job.
     pub fn configure(&self, change: impl FnOnce(&mut JobConfig)) -> &Self {
-        change(&mut lock(&self.config));
+        self.job.configure(change);
         self
     }
 
-    /// The settings of the job, as they are now.
-    pub fn config(&self) -> JobConfig {
-        lock(&self.config).clone()
-    }
-
-    /// The graph that the streams of this context are part of.
-    pub fn graph(&self) -> &StreamGraph {
-        &self.graph
+    /// The job that the streams of this context are part of.
+    pub fn job(&self) -> &Job {
+        &self.job
     }
 
     /// The batch interval, in milliseconds.
@@ -117,7 +111,7 @@ impl StreamingContext {
         S: Source,
         S::Item: Data,
     {
-        self.stream(self.graph.source(name, source, strategy))
+        self.stream(self.job.graph().source(name, source, strategy))
     }
 
     /// A stream of the engine, of the same graph, as a stream of batches.
@@ -154,7 +148,7 @@ impl StreamingContext {
                 "the context has been started already; make another one".to_owned(),
             ));
         }
-        *running = Some(start(&self.graph, self.config())?);
+        *running = Some(self.job.start()?);
         Ok(())
     }
 

@@ -101,7 +101,7 @@ impl<T: Data> DStream<T> {
                 "a union of streams with batches of {} ms and of {} ms; window the faster one first",
                 self.interval, other.interval
             );
-            self.context.graph().refuse(reason);
+            self.context.job().graph().refuse(reason);
         }
         self.then(self.stream.union(&other.stream))
     }
