@@ -7,9 +7,7 @@ use thalweg_connectors::files::TextFileSource;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::record::Data;
-use thalweg_dataflow::runtime::{
-    CheckpointConfig, JobConfig, JobHandle, JobResult, RestartStrategy, run, start,
-};
+use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobHandle, JobResult, RestartStrategy};
 use thalweg_dataflow::source::{CollectionSource, Source};
 use thalweg_dataflow::time::Timestamp;
 use thalweg_dataflow::watermark::WatermarkStrategy;
