@@ -73,7 +73,7 @@ impl<O: Operator> Chained<O> {
         Ok(value)
     }
 
-    fn from_state<R>(
+    fn call_on_state<R>(
         &mut self,
         call: impl FnOnce(&mut O, &mut Output<O::Out>) -> Result<R, BoxError>,
     ) -> Result<R, Failure> {
@@ -84,7 +84,7 @@ impl<O: Operator> Chained<O> {
     fn open(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
         let context = self.context.clone();
         let restore = task.restore.clone();
-        self.from_state(|operator, _| {
+        self.call_on_state(|operator, _| {
             operator.open(&context)?;
             let mut states = States::opening(&context, restore.as_deref());
             operator.states(&mut states);
@@ -94,7 +94,7 @@ impl<O: Operator> Chained<O> {
     }
 
     fn watermark(&mut self, watermark: Timestamp, task: &mut TaskContext) -> Result<(), Failure> {
-        let forward = self.from_state(|operator, output| operator.watermark(watermark, output))?;
+        let forward = self.call_on_state(|operator, output| operator.watermark(watermark, output))?;
         if let Some(watermark) = forward {
             self.context.metrics.set_watermark(watermark);
             self.output.control(&Control::Watermark(watermark), task)?;
@@ -103,12 +103,12 @@ impl<O: Operator> Chained<O> {
     }
 
     fn end(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
-        self.from_state(|operator, output| operator.end(output))?;
+        self.call_on_state(|operator, output| operator.end(output))?;
         self.output.control(&Control::End, task)
     }
 
     fn barrier(&mut self, barrier: &Barrier, task: &mut TaskContext) -> Result<(), Failure> {
-        self.from_state(|operator, output| operator.barrier(barrier, output))?;
+        self.call_on_state(|operator, output| operator.barrier(barrier, output))?;
         if self.operator.batch_interval().is_some_and(|interval| barrier.closes_batch(interval)) {
             let held = std::mem::take(&mut self.held);
             if let Some(watermark) = held.watermark {
@@ -170,13 +170,13 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
             }
             Control::ProcessingTime(now) => {
                 if self.operator.next_timer().is_some_and(|at| at <= *now) {
-                    self.from_state(|operator, output| operator.processing_time(*now, output))?;
+                    self.call_on_state(|operator, output| operator.processing_time(*now, output))?;
                 }
                 task.want_timer(self.operator.next_timer());
                 self.output.control(control, task)
             }
             Control::Committed(epoch) => {
-                self.from_state(|operator, _| operator.committed(*epoch))?;
+                self.call_on_state(|operator, _| operator.committed(*epoch))?;
                 self.output.control(control, task)
             }
             Control::Idle | Control::Flush => self.output.control(control, task),

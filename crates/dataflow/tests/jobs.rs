@@ -90,7 +90,7 @@ fn a_failure_is_restarted_from_the_last_checkpoint_with_the_same_result() {
     // Fails twice, in the middle, at times when checkpoints have been completed.
     let (_, results) = count(&graph, 400_000, move |_| {
         let n = seen.fetch_add(1, Ordering::Relaxed);
-        if n % 1000 == 0 {
+        if n.is_multiple_of(1000) {
             std::thread::sleep(Duration::from_micros(200));
         }
         assert!(n != 150_000 && n != 300_000, "injected");

@@ -59,6 +59,9 @@ pub(crate) fn parallelisms(graph: &GraphData, config: &JobConfig) -> Result<Vec<
     graph.nodes.iter().map(check).collect()
 }
 
+/// A gate, and the mailbox that is part of it.
+type PlannedGate = (Untyped, Arc<dyn Mailbox>);
+
 struct Planner<'a> {
     graph: &'a GraphData,
     config: &'a JobConfig,
@@ -66,7 +69,7 @@ struct Planner<'a> {
     uids: Vec<Arc<str>>,
     parallelisms: Vec<usize>,
     /// Of operators that begin a task: the gate of each subtask.
-    gates: HashMap<usize, Vec<(Untyped, Arc<dyn Mailbox>)>>,
+    gates: HashMap<usize, Vec<PlannedGate>>,
     metrics: JobMetrics,
 }
 
@@ -140,7 +143,7 @@ impl Planner<'_> {
     }
 
     /// A handle to the gate of a subtask that reads from it.
-    fn gate_handle(&mut self, head: usize, subtask: usize) -> (Untyped, Arc<dyn Mailbox>) {
+    fn gate_handle(&mut self, head: usize, subtask: usize) -> PlannedGate {
         let graph = self.graph;
         let gates = self.gates.get_mut(&head);
         match (gates, graph.edges.iter().find(|edge| edge.to == head)) {
