@@ -1,6 +1,7 @@
 //! Micro-batches in the words of Spark Streaming, over the Thalweg engine.
 
 mod context;
+mod pair;
 mod stream;
 
 pub use context::StreamingContext;
