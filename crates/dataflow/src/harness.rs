@@ -127,28 +127,11 @@ impl<O: Operator> Harness<O> {
     {
         self.epoch += 1;
         let barrier = Barrier { epoch: self.epoch, time: 1, checkpoint: true, then: Then::Suspend };
-        let mut file = StateFile::new();
-        for (index, subtask) in self.subtasks.iter_mut().enumerate() {
-            let mut task = TaskContext::default();
-            must(subtask.control(&Control::Barrier(barrier), &mut task));
-            for snapshot in task.snapshots {
-                must(file.add(index, snapshot));
-            }
-        }
+        let restore = Arc::new(self.snapshot(barrier));
         self.emitted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|event| !matches!(event, Event::Barrier(1)));
-        let manifest = Manifest {
-            format_version: 1,
-            job: "harness".to_owned(),
-            epoch: self.epoch,
-            time: 1,
-            max_parallelism: DEFAULT_MAX_PARALLELISM,
-            operators: Vec::new(),
-            files: vec!["state".to_owned()],
-        };
-        let restore = Arc::new(must(Restore::new(manifest, vec![("state".to_owned(), must(file.finish()))])));
         self.subtasks.clear();
         self.route = |record, parallelism| {
             owner(group_of(record.hash(), DEFAULT_MAX_PARALLELISM), DEFAULT_MAX_PARALLELISM, parallelism)
@@ -157,6 +140,27 @@ impl<O: Operator> Harness<O> {
             self.open(operator.clone(), Vec::new(), parallelism, index, Some(restore.clone()));
         }
         self
+    }
+
+    fn snapshot(&mut self, barrier: Barrier) -> Restore {
+        let mut file = StateFile::new();
+        for (index, subtask) in self.subtasks.iter_mut().enumerate() {
+            let mut task = TaskContext::default();
+            must(subtask.control(&Control::Barrier(barrier), &mut task));
+            for snapshot in task.snapshots {
+                must(file.add(index, snapshot));
+            }
+        }
+        let manifest = Manifest {
+            format_version: 1,
+            job: "harness".to_owned(),
+            epoch: barrier.epoch,
+            time: barrier.time,
+            max_parallelism: DEFAULT_MAX_PARALLELISM,
+            operators: Vec::new(),
+            files: vec!["state".to_owned()],
+        };
+        must(Restore::new(manifest, vec![("state".to_owned(), must(file.finish()))]))
     }
 
     /// Hands a record to the operator.
@@ -191,6 +195,17 @@ impl<O: Operator> Harness<O> {
     pub fn barrier(&mut self, time: Timestamp, then: Then) {
         self.epoch += 1;
         self.control(&Control::Barrier(Barrier { epoch: self.epoch, time, checkpoint: false, then }));
+    }
+
+    /// Sends a barrier of the given time (milliseconds) that is a checkpoint, kills the operator's state, and restores it from the
+    /// checkpoint, in place. For operators whose records have no key, and so cannot be sent to several subtasks.
+    pub fn checkpoint(&mut self, time: Timestamp) {
+        self.epoch += 1;
+        let barrier = Barrier { epoch: self.epoch, time, checkpoint: true, then: Then::Continue };
+        let restore = Arc::new(self.snapshot(barrier));
+        for subtask in &mut self.subtasks {
+            must(subtask.restore_in_place(&restore));
+        }
     }
 
     /// Tells the operator that an epoch has been committed.

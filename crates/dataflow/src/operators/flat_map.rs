@@ -33,7 +33,11 @@ pub struct Collect<'a, T> {
     timestamp: Timestamp,
 }
 
-impl<T: Send + 'static> Collect<'_, T> {
+impl<'a, T: Send + 'static> Collect<'a, T> {
+    pub(crate) fn new(output: &'a mut Output<T>, timestamp: Timestamp) -> Self {
+        Self { output, timestamp }
+    }
+
     /// Hands on `value`, with the event time of the record it was made of.
     #[inline]
     pub fn collect(&mut self, value: T) {
