@@ -1,1 +1,20 @@
-//! Thalweg: broker.
+#![doc = include_str!("../README.md")]
+
+mod alarm;
+mod api;
+mod broker;
+mod clock;
+mod config;
+mod error;
+mod group;
+mod journal;
+mod log;
+mod server;
+mod state;
+mod topic_config;
+mod topics;
+mod txn;
+
+pub use broker::Broker;
+pub use config::{BrokerConfig, Storage};
+pub use error::BrokerError;

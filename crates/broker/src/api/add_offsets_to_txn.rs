@@ -1,0 +1,17 @@
+//! AddOffsetsToTxn: a transaction is going to commit offsets of a group.
+
+use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
+
+use crate::api::init_producer_id::for_version;
+use crate::api::{Call, code};
+use crate::txn::transaction::ProducerKey;
+
+pub(super) fn handle(call: &Call<'_>, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+    let producer = ProducerKey { id: request.producer_id.0, epoch: request.producer_epoch };
+    let added = call
+        .state
+        .transactions
+        .add(call.state, &request.transactional_id, producer, [], Some(&request.group_id))
+        .map_err(|error| for_version(error, call.version >= 2));
+    AddOffsetsToTxnResponse::default().with_error_code(code(&added))
+}

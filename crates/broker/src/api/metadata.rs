@@ -1,0 +1,88 @@
+//! Metadata: the broker's address, and topics with their partitions. Asking for a topic may create it.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
+
+use crate::api::{Call, NO_AUTHORIZATION, NODE_ID, text};
+use crate::topic_config::TopicConfig;
+use crate::topics::Topic;
+
+pub(super) fn handle(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
+    let all = match &request.topics {
+        None => true,
+        // Version 0 could not say null.
+        Some(topics) => topics.is_empty() && call.version == 0,
+    };
+    let create =
+        call.state.config.auto_create_topics && (call.version < 4 || request.allow_auto_topic_creation);
+    let topics = if all {
+        call.state.topics.list().iter().map(|topic| describe(topic)).collect()
+    } else {
+        request.topics.unwrap_or_default().into_iter().map(|topic| find(call, topic, create)).collect()
+    };
+    let (host, port) = call.endpoint();
+    let broker =
+        MetadataResponseBroker::default().with_node_id(BrokerId(NODE_ID)).with_host(host).with_port(port);
+    MetadataResponse::default()
+        .with_brokers(vec![broker])
+        .with_cluster_id(Some(call.state.cluster_id.clone()))
+        .with_controller_id(BrokerId(NODE_ID))
+        .with_topics(topics)
+        .with_cluster_authorized_operations(NO_AUTHORIZATION)
+}
+
+fn find(call: &Call<'_>, wanted: MetadataRequestTopic, create: bool) -> MetadataResponseTopic {
+    let topics = &call.state.topics;
+    let failed = |error: ResponseError| {
+        MetadataResponseTopic::default()
+            .with_error_code(error.code())
+            .with_topic_id(wanted.topic_id)
+            .with_topic_authorized_operations(NO_AUTHORIZATION)
+    };
+    let Some(name) = &wanted.name else {
+        return match topics.get_by_id(wanted.topic_id) {
+            Some(topic) => describe(&topic),
+            // The name may be null from version 12 on.
+            None => {
+                failed(ResponseError::UnknownTopicId).with_name((call.version < 12).then(TopicName::default))
+            }
+        };
+    };
+    if let Some(topic) = topics.get(name) {
+        return describe(&topic);
+    }
+    let created = if create {
+        topics.create(name, call.state.config.default_partitions, TopicConfig::default())
+    } else {
+        topics.may_create(name, 1).and(Err(ResponseError::UnknownTopicOrPartition))
+    };
+    match created {
+        Ok(topic) => describe(&topic),
+        // Someone else was faster.
+        Err(ResponseError::TopicAlreadyExists) => match topics.get(name) {
+            Some(topic) => describe(&topic),
+            None => failed(ResponseError::LeaderNotAvailable).with_name(wanted.name),
+        },
+        Err(error) => failed(error).with_name(wanted.name),
+    }
+}
+
+fn describe(topic: &Topic) -> MetadataResponseTopic {
+    let partitions = (0..topic.partition_count()).map(|index| {
+        MetadataResponsePartition::default()
+            .with_partition_index(index)
+            .with_leader_id(BrokerId(NODE_ID))
+            .with_leader_epoch(0)
+            .with_replica_nodes(vec![BrokerId(NODE_ID)])
+            .with_isr_nodes(vec![BrokerId(NODE_ID)])
+    });
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(text(&topic.name))))
+        .with_topic_id(topic.id)
+        .with_partitions(partitions.collect())
+        .with_topic_authorized_operations(NO_AUTHORIZATION)
+}

@@ -1,0 +1,72 @@
+//! OffsetCommit: a group's place in its partitions.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::api::Call;
+use crate::group::classic::Identity;
+use crate::group::offsets::{Commits, Committed};
+
+/// Bytes of text that a client may add to an offset: Kafka's `offset.metadata.max.bytes`.
+const MAX_METADATA: usize = 4096;
+
+pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let who = Identity {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id_or_member_epoch,
+    };
+    let mut offsets = Commits::new();
+    let mut topics: Vec<OffsetCommitResponseTopic> = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let partitions = topic.partitions.into_iter().map(|wanted| {
+            let committed = Committed {
+                offset: wanted.committed_offset,
+                leader_epoch: wanted.committed_leader_epoch,
+                metadata: owned(wanted.committed_metadata),
+            };
+            let checked = check(call, &topic.name, wanted.partition_index, &committed);
+            if checked.is_ok() {
+                offsets.push((topic.name.to_string(), wanted.partition_index, committed));
+            }
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(wanted.partition_index)
+                .with_error_code(super::code(&checked))
+        });
+        let partitions = partitions.collect();
+        topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
+    }
+    let committed = if request.group_id.is_empty() && who.generation >= 0 {
+        Err(ResponseError::InvalidGroupId)
+    } else {
+        call.state.groups.commit(&request.group_id, &who, offsets)
+    };
+    if let Err(error) = committed {
+        let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        partitions
+            .filter(|partition| partition.error_code == 0)
+            .for_each(|partition| partition.error_code = error.code());
+    }
+    OffsetCommitResponse::default().with_topics(topics)
+}
+
+/// What can be wrong with one offset, whoever commits it.
+pub(super) fn check(
+    call: &Call<'_>,
+    topic: &str,
+    partition: i32,
+    committed: &Committed,
+) -> Result<(), ResponseError> {
+    if committed.metadata.len() > MAX_METADATA {
+        return Err(ResponseError::OffsetMetadataTooLarge);
+    }
+    call.state.topics.partition(topic, partition).map(drop).ok_or(ResponseError::UnknownTopicOrPartition)
+}
+
+pub(super) fn owned(metadata: Option<StrBytes>) -> String {
+    metadata.map(|metadata| metadata.to_string()).unwrap_or_default()
+}

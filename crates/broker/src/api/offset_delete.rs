@@ -1,0 +1,40 @@
+//! OffsetDelete: forgets a group's offsets, but not those of partitions that its members are reading.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
+
+use crate::api::{Call, code};
+use crate::group::offsets::{OffsetEvent, Place};
+
+pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let mut inner = call.state.groups.lock();
+    let Some(group) = inner.by_id.get(request.group_id.as_str()) else {
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
+    };
+    let subscribed = group.classic.subscribed_topics();
+    let mut places: Vec<Place> = Vec::new();
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|wanted| {
+            let index = wanted.partition_index;
+            let checked = if subscribed.as_ref().is_none_or(|topics| topics.contains(topic.name.as_str())) {
+                Err(ResponseError::GroupSubscribedToTopic)
+            } else if call.state.topics.partition(&topic.name, index).is_none() {
+                Err(ResponseError::UnknownTopicOrPartition)
+            } else {
+                places.push((topic.name.to_string(), index));
+                Ok(())
+            };
+            OffsetDeleteResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(code(&checked))
+        });
+        let partitions = partitions.collect();
+        OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    let topics = topics.collect();
+    let forgotten = inner.record(OffsetEvent::Forget { group: request.group_id.to_string(), places });
+    OffsetDeleteResponse::default().with_topics(topics).with_error_code(code(&forgotten))
+}

@@ -1,0 +1,92 @@
+//! OffsetFetch: where groups are. With `require_stable`, offsets that an open transaction may still change are not told.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
+
+use crate::api::{Call, text};
+use crate::group::offsets::{Committed, Offsets};
+
+pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let stable = request.require_stable;
+    if call.version >= 8 {
+        let groups = request.groups.into_iter().map(|wanted| group(call, wanted, stable));
+        return OffsetFetchResponse::default().with_groups(groups.collect());
+    }
+    // Until version 7 there was one group, and the same answer had other types.
+    let topics = request.topics.map(|topics| {
+        let convert = |topic: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
+            kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopics::default()
+                .with_name(topic.name)
+                .with_partition_indexes(topic.partition_indexes)
+        };
+        topics.into_iter().map(convert).collect()
+    });
+    let wanted = OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics);
+    let topics = group(call, wanted, stable).topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_committed_offset(partition.committed_offset)
+                .with_committed_leader_epoch(partition.committed_leader_epoch)
+                .with_metadata(partition.metadata)
+                .with_error_code(partition.error_code)
+        });
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions.collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+fn group(call: &Call<'_>, wanted: OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
+    let inner = call.state.groups.lock();
+    let none = Offsets::default();
+    let offsets = inner.by_id.get(wanted.group_id.as_str()).map_or(&none, |group| &group.offsets);
+    let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
+    match wanted.topics {
+        Some(wanted) => {
+            for topic in wanted {
+                let partitions = topic.partition_indexes.iter().map(|index| {
+                    let place = (topic.name.to_string(), *index);
+                    describe(*index, offsets.get(&place), stable && offsets.is_unstable(&place))
+                });
+                let partitions = partitions.collect();
+                topics.push(
+                    OffsetFetchResponseTopics::default().with_name(topic.name).with_partitions(partitions),
+                );
+            }
+        }
+        None => {
+            for (place, committed) in offsets.iter() {
+                if topics.last().is_none_or(|topic| topic.name.as_str() != place.0) {
+                    topics.push(OffsetFetchResponseTopics::default().with_name(TopicName(text(&place.0))));
+                }
+                if let Some(topic) = topics.last_mut() {
+                    let unstable = stable && offsets.is_unstable(place);
+                    topic.partitions.push(describe(place.1, Some(committed), unstable));
+                }
+            }
+        }
+    }
+    drop(inner);
+    OffsetFetchResponseGroup::default().with_group_id(wanted.group_id).with_topics(topics)
+}
+
+fn describe(index: i32, committed: Option<&Committed>, unstable: bool) -> OffsetFetchResponsePartitions {
+    let response = OffsetFetchResponsePartitions::default()
+        .with_partition_index(index)
+        .with_committed_offset(-1)
+        .with_committed_leader_epoch(-1)
+        .with_metadata(Some(text("")));
+    match committed {
+        _ if unstable => response.with_error_code(ResponseError::UnstableOffsetCommit.code()),
+        Some(committed) => response
+            .with_committed_offset(committed.offset)
+            .with_committed_leader_epoch(committed.leader_epoch)
+            .with_metadata(Some(text(&committed.metadata))),
+        None => response,
+    }
+}

@@ -1,0 +1,29 @@
+//! SyncGroup: the leader brings everyone's share, and everyone gets its own.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
+
+use crate::api::Call;
+use crate::group::classic::Identity;
+
+pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGroupResponse {
+    let who = Identity {
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        generation: request.generation_id,
+    };
+    let assignments =
+        request.assignments.into_iter().map(|given| (given.member_id, given.assignment)).collect();
+    let protocol = (request.protocol_type, request.protocol_name);
+    let (state, now_ms) = (call.state, call.now_ms());
+    let answer = state.groups.with_members(&request.group_id, &state.alarm, now_ms, |group| {
+        group.sync(&who, protocol, assignments, now_ms)
+    });
+    match answer.get().await.unwrap_or(Err(ResponseError::UnknownMemberId)) {
+        Ok(synced) => SyncGroupResponse::default()
+            .with_protocol_type(Some(synced.protocol_type))
+            .with_protocol_name(Some(synced.protocol))
+            .with_assignment(synced.assignment),
+        Err(error) => SyncGroupResponse::default().with_error_code(error.code()),
+    }
+}

@@ -1,0 +1,116 @@
+//! Starting and stopping a broker.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use kafka_protocol::ResponseError;
+use tokio::sync::oneshot;
+
+use crate::config::BrokerConfig;
+use crate::error::BrokerError;
+use crate::server::listener;
+use crate::state::State;
+use crate::topic_config::TopicConfig;
+
+/// Threads that serve clients.
+const WORKERS: usize = 2;
+
+/// A running broker. It serves from threads of its own until it is dropped.
+///
+/// ```
+/// use thalweg_broker::{Broker, BrokerConfig};
+///
+/// let broker = Broker::start(BrokerConfig::default())?;
+/// broker.create_topic("lines", 3)?;
+/// assert!(broker.bootstrap().starts_with("127.0.0.1:"));
+/// # Ok::<(), thalweg_broker::BrokerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    state: Arc<State>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Opens the data, finishes what a crash has left undone, and listens.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on, or the data folder cannot be read, or is in use.
+    pub fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
+        let cannot_listen = |source| BrokerError::Listen { address: config.listen.clone(), source };
+        let listener = TcpListener::bind(&config.listen).map_err(cannot_listen)?;
+        listener.set_nonblocking(true).map_err(cannot_listen)?;
+        let address = listener.local_addr().map_err(cannot_listen)?;
+        let state = Arc::new(State::open(config)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("thalweg-broker")
+            .enable_all()
+            .build()
+            .map_err(BrokerError::Threads)?;
+        let (stop, stopped) = oneshot::channel();
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(BrokerError::Threads)?
+        };
+        let serving = Arc::clone(&state);
+        let thread = std::thread::Builder::new()
+            .name("thalweg-broker".to_owned())
+            // The runtime ends with this thread, and every connection with the runtime.
+            .spawn(move || runtime.block_on(listener::serve(serving, listener, stopped)))
+            .map_err(BrokerError::Threads)?;
+        Ok(Self { state, address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address that is listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What clients take as `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        match &self.state.config.advertised {
+            Some(advertised) => advertised.clone(),
+            None if self.address.ip().is_unspecified() => format!("127.0.0.1:{}", self.address.port()),
+            None => self.address.to_string(),
+        }
+    }
+
+    /// Creates a topic. It is there when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the name is taken or illegal, the count is not 1 to 10000, or the topic cannot be stored.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
+        let created = self.state.topics.create(name, partitions, TopicConfig::default());
+        created.map(drop).map_err(|error| {
+            let reason = match error {
+                ResponseError::TopicAlreadyExists => "there is one of that name".to_owned(),
+                ResponseError::InvalidTopicException => {
+                    "a name has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and is neither '.' nor '..'"
+                        .to_owned()
+                }
+                ResponseError::InvalidPartitions => "the number of partitions must be 1 to 10000".to_owned(),
+                other => format!("{other}; the log says more"),
+            };
+            BrokerError::Topic { name: name.to_owned(), reason }
+        })
+    }
+
+    /// Stops serving and waits until all threads have ended. Dropping the broker does the same.
+    pub fn stop(self) {}
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say but a panic, which has been printed.
+            let _ = thread.join();
+        }
+    }
+}

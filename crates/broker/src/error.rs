@@ -1,0 +1,45 @@
+//! Why a broker cannot be started or used.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An error of the broker itself; what clients do wrong is answered to them and is none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The address cannot be listened on.
+    #[error(
+        "the broker cannot listen on {address}: {source}; choose another address, or port 0 for a free one"
+    )]
+    Listen {
+        /// As given in [`BrokerConfig::listen`](crate::BrokerConfig::listen).
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// [`BrokerConfig::advertised`](crate::BrokerConfig::advertised) is not `host:port`.
+    #[error("the advertised address {0:?} is not of the form host:port")]
+    Advertised(String),
+    /// The data folder cannot be read or written.
+    #[error("the broker's data at {path}: {source}; check that the folder is writable and has space")]
+    Data {
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another broker has the data folder open.
+    #[error("the broker's data at {0} is in use by another process; stop that one, or choose another folder")]
+    InUse(PathBuf),
+    /// The threads that serve clients cannot be started.
+    #[error("the broker's threads cannot be started: {0}")]
+    Threads(io::Error),
+    /// A topic cannot be created.
+    #[error("topic {name:?} cannot be created: {reason}")]
+    Topic {
+        /// The topic's name.
+        name: String,
+        /// As Kafka words it.
+        reason: String,
+    },
+}

@@ -1,0 +1,497 @@
+//! The classic group protocol: members join, the leader divides, everyone syncs, hearts beat.
+//!
+//! A state machine that is handed requests and the time. It owns no timer: [`Classic::tick`] says when it wants to be called again.
+//!
+//! ```text
+//! Empty ──join──▶ PreparingRebalance ──everyone has joined, or time is up──▶ CompletingRebalance ──leader syncs──▶ Stable
+//!   ▲                    ▲  │ nobody joined                                          │                          │
+//!   └────────────────────┼──┘                                                        │                          │
+//!                        └──────────────── join, leave or a session's end ───────────┴──────────────────────────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::group::member::{Answer, JoinRefused, JoinReply, Joined, Member, SyncReply, Synced};
+
+/// Shortest and longest session a member may ask for, in milliseconds.
+const SESSION_MS: std::ops::RangeInclusive<i64> = 10..=30 * 60 * 1_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Empty,
+    PreparingRebalance { until_ms: i64 },
+    CompletingRebalance { until_ms: i64 },
+    Stable,
+}
+
+impl Phase {
+    /// Kafka's name of the state.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance { .. } => "PreparingRebalance",
+            Self::CompletingRebalance { .. } => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// Who says something to a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) member_id: StrBytes,
+    pub(crate) instance_id: Option<StrBytes>,
+    pub(crate) generation: i32,
+}
+
+/// A request to join.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) member_id: StrBytes,
+    pub(crate) instance_id: Option<StrBytes>,
+    pub(crate) client_id: StrBytes,
+    pub(crate) client_host: StrBytes,
+    pub(crate) session_timeout_ms: i64,
+    pub(crate) rebalance_timeout_ms: i64,
+    pub(crate) protocol_type: StrBytes,
+    pub(crate) protocols: Vec<(StrBytes, Bytes)>,
+    /// A new member gets an id first and joins with its second request.
+    pub(crate) two_steps: bool,
+    /// Whether the client understands [`Joined::skip_assignment`].
+    pub(crate) may_skip_assignment: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Classic {
+    pub(crate) phase: Phase,
+    pub(crate) generation: i32,
+    pub(crate) protocol_type: StrBytes,
+    pub(crate) protocol: StrBytes,
+    leader: StrBytes,
+    /// In the order of joining.
+    pub(crate) members: Vec<Member>,
+    /// Ids that were given out and not used yet, and when they expire.
+    pending: BTreeMap<StrBytes, i64>,
+}
+
+impl Default for Classic {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Empty,
+            generation: 0,
+            protocol_type: StrBytes::new(),
+            protocol: StrBytes::new(),
+            leader: StrBytes::new(),
+            members: Vec::new(),
+            pending: BTreeMap::new(),
+        }
+    }
+}
+
+impl Classic {
+    /// A member joins, or comes back.
+    pub(crate) fn join(&mut self, join: Join, now_ms: i64) -> Answer<JoinReply> {
+        let refuse = |error| Answer::Now(Err(JoinRefused { error, member_id: join.member_id.clone() }));
+        if !SESSION_MS.contains(&join.session_timeout_ms) {
+            return refuse(ResponseError::InvalidSessionTimeout);
+        }
+        if !self.fits(&join) {
+            return refuse(ResponseError::InconsistentGroupProtocol);
+        }
+        let place = match self.find(&join.member_id, join.instance_id.as_ref()) {
+            Ok(place) => place,
+            Err(error) => return refuse(error),
+        };
+        match place {
+            Some(n) if join.member_id.is_empty() => self.replace_static(n, join, now_ms),
+            Some(n) => self.rejoin(n, join, now_ms),
+            None if join.member_id.is_empty() => {
+                let member_id = new_member_id(&join);
+                if join.two_steps && join.instance_id.is_none() {
+                    self.pending.insert(member_id.clone(), now_ms + join.session_timeout_ms);
+                    return Answer::Now(Err(JoinRefused {
+                        error: ResponseError::MemberIdRequired,
+                        member_id,
+                    }));
+                }
+                self.add(member_id, join, now_ms)
+            }
+            None if self.pending.remove(&join.member_id).is_some() => {
+                self.add(join.member_id.clone(), join, now_ms)
+            }
+            None => refuse(ResponseError::UnknownMemberId),
+        }
+    }
+
+    /// A member asks for what the leader has assigned to it; the leader brings the assignments.
+    pub(crate) fn sync(
+        &mut self,
+        who: &Identity,
+        protocol: (Option<StrBytes>, Option<StrBytes>),
+        mut assignments: BTreeMap<StrBytes, Bytes>,
+        now_ms: i64,
+    ) -> Answer<SyncReply> {
+        let n = match self.member(who) {
+            Ok(n) => n,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        let differs =
+            |given: &Option<StrBytes>, ours: &StrBytes| given.as_ref().is_some_and(|given| given != ours);
+        if differs(&protocol.0, &self.protocol_type) || differs(&protocol.1, &self.protocol) {
+            return Answer::Now(Err(ResponseError::InconsistentGroupProtocol));
+        }
+        self.members[n].touch(now_ms);
+        match self.phase {
+            Phase::Empty => Answer::Now(Err(ResponseError::UnknownMemberId)),
+            Phase::PreparingRebalance { .. } => Answer::Now(Err(ResponseError::RebalanceInProgress)),
+            Phase::Stable => Answer::Now(Ok(self.synced(n))),
+            Phase::CompletingRebalance { .. } => {
+                let (sender, receiver) = oneshot::channel();
+                self.members[n].syncing = Some(sender);
+                if self.members[n].id == self.leader {
+                    self.phase = Phase::Stable;
+                    for n in 0..self.members.len() {
+                        let assignment = assignments.remove(&self.members[n].id).unwrap_or_default();
+                        self.members[n].assignment = assignment;
+                        self.members[n].touch(now_ms);
+                        let reply = Ok(self.synced(n));
+                        self.members[n].answer_sync(reply);
+                    }
+                }
+                Answer::Later(receiver)
+            }
+        }
+    }
+
+    /// A member says that it is alive, and asks whether it has to join again.
+    pub(crate) fn heartbeat(&mut self, who: &Identity, now_ms: i64) -> Result<(), ResponseError> {
+        if self.pending.contains_key(&who.member_id) {
+            return Err(ResponseError::UnknownMemberId);
+        }
+        let n = self.member(who)?;
+        self.members[n].touch(now_ms);
+        match self.phase {
+            Phase::PreparingRebalance { .. } => Err(ResponseError::RebalanceInProgress),
+            _ => Ok(()),
+        }
+    }
+
+    /// A member goes. A static one may be named by its instance alone.
+    pub(crate) fn leave(
+        &mut self,
+        member_id: &StrBytes,
+        instance_id: Option<&StrBytes>,
+        now_ms: i64,
+    ) -> Result<(), ResponseError> {
+        if self.pending.remove(member_id).is_some() {
+            self.complete_join_if_all_are_there(now_ms);
+            return Ok(());
+        }
+        let n = self.find(member_id, instance_id)?.ok_or(ResponseError::UnknownMemberId)?;
+        self.remove(n);
+        self.rebalance(now_ms);
+        Ok(())
+    }
+
+    /// Whether offsets may be committed by `who`.
+    pub(crate) fn may_commit(&self, who: &Identity) -> Result<(), ResponseError> {
+        if who.generation < 0 && who.member_id.is_empty() && who.instance_id.is_none() {
+            // Someone who assigns partitions by itself; it must not interfere with a living group.
+            return if self.members.is_empty() { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+        }
+        if self.members.is_empty() && self.generation == 0 {
+            return Err(ResponseError::IllegalGeneration);
+        }
+        self.member(who)?;
+        match self.phase {
+            Phase::CompletingRebalance { .. } => Err(ResponseError::RebalanceInProgress),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends sessions and rebalances whose time is up; returns the next such time.
+    pub(crate) fn tick(&mut self, now_ms: i64) -> Option<i64> {
+        self.pending.retain(|_, expires_ms| *expires_ms > now_ms);
+        let before = self.members.len();
+        for n in (0..self.members.len()).rev() {
+            if !self.members[n].is_waiting() && self.members[n].expires_ms <= now_ms {
+                tracing::info!(member = %self.members[n].id, "the member was not heard of for its session timeout");
+                self.remove(n);
+            }
+        }
+        match self.phase {
+            Phase::PreparingRebalance { until_ms } if until_ms <= now_ms => self.complete_join(now_ms),
+            Phase::CompletingRebalance { until_ms } if until_ms <= now_ms => {
+                // They joined and never asked for their share, so they would keep it from the others.
+                for n in (0..self.members.len()).rev() {
+                    if self.members[n].syncing.is_none() {
+                        self.remove(n);
+                    }
+                }
+                self.rebalance(now_ms);
+            }
+            _ if self.members.len() < before => self.rebalance(now_ms),
+            _ => self.complete_join_if_all_are_there(now_ms),
+        }
+        let sessions =
+            self.members.iter().filter(|member| !member.is_waiting()).map(|member| member.expires_ms);
+        let phase = match self.phase {
+            Phase::PreparingRebalance { until_ms } | Phase::CompletingRebalance { until_ms } => {
+                Some(until_ms)
+            }
+            Phase::Empty | Phase::Stable => None,
+        };
+        sessions.chain(self.pending.values().copied()).chain(phase).min()
+    }
+
+    /// The topics its members read, or `None` if they are no consumers, or hide it.
+    pub(crate) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
+        if !self.members.is_empty() && self.protocol_type.as_str() != "consumer" {
+            return None;
+        }
+        let mut topics = BTreeSet::new();
+        for metadata in self.members.iter().flat_map(|member| &member.protocols).map(|(_, metadata)| metadata)
+        {
+            topics.extend(subscription(metadata)?);
+        }
+        Some(topics)
+    }
+
+    /// Nobody has ever been in it, or is about to be.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.generation == 0 && self.members.is_empty() && self.pending.is_empty()
+    }
+
+    /// Finds a member by instance or id: `Ok(None)` if it is new here.
+    fn find(
+        &self,
+        member_id: &StrBytes,
+        instance_id: Option<&StrBytes>,
+    ) -> Result<Option<usize>, ResponseError> {
+        let Some(instance_id) = instance_id else {
+            return Ok(self
+                .members
+                .iter()
+                .position(|member| member.id == *member_id && !member_id.is_empty()));
+        };
+        match self.members.iter().position(|member| member.instance_id.as_ref() == Some(instance_id)) {
+            Some(n) if member_id.is_empty() || self.members[n].id == *member_id => Ok(Some(n)),
+            Some(_) => Err(ResponseError::FencedInstanceId),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds a member of the present generation.
+    fn member(&self, who: &Identity) -> Result<usize, ResponseError> {
+        let n = self.find(&who.member_id, who.instance_id.as_ref())?.ok_or(ResponseError::UnknownMemberId)?;
+        if who.generation == self.generation { Ok(n) } else { Err(ResponseError::IllegalGeneration) }
+    }
+
+    /// Whether a member with these protocols can be in one group with the others.
+    fn fits(&self, join: &Join) -> bool {
+        let others = || self.members.iter().filter(|member| member.id != join.member_id);
+        let supported =
+            |name: &StrBytes| others().all(|member| member.protocols.iter().any(|(other, _)| other == name));
+        !join.protocol_type.is_empty()
+            && !join.protocols.is_empty()
+            && (self.members.is_empty() || self.protocol_type == join.protocol_type)
+            && join.protocols.iter().any(|(name, _)| supported(name))
+    }
+
+    fn add(&mut self, id: StrBytes, join: Join, now_ms: i64) -> Answer<JoinReply> {
+        let (sender, receiver) = oneshot::channel();
+        if self.members.is_empty() {
+            self.protocol_type = join.protocol_type;
+        }
+        self.members.push(Member {
+            id,
+            instance_id: join.instance_id,
+            client_id: join.client_id,
+            client_host: join.client_host,
+            session_timeout_ms: join.session_timeout_ms,
+            rebalance_timeout_ms: join.rebalance_timeout_ms,
+            protocols: join.protocols,
+            assignment: Bytes::new(),
+            expires_ms: now_ms + join.session_timeout_ms,
+            joining: Some(sender),
+            syncing: None,
+        });
+        self.rebalance(now_ms);
+        Answer::Later(receiver)
+    }
+
+    fn rejoin(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
+        let unchanged = self.members[n].protocols == join.protocols;
+        let is_leader = self.members[n].id == self.leader;
+        let answered = match self.phase {
+            // The answer to its join was lost.
+            Phase::CompletingRebalance { .. } => unchanged,
+            // The leader joins again when it has noticed that the partitions have changed.
+            Phase::Stable => unchanged && !is_leader,
+            Phase::Empty | Phase::PreparingRebalance { .. } => false,
+        };
+        if answered {
+            self.members[n].touch(now_ms);
+            return Answer::Now(Ok(self.joined(n)));
+        }
+        self.wait_for_join(n, join, now_ms)
+    }
+
+    /// A static member was restarted: it gets a new id and its old place, without a rebalance if nothing has changed.
+    fn replace_static(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
+        let old = std::mem::replace(&mut self.members[n].id, new_member_id(&join));
+        let fenced = ResponseError::FencedInstanceId;
+        self.members[n].answer_join(Err(JoinRefused { error: fenced, member_id: old.clone() }));
+        self.members[n].answer_sync(Err(fenced));
+        let was_leader = self.leader == old;
+        if was_leader {
+            self.leader = self.members[n].id.clone();
+        }
+        if self.phase != Phase::Stable || self.members[n].protocols != join.protocols {
+            return self.wait_for_join(n, join, now_ms);
+        }
+        self.members[n].touch(now_ms);
+        let mut joined = self.joined(n);
+        joined.skip_assignment = was_leader && join.may_skip_assignment;
+        if was_leader && !join.may_skip_assignment {
+            // Told that it leads, an old client would divide anew and be refused. Told that another does, it takes what it had.
+            (joined.leader, joined.members) = (old, Vec::new());
+        }
+        Answer::Now(Ok(joined))
+    }
+
+    fn wait_for_join(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
+        let (sender, receiver) = oneshot::channel();
+        let member = &mut self.members[n];
+        member.protocols = join.protocols;
+        member.session_timeout_ms = join.session_timeout_ms;
+        member.rebalance_timeout_ms = join.rebalance_timeout_ms;
+        member.touch(now_ms);
+        member.joining = Some(sender);
+        self.rebalance(now_ms);
+        Answer::Later(receiver)
+    }
+
+    fn remove(&mut self, n: usize) {
+        let mut member = self.members.remove(n);
+        let error = ResponseError::UnknownMemberId;
+        let member_id = member.id.clone();
+        member.answer_join(Err(JoinRefused { error, member_id }));
+        member.answer_sync(Err(error));
+    }
+
+    /// Makes everyone join again, unless that is under way.
+    fn rebalance(&mut self, now_ms: i64) {
+        if !matches!(self.phase, Phase::PreparingRebalance { .. }) {
+            for member in &mut self.members {
+                member.assignment = Bytes::new();
+                member.answer_sync(Err(ResponseError::RebalanceInProgress));
+                member.touch(now_ms);
+            }
+            self.phase = Phase::PreparingRebalance { until_ms: now_ms + self.rebalance_timeout_ms() };
+        }
+        self.complete_join_if_all_are_there(now_ms);
+    }
+
+    fn complete_join_if_all_are_there(&mut self, now_ms: i64) {
+        let preparing = matches!(self.phase, Phase::PreparingRebalance { .. });
+        if preparing && self.pending.is_empty() && self.members.iter().all(|member| member.joining.is_some())
+        {
+            self.complete_join(now_ms);
+        }
+    }
+
+    fn complete_join(&mut self, now_ms: i64) {
+        // A static member keeps its place until its session ends.
+        self.members.retain(|member| member.joining.is_some() || member.instance_id.is_some());
+        self.generation += 1;
+        let Some(first) =
+            self.members.iter().find(|member| member.joining.is_some()).or(self.members.first())
+        else {
+            self.phase = Phase::Empty;
+            (self.protocol, self.leader) = (StrBytes::new(), StrBytes::new());
+            return;
+        };
+        if !self.members.iter().any(|member| member.id == self.leader && member.joining.is_some()) {
+            self.leader = first.id.clone();
+        }
+        self.protocol = self.vote();
+        self.phase = Phase::CompletingRebalance { until_ms: now_ms + self.rebalance_timeout_ms() };
+        for n in 0..self.members.len() {
+            let joined = self.joined(n);
+            self.members[n].touch(now_ms);
+            self.members[n].answer_join(Ok(joined));
+        }
+    }
+
+    /// The protocol that everyone has and most prefer.
+    fn vote(&self) -> StrBytes {
+        let common = |name: &StrBytes| {
+            self.members.iter().all(|member| member.protocols.iter().any(|(other, _)| other == name))
+        };
+        let mut votes: BTreeMap<&StrBytes, usize> = BTreeMap::new();
+        for member in &self.members {
+            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| common(name)) {
+                *votes.entry(name).or_default() += 1;
+            }
+        }
+        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
+    fn joined(&self, n: usize) -> Joined {
+        let member_id = self.members[n].id.clone();
+        let everyone = || {
+            let describe = |member: &Member| {
+                (member.id.clone(), member.instance_id.clone(), member.metadata(&self.protocol))
+            };
+            self.members.iter().map(describe).collect()
+        };
+        Joined {
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            leader: self.leader.clone(),
+            members: if member_id == self.leader { everyone() } else { Vec::new() },
+            member_id,
+            skip_assignment: false,
+        }
+    }
+
+    fn synced(&self, n: usize) -> Synced {
+        Synced {
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            assignment: self.members[n].assignment.clone(),
+        }
+    }
+
+    fn rebalance_timeout_ms(&self) -> i64 {
+        self.members.iter().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0)
+    }
+}
+
+/// The topics in a consumer's metadata: a version, a count, and strings with 16-bit lengths.
+fn subscription(metadata: &[u8]) -> Option<Vec<String>> {
+    let (_version, mut rest) = metadata.split_at_checked(2)?;
+    let count = rest.split_off(..4)?;
+    let count = u32::from_be_bytes(count.try_into().ok()?);
+    let mut topics = Vec::new();
+    for _ in 0..count {
+        let len = rest.split_off(..2)?;
+        let len = u16::from_be_bytes(len.try_into().ok()?);
+        topics.push(String::from_utf8(rest.split_off(..usize::from(len))?.to_vec()).ok()?);
+    }
+    Some(topics)
+}
+
+fn new_member_id(join: &Join) -> StrBytes {
+    let prefix = join.instance_id.as_ref().unwrap_or(&join.client_id);
+    StrBytes::from_string(format!("{}-{}", prefix.as_str(), Uuid::new_v4()))
+}

@@ -1,0 +1,140 @@
+//! Offsets that a group has committed, and those that wait for a transaction to end.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+/// Topic and partition.
+pub(crate) type Place = (String, i32);
+
+/// A committed offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Committed {
+    pub(crate) offset: i64,
+    #[serde(rename = "epoch", default = "no_epoch", skip_serializing_if = "is_no_epoch")]
+    pub(crate) leader_epoch: i32,
+    #[serde(rename = "meta", default, skip_serializing_if = "String::is_empty")]
+    pub(crate) metadata: String,
+}
+
+fn no_epoch() -> i32 {
+    -1
+}
+
+fn is_no_epoch(epoch: &i32) -> bool {
+    *epoch == no_epoch()
+}
+
+/// Offsets by partition; a list, because JSON has no keys but strings.
+pub(crate) type Commits = Vec<(String, i32, Committed)>;
+
+/// A line of `offsets.journal`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OffsetEvent {
+    /// Committed.
+    Commit { group: String, offsets: Commits },
+    /// Committed if the transaction of this producer is.
+    Pending { group: String, producer: i64, offsets: Commits },
+    /// The transaction of this producer has ended.
+    Ended { group: String, producer: i64, commit: bool },
+    /// Deleted, or the topic was.
+    Forget { group: String, places: Vec<Place> },
+    /// The whole group was deleted.
+    Delete { group: String },
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Offsets {
+    committed: BTreeMap<Place, Committed>,
+    pending: HashMap<i64, BTreeMap<Place, Committed>>,
+}
+
+impl Offsets {
+    pub(crate) fn commit(&mut self, offsets: Commits) {
+        self.committed.extend(by_place(offsets));
+    }
+
+    pub(crate) fn hold(&mut self, producer_id: i64, offsets: Commits) {
+        self.pending.entry(producer_id).or_default().extend(by_place(offsets));
+    }
+
+    pub(crate) fn end(&mut self, producer_id: i64, commit: bool) {
+        if let Some(offsets) = self.pending.remove(&producer_id)
+            && commit
+        {
+            self.committed.extend(offsets);
+        }
+    }
+
+    pub(crate) fn forget(&mut self, place: &Place) {
+        self.committed.remove(place);
+        for offsets in self.pending.values_mut() {
+            offsets.remove(place);
+        }
+    }
+
+    pub(crate) fn get(&self, place: &Place) -> Option<&Committed> {
+        self.committed.get(place)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Place, &Committed)> {
+        self.committed.iter()
+    }
+
+    /// Whether an open transaction may still change this offset.
+    pub(crate) fn is_unstable(&self, place: &Place) -> bool {
+        self.pending.values().any(|offsets| offsets.contains_key(place))
+    }
+
+    pub(crate) fn has_pending_of(&self, producer_id: i64) -> bool {
+        self.pending.contains_key(&producer_id)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.is_empty()
+    }
+
+    /// The events that lead to this state.
+    pub(crate) fn events(&self, group: &str) -> impl Iterator<Item = OffsetEvent> {
+        let list = |offsets: &BTreeMap<Place, Committed>| -> Commits {
+            offsets.iter().map(|((topic, partition), at)| (topic.clone(), *partition, at.clone())).collect()
+        };
+        let committed = OffsetEvent::Commit { group: group.to_owned(), offsets: list(&self.committed) };
+        let pending = self.pending.iter().map(move |(producer, offsets)| OffsetEvent::Pending {
+            group: group.to_owned(),
+            producer: *producer,
+            offsets: list(offsets),
+        });
+        std::iter::once(committed).chain(pending).collect::<Vec<_>>().into_iter()
+    }
+}
+
+fn by_place(offsets: Commits) -> impl Iterator<Item = (Place, Committed)> {
+    offsets.into_iter().map(|(topic, partition, at)| ((topic, partition), at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(offset: i64) -> Commits {
+        vec![("t".to_owned(), 0, Committed { offset, leader_epoch: -1, metadata: String::new() })]
+    }
+
+    #[test]
+    fn offsets_of_a_transaction_count_when_it_commits() {
+        let place = ("t".to_owned(), 0);
+        let mut offsets = Offsets::default();
+        offsets.commit(at(1));
+        offsets.hold(7, at(2));
+        assert!(offsets.is_unstable(&place));
+        assert_eq!(offsets.get(&place).unwrap().offset, 1);
+        offsets.end(7, false);
+        assert_eq!((offsets.is_unstable(&place), offsets.get(&place).unwrap().offset), (false, 1));
+        offsets.hold(7, at(3));
+        offsets.end(7, true);
+        assert_eq!(offsets.get(&place).unwrap().offset, 3);
+    }
+}

@@ -1,0 +1,309 @@
+//! The header of a record batch: all the broker ever looks at.
+//!
+//! A batch (format 2, the only one since Kafka 0.11) is 61 bytes of header followed by records that may be compressed. It is
+//! stored as it came; only the base offset and the leader epoch are written into it, which its CRC does not cover.
+
+use bytes::{Buf, BufMut, Bytes};
+
+/// Bytes before the first record.
+pub(crate) const HEADER_LEN: usize = 61;
+/// Bytes before the part that `batch_length` counts.
+const LENGTH_END: usize = 12;
+/// Bytes before the part that the CRC covers.
+const CRC_END: usize = 21;
+
+const TIMESTAMP_TYPE: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
+const CONTROL: i16 = 1 << 5;
+
+/// Why bytes are not a record batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadBatch {
+    /// Fewer bytes than the batch says it has.
+    Short,
+    /// A format older than 2.
+    OldFormat,
+    /// Lengths or counts that contradict each other.
+    Malformed,
+    /// The CRC does not fit.
+    Corrupt,
+}
+
+/// A decoded header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) base_offset: i64,
+    /// Bytes of the whole batch, header included.
+    pub(crate) len: usize,
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) record_count: i32,
+}
+
+impl BatchHeader {
+    /// Reads the header at the beginning of `bytes`; the records need not be there.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, BadBatch> {
+        if bytes.len() < HEADER_LEN {
+            return Err(BadBatch::Short);
+        }
+        let mut at = bytes;
+        let base_offset = at.get_i64();
+        let length = at.get_i32();
+        let _leader_epoch = at.get_i32();
+        let magic = at.get_i8();
+        let _crc = at.get_u32();
+        if magic != 2 {
+            return Err(if (0..2).contains(&magic) { BadBatch::OldFormat } else { BadBatch::Malformed });
+        }
+        let header = Self {
+            base_offset,
+            len: usize::try_from(length).map_err(|_| BadBatch::Malformed)? + LENGTH_END,
+            attributes: at.get_i16(),
+            last_offset_delta: at.get_i32(),
+            base_timestamp: at.get_i64(),
+            max_timestamp: at.get_i64(),
+            producer_id: at.get_i64(),
+            producer_epoch: at.get_i16(),
+            base_sequence: at.get_i32(),
+            record_count: at.get_i32(),
+        };
+        if header.len < HEADER_LEN || header.last_offset_delta < 0 || header.record_count < 0 {
+            return Err(BadBatch::Malformed);
+        }
+        Ok(header)
+    }
+
+    /// Reads the header and checks that the whole batch is there and unharmed.
+    pub(crate) fn verify(bytes: &[u8]) -> Result<Self, BadBatch> {
+        let header = Self::parse(bytes)?;
+        let batch = bytes.get(..header.len).ok_or(BadBatch::Short)?;
+        if crc32c::crc32c(&batch[CRC_END..]) != stored_crc(batch) {
+            return Err(BadBatch::Corrupt);
+        }
+        Ok(header)
+    }
+
+    pub(crate) fn last_offset(&self) -> i64 {
+        self.base_offset + i64::from(self.last_offset_delta)
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    /// Whether the records are compressed, by whatever means.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.attributes & 0x7 != 0
+    }
+
+    /// Whether all records have the time of their appending, which is then `max_timestamp`.
+    pub(crate) fn is_append_time(&self) -> bool {
+        self.attributes & TIMESTAMP_TYPE != 0
+    }
+
+    /// Whether a producer with an id, hence with sequence numbers, wrote it.
+    pub(crate) fn has_producer(&self) -> bool {
+        self.producer_id >= 0
+    }
+
+    /// The sequence number of the last record. Sequence numbers wrap to 0 after `i32::MAX`.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        add_sequence(self.base_sequence, self.last_offset_delta)
+    }
+}
+
+/// `sequence + delta`, wrapping to 0 after `i32::MAX` as producers do it.
+pub(crate) fn add_sequence(sequence: i32, delta: i32) -> i32 {
+    sequence.checked_add(delta).unwrap_or_else(|| sequence.wrapping_add(delta).wrapping_sub(i32::MIN))
+}
+
+fn stored_crc(batch: &[u8]) -> u32 {
+    (&batch[17..CRC_END]).get_u32()
+}
+
+/// Writes the place in the log into a batch. The CRC stays right.
+pub(crate) fn place(batch: &mut [u8], base_offset: i64) {
+    (&mut batch[0..8]).put_i64(base_offset);
+    (&mut batch[12..16]).put_i32(0);
+}
+
+/// Gives all records of a batch the time of their appending. The CRC is computed anew.
+pub(crate) fn stamp(batch: &mut [u8], header: &mut BatchHeader, now_ms: i64) {
+    header.attributes |= TIMESTAMP_TYPE;
+    header.max_timestamp = now_ms;
+    (&mut batch[21..23]).put_i16(header.attributes);
+    (&mut batch[35..43]).put_i64(now_ms);
+    let crc = crc32c::crc32c(&batch[CRC_END..]);
+    (&mut batch[17..CRC_END]).put_u32(crc);
+}
+
+/// What a marker says about a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marker {
+    Abort,
+    Commit,
+}
+
+/// The control batch that ends a transaction on a partition. Its base offset is still to be placed.
+pub(crate) fn marker_batch(marker: Marker, producer_id: i64, producer_epoch: i16, now_ms: i64) -> Vec<u8> {
+    // One record: length, attributes, timestamp delta, offset delta, key (version, type), value (version, coordinator epoch), headers.
+    let kind = match marker {
+        Marker::Abort => 0,
+        Marker::Commit => 1,
+    };
+    let record = [2 * 16, 0, 0, 0, 2 * 4, 0, 0, 0, kind, 2 * 6, 0, 0, 0, 0, 0, 0, 0];
+    let mut batch = Vec::with_capacity(HEADER_LEN + record.len());
+    batch.put_i64(0);
+    batch.put_i32((HEADER_LEN + record.len() - LENGTH_END) as i32);
+    batch.put_i32(0);
+    batch.put_i8(2);
+    batch.put_u32(0);
+    batch.put_i16(TRANSACTIONAL | CONTROL);
+    batch.put_i32(0);
+    batch.put_i64(now_ms);
+    batch.put_i64(now_ms);
+    batch.put_i64(producer_id);
+    batch.put_i16(producer_epoch);
+    batch.put_i32(-1);
+    batch.put_i32(1);
+    batch.put_slice(&record);
+    let crc = crc32c::crc32c(&batch[CRC_END..]);
+    (&mut batch[17..CRC_END]).put_u32(crc);
+    batch
+}
+
+/// Whether a control batch says commit; `None` if it is another kind of control batch.
+pub(crate) fn marker_of(batch: &[u8]) -> Option<Marker> {
+    let mut record = batch.get(HEADER_LEN..)?;
+    for _ in 0..5 {
+        // Record length, attributes, timestamp delta, offset delta, key length: all but the attributes are varints, and those are one byte.
+        varint(&mut record)?;
+    }
+    match record.get(2..4)? {
+        [0, 0] => Some(Marker::Abort),
+        [0, 1] => Some(Marker::Commit),
+        _ => None,
+    }
+}
+
+/// Reads a zig-zag varint.
+pub(crate) fn varint(at: &mut &[u8]) -> Option<i64> {
+    let mut raw = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = at.split_first()?;
+        *at = rest;
+        raw |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((raw >> 1) as i64 ^ -((raw & 1) as i64));
+        }
+    }
+    None
+}
+
+/// Walks over the complete batches at the beginning of `bytes`: header and position of each.
+pub(crate) fn walk(bytes: &Bytes) -> impl Iterator<Item = (BatchHeader, usize)> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let header = BatchHeader::parse(&bytes[at..]).ok()?;
+        let position = at;
+        at = at.checked_add(header.len).filter(|end| *end <= bytes.len())?;
+        Some((header, position))
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A batch of `count` uncompressed records without keys, a millisecond apart from `timestamp` on.
+    pub(crate) fn plain_batch(
+        count: i32,
+        timestamp: i64,
+        producer: (i64, i16, i32),
+        transactional: bool,
+    ) -> Vec<u8> {
+        let mut batch = Vec::new();
+        batch.put_i64(0);
+        batch.put_i32(0);
+        batch.put_i32(-1);
+        batch.put_i8(2);
+        batch.put_u32(0);
+        batch.put_i16(if transactional { TRANSACTIONAL } else { 0 });
+        batch.put_i32(count - 1);
+        batch.put_i64(timestamp);
+        batch.put_i64(timestamp + i64::from(count) - 1);
+        batch.put_i64(producer.0);
+        batch.put_i16(producer.1);
+        batch.put_i32(producer.2);
+        batch.put_i32(count);
+        for n in 0..count as u8 {
+            batch.put_slice(&[2 * 7, 0, 2 * n, 2 * n, 1, 2, b'v', 0]);
+        }
+        let len = batch.len() as i32 - 12;
+        (&mut batch[8..12]).put_i32(len);
+        let crc = crc32c::crc32c(&batch[CRC_END..]);
+        (&mut batch[17..21]).put_u32(crc);
+        batch
+    }
+
+    #[test]
+    fn placing_a_batch_keeps_its_crc() {
+        let mut batch = plain_batch(3, 1_000, (-1, -1, -1), false);
+        place(&mut batch, 77);
+        let header = BatchHeader::verify(&batch).unwrap();
+        assert_eq!((header.base_offset, header.last_offset(), header.max_timestamp), (77, 79, 1_002));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_found() {
+        let mut batch = plain_batch(3, 1_000, (-1, -1, -1), false);
+        *batch.last_mut().unwrap() ^= 1;
+        assert_eq!(BatchHeader::verify(&batch), Err(BadBatch::Corrupt));
+        assert_eq!(BatchHeader::verify(&batch[..batch.len() - 1]), Err(BadBatch::Short));
+    }
+
+    #[test]
+    fn stamping_renews_the_crc() {
+        let mut batch = plain_batch(1, 1_000, (-1, -1, -1), false);
+        let mut header = BatchHeader::parse(&batch).unwrap();
+        stamp(&mut batch, &mut header, 5_000);
+        assert_eq!(BatchHeader::verify(&batch), Ok(header));
+        assert!(header.is_append_time() && header.max_timestamp == 5_000);
+    }
+
+    #[test]
+    fn markers_are_read_back() {
+        for marker in [Marker::Abort, Marker::Commit] {
+            let batch = marker_batch(marker, 9, 3, 1);
+            let header = BatchHeader::verify(&batch).unwrap();
+            assert!(header.is_control() && header.is_transactional());
+            assert_eq!(marker_of(&batch), Some(marker));
+        }
+    }
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        assert_eq!(add_sequence(i32::MAX, 1), 0);
+        assert_eq!(add_sequence(i32::MAX - 1, 3), 1);
+        assert_eq!(add_sequence(5, 3), 8);
+    }
+
+    #[test]
+    fn walking_stops_at_a_torn_batch() {
+        let mut bytes = plain_batch(2, 0, (-1, -1, -1), false);
+        let one = bytes.len();
+        bytes.extend(plain_batch(1, 0, (-1, -1, -1), false));
+        bytes.truncate(bytes.len() - 1);
+        let found: Vec<_> = walk(&Bytes::from(bytes)).map(|(header, at)| (header.len, at)).collect();
+        assert_eq!(found, [(one, 0)]);
+    }
+}

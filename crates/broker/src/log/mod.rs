@@ -1,0 +1,9 @@
+//! Partitions: batches in segments, who wrote them, and what a reader may see.
+
+pub(crate) mod batch;
+pub(crate) mod partition;
+pub(crate) mod producers;
+pub(crate) mod records;
+pub(crate) mod recover;
+pub(crate) mod segment;
+pub(crate) mod waiters;

@@ -1,0 +1,207 @@
+//! What a partition knows of its producers: the last batches of each, and the transactions that are open or were aborted.
+//!
+//! This is a pure state machine over batch headers. It is rebuilt from the log at start, by feeding it what is there.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use kafka_protocol::ResponseError;
+
+use crate::log::batch::{BatchHeader, Marker, add_sequence};
+
+/// How many batches of a producer are remembered; producers keep at most this many in flight.
+const REMEMBERED: usize = 5;
+
+/// A transaction that was aborted, as a fetch reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AbortedTransaction {
+    pub(crate) producer_id: i64,
+    pub(crate) first_offset: i64,
+    /// Offset of the marker.
+    pub(crate) last_offset: i64,
+}
+
+/// What to do with a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Append,
+    /// It was appended before, at this offset.
+    Duplicate(i64),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Remembered {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: i64,
+}
+
+#[derive(Debug)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<Remembered>,
+    /// First offset of the open transaction.
+    open_since: Option<i64>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Producers {
+    by_id: HashMap<i64, Producer>,
+    /// First offsets of open transactions, and whose they are.
+    open: BTreeMap<i64, i64>,
+    aborted: Vec<AbortedTransaction>,
+}
+
+impl Producers {
+    /// Whether a batch may be appended. Changes nothing.
+    pub(crate) fn check(&self, batch: &BatchHeader) -> Result<Verdict, ResponseError> {
+        let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(Verdict::Append) };
+        if batch.producer_epoch < producer.epoch {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
+        if batch.producer_epoch > producer.epoch {
+            // A new epoch begins to count at 0, and is not begun while the old one has a transaction open.
+            return match (batch.base_sequence, producer.open_since) {
+                (0, None) => Ok(Verdict::Append),
+                (0, Some(_)) => Err(ResponseError::InvalidTxnState),
+                _ => Err(ResponseError::OutOfOrderSequenceNumber),
+            };
+        }
+        let (first, last) = (batch.base_sequence, batch.last_sequence());
+        if let Some(same) =
+            producer.batches.iter().find(|seen| seen.first_sequence == first && seen.last_sequence == last)
+        {
+            return Ok(Verdict::Duplicate(same.base_offset));
+        }
+        let next = producer.batches.back().map_or(0, |seen| add_sequence(seen.last_sequence, 1));
+        if first != next {
+            return Err(ResponseError::OutOfOrderSequenceNumber);
+        }
+        if producer.open_since.is_some() && !batch.is_transactional() {
+            return Err(ResponseError::InvalidTxnState);
+        }
+        Ok(Verdict::Append)
+    }
+
+    /// Takes an appended batch of records into account.
+    pub(crate) fn appended(&mut self, batch: &BatchHeader) {
+        let producer =
+            self.by_id.entry(batch.producer_id).or_insert_with(|| Producer::new(batch.producer_epoch));
+        producer.enter(batch.producer_epoch);
+        if producer.batches.len() == REMEMBERED {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Remembered {
+            first_sequence: batch.base_sequence,
+            last_sequence: batch.last_sequence(),
+            base_offset: batch.base_offset,
+        });
+        if batch.is_transactional() && producer.open_since.is_none() {
+            producer.open_since = Some(batch.base_offset);
+            self.open.insert(batch.base_offset, batch.producer_id);
+        }
+    }
+
+    /// Takes an appended marker into account.
+    pub(crate) fn ended(&mut self, marker: Marker, batch: &BatchHeader) {
+        let producer =
+            self.by_id.entry(batch.producer_id).or_insert_with(|| Producer::new(batch.producer_epoch));
+        producer.enter(batch.producer_epoch);
+        let Some(first_offset) = producer.open_since.take() else { return };
+        self.open.remove(&first_offset);
+        if marker == Marker::Abort {
+            self.aborted.push(AbortedTransaction {
+                producer_id: batch.producer_id,
+                first_offset,
+                last_offset: batch.base_offset,
+            });
+        }
+    }
+
+    /// Whether a marker of this epoch comes from a coordinator that knows of a later one.
+    pub(crate) fn is_fenced(&self, producer_id: i64, epoch: i16) -> bool {
+        self.by_id.get(&producer_id).is_some_and(|producer| epoch < producer.epoch)
+    }
+
+    /// Whether this producer has records here that neither commit nor abort has reached.
+    pub(crate) fn is_open(&self, producer_id: i64) -> bool {
+        self.by_id.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
+    }
+
+    /// First offset that belongs to an open transaction.
+    pub(crate) fn first_open(&self) -> Option<i64> {
+        self.open.keys().next().copied()
+    }
+
+    /// The aborted transactions that have something in `from..to`.
+    pub(crate) fn aborted_in(&self, from: i64, to: i64) -> Vec<AbortedTransaction> {
+        // Markers come in the order of offsets, so all that ended before `from` are at the front.
+        let first = self.aborted.partition_point(|aborted| aborted.last_offset < from);
+        self.aborted[first..].iter().filter(|aborted| aborted.first_offset < to).copied().collect()
+    }
+}
+
+impl Producer {
+    fn new(epoch: i16) -> Self {
+        Self { epoch, batches: VecDeque::new(), open_since: None }
+    }
+
+    fn enter(&mut self, epoch: i16) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.batches.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::batch::{marker_batch, tests::plain_batch};
+
+    fn batch(offset: i64, count: i32, epoch: i16, sequence: i32, transactional: bool) -> BatchHeader {
+        let mut header =
+            BatchHeader::parse(&plain_batch(count, 0, (7, epoch, sequence), transactional)).unwrap();
+        header.base_offset = offset;
+        header
+    }
+
+    fn marker(offset: i64, epoch: i16) -> BatchHeader {
+        let mut header = BatchHeader::parse(&marker_batch(Marker::Abort, 7, epoch, 0)).unwrap();
+        header.base_offset = offset;
+        header
+    }
+
+    #[test]
+    fn duplicates_have_their_old_offset_and_gaps_are_refused() {
+        let mut producers = Producers::default();
+        producers.appended(&batch(10, 3, 0, 0, false));
+        producers.appended(&batch(13, 2, 0, 3, false));
+        assert_eq!(producers.check(&batch(0, 3, 0, 0, false)), Ok(Verdict::Duplicate(10)));
+        assert_eq!(producers.check(&batch(0, 1, 0, 5, false)), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 1, 0, 6, false)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(producers.check(&batch(0, 1, 1, 5, false)), Err(ResponseError::OutOfOrderSequenceNumber));
+        assert_eq!(producers.check(&batch(0, 1, 1, 0, false)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_marker_of_a_later_epoch_fences_the_older() {
+        let mut producers = Producers::default();
+        producers.appended(&batch(0, 1, 0, 0, true));
+        assert_eq!(producers.first_open(), Some(0));
+        producers.ended(Marker::Abort, &marker(1, 1));
+        assert_eq!(producers.first_open(), None);
+        assert_eq!(producers.check(&batch(0, 1, 0, 1, true)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(producers.check(&batch(0, 1, 1, 0, true)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn aborted_transactions_are_found_by_what_they_overlap() {
+        let mut producers = Producers::default();
+        producers.appended(&batch(5, 2, 0, 0, true));
+        producers.ended(Marker::Abort, &marker(9, 0));
+        assert_eq!(producers.aborted_in(0, 5), []);
+        assert_eq!(producers.aborted_in(9, 20).len(), 1);
+        assert_eq!(producers.aborted_in(10, 20), []);
+    }
+}

@@ -1,0 +1,4 @@
+//! Sockets: accepting connections, and reading and answering requests on them.
+
+pub(crate) mod connection;
+pub(crate) mod listener;

@@ -1,0 +1,137 @@
+//! Everything the broker knows, shared by all connections.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use kafka_protocol::protocol::StrBytes;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::alarm::Alarm;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, Storage};
+use crate::error::BrokerError;
+use crate::group::Groups;
+use crate::journal::replace;
+use crate::topics::Topics;
+use crate::txn::coordinator::Transactions;
+
+/// The version of the files in a data folder.
+const FORMAT: u32 = 1;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: BrokerConfig,
+    pub(crate) cluster_id: StrBytes,
+    pub(crate) advertised: Option<(StrBytes, u16)>,
+    pub(crate) clock: Clock,
+    pub(crate) alarm: Alarm,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
+    /// Held for as long as the folder is used.
+    _lock: Option<File>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    format: u32,
+    cluster_id: String,
+}
+
+impl State {
+    /// Opens what the configuration names, and finishes what a crash has left undone.
+    pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
+        let advertised = config.advertised.as_deref().map(parse_advertised).transpose()?;
+        let state = match config.storage.clone() {
+            Storage::Memory => Self {
+                config,
+                cluster_id: StrBytes::from_string(new_cluster_id()),
+                advertised,
+                clock: Clock::default(),
+                alarm: Alarm::default(),
+                topics: Topics::in_memory(),
+                groups: Groups::in_memory(),
+                transactions: Transactions::in_memory(),
+                _lock: None,
+            },
+            Storage::Directory(data) => {
+                let failed = |name: &str| {
+                    let path = data.join(name);
+                    move |source| BrokerError::Data { path, source }
+                };
+                fs::create_dir_all(data.join("topics")).map_err(failed("topics"))?;
+                let lock = File::create(data.join("lock")).map_err(failed("lock"))?;
+                match lock.try_lock() {
+                    Ok(()) => {}
+                    Err(fs::TryLockError::WouldBlock) => return Err(BrokerError::InUse(data)),
+                    Err(fs::TryLockError::Error(source)) => return Err(failed("lock")(source)),
+                }
+                let identity = identity(&data.join("broker.json")).map_err(failed("broker.json"))?;
+                Self {
+                    config,
+                    cluster_id: StrBytes::from_string(identity.cluster_id),
+                    advertised,
+                    clock: Clock::default(),
+                    alarm: Alarm::default(),
+                    topics: Topics::open(&data)?,
+                    groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
+                    transactions: Transactions::open(&data.join("transactions.journal"))
+                        .map_err(failed("transactions.journal"))?,
+                    _lock: Some(lock),
+                }
+            }
+        };
+        state.tick();
+        Ok(state)
+    }
+
+    /// Does what is due, and sets the alarm for what is due next.
+    pub(crate) fn tick(&self) {
+        let now_ms = self.clock.now_ms();
+        let due = [self.groups.tick(now_ms), self.transactions.tick(self, now_ms)];
+        if let Some(next_ms) = due.into_iter().flatten().min() {
+            self.alarm.by(next_ms);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    match fs::read(path) {
+        Ok(bytes) => {
+            let identity: Identity = serde_json::from_slice(&bytes)?;
+            if identity.format != FORMAT {
+                let reason =
+                    format!("format {} is not known to this version, which writes {FORMAT}", identity.format);
+                return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+            }
+            Ok(identity)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let identity = Identity { format: FORMAT, cluster_id: new_cluster_id() };
+            replace(path, &serde_json::to_vec_pretty(&identity)?)?;
+            Ok(identity)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// 22 characters, as Kafka's are.
+fn new_cluster_id() -> String {
+    let mut id = Uuid::new_v4().simple().to_string();
+    id.truncate(22);
+    id
+}
+
+fn parse_advertised(address: &str) -> Result<(StrBytes, u16), BrokerError> {
+    let invalid = || BrokerError::Advertised(address.to_owned());
+    let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
+    let port = port.parse().map_err(|_| invalid())?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
+        return Err(invalid());
+    }
+    Ok((StrBytes::from_string(host.to_owned()), port))
+}

@@ -1,0 +1,4 @@
+//! Transactions and producer ids.
+
+pub(crate) mod coordinator;
+pub(crate) mod transaction;
