@@ -14,7 +14,7 @@ use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
 use crate::metrics::OperatorMetrics;
-use crate::operator::{Operator, OperatorContext};
+use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag, SidePort, TypedSidePort};
 use crate::record::{Batch, Hashed, Origin, Record};
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
@@ -111,6 +111,7 @@ impl<O: Operator> Harness<O> {
             metrics: self.metrics.clone(),
             start_time: self.clock.now(),
             restored_epoch: restore.as_ref().map_or(0, |restore| restore.epoch()),
+            cancelled: Cancelled::default(),
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);
         let mut subtask = Chained::new(operator, output, context);

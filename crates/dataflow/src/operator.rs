@@ -14,6 +14,7 @@ use crate::record::Batch;
 use crate::state::States;
 use crate::time::{TaskClock, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One subtask of one step of a dataflow.
 pub trait Operator: Send + 'static {
@@ -100,4 +101,22 @@ pub struct OperatorContext {
     pub start_time: Timestamp,
     /// The epoch that was restored; 0 at a fresh start.
     pub restored_epoch: Epoch,
+    /// Set when the attempt is over. Only a sink that waits for its system has to look at it.
+    pub cancelled: Cancelled,
+}
+
+/// Says whether an attempt has failed or was cancelled, to those who wait for something outside of the engine: they give up with an
+/// error, which nobody will see.
+#[derive(Clone, Debug, Default)]
+pub struct Cancelled(Arc<AtomicBool>);
+
+impl Cancelled {
+    /// Whether it has.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }

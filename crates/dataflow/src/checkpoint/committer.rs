@@ -1,6 +1,8 @@
 //! What a transactional sink provides, so that one commit makes an epoch visible, whole.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::barrier::Epoch;
 use crate::error::BoxError;
@@ -26,4 +28,23 @@ pub trait Committer: Send {
 
     /// Makes epoch `epoch` visible, with its number as the marker that [`recover`](Self::recover) reads.
     fn commit(&mut self, epoch: Epoch) -> Result<(), BoxError>;
+}
+
+/// What the sinks of a job that commit together have in common: it makes the [`Committer`] of each attempt, and is how their
+/// operators find it. See [`StreamGraph::committer`](crate::graph::StreamGraph::committer).
+pub trait CommitterFactory: Send + Sync + 'static {
+    /// Makes the committer of one attempt. The operators of the attempt are opened after it was made and has recovered.
+    ///
+    /// # Errors
+    /// Settings that cannot work.
+    fn make(&self, context: &CommitterContext) -> Result<Box<dyn Committer>, BoxError>;
+}
+
+/// What a committer is told about its job.
+#[derive(Clone, Debug)]
+pub struct CommitterContext {
+    /// The job's id: no two jobs that run at the same time share it.
+    pub job: Arc<str>,
+    /// The time between two checkpoints.
+    pub checkpoint_interval: Duration,
 }

@@ -8,12 +8,13 @@ pub(crate) mod node;
 pub(crate) mod plan;
 mod stream;
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use either::Either;
 pub use stream::Stream;
 
-use crate::checkpoint::committer::Committer;
+use crate::checkpoint::committer::CommitterFactory;
 use crate::error::JobError;
 use crate::source::Source;
 use crate::watermark::WatermarkStrategy;
@@ -29,12 +30,14 @@ pub(crate) struct GraphData {
     pub(crate) edges: Vec<Edge>,
     /// The batch intervals in the job, in milliseconds.
     pub(crate) batch_intervals: Vec<i64>,
-    pub(crate) committer: Option<(String, CommitterFactory)>,
+    pub(crate) committer: Option<(String, Arc<dyn AnyCommitterFactory>)>,
     /// The first thing found wrong while the graph was built.
     pub(crate) invalid: Option<String>,
 }
 
-pub(crate) type CommitterFactory = Box<dyn Fn() -> Result<Box<dyn Committer>, crate::error::BoxError> + Send>;
+/// A [`CommitterFactory`] that can be given its type back.
+pub(crate) trait AnyCommitterFactory: CommitterFactory + Any {}
+impl<F: CommitterFactory> AnyCommitterFactory for F {}
 
 impl StreamGraph {
     /// An empty graph.
@@ -66,25 +69,28 @@ impl StreamGraph {
         graph.batch_intervals.push(interval);
     }
 
-    /// Registers what commits the epochs of this job. Sinks that share one transaction register it under the same `key`
-    /// (such as the cluster); another key is refused when the job starts, as two transactions cannot commit as one.
-    pub fn committer(
-        &self,
-        key: &str,
-        make: impl Fn() -> Result<Box<dyn Committer>, crate::error::BoxError> + Send + 'static,
-    ) {
+    /// Registers what commits the epochs of this job, and returns it. Sinks that share one transaction register it under the same
+    /// `key` (such as the cluster), and are all given the first one's; another key is refused when the job starts, as two
+    /// transactions cannot commit as one.
+    pub fn committer<F: CommitterFactory>(&self, key: &str, make: impl FnOnce() -> F) -> Arc<F> {
         let mut graph = self.lock();
-        match &graph.committer {
-            None => graph.committer = Some((key.to_owned(), Box::new(make))),
-            Some((known, _)) if known == key => {}
-            Some((known, _)) => {
-                let reason = format!(
-                    "exactly-once sinks in both `{known}` and `{key}`: one transaction cannot span them; \
-                     write to one of them exactly-once, or make two jobs of it"
-                );
-                graph.refuse(reason);
+        if let Some((known, factory)) = &graph.committer {
+            let shared: Arc<dyn Any + Send + Sync> = factory.clone();
+            match shared.downcast::<F>() {
+                Ok(shared) if known == key => return shared,
+                _ => {
+                    let reason = format!(
+                        "exactly-once sinks in both `{known}` and `{key}`: one transaction cannot span them; \
+                         write to one of them exactly-once, or make two jobs of it"
+                    );
+                    graph.refuse(reason);
+                    return Arc::new(make());
+                }
             }
         }
+        let factory = Arc::new(make());
+        graph.committer = Some((key.to_owned(), factory.clone()));
+        factory
     }
 
     /// Refuses the graph when the job starts, with this reason: for mistakes found while building, where nothing can be returned.

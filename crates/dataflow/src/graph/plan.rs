@@ -12,7 +12,7 @@ use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
-use crate::operator::OperatorContext;
+use crate::operator::{Cancelled, OperatorContext};
 use crate::runtime::JobConfig;
 use crate::runtime::gate::Mailbox;
 use crate::runtime::task::Task;
@@ -38,6 +38,7 @@ pub(crate) struct Plan {
 pub(crate) struct Attempt {
     pub(crate) start_time: Timestamp,
     pub(crate) restored_epoch: Epoch,
+    pub(crate) cancelled: Cancelled,
 }
 
 /// The parallelism of each operator.
@@ -249,6 +250,7 @@ impl Planner<'_> {
             metrics,
             start_time: self.attempt.start_time,
             restored_epoch: self.attempt.restored_epoch,
+            cancelled: self.attempt.cancelled.clone(),
         }
     }
 }

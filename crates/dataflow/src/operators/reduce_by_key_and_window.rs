@@ -154,10 +154,11 @@ mod tests {
     use super::*;
     use crate::harness::{Harness, Then};
 
-    type Sums = ReduceByKeyAndWindow<u8, i64, fn(i64, i64) -> i64, fn(i64, i64) -> i64>;
+    type Function = fn(i64, i64) -> i64;
+    type Sums = ReduceByKeyAndWindow<u8, i64, Function, Function>;
 
     fn sums(inverse: bool, length: i64, slide: i64) -> Sums {
-        let (add, subtract): (fn(i64, i64) -> i64, fn(i64, i64) -> i64) = (|a, b| a + b, |a, b| a - b);
+        let (add, subtract): (Function, Function) = (|a, b| a + b, |a, b| a - b);
         Sums::make(add, inverse.then_some(subtract), 10, length * 10, slide * 10)
     }
 

@@ -23,6 +23,7 @@ use crate::error::{CheckpointError, Failure, JobError, panic_message};
 use crate::graph::GraphData;
 use crate::graph::plan::{self, PlannedTask};
 use crate::metrics::JobMetrics;
+use crate::operator::Cancelled;
 use crate::record::Origin;
 use crate::time::Clock;
 
@@ -55,6 +56,7 @@ pub(crate) struct Attempt<'a> {
     savepoints: Vec<Savepoint>,
     last_epoch: Epoch,
     failure: Option<JobError>,
+    cancelled: Cancelled,
 }
 
 struct RunningTask {
@@ -83,7 +85,12 @@ impl<'a> Attempt<'a> {
     ) -> Result<Self, JobError> {
         let cadence = Cadence::new(config, &graph.batch_intervals, config.clock.now())?;
         let restored = restore.as_ref().map_or(0, |restore| restore.epoch());
-        let at = plan::Attempt { start_time: cadence.start(), restored_epoch: restored };
+        let cancelled = Cancelled::default();
+        let at = plan::Attempt {
+            start_time: cadence.start(),
+            restored_epoch: restored,
+            cancelled: cancelled.clone(),
+        };
         let planned = plan::plan(graph, config, at)?;
         let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), restored);
         let manifest = manifest(graph, config)?;
@@ -119,6 +126,7 @@ impl<'a> Attempt<'a> {
             savepoints: Vec::new(),
             last_epoch: restored,
             failure: None,
+            cancelled,
         };
         for (index, task) in planned.tasks.into_iter().enumerate() {
             if let Err(error) = attempt.spawn(index, task, restore.clone(), &sender) {
@@ -360,6 +368,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn cancel(&self) {
+        self.cancelled.set();
         self.tasks.iter().for_each(|task| task.mailbox.cancel());
     }
 

@@ -10,7 +10,7 @@ use super::handle::{Command, JobHandle, Shown};
 use super::restart::Restarts;
 use super::task::Report;
 use crate::barrier::Epoch;
-use crate::checkpoint::committer::Committer;
+use crate::checkpoint::committer::{Committer, CommitterContext};
 use crate::checkpoint::protocol::Event;
 use crate::checkpoint::{CheckpointStore, Restore};
 use crate::error::{CheckpointError, JobError};
@@ -145,7 +145,12 @@ impl Coordinator<'_> {
                     "the sink to `{key}` is exactly-once, which needs checkpoints: set a checkpoint interval and storage"
                 )));
             }
-            (Some((_, make)), Some(_)) => Some(make().map_err(JobError::Commit)?),
+            (Some((_, factory)), Some(_)) => {
+                let checkpoint_interval =
+                    self.config.checkpoint.as_ref().map_or(Duration::ZERO, |c| c.interval);
+                let context = CommitterContext { job: self.config.id.as_str().into(), checkpoint_interval };
+                Some(factory.make(&context).map_err(JobError::Commit)?)
+            }
         };
         // Fencing comes first: only then is the marker final.
         let marker =

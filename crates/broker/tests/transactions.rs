@@ -1,0 +1,157 @@
+//! Transactions as librdkafka drives them.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, config, consumer, memory, poll_values, producer, send, transactional};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+use thalweg_broker::Broker;
+
+type Transactional = ThreadedProducer<DefaultProducerContext>;
+
+fn put(producer: &Transactional, topic: &str, value: &str) {
+    producer.send(BaseRecord::<(), str>::to(topic).payload(value)).map_err(|(error, _)| error).unwrap();
+}
+
+fn committed_reader(broker: &Broker, topic: &str) -> BaseConsumer {
+    consumer(broker, "readers", &[topic], |config| {
+        config.set("isolation.level", "read_committed").set("fetch.wait.max.ms", "100");
+    })
+}
+
+fn code(error: &KafkaError) -> RDKafkaErrorCode {
+    match error {
+        KafkaError::Transaction(error) => error.code(),
+        other => other.rdkafka_error_code().unwrap(),
+    }
+}
+
+#[test]
+fn committed_records_are_read_and_aborted_ones_are_not() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let producer = transactional(&broker, "x");
+    for (n, commit) in [true, false, true, false, true].into_iter().enumerate() {
+        producer.begin_transaction().unwrap();
+        put(&producer, "t", &format!("{n}"));
+        producer.flush(PATIENCE).unwrap();
+        if commit {
+            producer.commit_transaction(PATIENCE).unwrap();
+        } else {
+            producer.abort_transaction(PATIENCE).unwrap();
+        }
+    }
+    let reader = committed_reader(&broker, "t");
+    assert_eq!(poll_values(&reader, 3), ["0", "2", "4"]);
+    let everything = consumer(&broker, "all", &["t"], |config| {
+        config.set("isolation.level", "read_uncommitted");
+    });
+    assert_eq!(poll_values(&everything, 5), ["0", "1", "2", "3", "4"]);
+}
+
+#[test]
+fn what_is_open_is_not_read_and_holds_back_what_follows() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let open = transactional(&broker, "x");
+    open.begin_transaction().unwrap();
+    put(&open, "t", "open");
+    open.flush(PATIENCE).unwrap();
+    send(&producer(&broker, |_| {}), "t", &["plain".to_owned()]);
+    let reader = committed_reader(&broker, "t");
+    assert!(reader.poll(Duration::from_millis(1_500)).is_none());
+    let (_, latest) = reader.fetch_watermarks("t", 0, PATIENCE).unwrap();
+    assert_eq!(latest, 0, "a committed reader's end is the last stable offset");
+    open.commit_transaction(PATIENCE).unwrap();
+    assert_eq!(poll_values(&reader, 2), ["open", "plain"]);
+}
+
+#[test]
+fn a_second_producer_of_the_same_id_fences_the_first_and_aborts_what_it_left() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let first = transactional(&broker, "x");
+    first.begin_transaction().unwrap();
+    put(&first, "t", "lost");
+    first.flush(PATIENCE).unwrap();
+    let second = transactional(&broker, "x");
+    assert_eq!(code(&first.commit_transaction(PATIENCE).unwrap_err()), RDKafkaErrorCode::Fenced);
+    second.begin_transaction().unwrap();
+    put(&second, "t", "kept");
+    second.commit_transaction(PATIENCE).unwrap();
+    assert_eq!(poll_values(&committed_reader(&broker, "t"), 1), ["kept"]);
+}
+
+#[test]
+fn a_transaction_that_is_not_ended_in_time_is_aborted() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let producer: Transactional =
+        config(&broker).set("transactional.id", "x").set("transaction.timeout.ms", "1000").create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    put(&producer, "t", "late");
+    producer.flush(PATIENCE).unwrap();
+    send(&common::producer(&broker, |_| {}), "t", &["after".to_owned()]);
+    assert_eq!(poll_values(&committed_reader(&broker, "t"), 1), ["after"]);
+    assert_eq!(code(&producer.commit_transaction(PATIENCE).unwrap_err()), RDKafkaErrorCode::Fenced);
+}
+
+#[test]
+fn offsets_ride_along_with_their_metadata() {
+    let broker = memory();
+    broker.create_topic("in", 1).unwrap();
+    broker.create_topic("out", 1).unwrap();
+    let consumer = consumer(&broker, "job", &["in"], |_| {});
+    let producer = transactional(&broker, "x");
+    let offsets = |offset, metadata: &str| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("in", 0, Offset::Offset(offset)).unwrap();
+        list.find_partition("in", 0).unwrap().set_metadata(metadata);
+        list
+    };
+    let committed = |timeout: Duration| {
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition("in", 0);
+        consumer.committed_offsets(wanted, timeout).map(|found| {
+            let found = found.find_partition("in", 0).unwrap();
+            (found.offset(), found.metadata().to_owned())
+        })
+    };
+    let group = consumer.group_metadata().unwrap();
+    producer.begin_transaction().unwrap();
+    put(&producer, "out", "1");
+    producer.send_offsets_to_transaction(&offsets(5, "checkpoint 1"), &group, PATIENCE).unwrap();
+    let open = committed(Duration::from_millis(500)).unwrap_err();
+    assert_eq!(code(&open), RDKafkaErrorCode::OperationTimedOut, "an unstable offset is not told");
+    producer.commit_transaction(PATIENCE).unwrap();
+    assert_eq!(committed(PATIENCE).unwrap(), (Offset::Offset(5), "checkpoint 1".to_owned()));
+    producer.begin_transaction().unwrap();
+    producer.send_offsets_to_transaction(&offsets(9, "checkpoint 2"), &group, PATIENCE).unwrap();
+    producer.abort_transaction(PATIENCE).unwrap();
+    assert_eq!(committed(PATIENCE).unwrap(), (Offset::Offset(5), "checkpoint 1".to_owned()));
+}
+
+#[test]
+fn a_commit_takes_milliseconds() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let producer = transactional(&broker, "x");
+    let mut times: Vec<Duration> = (0..50)
+        .map(|n| {
+            producer.begin_transaction().unwrap();
+            put(&producer, "t", &format!("{n}"));
+            producer.flush(PATIENCE).unwrap();
+            let start = Instant::now();
+            producer.commit_transaction(PATIENCE).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!("commit: median {:?}, p90 {:?}", times[25], times[45]);
+    assert!(times[25] < Duration::from_millis(20), "median {:?}", times[25]);
+}

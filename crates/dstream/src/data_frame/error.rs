@@ -1,0 +1,32 @@
+//! Why a table could not be made or written.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a table could not be made or written. Nothing that was visible before has been touched.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFrameError {
+    /// The records are no table.
+    #[error("the records cannot be made a table: {reason}")]
+    Schema {
+        /// Which column, and what is wrong with it.
+        reason: String,
+    },
+    /// There is no such format.
+    #[error("there is no format `{0}`; the formats are {formats}", formats = super::writer::FORMATS.join(", "))]
+    Format(String),
+    /// There is no such mode.
+    #[error("there is no save mode `{0}`; the modes are append, overwrite, errorifexists and ignore")]
+    Mode(String),
+    /// The mode is `ErrorIfExists`, and there is something.
+    #[error("{0} exists already; choose another path, or mode append, overwrite or ignore")]
+    Exists(PathBuf),
+    /// The files cannot be written.
+    #[error("cannot write to {path}: {error}; check that the folder may be written and that there is room")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
