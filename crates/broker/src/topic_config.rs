@@ -8,7 +8,6 @@ use crate::log::partition::AppendRules;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Int,
-    Long,
     OneOf(&'static [&'static str]),
 }
 
@@ -59,7 +58,6 @@ impl TopicConfig {
             let invalid = || format!("Invalid value {value} for configuration {name}");
             match setting.kind {
                 Kind::Int => drop(value.parse::<i32>().map_err(|_| invalid())?),
-                Kind::Long => drop(value.parse::<i64>().map_err(|_| invalid())?),
                 Kind::OneOf(values) if values.contains(&value.as_str()) => {}
                 Kind::OneOf(_) => return Err(invalid()),
             }

@@ -25,7 +25,7 @@ pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) id: Uuid,
     partitions: RwLock<Vec<Arc<Partition>>>,
-    config: RwLock<Arc<TopicConfig>>,
+    config: TopicConfig,
 }
 
 /// All topics, by name and by id.
@@ -61,8 +61,8 @@ impl Topic {
         self.partitions.read().unwrap_or_else(PoisonError::into_inner).len() as i32
     }
 
-    pub(crate) fn config(&self) -> Arc<TopicConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn config(&self) -> &TopicConfig {
+        &self.config
     }
 
     fn entry(&self) -> Entry {
@@ -194,12 +194,7 @@ impl Topics {
     fn build(&self, name: String, id: Uuid, count: usize, config: TopicConfig) -> io::Result<Arc<Topic>> {
         let partitions =
             (0..count).map(|index| self.open_partition(&name, index)).collect::<io::Result<_>>()?;
-        Ok(Arc::new(Topic {
-            name,
-            id,
-            partitions: RwLock::new(partitions),
-            config: RwLock::new(Arc::new(config)),
-        }))
+        Ok(Arc::new(Topic { name, id, partitions: RwLock::new(partitions), config }))
     }
 
     fn open_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {

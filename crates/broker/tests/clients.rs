@@ -1,5 +1,7 @@
 //! What librdkafka sees of the broker.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::time::Duration;

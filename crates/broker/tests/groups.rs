@@ -1,5 +1,7 @@
 //! Consumer groups as librdkafka forms them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! What is still there after a stop, and after a crash.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::fs::{self, OpenOptions};

@@ -1,5 +1,7 @@
 //! Transactions as librdkafka drives them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::time::{Duration, Instant};

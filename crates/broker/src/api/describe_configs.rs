@@ -17,6 +17,10 @@ const SET_ON_TOPIC: i8 = 1;
 const SET_AT_START: i8 = 4;
 const DEFAULT: i8 = 5;
 
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+
 pub(super) fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
@@ -54,26 +58,22 @@ fn describe(
             let config = topic.config();
             let describe = |setting: &crate::topic_config::Setting| match config.overrides().get(setting.name)
             {
-                Some(value) => setting_result(setting.name, value, SET_ON_TOPIC, setting.kind),
-                None => setting_result(setting.name, setting.default, DEFAULT, setting.kind),
+                Some(value) => setting_result(setting.name, value, SET_ON_TOPIC, type_of(setting.kind)),
+                None => setting_result(setting.name, setting.default, DEFAULT, type_of(setting.kind)),
             };
             Ok(SETTINGS.iter().map(describe).collect())
         }
         BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
         BROKER if resource.resource_name.parse() == Ok(NODE_ID) => {
             let config = &call.state.config;
-            let at_start = |name, value: &str, kind| {
-                setting_result(name, value, SET_AT_START, kind).with_read_only(true)
+            let at_start = |name, value: &str, config_type| {
+                setting_result(name, value, SET_AT_START, config_type).with_read_only(true)
             };
             Ok(vec![
-                at_start(
-                    "auto.create.topics.enable",
-                    &config.auto_create_topics.to_string(),
-                    Kind::OneOf(&[]),
-                ),
-                at_start("num.partitions", &config.default_partitions.to_string(), Kind::Int),
-                at_start("default.replication.factor", "1", Kind::Int),
-                at_start("socket.request.max.bytes", &config.max_request_bytes.to_string(), Kind::Int),
+                at_start("auto.create.topics.enable", &config.auto_create_topics.to_string(), BOOLEAN),
+                at_start("num.partitions", &config.default_partitions.to_string(), INT),
+                at_start("default.replication.factor", "1", INT),
+                at_start("socket.request.max.bytes", &config.max_request_bytes.to_string(), INT),
             ])
         }
         BROKER => Err(ResponseError::InvalidRequest),
@@ -81,7 +81,19 @@ fn describe(
     }
 }
 
-fn setting_result(name: &'static str, value: &str, source: i8, kind: Kind) -> DescribeConfigsResourceResult {
+fn type_of(kind: Kind) -> i8 {
+    match kind {
+        Kind::Int => INT,
+        Kind::OneOf(_) => STRING,
+    }
+}
+
+fn setting_result(
+    name: &'static str,
+    value: &str,
+    source: i8,
+    config_type: i8,
+) -> DescribeConfigsResourceResult {
     let synonym = DescribeConfigsSynonym::default()
         .with_name(text(name))
         .with_value(Some(text(value)))
@@ -91,10 +103,5 @@ fn setting_result(name: &'static str, value: &str, source: i8, kind: Kind) -> De
         .with_value(Some(text(value)))
         .with_config_source(source)
         .with_synonyms(vec![synonym])
-        .with_config_type(match kind {
-            Kind::OneOf([]) => 1,
-            Kind::OneOf(_) => 2,
-            Kind::Int => 3,
-            Kind::Long => 5,
-        })
+        .with_config_type(config_type)
 }

@@ -94,7 +94,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
-        self.state.clock.now_ms()
+        crate::clock::now_ms()
     }
 }
 

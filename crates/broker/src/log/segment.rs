@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +31,7 @@ struct Mark {
 #[derive(Debug)]
 enum Store {
     Memory { batches: Vec<(u64, Bytes)>, slab: BytesMut },
-    File { file: Arc<File>, path: PathBuf },
+    File(Arc<File>),
 }
 
 /// See the module.
@@ -61,8 +61,8 @@ impl Segment {
     /// [`Segment::note`].
     pub(crate) fn in_file(directory: &Path, base_offset: i64) -> io::Result<Self> {
         let path = directory.join(file_name(base_offset));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        Ok(Self::new(base_offset, Store::File { file: Arc::new(file), path }))
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        Ok(Self::new(base_offset, Store::File(Arc::new(file))))
     }
 
     fn new(base_offset: i64, store: Store) -> Self {
@@ -91,7 +91,7 @@ impl Segment {
                 slab.extend_from_slice(batch);
                 batches.push((self.size, slab.split().freeze()));
             }
-            Store::File { file, .. } => {
+            Store::File(file) => {
                 if let Err(error) = file.write_all_at(batch, self.size) {
                     // A full disk may have taken the first half. Whatever cannot be cut off now is overwritten by the next append.
                     let _ = file.set_len(self.size);
@@ -137,7 +137,7 @@ impl Segment {
     pub(crate) fn whole_file(&self) -> io::Result<Extent> {
         Ok(match &self.store {
             Store::Memory { .. } => self.extent(0, usize::MAX),
-            Store::File { file, .. } => {
+            Store::File(file) => {
                 let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
                 Extent::File { file: Arc::clone(file), position: 0, len }
             }
@@ -158,7 +158,7 @@ impl Segment {
                         .collect(),
                 )
             }
-            Store::File { file, .. } => {
+            Store::File(file) => {
                 let len = (self.size - position.min(self.size)).min(len as u64) as usize;
                 Extent::File { file: Arc::clone(file), position, len }
             }
@@ -168,20 +168,12 @@ impl Segment {
     /// Cuts off what is in the file beyond the batches noted.
     /// Returns how many bytes that were.
     pub(crate) fn cut_file(&self) -> io::Result<u64> {
-        let Store::File { file, .. } = &self.store else { return Ok(0) };
+        let Store::File(file) = &self.store else { return Ok(0) };
         let beyond = file.metadata()?.len().saturating_sub(self.size);
         if beyond > 0 {
             file.set_len(self.size)?;
         }
         Ok(beyond)
-    }
-
-    /// Removes the file.
-    pub(crate) fn delete(self) -> io::Result<()> {
-        match self.store {
-            Store::Memory { .. } => Ok(()),
-            Store::File { path, .. } => std::fs::remove_file(path),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now_ms;
 use crate::journal::Journal;
 use crate::log::batch::Marker;
 use crate::state::State;
@@ -141,7 +142,7 @@ impl Transactions {
         let entry = self.find(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         let mut transaction = lock(&entry);
         transaction.check(producer)?;
-        if let Some(next) = transaction.with(partitions, group, state.clock.now_ms())? {
+        if let Some(next) = transaction.with(partitions, group, now_ms())? {
             self.store(&mut transaction, next)?;
             if let Some(deadline_ms) = transaction.deadline_ms() {
                 state.alarm.by(deadline_ms);
@@ -252,10 +253,10 @@ impl Transactions {
                 continue;
             }
             let config = topic.config();
-            match partition.append_marker(marker, producer_id, epoch, config.rules(), state.clock.now_ms()) {
+            match partition.append_marker(marker, producer_id, epoch, config.rules(), now_ms()) {
                 Ok(()) | Err(ResponseError::InvalidProducerEpoch) => {}
                 Err(_) => {
-                    state.alarm.by(state.clock.now_ms() + RETRY_MS);
+                    state.alarm.by(now_ms() + RETRY_MS);
                     return Err(ResponseError::CoordinatorNotAvailable);
                 }
             }

@@ -1,6 +1,7 @@
 //! Brokers and clients for the tests.
 
 #![allow(dead_code, reason = "every test binary takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +11,20 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use thalweg_broker::{Broker, BrokerConfig};
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A broker on a free port, in memory.
-pub fn memory() -> Broker {
+pub(crate) fn memory() -> Broker {
     Broker::start(BrokerConfig::default()).unwrap()
 }
 
-pub fn config(broker: &Broker) -> ClientConfig {
+pub(crate) fn config(broker: &Broker) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.bootstrap());
     config
 }
 
-pub fn producer(broker: &Broker, set: impl FnOnce(&mut ClientConfig)) -> BaseProducer {
+pub(crate) fn producer(broker: &Broker, set: impl FnOnce(&mut ClientConfig)) -> BaseProducer {
     let mut config = config(broker);
     config.set("linger.ms", "1");
     set(&mut config);
@@ -31,13 +32,13 @@ pub fn producer(broker: &Broker, set: impl FnOnce(&mut ClientConfig)) -> BasePro
 }
 
 /// A transactional producer that is ready to begin.
-pub fn transactional(broker: &Broker, id: &str) -> ThreadedProducer<DefaultProducerContext> {
+pub(crate) fn transactional(broker: &Broker, id: &str) -> ThreadedProducer<DefaultProducerContext> {
     let producer: ThreadedProducer<_> = config(broker).set("transactional.id", id).create().unwrap();
     producer.init_transactions(PATIENCE).unwrap();
     producer
 }
 
-pub fn consumer(
+pub(crate) fn consumer(
     broker: &Broker,
     group: &str,
     topics: &[&str],
@@ -53,7 +54,7 @@ pub fn consumer(
 }
 
 /// Sends records without keys and waits until they are acknowledged.
-pub fn send(producer: &BaseProducer, topic: &str, values: &[String]) {
+pub(crate) fn send(producer: &BaseProducer, topic: &str, values: &[String]) {
     for value in values {
         producer.send(BaseRecord::<(), str>::to(topic).payload(value)).map_err(|(error, _)| error).unwrap();
         producer.poll(Duration::ZERO);
@@ -62,11 +63,11 @@ pub fn send(producer: &BaseProducer, topic: &str, values: &[String]) {
 }
 
 /// Waits for that many records.
-pub fn poll_values(consumer: &BaseConsumer, count: usize) -> Vec<String> {
+pub(crate) fn poll_values(consumer: &BaseConsumer, count: usize) -> Vec<String> {
     poll_with(consumer, count, |message| String::from_utf8(message.payload().unwrap().to_vec()).unwrap())
 }
 
-pub fn poll_with<T>(
+pub(crate) fn poll_with<T>(
     consumer: &BaseConsumer,
     count: usize,
     read: impl Fn(&BorrowedMessage<'_>) -> T,
