@@ -4,23 +4,34 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Bytes that a journal may have grown by before it is worth rewriting.
+const GROWN: u64 = 16 << 20;
+
 /// Appends entries of one type. In memory it forgets them.
 #[derive(Debug)]
 pub(crate) struct Journal<E> {
-    file: Option<File>,
-    len: u64,
+    kept: Option<Kept>,
     entries: PhantomData<fn(E)>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    /// Its length when it was opened or rewritten.
+    shortest: u64,
 }
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// A journal that keeps nothing.
     pub(crate) fn in_memory() -> Self {
-        Self { file: None, len: 0, entries: PhantomData }
+        Self { kept: None, entries: PhantomData }
     }
 
     /// Hands every whole entry of the file to `apply`, cuts off a torn end, and goes on behind it.
@@ -37,30 +48,37 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - len, "cut off an incomplete end of the journal");
             file.set_len(len as u64)?;
         }
-        Ok(Self { file: Some(file), len: len as u64, entries: PhantomData })
+        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: len as u64 };
+        Ok(Self { kept: Some(kept), entries: PhantomData })
+    }
+
+    /// Whether it has become so long that writing down the outcome alone is worth it.
+    pub(crate) fn is_long(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.len > 2 * kept.shortest + GROWN)
     }
 
     /// Replaces the file by one that holds only `entries`.
-    pub(crate) fn rewrite(&mut self, path: &Path, entries: impl Iterator<Item = E>) -> io::Result<()> {
+    pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = E>) -> io::Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
         let mut bytes = Vec::new();
         for entry in entries {
             encode(&mut bytes, &entry)?;
         }
-        self.file = Some(replace(path, &bytes)?);
-        self.len = bytes.len() as u64;
+        kept.file = replace(&kept.path, &bytes)?;
+        (kept.len, kept.shortest) = (bytes.len() as u64, bytes.len() as u64);
         Ok(())
     }
 
     /// Adds an entry. On an error it is not there, and the journal can be used on.
     pub(crate) fn append(&mut self, entry: &E) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(kept) = &mut self.kept else { return Ok(()) };
         let mut line = Vec::with_capacity(256);
         encode(&mut line, entry)?;
-        if let Err(error) = file.write_all_at(&line, self.len) {
-            let _ = file.set_len(self.len);
+        if let Err(error) = kept.file.write_all_at(&line, kept.len) {
+            let _ = kept.file.set_len(kept.len);
             return Err(error);
         }
-        self.len += line.len() as u64;
+        kept.len += line.len() as u64;
         Ok(())
     }
 }
@@ -116,8 +134,23 @@ mod tests {
         assert_eq!(entries, [1, 2]);
         journal.append(&4).unwrap();
         assert_eq!(read(&path).0, [1, 2, 4]);
-        journal.rewrite(&path, [9].into_iter()).unwrap();
+        journal.rewrite([9].into_iter()).unwrap();
         journal.append(&10).unwrap();
         assert_eq!(read(&path).0, [9, 10]);
+    }
+
+    #[test]
+    fn a_journal_is_long_when_most_of_it_is_history() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&directory.path().join("j"), |_: String| {}).unwrap();
+        let entry = "x".repeat(1 << 20);
+        for _ in 0..15 {
+            journal.append(&entry).unwrap();
+            assert!(!journal.is_long());
+        }
+        journal.append(&entry).unwrap();
+        assert!(journal.is_long());
+        journal.rewrite(std::iter::once(entry)).unwrap();
+        assert!(!journal.is_long());
     }
 }

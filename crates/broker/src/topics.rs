@@ -52,6 +52,10 @@ struct Entry {
 }
 
 impl Topic {
+    fn new(name: String, id: Uuid, partitions: Vec<Arc<Partition>>, config: TopicConfig) -> Arc<Self> {
+        Arc::new(Self { name, id, partitions: RwLock::new(partitions), config })
+    }
+
     pub(crate) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
         let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
         partitions.get(usize::try_from(index).ok()?).cloned()
@@ -94,8 +98,13 @@ impl Topics {
         for entry in entries {
             let config = TopicConfig::new(entry.config)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
-            let topic = topics.build(entry.name, entry.id, entry.partitions, config).map_err(failed)?;
-            topics.write().insert(topic);
+            let open = |index| {
+                let directory = directory(data, &entry.name, index);
+                let opened = Partition::open(&directory).map(Arc::new);
+                opened.map_err(|source| BrokerError::Data { path: directory, source })
+            };
+            let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
+            topics.write().insert(Topic::new(entry.name, entry.id, partitions, config));
         }
         Ok(topics)
     }
@@ -141,9 +150,10 @@ impl Topics {
         if all.by_name.contains_key(name) {
             return Err(ResponseError::TopicAlreadyExists);
         }
-        let topic = self
-            .build(name.to_owned(), Uuid::new_v4(), partitions as usize, config)
-            .map_err(|error| storage_error(name, &error))?;
+        let partitions: io::Result<Vec<_>> =
+            (0..partitions as usize).map(|index| self.create_partition(name, index)).collect();
+        let partitions = partitions.map_err(|error| storage_error(name, &error))?;
+        let topic = Topic::new(name.to_owned(), Uuid::new_v4(), partitions, config);
         all.insert(Arc::clone(&topic));
         if let Err(error) = self.save(&all) {
             all.remove(&topic);
@@ -178,12 +188,9 @@ impl Topics {
         if count as usize <= before {
             return Err(ResponseError::InvalidPartitions);
         }
-        for index in before..count as usize {
-            partitions.push(
-                self.open_partition(&topic.name, index)
-                    .map_err(|error| storage_error(&topic.name, &error))?,
-            );
-        }
+        let more: io::Result<Vec<_>> =
+            (before..count as usize).map(|index| self.create_partition(&topic.name, index)).collect();
+        partitions.extend(more.map_err(|error| storage_error(&topic.name, &error))?);
         drop(partitions);
         self.save(&all).map_err(|error| {
             topic.partitions.write().unwrap_or_else(PoisonError::into_inner).truncate(before);
@@ -191,15 +198,9 @@ impl Topics {
         })
     }
 
-    fn build(&self, name: String, id: Uuid, count: usize, config: TopicConfig) -> io::Result<Arc<Topic>> {
-        let partitions =
-            (0..count).map(|index| self.open_partition(&name, index)).collect::<io::Result<_>>()?;
-        Ok(Arc::new(Topic { name, id, partitions: RwLock::new(partitions), config }))
-    }
-
-    fn open_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
+    fn create_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         Ok(Arc::new(match &self.data {
-            Some(data) => Partition::open(&data.join("topics").join(format!("{name}-{index}")))?,
+            Some(data) => Partition::create(&directory(data, name, index))?,
             None => Partition::in_memory(),
         }))
     }
@@ -233,6 +234,10 @@ impl All {
     }
 }
 
+fn directory(data: &Path, topic: &str, index: usize) -> PathBuf {
+    data.join("topics").join(format!("{topic}-{index}"))
+}
+
 fn check_name(name: &str) -> Result<(), ResponseError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > MAX_NAME || name == "." || name == ".." || !name.chars().all(legal) {
@@ -253,6 +258,7 @@ fn storage_error(name: &str, error: &io::Error) -> ResponseError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::batch::tests::plain_batch;
 
     #[test]
     fn topics_survive_and_a_recreated_one_is_another() {
@@ -270,6 +276,30 @@ mod tests {
         let again = Topics::open(data.path()).unwrap().get("t").unwrap();
         assert_eq!((again.id, again.partition_count()), (second.id, 3));
         assert_ne!(again.id, first.id);
+    }
+
+    #[test]
+    fn what_an_earlier_topic_has_left_is_not_taken_for_the_new_one() {
+        let data = tempfile::tempdir().unwrap();
+        let left = directory(data.path(), "t", 1);
+        std::fs::create_dir_all(&left).unwrap();
+        std::fs::write(left.join("00000000000000000007.log"), "left over").unwrap();
+        let topics = Topics::open(data.path()).unwrap();
+        let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
+        topics.grow(&topic, 2).unwrap();
+        assert_eq!(topic.partition(1).unwrap().bounds().end, 0);
+    }
+
+    #[test]
+    fn nothing_is_appended_to_a_deleted_topic() {
+        let topics = Topics::in_memory();
+        let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
+        let partition = topic.partition(0).unwrap();
+        let batch = plain_batch(1, 0, (-1, -1, -1), false);
+        partition.append(&batch, topic.config().rules(), 0).unwrap();
+        topics.delete(&topic).unwrap();
+        let late = partition.append(&batch, topic.config().rules(), 0);
+        assert_eq!(late.unwrap_err(), ResponseError::UnknownTopicOrPartition);
     }
 
     #[test]

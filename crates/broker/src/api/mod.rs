@@ -19,6 +19,7 @@ mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod lengths;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -36,6 +37,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use crate::api::lengths::Wary;
 use crate::state::State;
 
 /// The only node's id.
@@ -89,7 +91,10 @@ impl Call<'_> {
     pub(crate) fn endpoint(&self) -> (StrBytes, i32) {
         match &self.state.advertised {
             Some((host, port)) => (host.clone(), i32::from(*port)),
-            None => (StrBytes::from_string(self.local.ip().to_string()), i32::from(self.local.port())),
+            None => (
+                StrBytes::from_string(self.local.ip().to_canonical().to_string()),
+                i32::from(self.local.port()),
+            ),
         }
     }
 
@@ -103,6 +108,8 @@ impl Call<'_> {
 pub(crate) enum Refused {
     #[error("the request cannot be decoded: {0}")]
     Malformed(String),
+    #[error("the response cannot be encoded: {0}")]
+    Unanswerable(String),
     #[error("API {api_key} version {version} is not supported")]
     Unsupported { api_key: i16, version: i16 },
     #[error("a produce request that wants no answer has failed: {0}")]
@@ -205,6 +212,7 @@ pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) ->
 }
 
 fn decode<Q: Request>(call: &Call<'_>, mut body: Bytes) -> Result<Q, Refused> {
+    Q::decode(&mut Wary::new(body.clone()), call.version).map_err(malformed)?;
     Q::decode(&mut body, call.version).map_err(malformed)
 }
 
@@ -225,11 +233,14 @@ fn encode<R: Encodable + HeaderVersion>(
 ) -> Result<(), Refused> {
     let start = out.len();
     out.put_i32(0);
-    ResponseHeader::default()
+    let encoded = ResponseHeader::default()
         .with_correlation_id(id)
         .encode(out, R::header_version(version))
-        .and_then(|()| response.encode(out, version))
-        .map_err(malformed)?;
+        .and_then(|()| response.encode(out, version));
+    if let Err(error) = encoded {
+        out.truncate(start);
+        return Err(Refused::Unanswerable(error.to_string()));
+    }
     let len = (out.len() - start - 4) as i32;
     (&mut out[start..start + 4]).put_i32(len);
     Ok(())

@@ -264,9 +264,9 @@ impl Classic {
         Some(topics)
     }
 
-    /// Nobody has ever been in it, or is about to be.
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.generation == 0 && self.members.is_empty() && self.pending.is_empty()
+    /// Nobody is in it, or about to be.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.members.is_empty() && self.pending.is_empty()
     }
 
     /// Finds a member by instance or id: `Ok(None)` if it is new here.

@@ -26,7 +26,7 @@ pub(crate) struct Group {
 impl Group {
     /// Nobody is in it and nothing is committed: as good as none.
     fn is_nothing(&self) -> bool {
-        self.classic.is_untouched() && self.offsets.is_empty()
+        self.classic.is_deserted() && self.offsets.is_empty()
     }
 }
 
@@ -54,7 +54,7 @@ impl Groups {
         let mut by_id = BTreeMap::new();
         let mut journal = Journal::open(path, |event| apply(&mut by_id, event))?;
         by_id.retain(|_, group: &mut Group| !group.offsets.is_empty());
-        journal.rewrite(path, by_id.iter().flat_map(|(id, group)| group.offsets.events(id)))?;
+        journal.rewrite(by_id.iter().flat_map(|(id, group)| group.offsets.events(id)))?;
         Ok(Self { inner: Mutex::new(Inner { by_id, journal }) })
     }
 
@@ -88,13 +88,19 @@ impl Groups {
 
     /// Ends what is overdue in all groups; returns when the next is.
     pub(crate) fn tick(&self, now_ms: i64) -> Option<i64> {
-        self.lock().by_id.values_mut().filter_map(|group| group.classic.tick(now_ms)).min()
+        let mut inner = self.lock();
+        let next_ms = inner.by_id.values_mut().filter_map(|group| group.classic.tick(now_ms)).min();
+        inner.by_id.retain(|_, group| !group.is_nothing());
+        next_ms
     }
 
     /// Commits offsets for a member, or for someone outside a group.
     pub(crate) fn commit(&self, id: &str, who: &Identity, offsets: Commits) -> Result<(), ResponseError> {
         let mut inner = self.lock();
         inner.may_commit(id, who)?;
+        if offsets.is_empty() {
+            return Ok(());
+        }
         inner.record(OffsetEvent::Commit { group: id.to_owned(), offsets })
     }
 
@@ -109,6 +115,9 @@ impl Groups {
         let mut inner = self.lock();
         if who.generation >= 0 || !who.member_id.is_empty() || who.instance_id.is_some() {
             inner.may_commit(id, who)?;
+        }
+        if offsets.is_empty() {
+            return Ok(());
         }
         inner.record(OffsetEvent::Pending { group: id.to_owned(), producer, offsets })
     }
@@ -127,13 +136,7 @@ impl Groups {
         let mut inner = self.lock();
         let mut events = Vec::new();
         for (id, group) in &inner.by_id {
-            let places: Vec<Place> = group
-                .offsets
-                .iter()
-                .map(|(place, _)| place)
-                .filter(|place| place.0 == topic)
-                .cloned()
-                .collect();
+            let places: Vec<Place> = group.offsets.places_of(topic).into_iter().collect();
             if !places.is_empty() {
                 events.push(OffsetEvent::Forget { group: id.clone(), places });
             }
@@ -154,6 +157,12 @@ impl Inner {
             ResponseError::CoordinatorNotAvailable
         })?;
         apply(&mut self.by_id, event);
+        if self.journal.is_long() {
+            let events = self.by_id.iter().flat_map(|(id, group)| group.offsets.events(id));
+            if let Err(error) = self.journal.rewrite(events) {
+                tracing::warn!(%error, "the journal of offsets cannot be made shorter");
+            }
+        }
         Ok(())
     }
 

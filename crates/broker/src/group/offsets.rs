@@ -1,6 +1,6 @@
 //! Offsets that a group has committed, and those that wait for a transaction to end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ impl Offsets {
         self.committed.iter()
     }
 
+    /// The partitions of a topic that have an offset, or may get one from an open transaction.
+    pub(crate) fn places_of(&self, topic: &str) -> BTreeSet<Place> {
+        let pending = self.pending.values().flat_map(BTreeMap::keys);
+        self.committed.keys().chain(pending).filter(|place| place.0 == topic).cloned().collect()
+    }
+
     /// Whether an open transaction may still change this offset.
     pub(crate) fn is_unstable(&self, place: &Place) -> bool {
         self.pending.values().any(|offsets| offsets.contains_key(place))
@@ -130,6 +136,7 @@ mod tests {
         offsets.commit(at(1));
         offsets.hold(7, at(2));
         assert!(offsets.is_unstable(&place));
+        assert_eq!(offsets.places_of("t"), [place.clone()].into());
         assert_eq!(offsets.get(&place).unwrap().offset, 1);
         offsets.end(7, false);
         assert_eq!((offsets.is_unstable(&place), offsets.get(&place).unwrap().offset), (false, 1));

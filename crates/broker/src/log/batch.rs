@@ -72,7 +72,9 @@ impl BatchHeader {
             base_sequence: at.get_i32(),
             record_count: at.get_i32(),
         };
-        if header.len < HEADER_LEN || header.last_offset_delta < 0 || header.record_count < 0 {
+        let in_range =
+            base_offset.checked_add(i64::from(header.last_offset_delta)).is_some_and(|last| last < i64::MAX);
+        if header.len < HEADER_LEN || header.last_offset_delta < 0 || header.record_count < 0 || !in_range {
             return Err(BadBatch::Malformed);
         }
         Ok(header)

@@ -97,12 +97,22 @@ struct Log {
     next_offset: i64,
     waiters: Waiters,
     scratch: BytesMut,
+    /// Whoever still holds the partition must not believe that it keeps anything.
+    deleted: bool,
 }
 
 impl Partition {
     /// An empty partition in memory.
     pub(crate) fn in_memory() -> Self {
         Self::new(None, vec![Segment::in_memory(0)], Producers::default(), 0)
+    }
+
+    /// An empty partition in `directory`. What a crash has left there of an earlier one is removed.
+    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
+        if directory.exists() {
+            std::fs::remove_dir_all(directory)?;
+        }
+        Self::open(directory)
     }
 
     /// The partition in `directory`, which is created where there is none.
@@ -139,6 +149,7 @@ impl Partition {
                 next_offset,
                 waiters,
                 scratch,
+                deleted: false,
             }),
         }
     }
@@ -294,9 +305,10 @@ impl Partition {
         Ok(None)
     }
 
-    /// Removes the files. The partition must not be used any more.
+    /// Removes the files. Nothing can be appended any more.
     pub(crate) fn delete(&self) -> io::Result<()> {
         let mut log = self.log();
+        log.deleted = true;
         log.waiters.wake();
         match &log.directory {
             Some(directory) => std::fs::remove_dir_all(directory),
@@ -319,6 +331,9 @@ impl Log {
         rules: &AppendRules,
         append_time_ms: Option<i64>,
     ) -> Result<i64, ResponseError> {
+        if self.deleted {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
         self.scratch.clear();
         self.scratch.extend_from_slice(bytes);
         header.base_offset = self.next_offset;

@@ -45,8 +45,9 @@ fn records<'a>(batch: &'a [u8], header: &BatchHeader) -> impl Iterator<Item = Ti
         at = rest;
         let (_attributes, fields) = record.split_first()?;
         record = fields;
-        let timestamp = base_timestamp + varint(&mut record)?;
-        Some(TimedOffset { offset: base_offset + varint(&mut record)?, timestamp })
+        // Nobody has checked what a producer wrote here.
+        let timestamp = base_timestamp.checked_add(varint(&mut record)?)?;
+        Some(TimedOffset { offset: base_offset.checked_add(varint(&mut record)?)?, timestamp })
     })
 }
 

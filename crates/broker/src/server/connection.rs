@@ -38,21 +38,35 @@ pub(crate) async fn serve(state: &State, mut stream: TcpStream, peer: SocketAddr
     let mut input = BytesMut::with_capacity(16 * 1024);
     let mut output = BytesMut::new();
     loop {
-        while let Some(bytes) = take_frame(&mut input, state.config.max_request_bytes)? {
-            let frame = Frame::parse(bytes)?;
-            if frame.may_wait() || output.len() > COLLECTED {
-                flush(&mut stream, &mut output).await?;
-            }
-            let client_id = frame.client_id.clone();
-            let call = Call { state, version: frame.version, client_id, peer: peer.ip(), local };
-            api::answer(&call, frame, &mut output).await?;
-        }
+        let answered = answer_all(state, &mut stream, (local, peer), &mut input, &mut output).await;
+        // Also if the connection is about to be closed: what was done before is acknowledged.
         flush(&mut stream, &mut output).await?;
+        answered?;
         input.reserve(missing(&input).min(AHEAD));
         if stream.read_buf(&mut input).await? == 0 {
             return Ok(());
         }
     }
+}
+
+/// Answers the complete requests of the input.
+async fn answer_all(
+    state: &State,
+    stream: &mut TcpStream,
+    (local, peer): (SocketAddr, SocketAddr),
+    input: &mut BytesMut,
+    output: &mut BytesMut,
+) -> Result<(), Closed> {
+    while let Some(bytes) = take_frame(input, state.config.max_request_bytes)? {
+        let frame = Frame::parse(bytes)?;
+        if frame.may_wait() || output.len() > COLLECTED {
+            flush(stream, output).await?;
+        }
+        let client_id = frame.client_id.clone();
+        let call = Call { state, version: frame.version, client_id, peer: peer.ip(), local };
+        api::answer(&call, frame, output).await?;
+    }
+    Ok(())
 }
 
 /// Takes a complete request off the front.

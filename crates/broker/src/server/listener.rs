@@ -19,7 +19,7 @@ pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, stop: onesho
 }
 
 async fn accept(state: Arc<State>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(state.config.max_connections));
+    let places = Arc::new(Semaphore::new(state.config.max_connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,

@@ -49,28 +49,58 @@ struct Written {
     journal: Journal<Event>,
     next_producer_id: i64,
     ids_below: i64,
+    /// Every transaction as it was last written down.
+    latest: BTreeMap<String, Transaction>,
+}
+
+impl Written {
+    /// Adds a line, and makes the file short again when it has become long.
+    fn append(&mut self, event: Event) -> Result<(), ResponseError> {
+        self.journal.append(&event).map_err(|error| unwritten(&error))?;
+        match event {
+            Event::ProducerIds { below } => self.ids_below = below,
+            Event::Transaction(transaction) => {
+                self.latest.insert(transaction.id.clone(), transaction);
+            }
+        }
+        if self.journal.is_long() {
+            let ids = std::iter::once(Event::ProducerIds { below: self.ids_below });
+            let events = ids.chain(self.latest.values().cloned().map(Event::Transaction));
+            if let Err(error) = self.journal.rewrite(events) {
+                tracing::warn!(%error, "the journal of transactions cannot be made shorter");
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Transactions {
     /// None, and nothing will be kept.
     pub(crate) fn in_memory() -> Self {
-        let written = Written { journal: Journal::in_memory(), next_producer_id: 1, ids_below: 1 };
+        let written = Written {
+            journal: Journal::in_memory(),
+            next_producer_id: 1,
+            ids_below: 1,
+            latest: BTreeMap::new(),
+        };
         Self { by_id: Mutex::default(), journal: Mutex::new(written) }
     }
 
     /// Those of a data folder.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut below = 1;
-        let mut by_id = BTreeMap::new();
+        let mut latest = BTreeMap::new();
         let mut journal = Journal::open(path, |event| match event {
             Event::ProducerIds { below: written } => below = written,
-            Event::Transaction(transaction) => drop(by_id.insert(transaction.id.clone(), transaction)),
+            Event::Transaction(transaction) => drop(latest.insert(transaction.id.clone(), transaction)),
         })?;
         let ids = std::iter::once(Event::ProducerIds { below });
-        journal.rewrite(path, ids.chain(by_id.values().cloned().map(Event::Transaction)))?;
-        let written = Written { journal, next_producer_id: below, ids_below: below };
-        let by_id =
-            by_id.into_iter().map(|(id, transaction)| (id, Arc::new(Mutex::new(transaction)))).collect();
+        journal.rewrite(ids.chain(latest.values().cloned().map(Event::Transaction)))?;
+        let by_id = latest
+            .iter()
+            .map(|(id, transaction)| (id.clone(), Arc::new(Mutex::new(transaction.clone()))))
+            .collect();
+        let written = Written { journal, next_producer_id: below, ids_below: below, latest };
         Ok(Self { by_id: Mutex::new(by_id), journal: Mutex::new(written) })
     }
 
@@ -79,8 +109,7 @@ impl Transactions {
         let mut written = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         if written.next_producer_id == written.ids_below {
             let below = written.ids_below + ID_BLOCK;
-            written.journal.append(&Event::ProducerIds { below }).map_err(|error| unwritten(&error))?;
-            written.ids_below = below;
+            written.append(Event::ProducerIds { below })?;
         }
         written.next_producer_id += 1;
         Ok(written.next_producer_id - 1)
@@ -237,8 +266,24 @@ impl Transactions {
         self.deliver(state, transaction, Marker::Abort, false)
     }
 
-    /// Tells partitions and groups how a transaction has ended. A second attempt leaves out the partitions that know.
+    /// Tells everyone how a transaction has ended; if that fails, the alarm will see to it.
     fn deliver(
+        &self,
+        state: &State,
+        transaction: &mut Transaction,
+        marker: Marker,
+        again: bool,
+    ) -> Result<(), ResponseError> {
+        self.tell(state, transaction, marker, again).map_err(|error| {
+            tracing::error!(id = transaction.id, %error, "a decided transaction cannot be finished now");
+            state.alarm.by(now_ms() + RETRY_MS);
+            // What clients understand as "ask again".
+            ResponseError::CoordinatorNotAvailable
+        })
+    }
+
+    /// Tells partitions and groups, in this order. A second attempt leaves out the partitions that know.
+    fn tell(
         &self,
         state: &State,
         transaction: &mut Transaction,
@@ -254,11 +299,10 @@ impl Transactions {
             }
             let config = topic.config();
             match partition.append_marker(marker, producer_id, epoch, config.rules(), now_ms()) {
-                Ok(()) | Err(ResponseError::InvalidProducerEpoch) => {}
-                Err(_) => {
-                    state.alarm.by(now_ms() + RETRY_MS);
-                    return Err(ResponseError::CoordinatorNotAvailable);
-                }
+                // A later epoch has been there, or the topic has gone since: there is nothing left to end.
+                Ok(())
+                | Err(ResponseError::InvalidProducerEpoch | ResponseError::UnknownTopicOrPartition) => {}
+                Err(error) => return Err(error),
             }
         }
         for group in &transaction.groups {
@@ -271,7 +315,7 @@ impl Transactions {
     /// Writes the next state down, then takes it.
     fn store(&self, transaction: &mut Transaction, next: Transaction) -> Result<(), ResponseError> {
         let mut written = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        written.journal.append(&Event::Transaction(next.clone())).map_err(|error| unwritten(&error))?;
+        written.append(Event::Transaction(next.clone()))?;
         *transaction = next;
         Ok(())
     }

@@ -63,7 +63,8 @@ impl Transaction {
 
     /// Whether this producer is the one in charge.
     pub(crate) fn check(&self, producer: ProducerKey) -> Result<(), ResponseError> {
-        if self.producer_id != producer.id {
+        // Negative until the first producer is in charge.
+        if producer.id < 0 || self.producer_id != producer.id {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
         if self.epoch != producer.epoch {
