@@ -31,9 +31,17 @@ use crate::DStream;
 #[derive(Clone)]
 pub struct StreamingContext {
     job: Job,
-    running: Arc<Mutex<Option<JobHandle>>>,
+    started: Arc<Mutex<Option<Started>>>,
     /// Milliseconds.
     interval: i64,
+}
+
+/// A job that has been started.
+struct Started {
+    /// They stay when somebody waits for the end, so that somebody else can bring it about.
+    controls: JobControls,
+    /// Whoever waits for the end has it.
+    handle: Option<JobHandle>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,7 +58,7 @@ impl StreamingContext {
     pub fn over(job: Job, batch_interval: Duration) -> Self {
         let interval = millis(batch_interval);
         job.graph().batch_interval(interval);
-        Self { job, running: Arc::default(), interval }
+        Self { job, started: Arc::default(), interval }
     }
 
     /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it begins there, else from
@@ -140,33 +148,38 @@ impl StreamingContext {
     /// Starts the job.
     ///
     /// # Errors
-    /// When it runs already, or a thread cannot be started.
+    /// When it has been started before, or a thread cannot be started.
     pub fn start(&self) -> Result<(), JobError> {
-        let mut running = lock(&self.running);
-        if running.is_some() {
+        let mut started = lock(&self.started);
+        if started.is_some() {
             return Err(JobError::Config(
                 "the context has been started already; make another one".to_owned(),
             ));
         }
-        *running = Some(self.job.start()?);
+        let handle = self.job.start()?;
+        *started = Some(Started { controls: handle.controls(), handle: Some(handle) });
         Ok(())
     }
 
     /// Waits until the job ends: by the end of its input, by [`stop`](Self::stop), or by a failure, which is returned.
     ///
     /// # Errors
-    /// What ended the job; or that it was never started.
+    /// What ended the job, [`JobError::Cancelled`] if it was stopped at once; or that there is no job to wait for.
     pub fn await_termination(&self) -> Result<JobResult, JobError> {
-        let handle = lock(&self.running).take();
-        let never = || JobError::Config("the context has not been started; call start() first".to_owned());
-        handle.ok_or_else(never)?.wait()
+        let handle = match lock(&self.started).as_mut() {
+            Some(started) => started.handle.take().ok_or("is being waited for already"),
+            None => Err("has not been started; call start() first"),
+        };
+        // Not under the lock: others may want to stop the job meanwhile.
+        handle.map_err(|reason| JobError::Config(format!("the context {reason}")))?.wait()
     }
 
     /// Waits until the job ends, or the time is up; returns whether it has ended. [`await_termination`](Self::await_termination) then tells how.
     pub fn await_termination_or_timeout(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
+        let handle_ended = |started: &Started| started.handle.as_ref().is_none_or(JobHandle::is_finished);
         loop {
-            if lock(&self.running).as_ref().is_none_or(JobHandle::is_finished) {
+            if lock(&self.started).as_ref().is_none_or(handle_ended) {
                 return true;
             }
             if Instant::now() >= until {
@@ -176,16 +189,17 @@ impl StreamingContext {
         }
     }
 
-    /// Asks the job to stop; [`await_termination`](Self::await_termination) waits for it. Gracefully: what has been received is processed and
-    /// committed, the last batch included. Otherwise at once: what the last checkpoint covers is safe.
+    /// Asks the job to stop; [`await_termination`](Self::await_termination) waits for it. Gracefully: sources read no further, what they have
+    /// read is processed, the last batch is closed and committed. Otherwise at once: what the last checkpoint covers is safe.
+    /// Either way, a context made by [`get_or_create`](Self::get_or_create) goes on from there.
     pub fn stop(&self, gracefully: bool) {
         if let Some(controls) = self.controls() {
             if gracefully { controls.stop() } else { controls.cancel() }
         }
     }
 
-    /// A handle that stops the running job from anywhere, such as a signal handler.
+    /// A handle that stops the job from anywhere, such as a signal handler; `None` before it is started.
     pub fn controls(&self) -> Option<JobControls> {
-        lock(&self.running).as_ref().map(JobHandle::controls)
+        lock(&self.started).as_ref().map(|started| started.controls.clone())
     }
 }

@@ -2,13 +2,20 @@
 
 mod context;
 mod data_frame;
+mod foreach_rdd;
+mod join;
 mod pair;
+mod print;
 mod rdd;
+mod reduce;
 mod stream;
+mod transform;
+mod window;
 
 pub use context::StreamingContext;
 pub use data_frame::{ColumnType, DataFrame, DataFrameError, DataFrameWriter, Field, SaveMode};
-pub use rdd::{Publish, Rdd};
+pub use foreach_rdd::ForeachResult;
+pub use rdd::Rdd;
 pub use stream::DStream;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::runtime::{JobResult, RestartStrategy};

@@ -1,7 +1,5 @@
 //! `DStream`: a stream of batches. What works record by record is here; what works batch by batch has pages of its own.
 
-use std::fmt::Debug;
-
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
@@ -41,6 +39,17 @@ impl<T: Data> DStream<T> {
 
     pub(crate) fn then<U>(&self, stream: Stream<U>) -> DStream<U> {
         DStream { context: self.context.clone(), stream, interval: self.interval }
+    }
+
+    /// Streams that meet batch by batch need batches of one length; others are refused when the job starts.
+    pub(crate) fn check_interval<U>(&self, what: &str, other: &DStream<U>) {
+        if self.interval != other.interval {
+            let reason = format!(
+                "{what}: streams with batches of {} ms and of {} ms; window the faster one first",
+                self.interval, other.interval
+            );
+            self.context.job().graph().refuse(reason);
+        }
     }
 
     /// One record for each.
@@ -96,13 +105,7 @@ impl<T: Data> DStream<T> {
     /// The records of both streams, batch by batch.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        if self.interval != other.interval {
-            let reason = format!(
-                "a union of streams with batches of {} ms and of {} ms; window the faster one first",
-                self.interval, other.interval
-            );
-            self.context.job().graph().refuse(reason);
-        }
+        self.check_interval("union", other);
         self.then(self.stream.union(&other.stream))
     }
 
@@ -125,17 +128,5 @@ impl<T: Data> DStream<T> {
     /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
     pub fn name(self, name: &str) -> Self {
         Self { stream: self.stream.name(name), ..self }
-    }
-
-    /// Prints every record on stdout, on a line of its own.
-    pub fn print(&self)
-    where
-        T: Debug,
-    {
-        let print = |value, _: &mut thalweg_dataflow::operators::Collect<'_, ()>| {
-            println!("{value:?}");
-            Ok(())
-        };
-        let _ = self.stream.flat_map("print", print);
     }
 }

@@ -11,8 +11,7 @@ mod text;
 use std::collections::HashSet;
 use std::hash::Hash;
 
-pub use publish::Publish;
-pub(crate) use publish::{BatchContext, FileSet};
+pub(crate) use publish::{BatchContext, FileSet, Publish};
 
 /// One batch of `T`.
 ///

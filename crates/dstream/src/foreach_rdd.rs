@@ -1,0 +1,145 @@
+//! `foreach_rdd`: a function over every batch, whole; and the engine's side of it, which `transform` shares.
+//!
+//! What a batch saves through its `Rdd` is written when the function runs, and becomes visible when the batch is committed: exactly once,
+//! whatever crashes in between. What the function does by itself, such as calling a web service, may happen again after a crash.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operators::{BatchFunction, Collect, CollectBatch, ForeachBatch};
+use thalweg_dataflow::record::Data;
+use thalweg_dataflow::state::StateData;
+use thalweg_dataflow::time::Timestamp;
+
+use crate::rdd::{BatchContext, Publish};
+use crate::{DStream, Rdd};
+
+/// What the function of [`foreach_rdd`](DStream::foreach_rdd) may return: nothing, or a `Result` whose error fails the job.
+pub trait ForeachResult: sealed::Sealed {
+    /// The result.
+    ///
+    /// # Errors
+    /// What the function returned.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<E> Sealed for Result<(), E> {}
+}
+
+impl ForeachResult for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> ForeachResult for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+impl<T: StateData> DStream<T> {
+    /// Calls `function` on each batch, empty ones too, with the batch's time in milliseconds. It may return nothing, or a `Result`: an
+    /// error fails the job. Of each batch it is called in one place; what it keeps to itself is lost when the job restarts.
+    ///
+    /// Files that it saves out of the `Rdd` become visible when the batch is committed, exactly once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dstream::{SaveMode, StreamingContext};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let counts = folder.path().join("counts");
+    /// let ssc = StreamingContext::new("counts", Duration::from_millis(10));
+    /// let words = ssc.queue_stream(vec![vec!["deep".to_owned(), "fast".to_owned()], vec!["deep".to_owned()]]);
+    /// let path = counts.clone();
+    /// words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b).foreach_rdd(move |rdd, _time| {
+    ///     rdd.to_df_named(&["word", "count"]).write().mode(SaveMode::Append).parquet(&path)
+    /// });
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// assert!(std::fs::read_dir(counts)?.count() >= 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn foreach_rdd<R: ForeachResult + 'static>(
+        &self,
+        mut function: impl FnMut(Rdd<T>, Timestamp) -> R + Clone + Send + 'static,
+    ) -> DStream<()> {
+        self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result())
+    }
+
+    /// Writes each batch as text, a line for each record, into a folder `prefix-TIME_IN_MS.suffix` of its own (without the dot
+    /// if the suffix is empty). The folder appears when the batch is committed; a batch without records makes none.
+    pub fn save_as_text_files(&self, prefix: &str, suffix: &str) -> DStream<()>
+    where
+        T: Display,
+    {
+        let (prefix, suffix) = (prefix.to_owned(), suffix.to_owned());
+        let dot = if suffix.is_empty() { "" } else { "." };
+        let save = move |rdd: Rdd<T>, time| rdd.save_as_text_file(format!("{prefix}-{time}{dot}{suffix}"));
+        self.foreach_rdd(save).name("save-as-text-files")
+    }
+
+    /// Calls `function` on each batch; what it collects is the batch of the stream returned.
+    pub(crate) fn over_batches<U: Data>(
+        &self,
+        name: &str,
+        function: impl FnMut(Rdd<T>, Timestamp, &mut Collect<'_, U>) -> Result<(), BoxError>
+        + Clone
+        + Send
+        + 'static,
+    ) -> DStream<U> {
+        let function = OverBatches { function, types: PhantomData };
+        let batches = self.stream.apply("collect-batch", CollectBatch::new(self.interval));
+        self.then(batches.apply(name, ForeachBatch::new(function, self.interval)).parallelism(1))
+    }
+}
+
+/// A function over batches, as the engine calls it.
+struct OverBatches<T, U, F> {
+    function: F,
+    types: PhantomData<fn(T) -> U>,
+}
+
+impl<T, U, F: Clone> Clone for OverBatches<T, U, F> {
+    fn clone(&self) -> Self {
+        Self { function: self.function.clone(), types: PhantomData }
+    }
+}
+
+impl<T, U, F> BatchFunction<T> for OverBatches<T, U, F>
+where
+    T: Data,
+    U: Data,
+    F: FnMut(Rdd<T>, Timestamp, &mut Collect<'_, U>) -> Result<(), BoxError> + Send + 'static,
+{
+    type Out = U;
+    type Pending = Publish;
+
+    fn call(
+        &mut self,
+        partitions: Vec<Vec<T>>,
+        time: Timestamp,
+        pending: &mut Vec<Publish>,
+        out: &mut Collect<'_, U>,
+    ) -> Result<(), BoxError> {
+        let batch = BatchContext::new(time);
+        let result = (self.function)(Rdd::of_batch(partitions, batch.clone()), time, out);
+        let saved = batch.take_pending();
+        if result.is_err() {
+            saved.iter().for_each(Publish::discard);
+        } else {
+            pending.extend(saved);
+        }
+        result
+    }
+
+    fn publish(&mut self, pending: Publish) -> Result<(), BoxError> {
+        let failed = |error| format!("cannot make files visible in {}: {error}", pending.folder().display());
+        pending.perform().map_err(|error| failed(error).into())
+    }
+}
