@@ -1,0 +1,168 @@
+//! What the broker does with clients that misbehave, or are many, or are still there when it stops.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, BytesMut};
+use common::wire::{NO_PRODUCER, Wire, batch, frame, name, patient_fetch};
+use common::{PATIENCE, memory};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    ApiVersionsRequest, GroupId, JoinGroupRequest, ListGroupsRequest, MetadataRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use thalweg_broker::{Broker, BrokerConfig};
+
+fn metadata(topic: &str) -> MetadataRequest {
+    MetadataRequest::default()
+        .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name(topic)))]))
+}
+
+/// Pseudo-random numbers, the same in every run.
+fn noise(seed: u64) -> impl Iterator<Item = u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    std::iter::from_fn(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some((state >> 32) as u8)
+    })
+}
+
+#[test]
+fn nonsense_closes_its_own_connection_and_no_other() {
+    let broker = memory();
+    let mut bystander = Wire::connect(&broker);
+    let mut array = frame(1, 1, &metadata("t"));
+    let at = array.len() - 7;
+    (&mut array[at..at + 4]).put_i32(i32::MAX);
+    let mut compact = frame(9, 1, &metadata("t"));
+    let at = compact.len() - 8;
+    compact.truncate(at);
+    compact.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0]);
+    let len = compact.len() as i32 - 4;
+    (&mut compact[..4]).put_i32(len);
+    let nonsense: [&[u8]; 9] = [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        &i32::MAX.to_be_bytes(),
+        &(-1i32).to_be_bytes(),
+        &[0, 0, 0, 0],
+        &[0, 0, 0, 3, 0, 0, 0],
+        &[0, 0, 0, 8, 0x7f, 0xff, 0, 0, 0, 0, 0, 1],
+        &[0, 0, 0, 8, 0, 0, 0, 99, 0, 0, 0, 1],
+        &array,
+        &compact,
+    ];
+    for bytes in nonsense {
+        let mut client = Wire::connect(&broker);
+        client.stream.write_all(bytes).unwrap();
+        assert!(client.is_closed(), "{bytes:?}");
+        assert_eq!(bystander.call(3, &ApiVersionsRequest::default()).error_code, 0);
+    }
+}
+
+/// Requests of every kind with noise for a body, and real requests with a byte changed: whatever happens to their connection, the
+/// broker lives.
+#[test]
+fn noise_behind_a_proper_header_does_no_harm() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let mut bystander = Wire::connect(&broker);
+    let versions = bystander.call(3, &ApiVersionsRequest::default()).api_keys;
+    for (seed, api) in versions.iter().cycle().take(600).enumerate() {
+        let mut random = noise(seed as u64 + 1);
+        let version =
+            api.min_version + i16::from(random.next().unwrap()) % (api.max_version - api.min_version + 1);
+        let len = usize::from(random.next().unwrap());
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(10 + len as i32);
+        bytes.put_i16(api.api_key);
+        bytes.put_i16(version);
+        bytes.put_i32(1);
+        bytes.put_i16(-1);
+        bytes.extend((&mut random).take(len));
+        Wire::connect(&broker).stream.write_all(&bytes).unwrap();
+    }
+    let whole = frame(9, 1, &metadata("t"));
+    for at in 4..whole.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= change;
+            Wire::connect(&broker).stream.write_all(&bytes).unwrap();
+        }
+    }
+    let produced = bystander.produce("t", batch(&["a"], NO_PRODUCER, false), None);
+    assert_eq!((produced.error_code, produced.base_offset), (0, 0));
+}
+
+#[test]
+fn what_was_done_before_the_nonsense_is_answered() {
+    let broker = memory();
+    let mut client = Wire::connect(&broker);
+    client.send(2, &ListGroupsRequest::default());
+    client.stream.write_all(&(-1i32).to_be_bytes()).unwrap();
+    assert_eq!(client.receive::<ListGroupsRequest>(2).error_code, 0);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_until_another_goes() {
+    let broker = Broker::start(BrokerConfig { max_connections: 1, ..BrokerConfig::default() }).unwrap();
+    let mut first = Wire::connect(&broker);
+    first.call(3, &ApiVersionsRequest::default());
+    assert!(Wire::connect(&broker).is_closed());
+    first.call(3, &ApiVersionsRequest::default());
+    drop(first);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut next = Wire::connect(&broker);
+        if !is_refused(&mut next) {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+    }
+}
+
+/// Whether the broker closes the connection instead of answering.
+fn is_refused(client: &mut Wire) -> bool {
+    let request = frame(3, 1, &ApiVersionsRequest::default());
+    client.stream.write_all(&request).is_err() || !matches!(client.stream.peek(&mut [0]), Ok(1))
+}
+
+#[test]
+fn a_request_longer_than_the_limit_is_not_read() {
+    let broker = Broker::start(BrokerConfig { max_request_bytes: 1_000, ..BrokerConfig::default() }).unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let mut client = Wire::connect(&broker);
+    client.stream.write_all(&1_001i32.to_be_bytes()).unwrap();
+    assert!(client.is_closed());
+    let mut client = Wire::connect(&broker);
+    assert_eq!(client.produce("t", batch(&[&"x".repeat(800)], NO_PRODUCER, false), None).error_code, 0);
+}
+
+#[test]
+fn stopping_does_not_wait_for_clients() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let mut idle = Wire::connect(&broker);
+    idle.call(3, &ApiVersionsRequest::default());
+    let mut fetching = Wire::connect(&broker);
+    fetching.send(11, &patient_fetch("t", 0, false));
+    let mut joining = Wire::connect(&broker);
+    let join = JoinGroupRequest::default()
+        .with_group_id(GroupId(StrBytes::from_static_str("g")))
+        .with_session_timeout_ms(60_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocol_type(StrBytes::from_static_str("consumer"));
+    joining.send(5, &join);
+    assert!(fetching.is_silent());
+    let start = Instant::now();
+    drop(broker);
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(idle.is_closed() && fetching.is_closed() && joining.is_closed());
+}
