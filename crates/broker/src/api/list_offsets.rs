@@ -17,6 +17,8 @@ const MAX_TIMESTAMP: i64 = -3;
 /// The first offset on local disk, and the last one in remote storage, of which there is none.
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+/// All that versions before 4 can say of leader epochs.
+const NO_EPOCH: i32 = -1;
 
 pub(super) fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation = Isolation::from_wire(request.isolation_level);
@@ -27,10 +29,11 @@ pub(super) fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> ListOffset
                 .with_partition_index(wanted.partition_index)
                 .with_timestamp(-1)
                 .with_offset(-1)
-                .with_leader_epoch(-1);
+                .with_leader_epoch(NO_EPOCH);
             match found {
                 Ok(Some(at)) => {
-                    response.with_timestamp(at.timestamp).with_offset(at.offset).with_leader_epoch(0)
+                    let epoch = if call.version >= 4 { 0 } else { NO_EPOCH };
+                    response.with_timestamp(at.timestamp).with_offset(at.offset).with_leader_epoch(epoch)
                 }
                 Ok(None) => response,
                 Err(error) => response.with_error_code(error.code()),
