@@ -56,6 +56,40 @@ fn committed_records_are_read_and_aborted_ones_are_not() {
 }
 
 #[test]
+fn a_transaction_over_partitions_of_two_topics_is_seen_whole_or_not_at_all() {
+    let broker = memory();
+    broker.create_topic("a", 2).unwrap();
+    broker.create_topic("b", 1).unwrap();
+    let producer = transactional(&broker, "x");
+    let places = [("a", 0), ("a", 1), ("b", 0)];
+    for (n, commit) in [false, true, false, true].into_iter().enumerate() {
+        producer.begin_transaction().unwrap();
+        for (topic, partition) in places {
+            let value = format!("{topic}{partition}-{n}");
+            let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        if commit {
+            producer.commit_transaction(PATIENCE).unwrap();
+        } else {
+            producer.abort_transaction(PATIENCE).unwrap();
+        }
+    }
+    let reader = consumer(&broker, "g", &["a", "b"], |config| {
+        config.set("isolation.level", "read_committed");
+    });
+    let mut found = poll_values(&reader, 6);
+    found.sort();
+    assert_eq!(found, ["a0-1", "a0-3", "a1-1", "a1-3", "b0-1", "b0-3"]);
+    for (topic, partition) in places {
+        // Four records and their markers.
+        assert_eq!(reader.fetch_watermarks(topic, partition, PATIENCE).unwrap(), (0, 8));
+    }
+    assert!(reader.poll(Duration::from_millis(100)).is_none());
+}
+
+#[test]
 fn what_is_open_is_not_read_and_holds_back_what_follows() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();

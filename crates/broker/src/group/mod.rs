@@ -1,6 +1,8 @@
 //! Consumer groups: their members, and the offsets they commit.
 
 pub(crate) mod classic;
+#[cfg(test)]
+mod classic_tests;
 pub(crate) mod member;
 pub(crate) mod offsets;
 

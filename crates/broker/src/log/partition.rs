@@ -480,6 +480,31 @@ mod tests {
         }
     }
 
+    /// `/dev/full` stands for a full disk: it can be opened, and every write to it fails.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_reported_and_costs_nothing_that_was_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let partition = Partition::open(directory.path()).unwrap();
+        let rules = AppendRules { segment_bytes: 200, ..RULES };
+        let batch = |sequence| plain_batch(1, 0, (7, 0, sequence), false);
+        partition.append(&batch(0), &rules, 0).unwrap();
+        partition.append(&batch(1), &rules, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/full", directory.path().join("00000000000000000002.log")).unwrap();
+        for _ in 0..2 {
+            let refused = partition.append(&batch(2), &rules, 0);
+            assert_eq!(refused.unwrap_err(), ResponseError::KafkaStorageError);
+        }
+        assert_eq!(partition.bounds(), Bounds { start: 0, end: 2, last_stable: 2 });
+        let read = partition.read(0, 1 << 20, true, Isolation::ReadUncommitted).unwrap();
+        assert_eq!(offsets(&read.records), [0, 1]);
+        // There is space again, and the producer, which was not acknowledged, tries once more.
+        drop(partition);
+        std::fs::remove_file(directory.path().join("00000000000000000002.log")).unwrap();
+        let partition = Partition::open(directory.path()).unwrap();
+        assert_eq!(partition.append(&batch(2), &rules, 0).unwrap().base_offset, 2);
+    }
+
     #[test]
     fn a_batch_longer_than_a_read_is_found_behind_short_ones() {
         let directory = tempfile::tempdir().unwrap();

@@ -150,7 +150,8 @@ pub(crate) fn batch(values: &[&str], producer: (i64, i16, i32), transactional: b
         producer_epoch: producer.1,
         timestamp_type: TimestampType::Creation,
         offset: n as i64,
-        sequence: if producer.0 < 0 { -1 } else { producer.2 + n as i32 },
+        // The encoder begins another batch where these do not go up, also without a producer.
+        sequence: producer.2 + n as i32,
         timestamp: 1_000 + n as i64,
         key: None,
         value: Some(Bytes::copy_from_slice(value.as_bytes())),

@@ -1,0 +1,167 @@
+//! Groups at times of the tests' choosing.
+
+use kafka_protocol::ResponseError::{
+    FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId,
+};
+
+use super::classic::*;
+use super::member::*;
+use bytes::Bytes;
+use kafka_protocol::protocol::StrBytes;
+
+const SESSION_MS: i64 = 1_000;
+const REBALANCE_MS: i64 = 5_000;
+
+fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+fn join(member_id: &StrBytes, instance: Option<&str>) -> Join {
+    Join {
+        member_id: member_id.clone(),
+        instance_id: instance.map(text),
+        client_id: text("client"),
+        client_host: text("/127.0.0.1"),
+        session_timeout_ms: SESSION_MS,
+        rebalance_timeout_ms: REBALANCE_MS,
+        protocol_type: text("consumer"),
+        protocols: vec![(text("range"), Bytes::new())],
+        two_steps: false,
+        may_skip_assignment: false,
+    }
+}
+
+fn now<T: std::fmt::Debug>(answer: Answer<T>) -> T {
+    match answer {
+        Answer::Now(answer) => answer,
+        Answer::Later(mut later) => later.try_recv().unwrap(),
+    }
+}
+
+fn waits<T>(answer: &mut Answer<T>) -> bool {
+    match answer {
+        Answer::Now(_) => false,
+        Answer::Later(later) => later.try_recv().is_err(),
+    }
+}
+
+fn who(joined: &Joined, instance: Option<&str>) -> Identity {
+    Identity {
+        member_id: joined.member_id.clone(),
+        instance_id: instance.map(text),
+        generation: joined.generation,
+    }
+}
+
+fn sync(
+    group: &mut Classic,
+    who: &Identity,
+    shares: &[(&StrBytes, &'static str)],
+    at: i64,
+) -> Answer<SyncReply> {
+    let shares = shares.iter().map(|(id, share)| ((*id).clone(), Bytes::from_static(share.as_bytes())));
+    group.sync(who, (None, None), shares.collect(), at)
+}
+
+/// A group of two, of which the first leads, that is stable at 0 ms.
+fn pair(instance: Option<&str>) -> (Classic, Identity, Identity) {
+    let mut group = Classic::default();
+    let first = now(group.join(join(&text(""), None), 0)).unwrap();
+    let second = group.join(join(&text(""), instance), 0);
+    let first = now(group.join(join(&first.member_id, None), 0)).unwrap();
+    let second = now(second).unwrap();
+    assert_eq!((first.generation, second.generation), (2, 2));
+    assert_eq!((&first.leader, first.members.len(), second.members.len()), (&first.member_id, 2, 0));
+    let (first, second) = (who(&first, None), who(&second, instance));
+    let shares = [(&first.member_id, "one"), (&second.member_id, "two")];
+    let waiting = sync(&mut group, &second, &[], 0);
+    assert_eq!(now(sync(&mut group, &first, &shares, 0)).unwrap().assignment, "one");
+    assert_eq!(now(waiting).unwrap().assignment, "two");
+    assert_eq!(group.phase, Phase::Stable);
+    (group, first, second)
+}
+
+#[test]
+fn a_silent_member_is_removed_and_the_other_told_to_join_again() {
+    let (mut group, first, second) = pair(None);
+    group.heartbeat(&first, 900).unwrap();
+    assert_eq!(group.tick(999), Some(1_000), "the second was last heard of at 0");
+    group.tick(1_000);
+    assert_eq!(group.heartbeat(&first, 1_001), Err(RebalanceInProgress));
+    assert_eq!(group.heartbeat(&second, 1_001), Err(UnknownMemberId));
+    let again = now(group.join(join(&first.member_id, None), 1_100)).unwrap();
+    assert_eq!((again.generation, again.members.len()), (3, 1));
+    assert_eq!(group.heartbeat(&first, 1_200), Err(IllegalGeneration));
+}
+
+#[test]
+fn a_member_that_only_beats_is_left_behind_when_the_rebalance_times_out() {
+    let (mut group, first, second) = pair(None);
+    let mut third = group.join(join(&text(""), None), 0);
+    let mut again = group.join(join(&first.member_id, None), 100);
+    for at in (500..REBALANCE_MS).step_by(500) {
+        assert_eq!(group.heartbeat(&second, at), Err(RebalanceInProgress));
+        group.tick(at);
+    }
+    assert!(waits(&mut third) && waits(&mut again), "members that wait need no heartbeat");
+    group.tick(REBALANCE_MS);
+    assert_eq!(now(again).unwrap().members.len(), 2);
+    assert_eq!(now(third).unwrap().generation, 3);
+    assert_eq!(group.heartbeat(&second, REBALANCE_MS), Err(UnknownMemberId));
+}
+
+#[test]
+fn members_that_never_ask_for_their_share_are_removed() {
+    let mut group = Classic::default();
+    let joined = now(group.join(join(&text(""), None), 0)).unwrap();
+    let me = who(&joined, None);
+    for at in (500..REBALANCE_MS).step_by(500) {
+        group.heartbeat(&me, at).unwrap();
+        group.tick(at);
+    }
+    assert_eq!(group.tick(REBALANCE_MS), None);
+    assert_eq!(group.phase, Phase::Empty);
+}
+
+#[test]
+fn an_id_that_was_given_out_holds_the_others_up_until_it_expires() {
+    let (mut group, first, second) = pair(None);
+    let two_steps = Join { two_steps: true, ..join(&text(""), None) };
+    let refused = now(group.join(two_steps, 0)).unwrap_err();
+    assert_eq!(group.heartbeat(&first, 0), Ok(()), "it has not joined yet");
+    group.leave(&second.member_id, None, 0).unwrap();
+    let mut again = group.join(join(&first.member_id, None), 100);
+    assert!(waits(&mut again));
+    group.tick(SESSION_MS);
+    assert_eq!(now(again).unwrap().members.len(), 1);
+    let late = now(group.join(join(&refused.member_id, None), SESSION_MS)).unwrap_err();
+    assert_eq!(late.error, UnknownMemberId);
+}
+
+#[test]
+fn a_static_member_keeps_its_share_over_a_restart_and_its_predecessor_is_fenced() {
+    let (mut group, first, second) = pair(Some("b"));
+    let back = now(group.join(join(&text(""), Some("b")), 500)).unwrap();
+    assert_eq!(back.generation, 2, "nobody had to join again");
+    assert_ne!(back.member_id, second.member_id);
+    let back = who(&back, Some("b"));
+    assert_eq!(now(sync(&mut group, &back, &[], 500)).unwrap().assignment, "two");
+    assert_eq!(group.heartbeat(&second, 600), Err(FencedInstanceId));
+    assert_eq!(group.may_commit(&second), Err(FencedInstanceId));
+    assert_eq!((group.heartbeat(&back, 600), group.heartbeat(&first, 600)), (Ok(()), Ok(())));
+}
+
+#[test]
+fn offsets_are_committed_by_members_of_the_present_generation_or_into_an_empty_group() {
+    let (mut group, first, second) = pair(None);
+    let nobody = Identity { member_id: text(""), instance_id: None, generation: -1 };
+    assert_eq!(group.may_commit(&first), Ok(()));
+    assert_eq!(group.may_commit(&nobody), Err(UnknownMemberId));
+    let early = Identity { generation: 1, ..first.clone() };
+    assert_eq!(group.may_commit(&early), Err(IllegalGeneration));
+    group.leave(&second.member_id, None, 0).unwrap();
+    assert_eq!(group.may_commit(&first), Ok(()), "before it joins again it may say how far it came");
+    group.leave(&first.member_id, None, 0).unwrap();
+    assert_eq!(group.may_commit(&nobody), Ok(()));
+    assert_eq!(group.may_commit(&first), Err(UnknownMemberId));
+}
