@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Bytes that a journal may have grown by before it is worth rewriting.
-const GROWN: u64 = 16 << 20;
+const GROWN: u64 = 4 << 20;
 
 /// Appends entries of one type. In memory it forgets them.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Kept {
     path: PathBuf,
     file: File,
     len: u64,
-    /// Its length when it was opened or rewritten.
+    /// Its length when it was rewritten, or 0 since nobody knows.
     shortest: u64,
 }
 
@@ -48,7 +48,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - len, "cut off an incomplete end of the journal");
             file.set_len(len as u64)?;
         }
-        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: len as u64 };
+        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: 0 };
         Ok(Self { kept: Some(kept), entries: PhantomData })
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(&directory.path().join("j"), |_: String| {}).unwrap();
         let entry = "x".repeat(1 << 20);
-        for _ in 0..15 {
+        for _ in 0..3 {
             journal.append(&entry).unwrap();
             assert!(!journal.is_long());
         }

@@ -56,7 +56,9 @@ impl Groups {
         let mut by_id = BTreeMap::new();
         let mut journal = Journal::open(path, |event| apply(&mut by_id, event))?;
         by_id.retain(|_, group: &mut Group| !group.offsets.is_empty());
-        journal.rewrite(by_id.iter().flat_map(|(id, group)| group.offsets.events(id)))?;
+        if journal.is_long() {
+            journal.rewrite(outcome(&by_id))?;
+        }
         Ok(Self { inner: Mutex::new(Inner { by_id, journal }) })
     }
 
@@ -159,11 +161,10 @@ impl Inner {
             ResponseError::CoordinatorNotAvailable
         })?;
         apply(&mut self.by_id, event);
-        if self.journal.is_long() {
-            let events = self.by_id.iter().flat_map(|(id, group)| group.offsets.events(id));
-            if let Err(error) = self.journal.rewrite(events) {
-                tracing::warn!(%error, "the journal of offsets cannot be made shorter");
-            }
+        if self.journal.is_long()
+            && let Err(error) = self.journal.rewrite(outcome(&self.by_id))
+        {
+            tracing::warn!(%error, "the journal of offsets cannot be made shorter");
         }
         Ok(())
     }
@@ -174,6 +175,11 @@ impl Inner {
             None => Classic::default().may_commit(who),
         }
     }
+}
+
+/// The events that say as much as all that were written.
+fn outcome(by_id: &BTreeMap<String, Group>) -> impl Iterator<Item = OffsetEvent> {
+    by_id.iter().flat_map(|(id, group)| group.offsets.events(id))
 }
 
 fn apply(by_id: &mut BTreeMap<String, Group>, event: OffsetEvent) {

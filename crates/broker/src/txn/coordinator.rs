@@ -63,12 +63,10 @@ impl Written {
                 self.latest.insert(transaction.id.clone(), transaction);
             }
         }
-        if self.journal.is_long() {
-            let ids = std::iter::once(Event::ProducerIds { below: self.ids_below });
-            let events = ids.chain(self.latest.values().cloned().map(Event::Transaction));
-            if let Err(error) = self.journal.rewrite(events) {
-                tracing::warn!(%error, "the journal of transactions cannot be made shorter");
-            }
+        if self.journal.is_long()
+            && let Err(error) = self.journal.rewrite(outcome(self.ids_below, &self.latest))
+        {
+            tracing::warn!(%error, "the journal of transactions cannot be made shorter");
         }
         Ok(())
     }
@@ -94,8 +92,9 @@ impl Transactions {
             Event::ProducerIds { below: written } => below = written,
             Event::Transaction(transaction) => drop(latest.insert(transaction.id.clone(), transaction)),
         })?;
-        let ids = std::iter::once(Event::ProducerIds { below });
-        journal.rewrite(ids.chain(latest.values().cloned().map(Event::Transaction)))?;
+        if journal.is_long() {
+            journal.rewrite(outcome(below, &latest))?;
+        }
         let by_id = latest
             .iter()
             .map(|(id, transaction)| (id.clone(), Arc::new(Mutex::new(transaction.clone()))))
@@ -327,6 +326,12 @@ impl Transactions {
     fn by_id(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mutex<Transaction>>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The lines that say as much as all that were written.
+fn outcome(below: i64, latest: &BTreeMap<String, Transaction>) -> impl Iterator<Item = Event> {
+    let ids = std::iter::once(Event::ProducerIds { below });
+    ids.chain(latest.values().cloned().map(Event::Transaction))
 }
 
 fn lock(entry: &Mutex<Transaction>) -> MutexGuard<'_, Transaction> {
