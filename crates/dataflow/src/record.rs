@@ -68,9 +68,9 @@ pub struct CurrentKey<'a, K> {
     pub(crate) key: &'a K,
 }
 
-impl<K> CurrentKey<'_, K> {
+impl<'a, K> CurrentKey<'a, K> {
     /// The key itself.
-    pub fn key(&self) -> &K {
+    pub fn key(&self) -> &'a K {
         self.key
     }
 }

@@ -3,11 +3,13 @@
 use std::ops::Add;
 
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::operators::{Emit, Reduce};
+use thalweg_dataflow::operators::{Aggregate, Emit, KeyedProcess, KeyedProcessFunction, Reduce};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
+use thalweg_dataflow::window::WindowAssigner;
+use thalweg_dataflow::window::aggregate::AggregateFunction;
 
-use crate::{DataStream, StreamExecutionEnvironment};
+use crate::{ConnectedStreams, DataStream, StreamExecutionEnvironment, WindowedStream};
 
 /// A stream of `T`, partitioned by keys of type `K`.
 #[derive(Clone)]
@@ -57,6 +59,35 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         N: StateData + PartialOrd,
     {
         self.fold("max", field, |a, b| if b > a { b } else { a })
+    }
+
+    /// The running aggregate of each key's records: the key and its result, with every record.
+    pub fn aggregate<A>(&self, aggregate: A) -> DataStream<(K, A::Out)>
+    where
+        A: AggregateFunction<In = T>,
+        A::Out: Data,
+    {
+        let aggregate = Aggregate::new(aggregate, |key: &K, result: A::Out| (key.clone(), result));
+        self.then(self.stream.apply("aggregate", aggregate))
+    }
+
+    /// Calls a function with state and timers on every record.
+    pub fn process<F>(&self, function: F) -> DataStream<F::Out>
+    where
+        F: KeyedProcessFunction<Key = K, In = T>,
+        F::Out: Data,
+    {
+        self.then(self.stream.apply("process", KeyedProcess::new(function)))
+    }
+
+    /// Cuts the stream into windows.
+    pub fn window<W: WindowAssigner>(&self, assigner: W) -> WindowedStream<K, T, W> {
+        WindowedStream::new(self.env.clone(), self.stream.clone(), assigner)
+    }
+
+    /// This stream and another that is keyed by the same type, as the two inputs of one function.
+    pub fn connect<U: Data>(&self, other: &KeyedStream<K, U>) -> ConnectedStreams<Keyed<K, T>, Keyed<K, U>> {
+        ConnectedStreams { env: self.env.clone(), stream: self.stream.either(&other.stream) }
     }
 
     /// The running count of records of each key.

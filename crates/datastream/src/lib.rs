@@ -15,15 +15,27 @@
 //! # Ok::<(), thalweg_datastream::JobError>(())
 //! ```
 
+mod connected;
 mod environment;
 mod keyed;
 mod stream;
+mod window;
 
+pub use connected::ConnectedStreams;
 pub use environment::StreamExecutionEnvironment;
 pub use keyed::KeyedStream;
 pub use stream::{Collector, DataStream};
 pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
+pub use thalweg_dataflow::operators::{
+    KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
+};
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;
 pub use thalweg_dataflow::watermark::WatermarkStrategy;
+pub use thalweg_dataflow::window::{
+    EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
+    SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+    WindowAssigner, aggregate,
+};
+pub use window::WindowedStream;

@@ -6,13 +6,14 @@ use std::sync::mpsc::channel;
 use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::operators::Collect;
+use thalweg_dataflow::operators::{Collect, Process, ProcessContext};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::state::Key;
 use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
+use thalweg_dataflow::window::WindowAssigner;
 
-use crate::{KeyedStream, StreamExecutionEnvironment};
+use crate::{ConnectedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream};
 
 /// What a function emits to (Flink's `Collector`).
 pub type Collector<'a, T> = Collect<'a, T>;
@@ -96,6 +97,29 @@ impl<T: Data> DataStream<T> {
     pub fn key_by<K: Key>(&self, mut key: impl FnMut(&T) -> K + Clone + Send + 'static) -> KeyedStream<K, T> {
         let keyed = self.stream.map("key-by", move |value| Keyed::new(key(&value), value));
         KeyedStream { env: self.env.clone(), stream: keyed.exchange() }
+    }
+
+    /// Calls `function` on every record; it sees the record's time, and may emit to side outputs.
+    pub fn process<U: Data>(
+        &self,
+        mut function: impl FnMut(T, &mut ProcessContext<'_, U>) + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        let process = Process::new(move |value, context: &mut ProcessContext<'_, U>| {
+            function(value, context);
+            Ok(())
+        });
+        self.then(self.stream.apply("process", process))
+    }
+
+    /// This stream and another, of any type, as the two inputs of one function.
+    pub fn connect<U: Data>(&self, other: &DataStream<U>) -> ConnectedStreams<T, U> {
+        ConnectedStreams { env: self.env.clone(), stream: self.stream.either(&other.stream) }
+    }
+
+    /// Windows of the whole stream, in one place: every record goes through one subtask.
+    pub fn window_all<W: WindowAssigner>(&self, assigner: W) -> WindowedStream<(), T, W> {
+        let keyed = self.stream.map("window-all", |value| Keyed::new((), value)).exchange();
+        WindowedStream::new(self.env.clone(), keyed, assigner).with_parallelism(1)
     }
 
     /// The records of both streams. The watermark is the lower of the two.

@@ -1,1 +1,61 @@
-//! stub
+//! An accumulator for each key (Flink's `AggregatingState`).
+//!
+//! ```
+//! use thalweg_dataflow::key_group::KeyGroups;
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{AggregatingState, KeyedState};
+//! use thalweg_dataflow::window::aggregate::Average;
+//!
+//! let mut mean = AggregatingState::new(Average::new(|n: &f64| *n));
+//! mean.open(&KeyGroups::all(128)); // the engine does this for an operator's state
+//! let ada = Keyed::new("ada".to_owned(), ());
+//! mean.add(&ada.at(), 1.0);
+//! mean.add(&ada.at(), 2.0);
+//! assert_eq!(mean.get(&ada.at()), Some(Some(1.5)));
+//! ```
+
+use super::{Key, KeyedTable, TableState};
+use crate::record::CurrentKey;
+use crate::window::aggregate::AggregateFunction;
+
+/// An accumulator for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
+#[derive(Clone, Debug)]
+pub struct AggregatingState<K, A: AggregateFunction> {
+    accumulators: KeyedTable<K, A::Accumulator>,
+    function: A,
+}
+
+impl<K: Key, A: AggregateFunction> AggregatingState<K, A> {
+    /// Aggregates by `function`.
+    pub fn new(function: A) -> Self {
+        Self { accumulators: KeyedTable::default(), function }
+    }
+
+    /// The result for a key, if anything was added.
+    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> Option<A::Out> {
+        let accumulator = self.accumulators.get(key.hash, key.key)?;
+        Some(self.function.get_result(accumulator))
+    }
+
+    /// Adds a value.
+    pub fn add(&mut self, key: &CurrentKey<'_, K>, value: A::In) {
+        let Self { accumulators, function } = self;
+        let entry = accumulators.entry(key.hash, key.key.clone());
+        let accumulator = entry.or_insert_with(|| function.create_accumulator());
+        function.add(accumulator, value);
+    }
+
+    /// Forgets what was added for a key.
+    pub fn clear(&mut self, key: &CurrentKey<'_, K>) {
+        self.accumulators.remove(key.hash, key.key);
+    }
+}
+
+impl<K: Key, A: AggregateFunction> TableState for AggregatingState<K, A> {
+    type Key = K;
+    type Value = A::Accumulator;
+
+    fn table(&mut self) -> &mut KeyedTable<K, A::Accumulator> {
+        &mut self.accumulators
+    }
+}

@@ -1,1 +1,65 @@
-//! stub
+//! A list for each key (Flink's `ListState`).
+//!
+//! ```
+//! use thalweg_dataflow::key_group::KeyGroups;
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{KeyedState, ListState};
+//!
+//! let mut visits: ListState<String, u32> = ListState::default();
+//! visits.open(&KeyGroups::all(128)); // the engine does this for an operator's state
+//! let ada = Keyed::new("ada".to_owned(), ());
+//! visits.add(&ada.at(), 3);
+//! visits.add(&ada.at(), 5);
+//! assert_eq!(visits.get(&ada.at()), [3, 5]);
+//! ```
+
+use super::{Key, KeyedTable, StateData, TableState};
+use crate::record::CurrentKey;
+
+/// A list for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
+#[derive(Clone, Debug)]
+pub struct ListState<K, V> {
+    lists: KeyedTable<K, Vec<V>>,
+}
+
+impl<K, V> Default for ListState<K, V> {
+    fn default() -> Self {
+        Self { lists: KeyedTable::default() }
+    }
+}
+
+impl<K: Key, V: StateData> ListState<K, V> {
+    /// The items of a key, in the order in which they were added.
+    pub fn get(&self, key: &CurrentKey<'_, K>) -> &[V] {
+        self.lists.get(key.hash, key.key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Appends an item.
+    pub fn add(&mut self, key: &CurrentKey<'_, K>, item: V) {
+        self.add_all(key, [item]);
+    }
+
+    /// Appends items.
+    pub fn add_all(&mut self, key: &CurrentKey<'_, K>, items: impl IntoIterator<Item = V>) {
+        self.lists.entry(key.hash, key.key.clone()).or_insert_with(Vec::new).extend(items);
+    }
+
+    /// Replaces the items of a key, and returns those it had.
+    pub fn update(&mut self, key: &CurrentKey<'_, K>, items: Vec<V>) -> Vec<V> {
+        self.lists.insert(key.hash, key.key, items).unwrap_or_default()
+    }
+
+    /// Forgets the items of a key, and returns them.
+    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Vec<V> {
+        self.lists.remove(key.hash, key.key).map(|(_, items)| items).unwrap_or_default()
+    }
+}
+
+impl<K: Key, V: StateData> TableState for ListState<K, V> {
+    type Key = K;
+    type Value = Vec<V>;
+
+    fn table(&mut self) -> &mut KeyedTable<K, Vec<V>> {
+        &mut self.lists
+    }
+}

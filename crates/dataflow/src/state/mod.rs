@@ -20,10 +20,13 @@ mod value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use aggregating::AggregatingState;
 pub use fingerprint::shape_of;
-
-pub use table::KeyedTable;
-
+pub use list::ListState;
+pub use map::MapState;
+pub use reducing::ReducingState;
+pub use table::{KeyedTable, TableState};
+pub use timers::{Timer, TimerQueue};
 pub use value::ValueState;
 
 use crate::barrier::Epoch;
@@ -31,6 +34,8 @@ use crate::checkpoint::Restore;
 use crate::error::{BoxError, CheckpointError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
+
+pub(crate) use table::{decode_table, encode_table};
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint.
 pub trait StateData: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}

@@ -60,10 +60,17 @@ impl<'a, K, V> TableEntry<'a, K, V> {
     /// The value, made by `make` where there was none.
     #[inline]
     pub fn or_insert_with(self, make: impl FnOnce() -> V) -> &'a mut V {
-        match self.0 {
-            Entry::Occupied(entry) => &mut entry.into_mut().1,
-            Entry::Vacant(entry) => &mut entry.insert((self.1, make())).into_mut().1,
-        }
+        self.or_insert_pair(make).1
+    }
+
+    /// The key as the table keeps it, and the value, made by `make` where there was none.
+    #[inline]
+    pub fn or_insert_pair(self, make: impl FnOnce() -> V) -> (&'a K, &'a mut V) {
+        let (key, value) = match self.0 {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert((self.1, make())).into_mut(),
+        };
+        (key, value)
     }
 
     /// Combines `value` with the one that is there, if there is one, else inserts it. Returns the key and the new value.
@@ -271,17 +278,37 @@ pub(crate) fn decode_table<K: Key, V: StateData>(
     Ok(rest)
 }
 
-impl<K: Key, V: StateData> KeyedState for KeyedTable<K, V> {
+/// State that is a keyed table in other words: it is opened, shared and restored as the table is.
+pub trait TableState {
+    /// What it is keyed by.
+    type Key: Key;
+    /// What it keeps for each key.
+    type Value: StateData;
+
+    /// The table.
+    fn table(&mut self) -> &mut KeyedTable<Self::Key, Self::Value>;
+}
+
+impl<K: Key, V: StateData> TableState for KeyedTable<K, V> {
+    type Key = K;
+    type Value = V;
+
+    fn table(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl<T: TableState> KeyedState for T {
     fn shape(&self) -> String {
-        shape_of::<(K, V)>()
+        shape_of::<(T::Key, T::Value)>()
     }
 
     fn open(&mut self, groups: &KeyGroups) {
-        *self = Self::new(groups);
+        *self.table() = KeyedTable::new(groups);
     }
 
     fn share(&mut self) -> Encode {
-        let tables = self.share_tables();
+        let tables = self.table().share_tables();
         Box::new(move |parts| {
             tables
                 .into_iter()
@@ -290,8 +317,9 @@ impl<K: Key, V: StateData> KeyedState for KeyedTable<K, V> {
     }
 
     fn restore(&mut self, _group: u16, bytes: &[u8]) -> Result<(), BoxError> {
-        decode_table(bytes, |key: K, value: V| {
-            self.insert(key_hash(&key), &key, value);
+        let table = self.table();
+        decode_table(bytes, |key: T::Key, value: T::Value| {
+            table.insert(key_hash(&key), &key, value);
         })?;
         Ok(())
     }

@@ -1,1 +1,195 @@
-//! stub
+//! Timers: for each key, the times at which it wants to be called (Flink's timer service).
+//!
+//! A timer is set once however often it is registered. The times are kept in a [`KeyedTable`], which is what a checkpoint holds; a
+//! heap over them says which is next. A deleted timer stays in the heap until its time has come, and is passed over then.
+//!
+//! ```
+//! use thalweg_dataflow::key_group::KeyGroups;
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{KeyedState, TimerQueue};
+//!
+//! let mut timers: TimerQueue<String> = TimerQueue::default();
+//! timers.open(&KeyGroups::all(128)); // the engine does this for an operator's state
+//! let ada = Keyed::new("ada".to_owned(), ());
+//! timers.register(&ada.at(), 500);
+//! timers.register(&ada.at(), 500);
+//! assert_eq!(timers.pop_due(499), None);
+//! assert_eq!(timers.pop_due(500).map(|timer| timer.time), Some(500));
+//! assert_eq!(timers.pop_due(500), None);
+//! ```
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::{Encode, Key, KeyedState, KeyedTable, shape_of};
+use crate::error::BoxError;
+use crate::hash::key_hash;
+use crate::key_group::KeyGroups;
+use crate::record::CurrentKey;
+use crate::time::Timestamp;
+
+/// The timers of all keys. It is shown to the engine by [`States::keyed`](super::States::keyed).
+#[derive(Clone, Debug)]
+pub struct TimerQueue<K> {
+    /// Of each key its times, rising.
+    times: KeyedTable<K, Vec<Timestamp>>,
+    next: BinaryHeap<Reverse<Timer<K>>>,
+}
+
+/// A timer that has been registered.
+#[derive(Clone, Debug)]
+pub struct Timer<K> {
+    /// When.
+    pub time: Timestamp,
+    hash: u64,
+    key: K,
+}
+
+impl<K> Timer<K> {
+    /// The key that registered it.
+    pub fn at(&self) -> CurrentKey<'_, K> {
+        CurrentKey { hash: self.hash, key: &self.key }
+    }
+}
+
+// By time. Keys need no order of their own: those of the same time go by their hashes, which are the same in every run.
+impl<K> Ord for Timer<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.time, self.hash).cmp(&(other.time, other.hash))
+    }
+}
+
+impl<K> PartialOrd for Timer<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> PartialEq for Timer<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<K> Eq for Timer<K> {}
+
+impl<K> Default for TimerQueue<K> {
+    fn default() -> Self {
+        Self { times: KeyedTable::default(), next: BinaryHeap::new() }
+    }
+}
+
+impl<K: Key> TimerQueue<K> {
+    /// Sets a timer, if it is not set already.
+    pub fn register(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) {
+        let times = self.times.entry(key.hash, key.key.clone()).or_insert_with(Vec::new);
+        if let Err(place) = times.binary_search(&time) {
+            times.insert(place, time);
+            self.next.push(Reverse(Timer { time, hash: key.hash, key: key.key.clone() }));
+        }
+    }
+
+    /// Deletes a timer. Returns whether it was set.
+    pub fn delete(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) -> bool {
+        let Some(times) = self.times.get_mut(key.hash, key.key) else { return false };
+        let Ok(place) = times.binary_search(&time) else { return false };
+        times.remove(place);
+        if times.is_empty() {
+            self.times.remove(key.hash, key.key);
+        }
+        true
+    }
+
+    /// When the next timer is due. It may have been deleted since; then there is nothing to be done at that time.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.next.peek().map(|Reverse(timer)| timer.time)
+    }
+
+    /// Takes the next timer out that is due at `time` or before.
+    pub fn pop_due(&mut self, time: Timestamp) -> Option<Timer<K>> {
+        while self.next.peek().is_some_and(|Reverse(timer)| timer.time <= time) {
+            let Reverse(timer) = self.next.pop()?;
+            if self.delete(&timer.at(), timer.time) {
+                return Some(timer);
+            }
+        }
+        None
+    }
+}
+
+impl<K: Key> KeyedState for TimerQueue<K> {
+    fn shape(&self) -> String {
+        shape_of::<(K, Vec<Timestamp>)>()
+    }
+
+    fn open(&mut self, groups: &KeyGroups) {
+        self.times.open(groups);
+        self.next.clear();
+    }
+
+    fn share(&mut self) -> Encode {
+        self.times.share()
+    }
+
+    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError> {
+        super::table::decode_table(bytes, |key: K, times: Vec<Timestamp>| {
+            let hash = key_hash(&key);
+            let timers = times.iter().map(|time| Reverse(Timer { time: *time, hash, key: key.clone() }));
+            self.next.extend(timers);
+        })?;
+        self.times.restore(group, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::PartWriter;
+
+    fn restored(timers: &mut TimerQueue<u8>) -> TimerQueue<u8> {
+        let (mut buffer, mut parts) = (Vec::new(), Vec::new());
+        timers.share()(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
+        let mut copy = TimerQueue::default();
+        copy.open(&KeyGroups::all(128));
+        for part in parts {
+            copy.restore(part.group, &buffer[part.offset as usize..][..part.length as usize]).unwrap();
+        }
+        copy
+    }
+
+    proptest! {
+        #[test]
+        fn timers_fire_once_in_order_and_survive_a_restore(
+            steps in prop::collection::vec((0_u8..4, 0_u8..5, 0_i64..30), 0..120),
+        ) {
+            let mut timers = TimerQueue::default();
+            timers.open(&KeyGroups::all(128));
+            let mut model: BTreeSet<(i64, u8)> = BTreeSet::new();
+            for (step, key, time) in steps {
+                let keyed = Keyed::new(key, ());
+                match step {
+                    0 | 1 => {
+                        timers.register(&keyed.at(), time);
+                        model.insert((time, key));
+                    }
+                    2 => prop_assert_eq!(timers.delete(&keyed.at(), time), model.remove(&(time, key))),
+                    _ => {
+                        timers = restored(&mut timers);
+                        let mut fired = Vec::new();
+                        while let Some(timer) = timers.pop_due(time) {
+                            fired.push((timer.time, *timer.at().key()));
+                        }
+                        prop_assert!(fired.is_sorted_by_key(|(time, _)| *time));
+                        let later = model.split_off(&(time + 1, 0));
+                        prop_assert_eq!(fired.into_iter().collect::<BTreeSet<_>>(), std::mem::replace(&mut model, later));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -14,9 +14,7 @@
 //! assert_eq!(clicks.value(&ada.at()), None);
 //! ```
 
-use super::{Encode, Key, KeyedState, KeyedTable, StateData};
-use crate::error::BoxError;
-use crate::key_group::KeyGroups;
+use super::{Key, KeyedTable, StateData, TableState};
 use crate::record::CurrentKey;
 
 /// One value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -56,20 +54,11 @@ impl<K: Key, V: StateData> ValueState<K, V> {
     }
 }
 
-impl<K: Key, V: StateData> KeyedState for ValueState<K, V> {
-    fn shape(&self) -> String {
-        self.values.shape()
-    }
+impl<K: Key, V: StateData> TableState for ValueState<K, V> {
+    type Key = K;
+    type Value = V;
 
-    fn open(&mut self, groups: &KeyGroups) {
-        self.values.open(groups);
-    }
-
-    fn share(&mut self) -> Encode {
-        self.values.share()
-    }
-
-    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError> {
-        self.values.restore(group, bytes)
+    fn table(&mut self) -> &mut KeyedTable<K, V> {
+        &mut self.values
     }
 }

@@ -2,8 +2,10 @@
 
 mod assign;
 mod combine;
+mod current;
 mod strategy;
 
 pub use assign::AssignTimestamps;
 pub(crate) use combine::{Combined, Watermarks};
+pub(crate) use current::CurrentWatermark;
 pub use strategy::WatermarkStrategy;

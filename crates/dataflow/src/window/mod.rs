@@ -1,1 +1,84 @@
-//! stub
+//! Windows: finite pieces of a keyed stream, aggregated key by key.
+//!
+//! A window is an *assigner* ([`Aligned`], [`Session`]: which windows a record belongs to), an
+//! [*aggregate*](aggregate::AggregateFunction) (what is kept of its records) and a *window function* (what is emitted when it
+//! fires). It fires when the watermark, or the processing time, reaches its end; a result has the window's last millisecond as its
+//! event time, so it is never late.
+//!
+//! Tumbling and sliding windows are aligned: they begin at the same times for every key. [`AlignedWindows`] cuts them into *panes* that
+//! no window begins or ends within, so a record is added once, however many windows overlap. Sessions begin and end with
+//! the records of their key: [`SessionWindows`].
+//!
+//! **Late records.** A record is late when all its windows are over: when the watermark has passed their ends by more than the allowed
+//! lateness. It goes to the late side output if there is one, and is counted in any case
+//! ([`OperatorMetrics::late_records`](crate::metrics::OperatorMetrics)). A record that comes within the allowed lateness makes its windows fire
+//! once more for its key, with the corrected result.
+
+pub mod aggregate;
+mod aligned;
+mod assigner;
+mod panes;
+mod session;
+mod sliding;
+mod tumbling;
+
+use std::fmt;
+
+pub use aligned::AlignedWindows;
+pub use assigner::{Aligned, Session, TimeDomain, WindowAssigner};
+pub use session::{EventTimeSessionWindows, ProcessingTimeSessionWindows, SessionWindows};
+pub use sliding::{SlidingEventTimeWindows, SlidingProcessingTimeWindows};
+pub use tumbling::{TumblingEventTimeWindows, TumblingProcessingTimeWindows};
+
+use crate::error::BoxError;
+use crate::output::OutputTag;
+use crate::time::{NO_TIMESTAMP, Timestamp};
+
+/// The time that a window spans, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TimeWindow {
+    /// Its first millisecond.
+    pub start: Timestamp,
+    /// The millisecond after its last.
+    pub end: Timestamp,
+}
+
+impl TimeWindow {
+    /// The last millisecond that belongs to it: the event time of its result.
+    pub fn max_timestamp(&self) -> Timestamp {
+        self.end - 1
+    }
+}
+
+impl fmt::Display for TimeWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", self.start, self.end)
+    }
+}
+
+/// What becomes of late records.
+#[derive(Clone, Debug)]
+pub struct Lateness<T> {
+    /// How long after its end a window is kept for late records, in milliseconds.
+    pub allowed: i64,
+    /// Where records go that come even later.
+    pub tag: Option<OutputTag<T>>,
+}
+
+impl<T> Default for Lateness<T> {
+    fn default() -> Self {
+        Self { allowed: 0, tag: None }
+    }
+}
+
+/// The time of a record, for windows of event time.
+fn event_time(timestamp: Timestamp) -> Result<Timestamp, BoxError> {
+    if timestamp == NO_TIMESTAMP {
+        return Err(
+            "a record without an event time cannot be put into a window of event time; give the source a \
+                    WatermarkStrategy with a timestamp assigner, or use windows of processing time"
+                .into(),
+        );
+    }
+    Ok(timestamp)
+}

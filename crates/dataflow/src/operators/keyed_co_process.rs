@@ -1,0 +1,180 @@
+//! `process` on two keyed streams that are connected: a function with state and timers that both sides share (Flink's
+//! `KeyedCoProcessFunction`).
+//!
+//! - **Records**: `process_element1` is called for those of the first input, `process_element2` for those of the second. The order between
+//!   the two is not defined.
+//! - **Watermarks** are the lower of the two inputs' and call `on_timer` for the event-time timers that are due, then pass.
+//! - **Barriers** are aligned over both inputs, then pass.
+//! - **State**: as of [`KeyedProcess`](super::KeyedProcess).
+//!
+//! ```
+//! use thalweg_dataflow::error::BoxError;
+//! use thalweg_dataflow::graph::Either;
+//! use thalweg_dataflow::harness::Harness;
+//! use thalweg_dataflow::operators::{KeyedCoProcess, KeyedCoProcessFunction, KeyedProcessContext};
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{States, ValueState};
+//!
+//! /// Prices orders by the last rate of their currency.
+//! #[derive(Clone, Default)]
+//! struct Convert {
+//!     rate: ValueState<String, u64>,
+//! }
+//!
+//! impl KeyedCoProcessFunction for Convert {
+//!     type Key = String;
+//!     type In1 = u64;
+//!     type In2 = u64;
+//!     type Out = u64;
+//!
+//!     fn states(&mut self, states: &mut States<'_>) {
+//!         states.keyed("rate", &mut self.rate);
+//!     }
+//!     fn process_element1(&mut self, order: u64, context: &mut KeyedProcessContext<'_, String, u64>) -> Result<(), BoxError> {
+//!         if let Some(rate) = self.rate.value(&context.current_key()) {
+//!             context.collect(order * rate);
+//!         }
+//!         Ok(())
+//!     }
+//!     fn process_element2(&mut self, rate: u64, context: &mut KeyedProcessContext<'_, String, u64>) -> Result<(), BoxError> {
+//!         self.rate.update(&context.current_key(), rate);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut harness = Harness::new(KeyedCoProcess::new(Convert::default()));
+//! let eur = "EUR".to_owned();
+//! harness.push(Either::Right(Keyed::new(eur.clone(), 3)), 0);
+//! harness.push(Either::Left(Keyed::new(eur, 5)), 0);
+//! assert_eq!(harness.values(), [15]);
+//! ```
+
+use super::keyed_process::{KeyedProcessContext, KeyedTime, OnTimer};
+use crate::error::BoxError;
+use crate::graph::Either;
+use crate::operator::{Operator, OperatorContext};
+use crate::output::Output;
+use crate::record::{Batch, CurrentKey, Keyed, Record};
+use crate::state::{Key, States};
+use crate::time::Timestamp;
+use crate::window::TimeDomain;
+
+/// A function over the records of two keyed streams, with state and timers. The engine runs a clone of it in each subtask.
+pub trait KeyedCoProcessFunction: Clone + Send + 'static {
+    /// What both streams are keyed by.
+    type Key: Key;
+    /// The records of the first.
+    type In1: Send + 'static;
+    /// The records of the second.
+    type In2: Send + 'static;
+    /// What is emitted.
+    type Out: Send + 'static;
+
+    /// Called once, before anything else.
+    ///
+    /// # Errors
+    /// Fail the job.
+    fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Names every piece of state, always the same under the same name. What is not named is lost at a restart.
+    fn states(&mut self, _states: &mut States<'_>) {}
+
+    /// Called for each record of the first stream.
+    ///
+    /// # Errors
+    /// Fail the job, with the record's origin.
+    fn process_element1(
+        &mut self,
+        value: Self::In1,
+        context: &mut KeyedProcessContext<'_, Self::Key, Self::Out>,
+    ) -> Result<(), BoxError>;
+
+    /// Called for each record of the second stream.
+    ///
+    /// # Errors
+    /// Fail the job, with the record's origin.
+    fn process_element2(
+        &mut self,
+        value: Self::In2,
+        context: &mut KeyedProcessContext<'_, Self::Key, Self::Out>,
+    ) -> Result<(), BoxError>;
+
+    /// Called when a timer is due that this key has set.
+    ///
+    /// # Errors
+    /// Fail the job.
+    fn on_timer(
+        &mut self,
+        _timer: OnTimer,
+        _context: &mut KeyedProcessContext<'_, Self::Key, Self::Out>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// The operator. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct KeyedCoProcess<F: KeyedCoProcessFunction> {
+    function: F,
+    time: KeyedTime<F::Key>,
+}
+
+impl<F: KeyedCoProcessFunction> KeyedCoProcess<F> {
+    /// Calls `function` on every record and timer.
+    pub fn new(function: F) -> Self {
+        Self { function, time: KeyedTime::default() }
+    }
+}
+
+impl<F: KeyedCoProcessFunction> Operator for KeyedCoProcess<F> {
+    type In = Either<Keyed<F::Key, F::In1>, Keyed<F::Key, F::In2>>;
+    type Out = F::Out;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.time.open(context);
+        self.function.open(context)
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        self.time.states(states);
+        self.function.states(states);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<F::Out>) -> Result<(), BoxError> {
+        let Self { function, time } = self;
+        for Record { value, timestamp } in batch.records.drain(..) {
+            match value {
+                Either::Left(Keyed { hash, key, value }) => {
+                    let key = CurrentKey { hash, key: &key };
+                    function.process_element1(value, &mut time.context(key, timestamp, output))?;
+                }
+                Either::Right(Keyed { hash, key, value }) => {
+                    let key = CurrentKey { hash, key: &key };
+                    function.process_element2(value, &mut time.context(key, timestamp, output))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<F::Out>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        let Self { function, time } = self;
+        time.fire(TimeDomain::Event, watermark, output, |timer, context| function.on_timer(timer, context))?;
+        Ok(Some(watermark))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time.next_timer()
+    }
+
+    fn processing_time(&mut self, now: Timestamp, output: &mut Output<F::Out>) -> Result<(), BoxError> {
+        let Self { function, time } = self;
+        time.fire(TimeDomain::Processing, now, output, |timer, context| function.on_timer(timer, context))
+    }
+}

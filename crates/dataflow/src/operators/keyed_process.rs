@@ -1,0 +1,398 @@
+//! `process` on a keyed stream: a function with state and timers (Flink's `KeyedProcessFunction`).
+//!
+//! - **Records**: `process_element` is called once for each, in order.
+//! - **Watermarks** call `on_timer` for the event-time timers that are due, the earliest first, then pass. Processing-time timers
+//!   fire by the clock; those still set when the input ends do not.
+//! - **Barriers, the end**: pass.
+//! - **State**: what the function names in `states`; keyed, `timers-event` and `timers-processing`; union, `watermark`.
+//!
+//! ```
+//! use thalweg_dataflow::error::BoxError;
+//! use thalweg_dataflow::harness::Harness;
+//! use thalweg_dataflow::operators::{KeyedProcess, KeyedProcessContext, KeyedProcessFunction, OnTimer};
+//! use thalweg_dataflow::record::Keyed;
+//! use thalweg_dataflow::state::{States, ValueState};
+//!
+//! /// Says of each user how many clicks came before a pause of 100 ms.
+//! #[derive(Clone, Default)]
+//! struct Visits {
+//!     clicks: ValueState<String, (u32, i64)>,
+//! }
+//!
+//! impl KeyedProcessFunction for Visits {
+//!     type Key = String;
+//!     type In = ();
+//!     type Out = (String, u32);
+//!
+//!     fn states(&mut self, states: &mut States<'_>) {
+//!         states.keyed("clicks", &mut self.clicks);
+//!     }
+//!
+//!     fn process_element(&mut self, (): (), context: &mut KeyedProcessContext<'_, String, Self::Out>) -> Result<(), BoxError> {
+//!         let user = context.current_key();
+//!         let (clicks, last) = self.clicks.value(&user).copied().unwrap_or_default();
+//!         context.delete_event_time_timer(last + 100);
+//!         self.clicks.update(&user, (clicks + 1, context.timestamp()));
+//!         context.register_event_time_timer(context.timestamp() + 100);
+//!         Ok(())
+//!     }
+//!
+//!     fn on_timer(&mut self, _: OnTimer, context: &mut KeyedProcessContext<'_, String, Self::Out>) -> Result<(), BoxError> {
+//!         if let Some((clicks, _)) = self.clicks.clear(&context.current_key()) {
+//!             context.collect((context.current_key().key().clone(), clicks));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut harness = Harness::new(KeyedProcess::new(Visits::default()));
+//! for time in [10, 60, 400] {
+//!     harness.watermark(time - 1);
+//!     harness.push(Keyed::new("ada".to_owned(), ()), time);
+//! }
+//! harness.end();
+//! assert_eq!(harness.values(), [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
+//! ```
+
+use super::ProcessContext;
+use crate::error::BoxError;
+use crate::operator::{Operator, OperatorContext};
+use crate::output::{Output, OutputTag};
+use crate::record::{Batch, CurrentKey, Keyed, Record};
+use crate::state::{Key, States, TimerQueue};
+use crate::time::{TaskClock, Timestamp};
+use crate::watermark::CurrentWatermark;
+use crate::window::TimeDomain;
+
+/// A function over the records of a keyed stream, with state and timers. The engine runs a clone of it in each subtask.
+pub trait KeyedProcessFunction: Clone + Send + 'static {
+    /// What the stream is keyed by.
+    type Key: Key;
+    /// The records.
+    type In: Send + 'static;
+    /// What is emitted.
+    type Out: Send + 'static;
+
+    /// Called once, before anything else.
+    ///
+    /// # Errors
+    /// Fail the job.
+    fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Names every piece of state, always the same under the same name. What is not named is lost at a restart.
+    fn states(&mut self, _states: &mut States<'_>) {}
+
+    /// Called for each record.
+    ///
+    /// # Errors
+    /// Fail the job, with the record's origin.
+    fn process_element(
+        &mut self,
+        value: Self::In,
+        context: &mut KeyedProcessContext<'_, Self::Key, Self::Out>,
+    ) -> Result<(), BoxError>;
+
+    /// Called when a timer is due that this key has set.
+    ///
+    /// # Errors
+    /// Fail the job.
+    fn on_timer(
+        &mut self,
+        _timer: OnTimer,
+        _context: &mut KeyedProcessContext<'_, Self::Key, Self::Out>,
+    ) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// A timer that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTimer {
+    /// The time that it was set for (milliseconds).
+    pub time: Timestamp,
+    /// In which time.
+    pub domain: TimeDomain,
+}
+
+/// What a function sees and emits to while it works on one record, or one timer, of one key.
+pub struct KeyedProcessContext<'a, K, Out> {
+    base: ProcessContext<'a, Out>,
+    key: CurrentKey<'a, K>,
+    timers: &'a mut Timers<K>,
+}
+
+impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
+    /// Hands on `value`, with the event time of the record, or the time that the timer was set for.
+    #[inline]
+    pub fn collect(&mut self, value: Out) {
+        self.base.collect(value);
+    }
+
+    /// Hands `value` to a side output, with the same time. Where nobody reads it, it is dropped.
+    pub fn output<S: Send + 'static>(&mut self, tag: &OutputTag<S>, value: S) {
+        self.base.output(tag, value);
+    }
+
+    /// The event time of the record (milliseconds), or [`NO_TIMESTAMP`](crate::time::NO_TIMESTAMP); for a timer the time that it was set for.
+    pub fn timestamp(&self) -> Timestamp {
+        self.base.timestamp()
+    }
+
+    /// The watermark that the operator has reached (milliseconds).
+    pub fn current_watermark(&self) -> Timestamp {
+        self.base.current_watermark()
+    }
+
+    /// The processing time (milliseconds), as of the current batch.
+    pub fn current_processing_time(&self) -> Timestamp {
+        self.base.current_processing_time()
+    }
+
+    /// The key, as state wants it.
+    pub fn current_key(&self) -> CurrentKey<'a, K> {
+        CurrentKey { hash: self.key.hash, key: self.key.key }
+    }
+
+    /// Sets a timer of event time (milliseconds): it is due when the watermark reaches it.
+    pub fn register_event_time_timer(&mut self, time: Timestamp) {
+        self.timers.event.register(&self.key, time);
+    }
+
+    /// Sets a timer of processing time (milliseconds).
+    pub fn register_processing_time_timer(&mut self, time: Timestamp) {
+        self.timers.processing.register(&self.key, time);
+    }
+
+    /// Deletes a timer of event time. Returns whether it was set.
+    pub fn delete_event_time_timer(&mut self, time: Timestamp) -> bool {
+        self.timers.event.delete(&self.key, time)
+    }
+
+    /// Deletes a timer of processing time. Returns whether it was set.
+    pub fn delete_processing_time_timer(&mut self, time: Timestamp) -> bool {
+        self.timers.processing.delete(&self.key, time)
+    }
+}
+
+/// The timers of both times.
+#[derive(Clone, Debug)]
+struct Timers<K> {
+    event: TimerQueue<K>,
+    processing: TimerQueue<K>,
+}
+
+/// What every keyed function has: timers, and the time that they go by.
+#[derive(Clone, Debug)]
+pub(super) struct KeyedTime<K> {
+    timers: Timers<K>,
+    watermark: CurrentWatermark,
+    clock: TaskClock,
+}
+
+impl<K> Default for KeyedTime<K> {
+    fn default() -> Self {
+        Self {
+            timers: Timers { event: TimerQueue::default(), processing: TimerQueue::default() },
+            watermark: CurrentWatermark::default(),
+            clock: TaskClock::default(),
+        }
+    }
+}
+
+impl<K: Key> KeyedTime<K> {
+    pub(super) fn open(&mut self, context: &OperatorContext) {
+        self.clock = context.clock.clone();
+    }
+
+    pub(super) fn states(&mut self, states: &mut States<'_>) {
+        states.keyed("timers-event", &mut self.timers.event);
+        states.keyed("timers-processing", &mut self.timers.processing);
+        self.watermark.states(states);
+    }
+
+    pub(super) fn context<'a, Out>(
+        &'a mut self,
+        key: CurrentKey<'a, K>,
+        timestamp: Timestamp,
+        output: &'a mut Output<Out>,
+    ) -> KeyedProcessContext<'a, K, Out> {
+        let Self { timers, watermark, clock } = self;
+        let base = ProcessContext { output, timestamp, watermark: watermark.get(), clock };
+        KeyedProcessContext { base, key, timers }
+    }
+
+    /// Calls `on_timer` for each timer that is due, those that it sets meanwhile included.
+    pub(super) fn fire<Out>(
+        &mut self,
+        domain: TimeDomain,
+        time: Timestamp,
+        output: &mut Output<Out>,
+        mut on_timer: impl FnMut(OnTimer, &mut KeyedProcessContext<'_, K, Out>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        if domain == TimeDomain::Event {
+            self.watermark.advance(time);
+        }
+        loop {
+            let due = match domain {
+                TimeDomain::Event => self.timers.event.pop_due(time),
+                TimeDomain::Processing => self.timers.processing.pop_due(time),
+            };
+            let Some(timer) = due else { return Ok(()) };
+            let context = &mut self.context(timer.at(), timer.time, output);
+            on_timer(OnTimer { time: timer.time, domain }, context)?;
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.processing.next()
+    }
+}
+
+/// The operator. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct KeyedProcess<F: KeyedProcessFunction> {
+    function: F,
+    time: KeyedTime<F::Key>,
+}
+
+impl<F: KeyedProcessFunction> KeyedProcess<F> {
+    /// Calls `function` on every record and timer.
+    pub fn new(function: F) -> Self {
+        Self { function, time: KeyedTime::default() }
+    }
+}
+
+impl<F: KeyedProcessFunction> Operator for KeyedProcess<F> {
+    type In = Keyed<F::Key, F::In>;
+    type Out = F::Out;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.time.open(context);
+        self.function.open(context)
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        self.time.states(states);
+        self.function.states(states);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<F::Out>) -> Result<(), BoxError> {
+        for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
+            let mut context = self.time.context(CurrentKey { hash, key: &key }, timestamp, output);
+            self.function.process_element(value, &mut context)?;
+        }
+        Ok(())
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<F::Out>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        let Self { function, time } = self;
+        time.fire(TimeDomain::Event, watermark, output, |timer, context| function.on_timer(timer, context))?;
+        Ok(Some(watermark))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.time.next_timer()
+    }
+
+    fn processing_time(&mut self, now: Timestamp, output: &mut Output<F::Out>) -> Result<(), BoxError> {
+        let Self { function, time } = self;
+        time.fire(TimeDomain::Processing, now, output, |timer, context| function.on_timer(timer, context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::harness::{Event, Harness};
+    use crate::state::ReducingState;
+
+    type Add = fn(i64, i64) -> i64;
+
+    /// Sums values, and emits a key's sum 10 ms of event time after each of its records.
+    #[derive(Clone)]
+    struct Sums(ReducingState<u8, i64, Add>);
+
+    fn sums() -> KeyedProcess<Sums> {
+        KeyedProcess::new(Sums(ReducingState::new(|a, b| a + b)))
+    }
+
+    impl KeyedProcessFunction for Sums {
+        type Key = u8;
+        type In = i64;
+        type Out = (u8, i64);
+
+        fn states(&mut self, states: &mut States<'_>) {
+            states.keyed("sum", &mut self.0);
+        }
+
+        fn process_element(
+            &mut self,
+            value: i64,
+            context: &mut KeyedProcessContext<'_, u8, Self::Out>,
+        ) -> Result<(), BoxError> {
+            self.0.add(&context.current_key(), value);
+            context.register_event_time_timer(context.timestamp() + 10);
+            context.register_processing_time_timer(context.current_processing_time() + 5);
+            Ok(())
+        }
+
+        fn on_timer(
+            &mut self,
+            timer: OnTimer,
+            context: &mut KeyedProcessContext<'_, u8, Self::Out>,
+        ) -> Result<(), BoxError> {
+            let key = context.current_key();
+            match timer.domain {
+                TimeDomain::Event => context.collect((*key.key(), self.0.get(&key).copied().unwrap_or(0))),
+                TimeDomain::Processing => context.collect((*key.key(), -1)),
+            }
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn state_and_timers_survive_a_restore(
+            records in prop::collection::vec((0_u8..6, -9_i64..9), 1..60),
+            cut in 0_usize..60,
+            parallelism in 1_usize..5,
+        ) {
+            let mut harness = Harness::new(sums());
+            let mut model: BTreeMap<u8, i64> = BTreeMap::new();
+            let mut due: BTreeMap<i64, u8> = BTreeMap::new();
+            for (time, (key, value)) in records.into_iter().enumerate() {
+                if time == cut {
+                    harness = harness.restore(sums(), parallelism);
+                }
+                let time = time as i64;
+                harness.push(Keyed::new(key, value), time);
+                *model.entry(key).or_insert(0) += value;
+                due.insert(time + 10, key);
+                harness.watermark(time);
+                let expected: Vec<(u8, i64)> = due.remove(&time).map(|key| (key, model[&key])).into_iter().collect();
+                prop_assert_eq!(harness.values(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn timers_of_processing_time_fire_by_the_clock() {
+        let mut harness = Harness::new(sums());
+        harness.set_processing_time(100);
+        harness.push(Keyed::new(1, 7), 50);
+        harness.set_processing_time(104);
+        assert_eq!(harness.events(), []);
+        harness.set_processing_time(105);
+        assert_eq!(harness.events(), [Event::Record((1, -1), 105)]);
+    }
+}

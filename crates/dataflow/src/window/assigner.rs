@@ -1,0 +1,170 @@
+//! The assigner: which windows a record belongs to.
+
+use std::time::Duration;
+
+use super::aggregate::AggregateFunction;
+use super::{AlignedWindows, Lateness, SessionWindows, TimeWindow};
+use crate::error::BoxError;
+use crate::graph::Stream;
+use crate::operators::Collect;
+use crate::record::{Data, Keyed};
+use crate::state::Key;
+use crate::time::{Timestamp, millis};
+
+/// Which time a window is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeDomain {
+    /// The records' own time. Windows end when the watermark has reached their end.
+    Event,
+    /// The time of the machine that works on them. No record is ever late. What is open when the input ends fires then.
+    Processing,
+}
+
+/// Says which windows a record belongs to, and so which operator makes them.
+pub trait WindowAssigner: Copy + Send + 'static {
+    /// Adds these windows to a keyed stream. When a window fires, `function` is handed each key, the window and the aggregate's result.
+    fn apply<K, A, F, Out>(
+        self,
+        stream: &Stream<Keyed<K, A::In>>,
+        name: &str,
+        lateness: Lateness<A::In>,
+        aggregate: A,
+        function: F,
+    ) -> Stream<Out>
+    where
+        K: Key,
+        A: AggregateFunction,
+        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
+            + Clone
+            + Send
+            + 'static,
+        Out: Data;
+}
+
+/// Windows of equal length that begin at regular times, the same for every key: tumbling and sliding ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aligned {
+    pub(super) domain: TimeDomain,
+    /// How long a window is, in milliseconds.
+    pub(super) size: i64,
+    /// The time from the beginning of one window to that of the next, in milliseconds.
+    pub(super) slide: i64,
+    /// When windows begin, counted from the epoch, in milliseconds.
+    pub(super) offset: i64,
+    /// The length of a pane: the greatest that divides size and slide.
+    pub(super) pane: i64,
+}
+
+/// Windows that span the records of one key between two gaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub(super) domain: TimeDomain,
+    /// So long without a record ends a session, in milliseconds.
+    pub(super) gap: i64,
+}
+
+impl WindowAssigner for Aligned {
+    fn apply<K, A, F, Out>(
+        self,
+        stream: &Stream<Keyed<K, A::In>>,
+        name: &str,
+        lateness: Lateness<A::In>,
+        aggregate: A,
+        function: F,
+    ) -> Stream<Out>
+    where
+        K: Key,
+        A: AggregateFunction,
+        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
+            + Clone
+            + Send
+            + 'static,
+        Out: Data,
+    {
+        if self.size <= 0 || self.slide <= 0 {
+            let Self { size, slide, .. } = self;
+            let reason = format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms");
+            stream.graph().refuse(reason);
+        }
+        stream.apply(name, AlignedWindows::new(self, lateness, aggregate, function))
+    }
+}
+
+impl WindowAssigner for Session {
+    fn apply<K, A, F, Out>(
+        self,
+        stream: &Stream<Keyed<K, A::In>>,
+        name: &str,
+        lateness: Lateness<A::In>,
+        aggregate: A,
+        function: F,
+    ) -> Stream<Out>
+    where
+        K: Key,
+        A: AggregateFunction,
+        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
+            + Clone
+            + Send
+            + 'static,
+        Out: Data,
+    {
+        if self.gap <= 0 {
+            stream
+                .graph()
+                .refuse(format!("sessions with a gap of {} ms; it must be at least 1 ms", self.gap));
+        }
+        stream.apply(name, SessionWindows::new(self, lateness, aggregate, function))
+    }
+}
+
+impl Aligned {
+    pub(super) fn new(domain: TimeDomain, size: Duration, slide: Duration, offset: Duration) -> Self {
+        let (size, slide, offset) = (millis(size), millis(slide), millis(offset));
+        Self { domain, size, slide, offset, pane: gcd(size, slide) }
+    }
+
+    /// The beginning of the pane that a time belongs to.
+    #[inline]
+    pub(super) fn pane_of(&self, time: Timestamp) -> Timestamp {
+        time - (time - self.offset).rem_euclid(self.pane)
+    }
+
+    /// The windows that a pane is part of, the earliest first. None if it lies in a gap between windows.
+    pub(super) fn windows_of(&self, pane: Timestamp) -> impl DoubleEndedIterator<Item = TimeWindow> + use<> {
+        let Self { size, slide, offset, .. } = *self;
+        let last = pane - (pane - offset).rem_euclid(slide);
+        let earlier = (size - 1 - (pane - last)).div_euclid(slide);
+        (0..=earlier).rev().map(move |n| {
+            let start = last - n * slide;
+            TimeWindow { start, end: start + size }
+        })
+    }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b <= 0 { a.max(1) } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_is_in_the_windows_that_span_it(
+            time in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in 0_i64..30,
+        ) {
+            let ms = |n: i64| Duration::from_millis(n as u64);
+            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), ms(offset));
+            let found: Vec<TimeWindow> = aligned.windows_of(aligned.pane_of(time)).collect();
+            let expected: Vec<TimeWindow> = (-200_i64..200)
+                .map(|n| offset + n * slide)
+                .filter(|start| *start <= time && time < start + size)
+                .map(|start| TimeWindow { start, end: start + size })
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

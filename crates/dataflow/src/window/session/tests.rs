@@ -1,0 +1,119 @@
+//! Sessions against a list of all records.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::harness::Harness;
+use crate::time::NO_TIMESTAMP;
+use crate::window::aggregate::{Count, Elements};
+
+type Fired = (u8, i64, i64, Vec<i64>);
+
+fn sessions(gap: i64, allowed: i64) -> impl Operator<In = Keyed<u8, i64>, Out = Fired> + Clone {
+    let session = EventTimeSessionWindows::with_gap(Duration::from_millis(gap as u64));
+    let function = |key: &u8, window: TimeWindow, mut all: Vec<i64>, out: &mut Collect<'_, Fired>| {
+        all.sort();
+        out.collect((*key, window.start, window.end, all));
+        Ok(())
+    };
+    SessionWindows::new(session, Lateness { allowed, tag: None }, Elements::new(), function)
+}
+
+/// Sessions as the definition has them: a list for each key of those that are still known.
+#[derive(Default)]
+struct Oracle {
+    gap: i64,
+    allowed: i64,
+    watermark: i64,
+    known: Vec<Fired>,
+    late: u64,
+}
+
+impl Oracle {
+    fn push(&mut self, key: u8, time: i64, value: i64) -> Vec<Fired> {
+        let (mut start, mut end, mut all) = (time, time + self.gap, vec![value]);
+        let touches = |other: &Fired| other.0 == key && other.1 <= time + self.gap && time <= other.2;
+        for (_, from, to, values) in self.known.iter().filter(|other| touches(other)) {
+            (start, end) = (start.min(*from), end.max(*to));
+            all.extend(values);
+        }
+        if end - 1 + self.allowed <= self.watermark {
+            self.late += 1;
+            return Vec::new();
+        }
+        self.known.retain(|other| !touches(other));
+        all.sort();
+        self.known.push((key, start, end, all.clone()));
+        if end - 1 <= self.watermark { vec![(key, start, end, all)] } else { Vec::new() }
+    }
+
+    fn watermark(&mut self, watermark: i64) -> Vec<Fired> {
+        let last = self.watermark;
+        self.watermark = watermark;
+        let fired = self.known.iter().filter(|session| last < session.2 - 1 && session.2 - 1 <= watermark);
+        let fired = fired.cloned().collect();
+        let allowed = self.allowed;
+        self.known.retain(|session| session.2 - 1 + allowed > watermark);
+        fired
+    }
+}
+
+fn sorted(mut fired: Vec<Fired>) -> Vec<Fired> {
+    fired.sort();
+    fired
+}
+
+proptest! {
+    #[test]
+    fn sessions_hold_what_the_records_say(
+        steps in prop::collection::vec((0_u8..9, 0_u8..3, 0_i64..80), 1..60),
+        gap in 1_i64..9,
+        allowed in 0_i64..15,
+    ) {
+        let mut harness = Harness::new(sessions(gap, allowed));
+        let mut oracle = Oracle { gap, allowed, watermark: i64::MIN, ..Oracle::default() };
+        let mut reached = i64::MIN;
+        for (index, (step, key, time)) in steps.into_iter().enumerate() {
+            let expected = match step {
+                0..6 => {
+                    harness.push(Keyed::new(key, index as i64), time);
+                    oracle.push(key, time, index as i64)
+                }
+                6 | 7 if time > reached => {
+                    reached = time;
+                    harness.watermark(time);
+                    oracle.watermark(time)
+                }
+                6 | 7 => Vec::new(),
+                _ => {
+                    harness = harness.restore(sessions(gap, allowed), usize::from(key) + 1);
+                    Vec::new()
+                }
+            };
+            prop_assert_eq!(sorted(harness.values()), sorted(expected));
+            prop_assert_eq!(harness.metrics().late_records.get(), oracle.late);
+        }
+        harness.end();
+        prop_assert_eq!(sorted(harness.values()), sorted(oracle.watermark(i64::MAX - 100)));
+    }
+}
+
+#[test]
+fn sessions_of_processing_time_fire_by_the_clock() {
+    let session = ProcessingTimeSessionWindows::with_gap(Duration::from_millis(100));
+    let function = |_: &u8, window: TimeWindow, n: u64, out: &mut Collect<'_, (i64, i64, u64)>| {
+        out.collect((window.start, window.end, n));
+        Ok(())
+    };
+    let mut harness = Harness::new(SessionWindows::new(session, Lateness::default(), Count::new(), function));
+    for now in [1000, 1050] {
+        harness.set_processing_time(now);
+        harness.push(Keyed::new(1, ()), NO_TIMESTAMP);
+    }
+    harness.set_processing_time(1149);
+    assert_eq!(harness.values(), []);
+    harness.set_processing_time(1150);
+    assert_eq!(harness.values(), [(1000, 1150, 2)]);
+}
