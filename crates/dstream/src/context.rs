@@ -40,8 +40,16 @@ pub struct StreamingContext {
 struct Started {
     /// They stay when somebody waits for the end, so that somebody else can bring it about.
     controls: JobControls,
-    /// Whoever waits for the end has it.
+    /// Whoever waits for the end takes it.
     handle: Option<JobHandle>,
+    /// Whether whoever took it has seen the end.
+    ended: bool,
+}
+
+impl Started {
+    fn has_ended(&self) -> bool {
+        self.handle.as_ref().map_or(self.ended, JobHandle::is_finished)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -157,7 +165,7 @@ impl StreamingContext {
             ));
         }
         let handle = self.job.start()?;
-        *started = Some(Started { controls: handle.controls(), handle: Some(handle) });
+        *started = Some(Started { controls: handle.controls(), handle: Some(handle), ended: false });
         Ok(())
     }
 
@@ -170,16 +178,20 @@ impl StreamingContext {
             Some(started) => started.handle.take().ok_or("is being waited for already"),
             None => Err("has not been started; call start() first"),
         };
+        let handle = handle.map_err(|reason| JobError::Config(format!("the context {reason}")))?;
         // Not under the lock: others may want to stop the job meanwhile.
-        handle.map_err(|reason| JobError::Config(format!("the context {reason}")))?.wait()
+        let result = handle.wait();
+        if let Some(started) = lock(&self.started).as_mut() {
+            started.ended = true;
+        }
+        result
     }
 
     /// Waits until the job ends, or the time is up; returns whether it has ended. [`await_termination`](Self::await_termination) then tells how.
     pub fn await_termination_or_timeout(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
-        let handle_ended = |started: &Started| started.handle.as_ref().is_none_or(JobHandle::is_finished);
         loop {
-            if lock(&self.started).as_ref().is_none_or(handle_ended) {
+            if lock(&self.started).as_ref().is_none_or(Started::has_ended) {
                 return true;
             }
             if Instant::now() >= until {

@@ -5,11 +5,11 @@ use thalweg_dataflow::operators::{CoGroup, Collect};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::{Key, StateData};
 
-use crate::DStream;
+use crate::{CoGrouped, DStream};
 
 impl<K: Key, V: StateData> DStream<(K, V)> {
     /// Of each batch, one pair for each key that either stream has: all its values, here and there.
-    pub fn cogroup<W: StateData>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Vec<V>, Vec<W>))> {
+    pub fn cogroup<W: StateData>(&self, other: &DStream<(K, W)>) -> DStream<(K, CoGrouped<V, W>)> {
         self.then(self.cogrouped("cogroup", other))
     }
 
@@ -45,6 +45,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
     }
 
     /// As [`join`](Self::join), with `None` beside values of either stream that the other one has no key for.
+    #[expect(clippy::type_complexity, reason = "it is what a join of pairs gives")]
     pub fn full_outer_join<W: StateData>(
         &self,
         other: &DStream<(K, W)>,
@@ -67,7 +68,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
         }))
     }
 
-    fn cogrouped<W: StateData>(&self, name: &str, other: &DStream<(K, W)>) -> Stream<(K, (Vec<V>, Vec<W>))> {
+    fn cogrouped<W: StateData>(&self, name: &str, other: &DStream<(K, W)>) -> Stream<(K, CoGrouped<V, W>)> {
         self.check_interval(name, other);
         self.keyed().either(&other.keyed()).exchange().apply(name, CoGroup::new(self.interval))
     }

@@ -15,7 +15,7 @@ mod window;
 pub use context::StreamingContext;
 pub use data_frame::{ColumnType, DataFrame, DataFrameError, DataFrameWriter, Field, SaveMode};
 pub use foreach_rdd::ForeachResult;
-pub use rdd::Rdd;
+pub use rdd::{CoGrouped, Rdd};
 pub use stream::DStream;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::runtime::{JobResult, RestartStrategy};

@@ -51,7 +51,9 @@ impl<T: StateData> DStream<T> {
     /// Length and slide in milliseconds. What no window can be is refused when the job starts.
     fn extent(&self, what: &str, length: Duration, slide: Duration) -> (i64, i64) {
         let interval = Duration::from_millis(self.interval.max(1).unsigned_abs());
-        let fits = |duration: Duration| !duration.is_zero() && duration.as_nanos() % interval.as_nanos() == 0;
+        let fits = |duration: Duration| {
+            !duration.is_zero() && duration.as_nanos().is_multiple_of(interval.as_nanos())
+        };
         if !fits(length) || !fits(slide) {
             let reason = format!(
                 "{what}: a window of {length:?} every {slide:?} over batches of {interval:?}; length and slide must be \

@@ -11,6 +11,7 @@ mod text;
 use std::collections::HashSet;
 use std::hash::Hash;
 
+pub use pairs::CoGrouped;
 pub(crate) use publish::{BatchContext, FileSet, Publish};
 
 /// One batch of `T`.

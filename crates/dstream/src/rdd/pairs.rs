@@ -7,6 +7,9 @@ use thalweg_dataflow::hash::key_hash;
 
 use super::Rdd;
 
+/// What two batches have under one key: all values of the one, and all of the other.
+pub type CoGrouped<V, W> = (Vec<V>, Vec<W>);
+
 impl<K, V> Rdd<(K, V)> {
     /// The keys.
     pub fn keys(self) -> Rdd<K>
@@ -79,10 +82,10 @@ impl<K: Hash + Eq, V> Rdd<(K, V)> {
     }
 
     /// For each key, all values of both.
-    pub fn cogroup<W>(self, other: Rdd<(K, W)>) -> Rdd<(K, (Vec<V>, Vec<W>))> {
+    pub fn cogroup<W>(self, other: Rdd<(K, W)>) -> Rdd<(K, CoGrouped<V, W>)> {
         let count = self.partitions.len().max(1);
         let batch = self.batch.clone();
-        let mut partitions: Vec<HashMap<K, (Vec<V>, Vec<W>)>> = (0..count).map(|_| HashMap::new()).collect();
+        let mut partitions: Vec<HashMap<K, CoGrouped<V, W>>> = (0..count).map(|_| HashMap::new()).collect();
         let place = |key: &K| (key_hash(key) % count as u64) as usize;
         for (key, value) in self.partitions.into_iter().flatten() {
             let groups = &mut partitions[place(&key)];
@@ -102,7 +105,7 @@ impl<K: Hash + Eq, V> Rdd<(K, V)> {
         V: Clone,
     {
         let Rdd { partitions, batch } = self.cogroup(other);
-        let pairs = |(key, (left, right)): (K, (Vec<V>, Vec<W>))| {
+        let pairs = |(key, (left, right)): (K, CoGrouped<V, W>)| {
             let pair = move |left: V| {
                 let key = key.clone();
                 right.clone().into_iter().map(move |right| (key.clone(), (left.clone(), right)))
