@@ -1,6 +1,5 @@
 //! `cogroup` and the joins made of it: what two streams of pairs have under the same key, in the same batch.
 
-use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::operators::{CoGroup, Collect};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::{Key, StateData};
@@ -10,7 +9,7 @@ use crate::{CoGrouped, DStream};
 impl<K: Key, V: StateData> DStream<(K, V)> {
     /// Of each batch, one pair for each key that either stream has: all its values, here and there.
     pub fn cogroup<W: StateData>(&self, other: &DStream<(K, W)>) -> DStream<(K, CoGrouped<V, W>)> {
-        self.then(self.cogrouped("cogroup", other))
+        self.cogrouped("cogroup", other)
     }
 
     /// Of each batch, each pair of values that have the same key, one from each stream.
@@ -19,7 +18,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
     /// use std::time::Duration;
     /// use thalweg_dstream::StreamingContext;
     ///
-    /// let ssc = StreamingContext::new("orders", Duration::from_millis(10));
+    /// let ssc = StreamingContext::new("orders", Duration::from_millis(100));
     /// let orders = ssc.queue_stream(vec![vec![(1, "two pears"), (2, "a plum")]]);
     /// let payments = ssc.queue_stream(vec![vec![(1, 90), (3, 15)]]);
     /// let orders = orders.map_values(str::to_owned);
@@ -62,15 +61,17 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
         emit: fn(K, Vec<V>, Vec<W>, &mut Collect<'_, U>),
     ) -> DStream<U> {
         let groups = self.cogrouped(name, other);
-        self.then(groups.flat_map("pairs", move |(key, (left, right)), out| {
+        let pairs = groups.stream.flat_map("pairs", move |(key, (left, right)), out| {
             emit(key, left, right, out);
             Ok(())
-        }))
+        });
+        self.then(pairs).with_part("co-group", &groups)
     }
 
-    fn cogrouped<W: StateData>(&self, name: &str, other: &DStream<(K, W)>) -> Stream<(K, CoGrouped<V, W>)> {
+    fn cogrouped<W: StateData>(&self, name: &str, other: &DStream<(K, W)>) -> DStream<(K, CoGrouped<V, W>)> {
         self.check_interval(name, other);
-        self.keyed().either(&other.keyed()).exchange().apply(name, CoGroup::new(self.interval))
+        let both = self.keyed().either(&other.keyed()).exchange();
+        self.then(both.apply(name, CoGroup::new(self.interval)))
     }
 }
 

@@ -80,8 +80,8 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         V: StateData,
     {
         let left = self.keyed().map("group", Either::<_, Keyed<K, ()>>::Left);
-        let groups = left.exchange().apply("group-by-key", CoGroup::new(self.interval));
-        self.then(groups.map("groups", |(key, (values, _))| (key, values)))
+        let groups = self.then(left.exchange().apply("group-by-key", CoGroup::new(self.interval)));
+        groups.map(|(key, (values, _))| (key, values)).name("groups").with_part("co-group", &groups)
     }
 
     /// Keeps state of each key over the batches. At the end of each batch `function` is called for every key that has state or new

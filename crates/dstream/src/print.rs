@@ -28,10 +28,11 @@ impl<T: StateData + Debug> DStream<T> {
             first
         };
         let first = self.fold("first", Vec::new(), add, merge);
-        self.then(first.flat_map("print", move |first: Vec<T>, out| {
+        let print = first.stream.flat_map("print", move |first: Vec<T>, out| {
             print!("{}", page(&first, n, out.timestamp()));
             Ok(())
-        }))
+        });
+        self.then(print).with_part("fold", &first)
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Every subtask reduces its share of the batch as it arrives; one brings the shares together when the batch closes.
 
-use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::operators::BatchFold;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::{Key, StateData};
@@ -12,7 +11,7 @@ use crate::DStream;
 impl<T: Data> DStream<T> {
     /// One record for each batch: how many records it has, 0 for an empty one.
     pub fn count(&self) -> DStream<u64> {
-        self.then(self.fold("count", 0_u64, |n, _| n + 1, |a, b| a + b))
+        self.fold("count", 0_u64, |n, _| n + 1, |a, b| a + b)
     }
 
     /// One record for each batch that is not empty: its records combined by `function`, which must be associative and commutative.
@@ -33,10 +32,7 @@ impl<T: Data> DStream<T> {
             (a, b) => a.or(b),
         };
         let reduced = self.fold("reduce", None, add, merge);
-        self.then(reduced.flat_map("reduced", |reduced, out| {
-            reduced.into_iter().for_each(|record| out.collect(record));
-            Ok(())
-        }))
+        reduced.flat_map(|reduced| reduced).name("reduced").with_part("fold", &reduced)
     }
 
     /// Of each batch, how often each record occurs in it.
@@ -54,9 +50,10 @@ impl<T: Data> DStream<T> {
         initial: A,
         add: impl FnMut(A, T) -> A + Clone + Send + 'static,
         merge: impl FnMut(A, A) -> A + Clone + Send + 'static,
-    ) -> Stream<A> {
+    ) -> DStream<A> {
         let share = BatchFold::new(initial.clone(), add, merge.clone(), self.interval);
         let whole = BatchFold::new(initial, merge.clone(), merge, self.interval);
-        self.stream.apply("share", share).apply(name, whole).parallelism(1)
+        let shares = self.then(self.stream.apply("share", share));
+        self.then(shares.stream.apply(name, whole).parallelism(1)).with_part("share", &shares)
     }
 }

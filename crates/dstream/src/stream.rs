@@ -1,11 +1,16 @@
 //! `DStream`: a stream of batches. What works record by record is here; what works batch by batch has pages of its own.
 
+use std::sync::Arc;
+
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::sink::Sink;
 
 use crate::StreamingContext;
+
+/// Gives a part of an operation the uid that the operation is given.
+type SetUid = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// A stream of `T`, cut into batches. Cloning it reads it twice; nothing is computed twice.
 #[derive(Clone)]
@@ -14,12 +19,14 @@ pub struct DStream<T> {
     pub(crate) stream: Stream<T>,
     /// The batch interval, in milliseconds: that of the context, or the slide of a window.
     pub(crate) interval: i64,
+    /// What else belongs to the operation that this stream comes out of.
+    pub(crate) parts: Vec<SetUid>,
 }
 
 impl<T: Data> DStream<T> {
     pub(crate) fn over(context: StreamingContext, stream: Stream<T>) -> Self {
         let interval = context.batch_interval();
-        Self { context, stream, interval }
+        Self { context, stream, interval, parts: Vec::new() }
     }
 
     /// The context.
@@ -37,8 +44,17 @@ impl<T: Data> DStream<T> {
         self.interval
     }
 
-    pub(crate) fn then<U>(&self, stream: Stream<U>) -> DStream<U> {
-        DStream { context: self.context.clone(), stream, interval: self.interval }
+    pub(crate) fn then<U: Data>(&self, stream: Stream<U>) -> DStream<U> {
+        DStream { interval: self.interval, ..DStream::over(self.context.clone(), stream) }
+    }
+
+    /// Makes `earlier` a part of the operation that this stream comes out of: its uid is then the operation's, with `name` behind it.
+    pub(crate) fn with_part<U: Data>(mut self, name: &'static str, earlier: &DStream<U>) -> Self {
+        let earlier = earlier.clone();
+        self.parts.push(Arc::new(move |uid| {
+            let _ = earlier.clone().uid(&format!("{uid}-{name}"));
+        }));
+        self
     }
 
     /// Streams that meet batch by batch need batches of one length; others are refused when the job starts.
@@ -120,8 +136,9 @@ impl<T: Data> DStream<T> {
         self.then(sink.add_to(&self.stream))
     }
 
-    /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.
+    /// Sets the stable id of the operation that this stream comes out of: under it its state is found again.
     pub fn uid(self, uid: &str) -> Self {
+        self.parts.iter().for_each(|part| part(uid));
         Self { stream: self.stream.uid(uid), ..self }
     }
 

@@ -14,7 +14,7 @@ impl<T: StateData> DStream<T> {
     /// use std::time::Duration;
     /// use thalweg_dstream::StreamingContext;
     ///
-    /// let ssc = StreamingContext::new("hottest", Duration::from_millis(10));
+    /// let ssc = StreamingContext::new("hottest", Duration::from_millis(100));
     /// let hottest = ssc.queue_stream(vec![vec![3, 9, 4], vec![7, 1]]).transform(|rdd, _time| {
     ///     rdd.sort_by(|degrees| *degrees, false).zip_with_index().filter(|(_, rank)| *rank == 0)
     /// });

@@ -29,14 +29,18 @@ impl<T: StateData> DStream<T> {
         length: Duration,
         slide: Duration,
     ) -> Self {
-        self.reduce(function.clone()).window(length, slide).reduce(function)
+        let reduced = self.reduce(function.clone());
+        let window = reduced.window(length, slide);
+        window.reduce(function).with_part("batch", &reduced).with_part("window", &window)
     }
 
     /// Every `slide`, how many records there were within the last `length`.
     pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
         // The counts of the batches are few: there is nothing to be gained by an inverse.
-        let counts = self.count().window(length, slide);
-        counts.then(counts.fold("count-by-window", 0, |sum, n| sum + n, |a, b| a + b))
+        let counts = self.count();
+        let window = counts.window(length, slide);
+        let sums = window.fold("count-by-window", 0, |sum, n| sum + n, |a, b| a + b);
+        sums.with_part("batch", &counts).with_part("window", &window)
     }
 
     /// Every `slide`, how often each record occurred within the last `length`. Those that did not are left out.
@@ -75,7 +79,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
     ///
     /// let interval = Duration::from_millis(10);
     /// let ssc = StreamingContext::new("trends", interval);
-    /// let tags = ssc.queue_stream(vec![vec!["deep".to_owned()], vec!["fast".to_owned(), "deep".to_owned()]]);
+    /// let tags = ssc.queue_stream(vec![vec!["deep".to_owned()], vec!["deep".to_owned()]]);
     /// let trends = tags.map(|tag| (tag, 1)).reduce_by_key_and_window(|a, b| a + b, 60 * interval, interval);
     /// let (sender, results) = std::sync::mpsc::channel();
     /// trends.map(move |trend| sender.send(trend));
@@ -118,6 +122,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
 
     /// Every `slide`, one pair for each key of the last `length`: all its values.
     pub fn group_by_key_and_window(&self, length: Duration, slide: Duration) -> DStream<(K, Vec<V>)> {
-        self.window(length, slide).group_by_key()
+        let window = self.window(length, slide);
+        window.group_by_key().with_part("window", &window)
     }
 }

@@ -7,4 +7,5 @@ mod common;
 mod context;
 mod foreach_rdd;
 mod refusals;
+mod uids;
 mod windows;
