@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
@@ -16,7 +17,10 @@ use crate::error::KafkaError;
 
 /// The address of a cluster, and properties in librdkafka's names (`security.protocol`, `sasl.*`, `ssl.*`,
 /// `fetch.*`, …).
-#[derive(Clone)]
+///
+/// One is not librdkafka's but Java's: `default.api.timeout.ms` says how long a start, a lookup or a commit may take without an
+/// answer before it is an error; 15 s unless it is set.
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaProperties {
     bootstrap: String,
     properties: BTreeMap<String, String>,
@@ -32,6 +36,20 @@ impl std::fmt::Debug for KafkaProperties {
 
 /// A property that the user cannot set, and why.
 type Owned = (&'static str, &'static str);
+
+/// Not known to librdkafka.
+const API_TIMEOUT: &str = "default.api.timeout.ms";
+
+/// How sure a producer is to be of its records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Confirmation<'a> {
+    /// It does not ask.
+    None,
+    /// By all replicas, each record once and in order as long as the producer lives.
+    Idempotent,
+    /// The same, in transactions of this id.
+    Transactional(&'a str),
+}
 
 const OWNED_BY_SOURCE: &[Owned] = &[
     ("bootstrap.servers", "set it with set_bootstrap_servers"),
@@ -81,6 +99,50 @@ impl KafkaProperties {
         &self.bootstrap
     }
 
+    /// Whether a consumer can be made of these properties.
+    ///
+    /// # Errors
+    /// [`KafkaError::Property`], for the first that cannot be.
+    pub(crate) fn check_consumer(&self) -> Result<(), KafkaError> {
+        self.check(&self.consumer("check")?)
+    }
+
+    /// Whether a producer can be made of these properties.
+    pub(crate) fn check_producer(&self, confirmation: Confirmation<'_>) -> Result<(), KafkaError> {
+        self.transaction_timeout()?;
+        self.check(&self.producer(confirmation)?)
+    }
+
+    fn check(&self, config: &ClientConfig) -> Result<(), KafkaError> {
+        let timeout = self.api_timeout()?;
+        let checked = config.create_native_config();
+        checked
+            .map(drop)
+            .map_err(|error| KafkaError::from_client("set up Kafka", &self.bootstrap, timeout, error))
+    }
+
+    /// How long to wait for an answer.
+    ///
+    /// # Errors
+    /// [`KafkaError::Property`] if the property is not a number of milliseconds.
+    pub(crate) fn api_timeout(&self) -> Result<Duration, KafkaError> {
+        Ok(self.milliseconds(API_TIMEOUT)?.unwrap_or(Duration::from_secs(15)))
+    }
+
+    /// How long a transaction may be open before the broker aborts it.
+    pub(crate) fn transaction_timeout(&self) -> Result<Duration, KafkaError> {
+        Ok(self.milliseconds("transaction.timeout.ms")?.unwrap_or(Duration::from_secs(60)))
+    }
+
+    fn milliseconds(&self, property: &str) -> Result<Option<Duration>, KafkaError> {
+        let Some(value) = self.get(property) else { return Ok(None) };
+        let not_a_number = |_| KafkaError::Property {
+            property: property.to_owned(),
+            reason: format!("'{value}' is not a number of milliseconds"),
+        };
+        value.parse().map(Duration::from_millis).map(Some).map_err(not_a_number)
+    }
+
     /// The configuration of a consumer: librdkafka's defaults, ours, the user's, then those that the source owns.
     pub(crate) fn consumer(&self, group: &str) -> Result<ClientConfig, KafkaError> {
         let mut config = self.with_defaults(OWNED_BY_SOURCE, CONSUMER_DEFAULTS)?;
@@ -92,14 +154,17 @@ impl KafkaProperties {
         Ok(config)
     }
 
-    /// The configuration of a producer; a transactional one if there is a transactional id.
-    pub(crate) fn producer(&self, transactional_id: Option<&str>) -> Result<ClientConfig, KafkaError> {
+    /// The configuration of a producer.
+    pub(crate) fn producer(&self, confirmation: Confirmation<'_>) -> Result<ClientConfig, KafkaError> {
         let mut config = self.with_defaults(OWNED_BY_SINK, PRODUCER_DEFAULTS)?;
-        config.set("enable.idempotence", "true");
         config.set("delivery.report.only.error", "true");
-        if let Some(id) = transactional_id {
-            config.set("transactional.id", id);
-        }
+        match confirmation {
+            Confirmation::None => config.set("acks", "0"),
+            Confirmation::Idempotent => config.set("enable.idempotence", "true"),
+            Confirmation::Transactional(id) => {
+                config.set("enable.idempotence", "true").set("transactional.id", id)
+            }
+        };
         Ok(config)
     }
 
@@ -111,7 +176,7 @@ impl KafkaProperties {
         for (property, value) in COMMON_DEFAULTS.iter().chain(defaults) {
             config.set(*property, *value);
         }
-        for (property, value) in &self.properties {
+        for (property, value) in self.properties.iter().filter(|(property, _)| *property != API_TIMEOUT) {
             config.set(property, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
@@ -130,6 +195,11 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
     // A full queue is looked at again after this long; the default of 1 s shows as a stutter.
     ("fetch.queue.backoff.ms", "5"),
+    // The bound of the source's memory, for each partition.
+    ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "16384"),
+    // How often the lag is looked at.
+    ("statistics.interval.ms", "1000"),
     ("allow.auto.create.topics", "false"),
 ];
 
@@ -167,7 +237,7 @@ mod tests {
 
         let mut properties = KafkaProperties::new("localhost:9092");
         properties.set("transactional.id", "mine");
-        let error = properties.producer(Some("job")).unwrap_err().to_string();
+        let error = properties.producer(Confirmation::Transactional("job")).unwrap_err().to_string();
         assert!(
             error.contains("'transactional.id'") && error.contains("set_transactional_id_prefix"),
             "{error}"
@@ -178,7 +248,21 @@ mod tests {
     fn every_default_is_a_property_that_librdkafka_knows() {
         let properties = KafkaProperties::new("localhost:9092");
         properties.consumer("g").unwrap().create::<rdkafka::consumer::BaseConsumer>().unwrap();
-        properties.producer(Some("t")).unwrap().create::<rdkafka::producer::BaseProducer>().unwrap();
+        for confirmation in [Confirmation::None, Confirmation::Idempotent, Confirmation::Transactional("job")]
+        {
+            properties.producer(confirmation).unwrap().create::<rdkafka::producer::BaseProducer>().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_api_timeout_is_ours() {
+        let mut properties = KafkaProperties::new("localhost:9092");
+        assert_eq!(properties.api_timeout().unwrap(), Duration::from_secs(15));
+        properties.set("default.api.timeout.ms", "700");
+        assert_eq!(properties.api_timeout().unwrap(), Duration::from_millis(700));
+        assert_eq!(properties.consumer("g").unwrap().get("default.api.timeout.ms"), None);
+        let error = properties.set("default.api.timeout.ms", "1 s").api_timeout().unwrap_err().to_string();
+        assert!(error.contains("'1 s' is not a number"), "{error}");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode as Code;
+use thalweg_dataflow::error::Fatal;
 
-/// Whatever a user's serializer or deserializer reports.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use thalweg_dataflow::error::BoxError;
 
 /// An error of the Kafka source or sink.
 ///
@@ -177,7 +178,7 @@ pub enum KafkaError {
         /// What was to be done.
         action: String,
         /// librdkafka's error.
-        source: rdkafka::error::KafkaError,
+        source: ClientError,
     },
 }
 
@@ -215,21 +216,24 @@ impl KafkaError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Client { source, .. } => source.rdkafka_error_code() != Some(Code::InvalidArgument),
+            Self::Client { source, .. } => is_retriable(source),
             _ => false,
         }
+    }
+
+    /// As the engine wants it: what a restart cannot mend is marked as such.
+    pub(crate) fn boxed(self) -> BoxError {
+        if self.is_retriable() { Box::new(self) } else { Box::new(Fatal(Box::new(self))) }
     }
 
     /// Gives an error of librdkafka its place among these.
     ///
     /// `action` completes "cannot …"; `bootstrap` is the cluster's address.
-    pub(crate) fn from_client(
-        action: &str,
-        bootstrap: &str,
-        waited: Duration,
-        source: rdkafka::error::KafkaError,
-    ) -> Self {
-        let bootstrap = bootstrap.to_owned();
+    pub(crate) fn from_client(action: &str, bootstrap: &str, waited: Duration, source: ClientError) -> Self {
+        let (action, bootstrap) = (action.to_owned(), bootstrap.to_owned());
+        if let ClientError::ClientConfig(_, reason, property, _) = source {
+            return Self::Property { property, reason };
+        }
         match source.rdkafka_error_code() {
             Some(Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed) => {
                 Self::Authentication { bootstrap, reason: source.to_string() }
@@ -239,7 +243,7 @@ impl KafkaError {
                 | Code::GroupAuthorizationFailed
                 | Code::ClusterAuthorizationFailed
                 | Code::TransactionalIdAuthorizationFailed,
-            ) => Self::NotAuthorized { action: action.to_owned(), reason: source.to_string() },
+            ) => Self::NotAuthorized { action, reason: source.to_string() },
             Some(
                 Code::BrokerTransportFailure
                 | Code::AllBrokersDown
@@ -247,9 +251,47 @@ impl KafkaError {
                 | Code::OperationTimedOut
                 | Code::MessageTimedOut,
             ) => Self::Unreachable { bootstrap, waited, last: Some(source.to_string()) },
-            _ => Self::Client { action: action.to_owned(), source },
+            _ => Self::Client { action, source },
         }
     }
+}
+
+/// Whether the cluster, or a new client, may well do what was asked for, if it is asked again.
+fn is_retriable(error: &ClientError) -> bool {
+    if let ClientError::Transaction(error) = error
+        && (error.is_retriable() || error.txn_requires_abort())
+    {
+        return true;
+    }
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerNotAvailable
+                | Code::ConcurrentTransactions
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::InProgress
+                | Code::InvalidProducerIdMapping
+                | Code::KafkaStorageError
+                | Code::LeaderNotAvailable
+                | Code::NetworkException
+                | Code::NotCoordinator
+                | Code::NotEnoughReplicas
+                | Code::NotEnoughReplicasAfterAppend
+                | Code::NotLeaderForPartition
+                | Code::OffsetNotAvailable
+                | Code::OutOfOrderSequenceNumber
+                | Code::ReplicaNotAvailable
+                | Code::RequestTimedOut
+                | Code::ThrottlingQuotaExceeded
+                | Code::UnknownLeaderEpoch
+                | Code::UnknownProducerId
+                | Code::UnstableOffsetCommit
+                | Code::WaitingForCoordinator
+                | Code::TimedOutQueue
+        )
+    )
 }
 
 fn last_error(last: &Option<String>) -> String {
@@ -259,10 +301,14 @@ fn last_error(last: &Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rdkafka::error::KafkaError as Client;
 
     fn place(code: Code) -> KafkaError {
-        KafkaError::from_client("read", "localhost:9092", Duration::from_secs(5), Client::MetadataFetch(code))
+        KafkaError::from_client(
+            "read",
+            "localhost:9092",
+            Duration::from_secs(5),
+            ClientError::MetadataFetch(code),
+        )
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::error::KafkaError;
@@ -31,7 +32,7 @@ pub enum OffsetsInitializer {
     Committed(OffsetResetStrategy),
     /// At the first record with this timestamp or a later one, in milliseconds since 1970; if there is none, behind the newest.
     Timestamp(i64),
-    /// At these offsets. Partitions not mentioned begin at the oldest record.
+    /// At these offsets. For partitions not mentioned, at the oldest record.
     Offsets(BTreeMap<TopicPartition, i64>),
 }
 
@@ -65,9 +66,9 @@ impl OffsetsInitializer {
     ///
     /// # Errors
     /// An unreachable cluster, or no committed offset where there must be one.
-    pub(crate) fn resolve(
+    pub(crate) fn resolve<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<C>,
         group: &str,
         bootstrap: &str,
         partitions: &BTreeSet<TopicPartition>,
@@ -113,27 +114,25 @@ fn split(partitions: &BTreeSet<TopicPartition>, offsets: &Offsets) -> (Offsets, 
     (found.collect(), missing)
 }
 
-struct Broker<'a> {
-    consumer: &'a BaseConsumer,
+struct Broker<'a, C: ConsumerContext> {
+    consumer: &'a BaseConsumer<C>,
     bootstrap: &'a str,
     timeout: Duration,
 }
 
-impl Broker<'_> {
+impl<C: ConsumerContext> Broker<'_, C> {
     fn error(&self, source: rdkafka::error::KafkaError) -> KafkaError {
         KafkaError::from_client("look up offsets", self.bootstrap, self.timeout, source)
     }
 
     fn list(&self, partitions: &BTreeSet<TopicPartition>, position: Offset) -> Result<Offsets, KafkaError> {
-        let mut offsets = Offsets::new();
-        for partition in partitions {
-            let (low, high) = self
-                .consumer
-                .fetch_watermarks(&partition.topic, partition.partition, self.timeout)
-                .map_err(|error| self.error(error))?;
-            offsets.insert(partition.clone(), if position == Offset::Beginning { low } else { high });
+        let (found, missing) = split(partitions, &self.list_offsets(partitions, position)?);
+        match missing.first() {
+            None => Ok(found),
+            Some(TopicPartition { topic, .. }) => {
+                Err(KafkaError::UnknownTopic { topic: topic.clone(), bootstrap: self.bootstrap.to_owned() })
+            }
         }
-        Ok(offsets)
     }
 
     fn at_timestamp(
@@ -141,41 +140,63 @@ impl Broker<'_> {
         partitions: &BTreeSet<TopicPartition>,
         timestamp: i64,
     ) -> Result<Offsets, KafkaError> {
-        let asked = self.partition_list(partitions, Offset::Offset(timestamp))?;
-        let answer =
-            self.consumer.offsets_for_times(asked, self.timeout).map_err(|error| self.error(error))?;
-        let (mut found, later) = split(partitions, &offsets_in(&answer));
+        let (mut found, later) =
+            split(partitions, &self.list_offsets(partitions, Offset::Offset(timestamp))?);
         found.extend(self.list(&later, Offset::End)?);
         Ok(found)
     }
 
-    fn committed(&self, partitions: &BTreeSet<TopicPartition>) -> Result<Offsets, KafkaError> {
-        let asked = self.partition_list(partitions, Offset::Invalid)?;
-        let answer =
-            self.consumer.committed_offsets(asked, self.timeout).map_err(|error| self.error(error))?;
-        Ok(offsets_in(&answer))
-    }
-
-    fn partition_list(
+    /// Kafka's `ListOffsets`, one request for each broker. It takes a timestamp, and has two special ones for the beginning and the
+    /// end; the end is that of committed transactions, if only those are read.
+    fn list_offsets(
         &self,
         partitions: &BTreeSet<TopicPartition>,
-        offset: Offset,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for TopicPartition { topic, partition } in partitions {
-            list.add_partition_offset(topic, *partition, offset).map_err(|error| self.error(error))?;
+        position: Offset,
+    ) -> Result<Offsets, KafkaError> {
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
         }
-        Ok(list)
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for TopicPartition { topic, partition } in partitions {
+            asked.add_partition_offset(topic, *partition, position).map_err(|error| self.error(error))?;
+        }
+        let answer = self.consumer.offsets_for_times(asked, self.timeout);
+        self.offsets_in(&answer.map_err(|error| self.error(error))?)
+    }
+
+    fn committed(&self, partitions: &BTreeSet<TopicPartition>) -> Result<Offsets, KafkaError> {
+        if partitions.is_empty() {
+            return Ok(Offsets::new());
+        }
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for TopicPartition { topic, partition } in partitions {
+            asked.add_partition(topic, *partition);
+        }
+        let answer = self.consumer.committed_offsets(asked, self.timeout);
+        self.offsets_in(&answer.map_err(|error| self.error(error))?)
+    }
+
+    fn offsets_in(&self, list: &TopicPartitionList) -> Result<Offsets, KafkaError> {
+        let mut offsets = Offsets::new();
+        for element in list.elements() {
+            element.error().map_err(|error| self.error(error))?;
+            if let Offset::Offset(offset) = element.offset() {
+                offsets.insert(TopicPartition::new(element.topic(), element.partition()), offset);
+            }
+        }
+        Ok(offsets)
     }
 }
 
-fn offsets_in(list: &TopicPartitionList) -> Offsets {
-    let elements = list.elements();
-    let known = elements.iter().filter_map(|element| match element.offset() {
-        Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
-        _ => None,
-    });
-    known.collect()
+/// Partitions with offsets, as librdkafka wants them.
+pub(crate) fn partition_list(
+    offsets: impl IntoIterator<Item = (TopicPartition, i64)>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (TopicPartition { topic, partition }, offset) in offsets {
+        list.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
+    }
+    Ok(list)
 }
 
 #[cfg(test)]

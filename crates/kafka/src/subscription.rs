@@ -3,19 +3,26 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use regex::Regex;
 
 use crate::error::KafkaError;
 
-/// A partition of a topic.
+/// A partition of a topic. It is shown as Kafka does it: `topic-0`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic.
     pub topic: String,
     /// The partition, counted from 0.
     pub partition: i32,
+}
+
+impl std::fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
 }
 
 impl TopicPartition {
@@ -63,9 +70,9 @@ impl Subscription {
     ///
     /// # Errors
     /// An unreachable cluster, an unknown topic or partition, or one that this user may not read.
-    pub(crate) fn resolve(
+    pub(crate) fn resolve<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<C>,
         bootstrap: &str,
         timeout: Duration,
     ) -> Result<BTreeSet<TopicPartition>, KafkaError> {
@@ -73,7 +80,7 @@ impl Subscription {
             Self::Topics(topics) => {
                 let mut found = BTreeSet::new();
                 for topic in topics {
-                    let count = partition_count(consumer, bootstrap, topic, timeout)?;
+                    let count = partition_count(consumer.client(), bootstrap, topic, timeout)?;
                     found.extend((0..count).map(|partition| TopicPartition::new(topic, partition)));
                 }
                 Ok(found)
@@ -92,7 +99,7 @@ impl Subscription {
             }
             Self::Partitions(partitions) => {
                 for TopicPartition { topic, partition } in partitions {
-                    let count = partition_count(consumer, bootstrap, topic, timeout)?;
+                    let count = partition_count(consumer.client(), bootstrap, topic, timeout)?;
                     if !(0..count).contains(partition) {
                         return Err(KafkaError::UnknownPartition {
                             topic: topic.clone(),
@@ -107,14 +114,15 @@ impl Subscription {
     }
 }
 
-fn partition_count(
-    consumer: &BaseConsumer,
+/// How many partitions a topic has.
+pub(crate) fn partition_count<C: ClientContext>(
+    client: &Client<C>,
     bootstrap: &str,
     topic: &str,
     timeout: Duration,
 ) -> Result<i32, KafkaError> {
     let action = format!("look up topic '{topic}'");
-    let metadata = consumer
+    let metadata = client
         .fetch_metadata(Some(topic), timeout)
         .map_err(|error| KafkaError::from_client(&action, bootstrap, timeout, error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
