@@ -57,7 +57,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl StreamingContext {
-    /// A context that cuts its streams into batches of `batch_interval` (whole milliseconds). The name is the job's id.
+    /// A context that cuts its streams into batches of `batch_interval` (whole milliseconds). The name is the
+    /// job's id.
     pub fn new(app_name: &str, batch_interval: Duration) -> Self {
         Self::over(Job::new(JobConfig::new(app_name)), batch_interval)
     }
@@ -69,8 +70,9 @@ impl StreamingContext {
         Self { job, started: Arc::default(), interval }
     }
 
-    /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it begins there, else from
-    /// nothing. As the program itself is not part of a checkpoint, `create` is called in either case.
+    /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it
+    /// begins there, else from nothing. As the program itself is not part of a checkpoint, `create` is called
+    /// in either case.
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -83,7 +85,8 @@ impl StreamingContext {
         Ok(context)
     }
 
-    /// Writes a checkpoint at the end of every batch, into a folder of the local file system; see also [`checkpoint_every`](Self::checkpoint_every).
+    /// Writes a checkpoint at the end of every batch, into a folder of the local file system; see also
+    /// [`checkpoint_every`](Self::checkpoint_every).
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -91,7 +94,8 @@ impl StreamingContext {
         self.checkpoint_every(folder, Duration::from_millis(self.interval.unsigned_abs()))
     }
 
-    /// Writes a checkpoint so often, rounded up to whole batches. Exactly-once sinks make results visible at checkpoints.
+    /// Writes a checkpoint so often, rounded up to whole batches. Exactly-once sinks make results visible at
+    /// checkpoints.
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -141,7 +145,8 @@ impl StreamingContext {
         self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
     }
 
-    /// The lines of the files in a folder, and of files that appear there later (by a rename). It looks once a batch.
+    /// The lines of the files in a folder, and of files that appear there later (by a rename). It looks once
+    /// a batch.
     pub fn text_file_stream(&self, folder: impl Into<PathBuf>) -> DStream<String> {
         let every = Duration::from_millis(self.interval.unsigned_abs());
         let source = TextFileSource::new(folder).monitor_continuously(every);
@@ -169,10 +174,12 @@ impl StreamingContext {
         Ok(())
     }
 
-    /// Waits until the job ends: by the end of its input, by [`stop`](Self::stop), or by a failure, which is returned.
+    /// Waits until the job ends: by the end of its input, by [`stop`](Self::stop), or by a failure, which is
+    /// returned.
     ///
     /// # Errors
-    /// What ended the job, [`JobError::Cancelled`] if it was stopped at once; or that there is no job to wait for.
+    /// What ended the job, [`JobError::Cancelled`] if it was stopped at once; or that there is no job to wait
+    /// for.
     pub fn await_termination(&self) -> Result<JobResult, JobError> {
         let handle = match lock(&self.started).as_mut() {
             Some(started) => started.handle.take().ok_or("is being waited for already"),
@@ -187,7 +194,8 @@ impl StreamingContext {
         result
     }
 
-    /// Waits until the job ends, or the time is up; returns whether it has ended. [`await_termination`](Self::await_termination) then tells how.
+    /// Waits until the job ends, or the time is up; returns whether it has ended.
+    /// [`await_termination`](Self::await_termination) then tells how.
     pub fn await_termination_or_timeout(&self, timeout: Duration) -> bool {
         let until = Instant::now() + timeout;
         loop {
@@ -201,9 +209,10 @@ impl StreamingContext {
         }
     }
 
-    /// Asks the job to stop; [`await_termination`](Self::await_termination) waits for it. Gracefully: sources read no further, what they have
-    /// read is processed, the last batch is closed and committed. Otherwise at once: what the last checkpoint covers is safe.
-    /// Either way, a context made by [`get_or_create`](Self::get_or_create) goes on from there.
+    /// Asks the job to stop; [`await_termination`](Self::await_termination) waits for it. Gracefully: sources
+    /// read no further, what they have read is processed, the last batch is closed and committed. Otherwise
+    /// at once: what the last checkpoint covers is safe. Either way, a context made by
+    /// [`get_or_create`](Self::get_or_create) goes on from there.
     pub fn stop(&self, gracefully: bool) {
         if let Some(controls) = self.controls() {
             if gracefully { controls.stop() } else { controls.cancel() }

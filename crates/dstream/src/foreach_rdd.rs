@@ -1,7 +1,8 @@
 //! `foreach_rdd`: a function over every batch, whole; and the engine's side of it, which `transform` shares.
 //!
-//! What a batch saves through its `Rdd` is written when the function runs, and becomes visible when the batch is committed: exactly once,
-//! whatever crashes in between. What the function does by itself, such as calling a web service, may happen again after a crash.
+//! What a batch saves through its `Rdd` is written when the function runs, and becomes visible when the batch
+//! is committed: exactly once, whatever crashes in between. What the function does by itself, such as calling
+//! a web service, may happen again after a crash.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -15,7 +16,8 @@ use thalweg_dataflow::time::Timestamp;
 use crate::rdd::{BatchContext, Publish};
 use crate::{DStream, Rdd};
 
-/// What the function of [`foreach_rdd`](DStream::foreach_rdd) may return: nothing, or a `Result` whose error fails the job.
+/// What the function of [`foreach_rdd`](DStream::foreach_rdd) may return: nothing, or a `Result` whose error
+/// fails the job.
 pub trait ForeachResult: sealed::Sealed {
     /// The result.
     ///
@@ -43,8 +45,9 @@ impl<E: Into<BoxError>> ForeachResult for Result<(), E> {
 }
 
 impl<T: StateData> DStream<T> {
-    /// Calls `function` on each batch, empty ones too, with the batch's time in milliseconds. It may return nothing, or a `Result`: an
-    /// error fails the job. Of each batch it is called in one place; what it keeps to itself is lost when the job restarts.
+    /// Calls `function` on each batch, empty ones too, with the batch's time in milliseconds. It may return
+    /// nothing, or a `Result`: an error fails the job. Of each batch it is called in one place; what it keeps
+    /// to itself is lost when the job restarts.
     ///
     /// Files that it saves out of the `Rdd` become visible when the batch is committed, exactly once.
     ///
@@ -72,8 +75,9 @@ impl<T: StateData> DStream<T> {
         self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result())
     }
 
-    /// Writes each batch as text, a line for each record, into a folder `prefix-TIME_IN_MS.suffix` of its own (without the dot
-    /// if the suffix is empty). The folder appears when the batch is committed; a batch without records makes none.
+    /// Writes each batch as text, a line for each record, into a folder `prefix-TIME_IN_MS.suffix` of its own
+    /// (without the dot if the suffix is empty). The folder appears when the batch is committed; a batch
+    /// without records makes none.
     pub fn save_as_text_files(&self, prefix: &str, suffix: &str) -> DStream<()>
     where
         T: Display,

@@ -1,4 +1,9 @@
 //! Micro-batches in the words of Spark Streaming, over the Thalweg engine.
+//!
+//! A [`StreamingContext`] cuts its streams into batches. A [`DStream`] is such a stream: what is said of it
+//! is done to each batch, or over windows of batches. Where a whole batch is wanted, it is an [`Rdd`], which
+//! can be saved, also as a [`DataFrame`]; what it saves becomes visible when the batch is committed, exactly
+//! once.
 
 mod context;
 mod data_frame;

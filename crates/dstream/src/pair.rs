@@ -1,4 +1,4 @@
-//! `DStream<(K, V)>`: what Spark gives to streams of pairs, batch by batch. Joins and windows have pages of their own.
+//! `DStream<(K, V)>`: what Spark gives to streams of pairs, batch by batch. Joins and windows have their own pages.
 
 use thalweg_dataflow::graph::{Either, Stream};
 use thalweg_dataflow::operators::{CoGroup, Combine, Emit, Reduce, UpdateStateByKey};
@@ -34,7 +34,8 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         self.stream.map("key", |(key, value)| Keyed::new(key, value))
     }
 
-    /// The stream, its values combined by key in each subtask: what is sent to the owners of the keys is partial results.
+    /// The stream, its values combined by key in each subtask: what is sent to the owners of the keys is
+    /// partial results.
     pub(crate) fn combined(
         &self,
         function: impl FnMut(V, V) -> V + Clone + Send + 'static,
@@ -45,7 +46,8 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         self.stream.apply("combine", Combine::new(function)).exchange()
     }
 
-    /// Of each batch, one pair for each key: its values combined by `function`, which must be associative and commutative.
+    /// Of each batch, one pair for each key: its values combined by `function`, which must be associative and
+    /// commutative.
     ///
     /// ```
     /// use std::time::Duration;
@@ -74,7 +76,8 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         self.then(self.combined(function).apply("reduce-by-key", reduce))
     }
 
-    /// Of each batch, one pair for each key: all its values. To sum or count them, [`reduce_by_key`](Self::reduce_by_key) moves less.
+    /// Of each batch, one pair for each key: all its values. To sum or count them,
+    /// [`reduce_by_key`](Self::reduce_by_key) moves less.
     pub fn group_by_key(&self) -> DStream<(K, Vec<V>)>
     where
         V: StateData,
@@ -84,9 +87,9 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         groups.map(|(key, (values, _))| (key, values)).name("groups").with_part("co-group", &groups)
     }
 
-    /// Keeps state of each key over the batches. At the end of each batch `function` is called for every key that has state or new
-    /// values, with the key, the batch's values and the state there was; `None` ends the key's state. The batch emitted
-    /// is the state of every key.
+    /// Keeps state of each key over the batches. At the end of each batch `function` is called for every key
+    /// that has state or new values, with the key, the batch's values and the state there was; `None` ends
+    /// the key's state. The batch emitted is the state of every key.
     ///
     /// ```
     /// use std::collections::BTreeMap;

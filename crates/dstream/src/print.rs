@@ -8,7 +8,8 @@ use thalweg_dataflow::time::Timestamp;
 use crate::DStream;
 
 impl<T: StateData + Debug> DStream<T> {
-    /// Prints the first ten records of each batch on stdout, under a line with the batch's time, as Spark does.
+    /// Prints the first ten records of each batch on stdout, under a line with the batch's time, as Spark
+    /// does.
     pub fn print(&self) -> DStream<()> {
         self.print_n(10)
     }

@@ -1,6 +1,7 @@
 //! One result for each batch of a stream without keys: `count`, `reduce`, `count_by_value`.
 //!
-//! Every subtask reduces its share of the batch as it arrives; one brings the shares together when the batch closes.
+//! Every subtask reduces its share of the batch as it arrives; one brings the shares together when the batch
+//! closes.
 
 use thalweg_dataflow::operators::BatchFold;
 use thalweg_dataflow::record::Data;
@@ -14,7 +15,8 @@ impl<T: Data> DStream<T> {
         self.fold("count", 0_u64, |n, _| n + 1, |a, b| a + b)
     }
 
-    /// One record for each batch that is not empty: its records combined by `function`, which must be associative and commutative.
+    /// One record for each batch that is not empty: its records combined by `function`, which must be
+    /// associative and commutative.
     #[must_use]
     pub fn reduce(&self, mut function: impl FnMut(T, T) -> T + Clone + Send + 'static) -> Self
     where

@@ -1,4 +1,4 @@
-//! `DStream`: a stream of batches. What works record by record is here; what works batch by batch has pages of its own.
+//! `DStream`: a stream of batches. What works record by record is here; the rest has pages of its own.
 
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ impl<T: Data> DStream<T> {
         DStream { interval: self.interval, ..DStream::over(self.context.clone(), stream) }
     }
 
-    /// Makes `earlier` a part of the operation that this stream comes out of: its uid is then the operation's, with `name` behind it.
+    /// Makes `earlier` a part of the operation that this stream comes out of: its uid is then the
+    /// operation's, with `name` behind it.
     pub(crate) fn with_part<U: Data>(mut self, name: &'static str, earlier: &DStream<U>) -> Self {
         let earlier = earlier.clone();
         self.parts.push(Arc::new(move |uid| {
@@ -73,7 +74,8 @@ impl<T: Data> DStream<T> {
         self.then(self.stream.map("map", function))
     }
 
-    /// One record for each; an error fails the job, with the name of the operator and the origin of the record.
+    /// One record for each; an error fails the job, with the name of the operator and the origin of the
+    /// record.
     pub fn try_map<U: Data, E: Into<BoxError>>(
         &self,
         mut function: impl FnMut(T) -> Result<U, E> + Clone + Send + 'static,
@@ -95,8 +97,8 @@ impl<T: Data> DStream<T> {
         }))
     }
 
-    /// None, one or many records for each, made of a borrowed one: `function` hands each to `emit`. No collection is made on
-    /// the way, which is what splitting lines into words wants.
+    /// None, one or many records for each, made of a borrowed one: `function` hands each to `emit`. No
+    /// collection is made on the way, which is what splitting lines into words wants.
     pub fn flat_map_each<U: Data>(
         &self,
         mut function: impl FnMut(&T, &mut dyn FnMut(U)) + Clone + Send + 'static,

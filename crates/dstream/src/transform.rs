@@ -7,8 +7,9 @@ use thalweg_dataflow::time::Timestamp;
 use crate::{DStream, Rdd};
 
 impl<T: StateData> DStream<T> {
-    /// Each batch becomes what `function` makes of it, given the batch's time in milliseconds; it is called for empty batches too. The
-    /// batch is brought together in one place: what can be said record by record or key by key is better said so.
+    /// Each batch becomes what `function` makes of it, given the batch's time in milliseconds; it is called
+    /// for empty batches too. The batch is brought together in one place: what can be said record by record
+    /// or key by key is better said so.
     ///
     /// ```
     /// use std::time::Duration;

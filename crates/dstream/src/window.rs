@@ -1,7 +1,7 @@
 //! Windows over batches: every `slide`, one batch made of those of the last `length`.
 //!
-//! Both are multiples of the batch interval of the stream. The stream returned has batches of `slide`: to join or unite it with
-//! another, window that one in the same way.
+//! Both are multiples of the batch interval of the stream. The stream returned has batches of `slide`: to
+//! join or unite it with another, window that one in the same way.
 
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ impl<T: StateData> DStream<T> {
         Self { interval: slide, ..self.then(self.stream.apply("window", window)) }
     }
 
-    /// Every `slide`, the records of the last `length` combined by `function`, which must be associative and commutative; nothing if
-    /// there are none. Each batch is reduced once, not once for each window that it is part of.
+    /// Every `slide`, the records of the last `length` combined by `function`, which must be associative and
+    /// commutative; nothing if there are none. Each batch is reduced once, not once for each window that it
+    /// is part of.
     #[must_use]
     pub fn reduce_by_window(
         &self,
@@ -43,7 +44,8 @@ impl<T: StateData> DStream<T> {
         sums.with_part("batch", &counts).with_part("window", &window)
     }
 
-    /// Every `slide`, how often each record occurred within the last `length`. Those that did not are left out.
+    /// Every `slide`, how often each record occurred within the last `length`. Those that did not are left
+    /// out.
     pub fn count_by_value_and_window(&self, length: Duration, slide: Duration) -> DStream<(T, u64)>
     where
         T: Key,
@@ -70,8 +72,8 @@ impl<T: StateData> DStream<T> {
 }
 
 impl<K: Key, V: StateData> DStream<(K, V)> {
-    /// Every `slide`, one pair for each key of the last `length`: its values combined by `function`, which must be associative and
-    /// commutative. Each window is reduced out of the results of its batches.
+    /// Every `slide`, one pair for each key of the last `length`: its values combined by `function`, which
+    /// must be associative and commutative. Each window is reduced out of the results of its batches.
     ///
     /// ```
     /// use std::time::Duration;
@@ -102,9 +104,10 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
         Self { interval: slide, ..self.then(windowed) }
     }
 
-    /// As [`reduce_by_key_and_window`](Self::reduce_by_key_and_window), for functions that have an inverse: `inverse(function(a, b), b)`
-    /// must be `a`. What comes in is added to the window before and what falls out is taken off, so that work does not grow with
-    /// the length of the window. Keys without records in the window are left out (Spark's `filterFunc` is not needed for that).
+    /// As [`reduce_by_key_and_window`](Self::reduce_by_key_and_window), for functions that have an inverse:
+    /// `inverse(function(a, b), b)` must be `a`. What comes in is added to the window before and what falls
+    /// out is taken off, so that work does not grow with the length of the window. Keys without records in
+    /// the window are left out (Spark's `filterFunc` is not needed for that).
     #[must_use]
     pub fn reduce_by_key_and_window_with_inverse(
         &self,

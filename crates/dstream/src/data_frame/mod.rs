@@ -1,6 +1,7 @@
 //! `DataFrame`: a batch as a table, with named and typed columns, to be shown or written to files.
 //!
-//! Columns are found by serde: the fields of a struct by their names, those of a tuple as `_1`, `_2` …, anything else as `value`.
+//! Columns are found by serde: the fields of a struct by their names, those of a tuple as `_1`, `_2` …,
+//! anything else as `value`.
 
 mod error;
 #[cfg(feature = "parquet")]
@@ -23,7 +24,8 @@ pub struct DataFrame {
     fields: Vec<Field>,
     partitions: Vec<Vec<Vec<Value>>>,
     batch: Option<BatchContext>,
-    /// Why the records could not be made a table: told when the table is used, so that calls can be chained as in Spark.
+    /// Why the records could not be made a table: told when the table is used, so that calls can be chained
+    /// as in Spark.
     broken: Option<String>,
 }
 

@@ -92,7 +92,8 @@ impl<'a> DataFrameWriter<'a> {
         self
     }
 
-    /// A [`SaveMode`], or its name. Default: `ErrorIfExists`, as in Spark; in a `foreach_rdd`, you want `append`.
+    /// A [`SaveMode`], or its name. Default: `ErrorIfExists`, as in Spark; in a `foreach_rdd`, you want
+    /// `append`.
     #[must_use]
     pub fn mode(mut self, mode: impl IntoSaveMode) -> Self {
         self.mode = mode.into_save_mode();
@@ -132,11 +133,12 @@ impl<'a> DataFrameWriter<'a> {
         self.format("csv").save(path)
     }
 
-    /// Writes one file for each partition with rows into the folder `path`. For a batch of a stream, the files become visible, all
-    /// of them, when the batch is committed. A batch without rows writes no file.
+    /// Writes one file for each partition with rows into the folder `path`. For a batch of a stream, the
+    /// files become visible, all of them, when the batch is committed. A batch without rows writes no file.
     ///
     /// # Errors
-    /// When a setting is wrong, the records are no table, or the files cannot be written; whatever was visible before is untouched.
+    /// When a setting is wrong, the records are no table, or the files cannot be written; whatever was
+    /// visible before is untouched.
     pub fn save(self, path: impl AsRef<Path>) -> Result<(), DataFrameError> {
         let path = path.as_ref();
         let failed = |error: io::Error| DataFrameError::Io { path: path.to_owned(), error };

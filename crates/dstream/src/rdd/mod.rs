@@ -1,7 +1,7 @@
 //! `Rdd`: one batch, whole, in memory, partitioned as its stream is (Spark's `RDD`, as far as a batch needs it).
 //!
-//! It is what `transform` and `foreach_rdd` are handed. Everything is computed at once, in the order in which it is written; partitions of
-//! some size are worked on side by side, on threads of their own.
+//! It is what `transform` and `foreach_rdd` are handed. Everything is computed at once, in the order in which
+//! it is written; partitions of some size are worked on side by side, on threads of their own.
 
 mod actions;
 mod pairs;
@@ -20,7 +20,8 @@ pub(crate) use publish::{BatchContext, FileSet, Publish};
 /// use thalweg_dstream::Rdd;
 ///
 /// let lines = Rdd::parallelize(vec!["deep and fast", "fast and deep"], 2);
-/// let mut counts = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1)).reduce_by_key(|a, b| a + b).collect();
+/// let words = lines.flat_map(|line| line.split(' '));
+/// let mut counts = words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b).collect();
 /// counts.sort();
 /// assert_eq!(counts, [("and", 2), ("deep", 2), ("fast", 2)]);
 /// ```
@@ -153,7 +154,8 @@ impl<T> Rdd<T> {
         Self::with(self.batch, divide(records, count))
     }
 
-    /// The same records in so many partitions of about the same size, in order (Spark's `repartition` and `coalesce`).
+    /// The same records in so many partitions of about the same size, in order (Spark's `repartition` and
+    /// `coalesce`).
     #[must_use]
     pub fn repartition(self, partitions: usize) -> Self {
         let records = self.partitions.into_iter().flatten().collect();
@@ -201,7 +203,8 @@ mod tests {
             let rdd = Rdd::parallelize(records.clone(), partitions);
             prop_assert_eq!(rdd.num_partitions(), partitions);
             let mapped = rdd.clone().flat_map(|n| [n, n]).filter(|n| n % 2 == 0).map(i32::from).collect();
-            let expected: Vec<i32> = records.iter().flat_map(|n| [*n, *n]).filter(|n| n % 2 == 0).map(i32::from).collect();
+            let even = records.iter().filter(|n| *n % 2 == 0);
+            let expected: Vec<i32> = even.flat_map(|n| [i32::from(*n); 2]).collect();
             prop_assert_eq!(mapped, expected);
             let mut sorted = records.clone();
             sorted.sort();
@@ -209,7 +212,8 @@ mod tests {
             prop_assert_eq!(rdd.clone().repartition(other).collect(), records.clone());
             let distinct = rdd.clone().distinct().collect();
             prop_assert_eq!(distinct.len(), records.iter().collect::<HashSet<_>>().len());
-            let zipped: Vec<usize> = rdd.union(Rdd::parallelize(records.clone(), other)).zip_with_index().collect().into_iter().map(|(_, i)| i).collect();
+            let zipped = rdd.union(Rdd::parallelize(records.clone(), other)).zip_with_index();
+            let zipped: Vec<usize> = zipped.map(|(_, index)| index).collect();
             prop_assert_eq!(zipped, (0..2 * records.len()).collect::<Vec<_>>());
         }
     }

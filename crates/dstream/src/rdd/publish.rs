@@ -1,8 +1,9 @@
 //! How what a batch saves becomes visible: when the batch is committed, and not before.
 //!
-//! Files are written to a hidden folder (`.part-….inprogress`) and synced, then renamed by [`Publish::perform`]: at once for an `Rdd` made
-//! by hand; for one that a stream has handed out, when the engine has committed the batch. A batch that is computed again
-//! after a crash writes its files again; what the first attempt left is in hidden folders, which no reader looks at.
+//! Files are written to a hidden folder (`.part-….inprogress`) and synced, then renamed by
+//! [`Publish::perform`]: at once for an `Rdd` made by hand; for one that a stream has handed out, when the
+//! engine has committed the batch. A batch that is computed again after a crash writes its files again; what
+//! the first attempt left is in hidden folders, which no reader looks at.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -97,7 +98,8 @@ impl BatchContext {
 pub(crate) struct FileSet {
     publish: Publish,
     batch: Option<BatchContext>,
-    /// Part of the names of the files, unlike that of any other save: batches can be computed twice, and two can have the same time.
+    /// Part of the names of the files, unlike that of any other save: batches can be computed twice, and two
+    /// can have the same time.
     name: String,
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::{FileSet, Rdd};
 
 impl<T: Display> Rdd<T> {
-    /// Writes each record as a line, one file for each partition with records, into the folder `path`. Files of an `Rdd` that a stream
-    /// has handed out become visible when its batch is committed.
+    /// Writes each record as a line, one file for each partition with records, into the folder `path`. Files
+    /// of an `Rdd` that a stream has handed out become visible when its batch is committed.
     ///
     /// # Errors
     /// When the folder cannot be written; the message names it.

@@ -1,4 +1,5 @@
-//! Operations of one batch, and state over batches: right, whatever the parallelism, and after crashes and restores.
+//! Operations of one batch, and state over batches: right, whatever the parallelism, and after crashes and
+//! restores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,4 +1,5 @@
-//! What the tests of pipelines share: a queue whose batches are cut exactly where it says, and runs that crash.
+//! What the tests of pipelines share: a queue whose batches are cut exactly where it says, and runs that
+//! crash.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -25,8 +26,9 @@ pub(crate) fn pairs(batches: usize, size: usize, keys: usize) -> Vec<Vec<Pair>> 
     (0..batches).map(|batch| (0..size).map(|index| pair(batch * size + index)).collect()).collect()
 }
 
-/// Reads one collection a batch, crashing where the run says. Time stands still until all subtasks have read their share of the
-/// batch; then it is over. So batches are exactly those of the queue, and after the last one comes an empty one.
+/// Reads one collection a batch, crashing where the run says. Time stands still until all subtasks have read
+/// their share of the batch; then it is over. So batches are exactly those of the queue, and after the last
+/// one comes an empty one.
 pub(crate) fn queue<T: Data + Sync>(run: &Run, clock: &ManualClock, batches: Vec<Vec<T>>) -> DStream<T> {
     run.job.configure(|config| config.clock = Clock::Manual(clock.clone()));
     let size = batches[0].len();
@@ -66,7 +68,8 @@ pub(crate) fn clock() -> ManualClock {
     ManualClock::new(INTERVAL)
 }
 
-/// Runs a pipeline with a checkpoint every batch: it crashes twice in its middle, and is restored at another parallelism each time.
+/// Runs a pipeline with a checkpoint every batch: it crashes twice in its middle, and is restored at another
+/// parallelism each time.
 pub(crate) fn run_with_crashes(build: impl Fn(&Run)) {
     let folder = tempfile::tempdir().unwrap();
     for (parallelism, crashes) in [(2, true), (4, true), (1, false)] {

@@ -7,7 +7,8 @@ use thalweg_dstream::{DStream, StreamingContext};
 
 const MS_10: Duration = Duration::from_millis(10);
 
-/// The uids of the operators of an operation that is given the uid `mine`, without those that other operators have by default.
+/// The uids of the operators of an operation that is given the uid `mine`, without those that other operators
+/// have by default.
 fn uids<T>(operation: impl FnOnce(&DStream<(u8, u8)>) -> DStream<T>) -> BTreeSet<String>
 where
     T: Clone + Send + 'static,

@@ -1,4 +1,5 @@
-//! Windows over batches hold what they should, at every batch time that there was, through crashes and restores.
+//! Windows over batches hold what they should, at every batch time that there was, through crashes and
+//! restores.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -61,7 +62,8 @@ fn every_window_holds_the_batches_of_its_time() {
         let stream = queue(run, &clock, input.clone());
         let timed = stream.transform(|rdd, time| Rdd::parallelize(vec![(time, rdd.collect())], 1));
         let _ = timed.sink_to(CollectSink::new(inputs.clone())).uid("inputs");
-        // Their batches differ in length, so that no union of the face would take them: it is one of the engine.
+        // Their batches differ in length, so that no union of the face would take them: it is one of the
+        // engine.
         let mut all = Vec::new();
         for extent in EXTENTS {
             let [length, slide] =
