@@ -23,6 +23,11 @@ pub trait Operator: Send + 'static {
     /// The records it hands on.
     type Out: Send + 'static;
 
+    /// Whether event time begins here: records get times, and watermarks are made, whatever comes in.
+    fn begins_event_time(&self) -> bool {
+        false
+    }
+
     /// Called once, before anything else, on the thread that the operator will live on.
     fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
         Ok(())

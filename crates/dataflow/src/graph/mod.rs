@@ -55,7 +55,11 @@ impl StreamGraph {
         S: Source,
         S::Item: crate::record::Data,
     {
-        let node = self.lock().add(name, NodeKind::Source(Box::new(SourceNode::new(source, strategy))));
+        let mut graph = self.lock();
+        let begins_event_time = strategy.has_watermarks();
+        let node = graph.add(name, NodeKind::Source(Box::new(SourceNode::new(source, strategy))));
+        graph.nodes[node].begins_event_time = begins_event_time;
+        drop(graph);
         Stream::of(self.clone(), node, "")
     }
 

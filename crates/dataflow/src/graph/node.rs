@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) uid: Option<String>,
     pub(crate) parallelism: Option<usize>,
     pub(crate) kind: NodeKind,
+    /// Whether event time begins here.
+    pub(crate) begins_event_time: bool,
 }
 
 pub(crate) enum NodeKind {
@@ -53,7 +55,7 @@ pub(crate) enum NodeKind {
 
 impl Node {
     pub(crate) fn new(name: &str, kind: NodeKind) -> Self {
-        Self { name: name.to_owned(), uid: None, parallelism: None, kind }
+        Self { name: name.to_owned(), uid: None, parallelism: None, kind, begins_event_time: false }
     }
 }
 

@@ -80,7 +80,24 @@ impl<T: Data> Stream<T> {
         O: Operator<In = T> + Clone,
         O::Out: Data,
     {
-        self.apply_with(name, move |_| Ok(operator.clone()))
+        let begins_event_time = operator.begins_event_time();
+        let stream = self.apply_with(name, move |_| Ok(operator.clone()));
+        stream.last_node(|node| node.begins_event_time = begins_event_time);
+        stream
+    }
+
+    /// Whether there is event time in this stream: whether a source, or an operator on the way, makes watermarks.
+    pub fn has_event_time(&self) -> bool {
+        let graph = self.graph.lock();
+        let mut nodes: Vec<usize> = self.from.iter().map(|(node, _)| *node).collect();
+        while let Some(node) = nodes.pop() {
+            if graph.nodes[node].begins_event_time {
+                return true;
+            }
+            // Edges lead from earlier nodes to later ones, so this ends.
+            nodes.extend(graph.edges.iter().filter(|edge| edge.to == node).map(|edge| edge.from));
+        }
+        false
     }
 
     /// Hands the stream to an operator that `make` makes anew for each subtask of each attempt.

@@ -1,21 +1,32 @@
-//! `batch_time`: gives records that have no event time that of their batch: on the way from batches to event time.
+//! `batch_time`: from batches to event time.
 //!
-//! - **Records** with an event time keep it. Others get the time of the batch that is open, which is the first multiple of the
-//!   interval after the last barrier.
+//! If there is event time upstream ([`Stream::has_event_time`](crate::graph::Stream::has_event_time)), it passes:
+//!
+//! - **Records** keep their times; one that has none gets the time of the batch that is open.
 //! - **Watermarks** pass.
-//! - **Barriers** begin the next batch.
-//! - **State**: none.
+//!
+//! Otherwise it begins here:
+//!
+//! - **Records** get the time of the batch that is open, which is the first multiple of the interval after the last barrier.
+//! - **Barriers** are preceded by a watermark of their own time: what follows belongs to later batches.
+//!
+//! **State**: none.
 //!
 //! ```
 //! use thalweg_dataflow::harness::{Event, Harness, Then};
 //! use thalweg_dataflow::operators::BatchTime;
 //! use thalweg_dataflow::time::NO_TIMESTAMP;
 //!
-//! let mut harness = Harness::new(BatchTime::new(1000));
+//! let mut harness = Harness::new(BatchTime::passing(1000));
 //! harness.barrier(5000, Then::Continue);
 //! harness.push("now", NO_TIMESTAMP);
 //! harness.push("then", 70);
 //! assert_eq!(harness.events()[1..], [Event::Record("now", 6000), Event::Record("then", 70)]);
+//!
+//! let mut harness = Harness::new(BatchTime::beginning(1000));
+//! harness.barrier(5000, Then::Continue);
+//! harness.push("then", 70);
+//! assert_eq!(harness.events(), [Event::Watermark(5000), Event::Barrier(5000), Event::Record("then", 6000)]);
 //! ```
 
 use std::marker::PhantomData;
@@ -32,13 +43,19 @@ use crate::time::{NO_TIMESTAMP, Timestamp};
 pub struct BatchTime<T> {
     interval: i64,
     open: Timestamp,
+    begins: bool,
     records: PhantomData<fn() -> T>,
 }
 
 impl<T> BatchTime<T> {
-    /// The batch interval is in milliseconds.
-    pub fn new(interval: i64) -> Self {
-        Self { interval, open: NO_TIMESTAMP, records: PhantomData }
+    /// Passes event time on, and fills it in where a record has none. The batch interval is in milliseconds.
+    pub fn passing(interval: i64) -> Self {
+        Self { interval, open: NO_TIMESTAMP, begins: false, records: PhantomData }
+    }
+
+    /// Begins event time. The batch interval is in milliseconds.
+    pub fn beginning(interval: i64) -> Self {
+        Self { begins: true, ..Self::passing(interval) }
     }
 
     /// The first batch time at or after `time`.
@@ -51,6 +68,10 @@ impl<T: Data> Operator for BatchTime<T> {
     type In = T;
     type Out = T;
 
+    fn begins_event_time(&self) -> bool {
+        self.begins
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.open = self.batch_of(context.start_time);
         Ok(())
@@ -58,7 +79,7 @@ impl<T: Data> Operator for BatchTime<T> {
 
     fn process(&mut self, batch: &mut Batch<T>, output: &mut Output<T>) -> Result<(), BoxError> {
         for record in &mut batch.records {
-            if record.timestamp == NO_TIMESTAMP {
+            if self.begins || record.timestamp == NO_TIMESTAMP {
                 record.timestamp = self.open;
             }
         }
@@ -66,7 +87,10 @@ impl<T: Data> Operator for BatchTime<T> {
         Ok(())
     }
 
-    fn barrier(&mut self, barrier: &Barrier, _: &mut Output<T>) -> Result<(), BoxError> {
+    fn barrier(&mut self, barrier: &Barrier, output: &mut Output<T>) -> Result<(), BoxError> {
+        if self.begins {
+            output.push_watermark(barrier.time);
+        }
         self.open = self.batch_of(barrier.time + 1);
         Ok(())
     }

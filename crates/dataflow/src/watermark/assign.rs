@@ -45,6 +45,10 @@ impl<T: Data> Operator for AssignTimestamps<T> {
     type In = T;
     type Out = T;
 
+    fn begins_event_time(&self) -> bool {
+        true
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.clock = context.clock.clone();
         self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now() + timeout);
