@@ -103,7 +103,7 @@ fn report(what: &str, took: Duration, cpu_before: Option<f64>) {
 /// What a pipeline does at the end of each epoch.
 fn transactions(broker: &Broker) {
     broker.create_topic("out", 3).unwrap();
-    let producer: ThreadedProducer<DefaultProducerContext> =
+    let producer: BaseProducer =
         client(broker).set("transactional.id", "bench").set("linger.ms", "0").create().unwrap();
     producer.init_transactions(PATIENCE).unwrap();
     let group = reader(broker, "throughput").group_metadata().unwrap();
@@ -114,6 +114,10 @@ fn transactions(broker: &Broker) {
         for partition in 0..3 {
             let record = BaseRecord::<(), str>::to("out").partition(partition).payload("value");
             producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        // `flush` of rust-rdkafka waits in steps of 100 ms.
+        while producer.in_flight_count() > 0 {
+            producer.poll(Duration::from_micros(200));
         }
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset("throughput", 0, Offset::Offset(n as i64)).unwrap();
