@@ -65,9 +65,19 @@ impl Cadence {
         Some(Cut { time, checkpoint, then: Then::Continue })
     }
 
-    /// A cut that is made now, out of turn. Its time is that of the next in turn, so that batch times stay multiples.
-    pub(crate) fn now(&self, checkpoint: bool, then: Then) -> Cut {
-        Cut { time: self.next, checkpoint, then }
+    /// A cut that is made now, out of turn. The last of a job that finishes closes all batches, at the time of the cut that would be next.
+    /// Any other closes none, as batches end when it is their time: its own is the millisecond before.
+    pub(crate) fn now(&mut self, checkpoint: bool, then: Then) -> Cut {
+        let time = match (then, self.every) {
+            (Then::Finish, _) => self.next,
+            (_, Some(2..)) => self.next - 1,
+            // Batches of a millisecond leave no time between them.
+            (_, every) => {
+                self.next += every.unwrap_or(0);
+                self.next - every.unwrap_or(0)
+            }
+        };
+        Cut { time, checkpoint, then }
     }
 }
 
@@ -100,6 +110,15 @@ mod tests {
             cuts.extend(cadence.due(now).map(|cut| (cut.time, cut.checkpoint)));
         }
         assert_eq!(cuts, [(1200, true), (1400, false), (1600, true)]);
+    }
+
+    #[test]
+    fn a_cut_out_of_turn_closes_no_batch_unless_it_is_the_last() {
+        let mut cadence = Cadence::new(&JobConfig::new("job"), &[400], 1050).unwrap();
+        assert_eq!(cadence.now(true, Then::Continue).time, 1199);
+        assert_eq!(cadence.now(true, Then::Suspend).time, 1199);
+        assert_eq!(cadence.due(1200).map(|cut| cut.time), Some(1200));
+        assert_eq!(cadence.now(true, Then::Finish).time, 1600);
     }
 
     #[test]

@@ -79,6 +79,9 @@ where
             Ok(Running { reader, polled, strategy, splits, watermarks, restored, context, ended: false })
         })?;
         let mut status = SourceStatus::Ready;
+        // A reader is polled at least once between two barriers, however close together they come: subtasks of one source
+        // then do not drift apart by whole batches.
+        let mut polled = false;
         loop {
             let next = match (gate.try_next(), status) {
                 (Some(next), _) => Some(next),
@@ -92,9 +95,13 @@ where
             match next {
                 None => {
                     status = running.poll(&mut drive)?;
+                    polled = true;
                     continue;
                 }
                 Some(Next::Mail(Mail::Barrier(barrier))) => {
+                    if !std::mem::take(&mut polled) && status == SourceStatus::Ready {
+                        status = running.poll(&mut drive)?;
+                    }
                     running.barrier(barrier, &mut drive)?;
                     if barrier.is_last() {
                         // What is read after the last cut would be read again by whoever resumes from it.
