@@ -9,12 +9,13 @@ use common::memory;
 use common::wire::{NO_PRODUCER, Wire, batch, name, transactional_id};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId, InitProducerIdRequest,
-    ProducerId, TxnOffsetCommitRequest,
+    ProduceRequest, ProducerId, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -68,6 +69,22 @@ fn a_repeated_batch_is_acknowledged_with_its_first_offset_and_a_gap_is_refused()
     assert_eq!(send(1, 4, &["e"]), gap, "a new epoch counts from 0");
     assert_eq!(send(1, 0, &["e"]), (0, 4));
     assert_eq!(send(0, 4, &["e"]), (ResponseError::InvalidProducerEpoch.code(), -1));
+}
+
+#[test]
+fn a_producer_that_wants_no_answer_gets_none_and_is_disconnected_when_it_fails() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let mut wire = Wire::connect(&broker);
+    let request = |topic: &str| {
+        let data = PartitionProduceData::default().with_records(Some(batch(&["v"], NO_PRODUCER, false)));
+        let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
+        ProduceRequest::default().with_acks(0).with_topic_data(vec![topic])
+    };
+    wire.send(9, &request("t"));
+    assert_eq!(wire.produce("t", batch(&["w"], NO_PRODUCER, false), None).base_offset, 1);
+    wire.send(9, &request("none"));
+    assert!(wire.is_closed());
 }
 
 #[test]

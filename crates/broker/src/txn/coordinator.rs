@@ -136,21 +136,23 @@ impl Transactions {
         if let Some(known) = known
             && transaction.producer_id >= 0
         {
+            if transaction.was_told(known) {
+                return Ok(transaction.key());
+            }
             transaction.check(known).map_err(|_| ResponseError::ProducerFenced)?;
         }
         let mut next = transaction.clone();
-        next.timeout_ms = timeout_ms;
         // The last epoch is kept for fencing whoever has the one before.
         if next.producer_id < 0 || next.epoch >= i16::MAX - 1 {
             self.abort_open(state, &mut transaction, i16::MAX)?;
-            next = transaction.completed(Marker::Abort);
-            next.timeout_ms = timeout_ms;
             (next.producer_id, next.epoch) = (self.new_producer_id()?, 0);
         } else {
             next.epoch += 1;
             let epoch = next.epoch;
             self.abort_open(state, &mut transaction, epoch)?;
         }
+        next.timeout_ms = timeout_ms;
+        next.asked_in_epoch = known.filter(|known| known.id == next.producer_id).map(|known| known.epoch);
         next.phase = Phase::Empty;
         next.partitions.clear();
         next.groups.clear();

@@ -25,6 +25,9 @@ pub(crate) struct Transaction {
     pub(crate) id: String,
     pub(crate) producer_id: i64,
     pub(crate) epoch: i16,
+    /// The epoch in which the producer in charge asked for this one. It may ask again if it has not heard the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asked_in_epoch: Option<i16>,
     pub(crate) timeout_ms: i64,
     pub(crate) phase: Phase,
     /// When it was begun, in milliseconds since 1970.
@@ -49,6 +52,7 @@ impl Transaction {
             id: id.to_owned(),
             producer_id,
             epoch: 0,
+            asked_in_epoch: None,
             timeout_ms,
             phase: Phase::Empty,
             started_ms: 0,
@@ -71,6 +75,13 @@ impl Transaction {
             return Err(ResponseError::ProducerFenced);
         }
         Ok(())
+    }
+
+    /// Whether this producer has been given the present epoch already and has not used it yet.
+    pub(crate) fn was_told(&self, producer: ProducerKey) -> bool {
+        self.phase == Phase::Empty
+            && self.producer_id == producer.id
+            && self.asked_in_epoch == Some(producer.epoch)
     }
 
     /// The transaction with more in it, begun if there was none; `None` if that is nothing new.
