@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{PATIENCE, config, consumer, memory, poll_values, producer, send, transactional};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use thalweg_broker::Broker;
 
@@ -85,6 +85,62 @@ fn a_transaction_over_partitions_of_two_topics_is_seen_whole_or_not_at_all() {
     for (topic, partition) in places {
         // Four records and their markers.
         assert_eq!(reader.fetch_watermarks(topic, partition, PATIENCE).unwrap(), (0, 8));
+    }
+    assert!(reader.poll(Duration::from_millis(100)).is_none());
+}
+
+/// Producers that commit and abort at the same time, and a reader whose fetches end in the middle of their transactions.
+#[test]
+fn of_many_interleaved_transactions_exactly_the_committed_ones_are_read_and_in_order() {
+    const PRODUCERS: usize = 4;
+    const ROUNDS: usize = 25;
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let commits = |producer: usize, round: usize| (producer * 7 + round * 5) % 3 != 0;
+    let write = |id: usize| {
+        let producer: BaseProducer =
+            config(&broker).set("transactional.id", format!("x{id}")).set("linger.ms", "0").create().unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        for round in 0..ROUNDS {
+            producer.begin_transaction().unwrap();
+            for n in 0..=round % 3 {
+                let value = format!("{id}:{round:02}:{n}");
+                producer
+                    .send(BaseRecord::<(), str>::to("t").payload(&value))
+                    .map_err(|(error, _)| error)
+                    .unwrap();
+                // Sent before the next, so that others come in between.
+                while producer.in_flight_count() > 0 {
+                    producer.poll(Duration::from_micros(500));
+                }
+            }
+            if commits(id, round) {
+                producer.commit_transaction(PATIENCE).unwrap();
+            } else {
+                producer.abort_transaction(PATIENCE).unwrap();
+            }
+        }
+    };
+    let wanted: Vec<Vec<String>> = (0..PRODUCERS)
+        .map(|id| {
+            let rounds = (0..ROUNDS).filter(|round| commits(id, *round));
+            rounds.flat_map(|round| (0..=round % 3).map(move |n| format!("{id}:{round:02}:{n}"))).collect()
+        })
+        .collect();
+    let count = wanted.iter().map(Vec::len).sum();
+    let reader = consumer(&broker, "g", &["t"], |config| {
+        config.set("isolation.level", "read_committed");
+        config.set("fetch.message.max.bytes", "300").set("fetch.wait.max.ms", "100");
+    });
+    let found = std::thread::scope(|scope| {
+        for id in 0..PRODUCERS {
+            scope.spawn(move || write(id));
+        }
+        poll_values(&reader, count)
+    });
+    for (id, wanted) in wanted.iter().enumerate() {
+        let mine: Vec<&String> = found.iter().filter(|value| value.starts_with(&format!("{id}:"))).collect();
+        assert_eq!(mine, wanted.iter().collect::<Vec<_>>());
     }
     assert!(reader.poll(Duration::from_millis(100)).is_none());
 }
