@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{PATIENCE, config, consumer, memory, poll_values, producer, send, transactional};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -96,7 +96,7 @@ fn of_many_interleaved_transactions_exactly_the_committed_ones_are_read_and_in_o
     const ROUNDS: usize = 25;
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
-    let commits = |producer: usize, round: usize| (producer * 7 + round * 5) % 3 != 0;
+    let commits = |producer: usize, round: usize| !(producer * 7 + round * 5).is_multiple_of(3);
     let write = |id: usize| {
         let producer: BaseProducer =
             config(&broker).set("transactional.id", format!("x{id}")).set("linger.ms", "0").create().unwrap();
@@ -199,6 +199,12 @@ fn offsets_ride_along_with_their_metadata() {
     broker.create_topic("in", 1).unwrap();
     broker.create_topic("out", 1).unwrap();
     let consumer = consumer(&broker, "job", &["in"], |_| {});
+    // The offsets are those of a member, so it has to be one.
+    let deadline = Instant::now() + PATIENCE;
+    while consumer.assignment().unwrap().count() == 0 {
+        assert!(Instant::now() < deadline);
+        consumer.poll(Duration::from_millis(20));
+    }
     let producer = transactional(&broker, "x");
     let offsets = |offset, metadata: &str| {
         let mut list = TopicPartitionList::new();
