@@ -154,6 +154,15 @@ impl KafkaProperties {
         Ok(config)
     }
 
+    /// The configuration of a consumer that goes along with a producer.
+    pub(crate) fn marker_consumer(&self, group: &str) -> Result<ClientConfig, KafkaError> {
+        let mut config = self.with_defaults(OWNED_BY_SINK, &[])?;
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        // Committed offsets of an open transaction are waited for, until they count or are given up.
+        config.set("isolation.level", "read_committed");
+        Ok(config)
+    }
+
     /// The configuration of a producer.
     pub(crate) fn producer(&self, confirmation: Confirmation<'_>) -> Result<ClientConfig, KafkaError> {
         let mut config = self.with_defaults(OWNED_BY_SINK, PRODUCER_DEFAULTS)?;

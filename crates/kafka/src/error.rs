@@ -101,6 +101,19 @@ pub enum KafkaError {
         interval: Duration,
     },
 
+    /// A transaction was open for longer than the broker allows.
+    #[error(
+        "a transaction was open for {open:?}, and the broker aborts it after transaction.timeout.ms = {timeout_ms}: checkpoints took \
+         too long. Unless another instance of the job has taken over meanwhile, start it again; it resumes at its last committed \
+         checkpoint. Checkpoint more often, or set the property higher"
+    )]
+    TransactionTimedOut {
+        /// How long it was open.
+        open: Duration,
+        /// The timeout, in milliseconds.
+        timeout_ms: u64,
+    },
+
     /// A property is not there, has no use, or is not the user's to set.
     #[error("Kafka property '{property}': {reason}")]
     Property {
@@ -206,6 +219,7 @@ impl KafkaError {
             | Self::NotAuthorized { .. }
             | Self::TransactionTimeoutTooLong { .. }
             | Self::TransactionTimeoutTooShort { .. }
+            | Self::TransactionTimedOut { .. }
             | Self::Property { .. }
             | Self::Pattern { .. }
             | Self::NoCommittedOffset { .. } => Fault::Configuration,

@@ -3,19 +3,18 @@
 //! The way to the topics is librdkafka, so every property of librdkafka can be passed through, security included
 //! (see [`config`]). How the sink gets each record into Kafka exactly once is written down in `sink/commit_protocol.rs`.
 
-#![allow(dead_code, reason = "the sink, which uses it, is the next step")]
-
 mod client;
 pub mod config;
 pub mod error;
 pub mod offsets;
 mod producer;
 pub mod record;
-mod sink;
+pub mod sink;
 pub mod source;
 pub mod subscription;
 
 pub use error::KafkaError;
 pub use offsets::{OffsetResetStrategy, OffsetsInitializer};
+pub use sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
 pub use source::{KafkaSource, KafkaSourceBuilder};
 pub use subscription::TopicPartition;

@@ -1,14 +1,15 @@
 //! The producer under the sink and the dead letters: waits when its queue is full, and forgets no failed delivery.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError as ClientError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::client;
 use crate::config::{Confirmation, KafkaProperties};
@@ -29,6 +30,14 @@ pub(crate) struct Producer {
     inner: BaseProducer<Deliveries>,
     bootstrap: String,
     timeout: Duration,
+    transactions: Option<Transactions>,
+}
+
+/// What a transactional producer knows of its transactions.
+struct Transactions {
+    id: String,
+    timeout: Duration,
+    began: Mutex<Instant>,
 }
 
 /// What became of the records. Only failures are reported.
@@ -66,12 +75,14 @@ impl Producer {
         let config = properties.producer(confirmation)?;
         let inner = BaseProducer::from_config_and_context(&config, Deliveries::default())
             .map_err(|error| KafkaError::from_client("create a producer", &bootstrap, timeout, error))?;
-        Ok(Self { inner, bootstrap, timeout })
-    }
-
-    /// librdkafka's producer.
-    pub(crate) fn inner(&self) -> &BaseProducer<impl ProducerContext> {
-        &self.inner
+        let transactions = match confirmation {
+            Confirmation::None | Confirmation::Idempotent => None,
+            Confirmation::Transactional(id) => {
+                let timeout = properties.transaction_timeout()?;
+                Some(Transactions { id: id.to_owned(), timeout, began: Mutex::new(Instant::now()) })
+            }
+        };
+        Ok(Self { inner, bootstrap, timeout, transactions })
     }
 
     /// Finds out whether a topic is there, so that a wrong name is an error now and not at the first record.
@@ -142,10 +153,110 @@ impl Producer {
         self.error("wait for deliveries", ClientError::Canceled)
     }
 
-    pub(crate) fn error(&self, action: &str, error: ClientError) -> KafkaError {
-        KafkaError::from_client(action, &self.bootstrap, self.timeout, error)
+    fn error(&self, action: &str, error: ClientError) -> KafkaError {
+        // After a fatal error every call fails with the same code, which says nothing; the cause is kept.
+        let fatal = self.inner.client().fatal_error();
+        let code = fatal.as_ref().map(|(code, _)| *code).or(error.rdkafka_error_code());
+        match (&self.transactions, code) {
+            (Some(transactions), Some(code)) if is_fenced(code) => transactions.ended_by_broker(),
+            (Some(transactions), Some(Code::InvalidTransactionTimeout)) => {
+                KafkaError::TransactionTimeoutTooLong { timeout_ms: milliseconds(transactions.timeout) }
+            }
+            _ => {
+                let action = match fatal {
+                    Some((_, reason)) => format!("{action} ({reason})"),
+                    None => action.to_owned(),
+                };
+                KafkaError::from_client(&action, &self.bootstrap, self.timeout, error)
+            }
+        }
+    }
+
+    /// Fences older producers with the same transactional id, and aborts what they left open.
+    pub(crate) fn init_transactions(&self) -> Result<(), KafkaError> {
+        self.repeat("begin with transactions", self.timeout, |left| self.inner.init_transactions(left))
+    }
+
+    /// Begins a transaction. The broker hears of it with the first record.
+    pub(crate) fn begin_transaction(&self) -> Result<(), KafkaError> {
+        if let Some(transactions) = &self.transactions {
+            *transactions.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        self.inner.begin_transaction().map_err(|error| self.error("begin a transaction", error))
+    }
+
+    /// Makes offsets of a consumer group part of the transaction.
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), KafkaError> {
+        let action = "commit offsets with a transaction (if another consumer uses the source's group, give it another)";
+        self.repeat(action, self.timeout, |left| self.inner.send_offsets_to_transaction(offsets, group, left))
+    }
+
+    /// Commits the transaction. All records have been flushed. Whether it was committed is not known after an error.
+    pub(crate) fn commit_transaction(&self) -> Result<(), KafkaError> {
+        let most = self.transactions.as_ref().map_or(self.timeout, |transactions| transactions.timeout);
+        self.repeat("commit a transaction", most, |left| self.inner.commit_transaction(left))
+    }
+
+    /// Gives up the transaction, so that nobody has to wait for it to time out.
+    pub(crate) fn abort_transaction(&self) {
+        if let Err(error) = self.inner.abort_transaction(ABORT) {
+            tracing::debug!(%error, "the open transaction is left to the broker");
+        }
+    }
+
+    /// Calls librdkafka until it succeeds, fails for good, or `most` is over.
+    fn repeat(
+        &self,
+        action: &str,
+        most: Duration,
+        call: impl Fn(Duration) -> KafkaResult<()>,
+    ) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + most;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match call(left) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let repeat = matches!(&error, ClientError::Transaction(error) if error.is_retriable());
+            if !repeat || left.is_zero() {
+                return Err(self.error(action, error));
+            }
+            tracing::debug!(%error, "{action}: repeated");
+            std::thread::sleep(BACKOFF.min(left));
+        }
     }
 }
 
+impl Transactions {
+    /// The broker does not accept this producer any more. It says the same when another one has taken over, and when it has aborted the
+    /// transaction itself; it does the latter only after the timeout.
+    fn ended_by_broker(&self) -> KafkaError {
+        let open = self.began.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if open < self.timeout {
+            return KafkaError::Fenced { transactional_id: self.id.clone() };
+        }
+        KafkaError::TransactionTimedOut { open, timeout_ms: milliseconds(self.timeout) }
+    }
+}
+
+fn is_fenced(code: Code) -> bool {
+    matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Between two calls of which the first failed.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// How long the end of a job may be held up by giving up its transaction.
+const ABORT: Duration = Duration::from_secs(1);
+
 /// How long a cluster may take to create a topic.
-const CREATION: Duration = Duration::from_secs(2);
+const CREATION: Duration = Duration::from_secs(1);

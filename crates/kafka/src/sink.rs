@@ -1,3 +1,99 @@
-//! The Kafka sink. For now its protocol, without the I/O that drives it.
+//! The Kafka sink.
+//!
+//! | guarantee | a record that was written is in the topic |
+//! |---|---|
+//! | `None` | perhaps |
+//! | `AtLeastOnce` | once, or more often after a failure |
+//! | `ExactlyOnce` | once, for those who read with `isolation.level=read_committed`, when its checkpoint is committed |
+//!
+//! How exactly-once works is in `sink/commit_protocol.rs`. It needs checkpoints, and a consumer's rights on the topic: *read* on the
+//! topic and on the group `<transactional id>-thalweg`, where the number of the last committed checkpoint is kept.
 
+mod builder;
 mod commit_protocol;
+mod committer;
+mod marker;
+mod record_writer;
+mod transactional_writer;
+mod transactions;
+mod writer;
+
+use std::sync::Arc;
+
+pub use builder::KafkaSinkBuilder;
+use committer::KafkaCommitterFactory;
+use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::record::Data;
+use thalweg_dataflow::sink::Sink;
+use transactional_writer::TransactionalWriter;
+use writer::KafkaWriter;
+
+use crate::config::KafkaProperties;
+use crate::record::KafkaSerializer;
+
+/// A shared serializer, as a sink keeps it.
+pub type Serializer<T> = Arc<dyn KafkaSerializer<T>>;
+
+/// What a sink promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryGuarantee {
+    /// Nothing: records are sent and forgotten.
+    None,
+    /// Every record is there when its checkpoint is complete; after a failure some are there twice.
+    #[default]
+    AtLeastOnce,
+    /// Every record is there once, whatever fails.
+    ExactlyOnce,
+}
+
+/// Writes records to a Kafka topic.
+///
+/// ```
+/// use thalweg_kafka::record::key_values;
+/// use thalweg_kafka::{DeliveryGuarantee, KafkaSink};
+///
+/// let sink = KafkaSink::builder("localhost:9092")
+///     .set_topic("counts")
+///     .set_delivery_guarantee(DeliveryGuarantee::ExactlyOnce)
+///     .set_serializer(key_values::<String, i64>())
+///     .build()?;
+/// # Ok::<(), thalweg_kafka::KafkaError>(())
+/// ```
+pub struct KafkaSink<T> {
+    properties: KafkaProperties,
+    topic: Arc<str>,
+    guarantee: DeliveryGuarantee,
+    transactional_id_prefix: Option<String>,
+    serializer: Serializer<T>,
+}
+
+impl<T> Clone for KafkaSink<T> {
+    fn clone(&self) -> Self {
+        let Self { properties, topic, guarantee, transactional_id_prefix, serializer } = self;
+        Self {
+            properties: properties.clone(),
+            topic: topic.clone(),
+            guarantee: *guarantee,
+            transactional_id_prefix: transactional_id_prefix.clone(),
+            serializer: serializer.clone(),
+        }
+    }
+}
+
+impl<T: Data> Sink<T> for KafkaSink<T> {
+    fn add_to(self, stream: &Stream<T>) -> Stream<()> {
+        if self.guarantee != DeliveryGuarantee::ExactlyOnce {
+            return stream.apply_with("kafka-sink", move |_| Ok(KafkaWriter::new(self.clone())));
+        }
+        let (graph, prefix) = (stream.graph(), self.transactional_id_prefix.as_deref());
+        let key = format!("kafka at {}", self.properties.bootstrap());
+        let factory = graph.committer(&key, || KafkaCommitterFactory::new(&self.properties, prefix));
+        if !factory.join(&self.properties, prefix, &self.topic) {
+            graph.refuse(
+                "exactly-once Kafka sinks with different properties or transactional ids: they share one producer; \
+                 give all of them the same",
+            );
+        }
+        stream.apply_with("kafka-sink", move |_| Ok(TransactionalWriter::new(self.clone(), factory.clone())))
+    }
+}

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use builder::KafkaSourceBuilder;
-#[expect(unused_imports, reason = "for the sink, which is the next step")]
 pub(crate) use commits::SourceOffsets;
 pub use lag::Lag;
 pub use offset_ranges::{OffsetRange, OffsetRanges};

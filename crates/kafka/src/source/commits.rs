@@ -15,6 +15,8 @@ pub(crate) struct SourceOffsets {
     pub(crate) bootstrap: Arc<str>,
     /// The source's consumer group.
     pub(crate) group: ConsumerGroupMetadata,
+    /// Its id.
+    pub(crate) group_id: String,
     /// The next offset of each partition of one subtask.
     pub(crate) offsets: Vec<(TopicPartition, i64)>,
     /// To be set by the sink once they are in its transaction: then the source need not commit them.

@@ -88,6 +88,10 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         })
     }
 
+    fn group(&self) -> &str {
+        self.source.settings.group.as_deref().unwrap_or(&self.context.job)
+    }
+
     fn error(&self, action: &str, error: ClientError) -> KafkaError {
         KafkaError::from_client(action, &self.bootstrap, self.timeout, error)
     }
@@ -331,9 +335,10 @@ impl<T: Send + 'static> SourceReader for KafkaSourceReader<T> {
 
     fn note(&mut self, epoch: Epoch) -> Option<Box<dyn Any + Send>> {
         let (bootstrap, group) = (self.bootstrap.clone(), self.consumer.group_metadata()?);
+        let group_id = self.group().to_owned();
         let Cut { offsets, carried, .. } = self.cut(epoch)?;
         let (offsets, carried) = (offsets.clone(), carried.clone());
-        Some(Box::new(SourceOffsets { bootstrap, group, offsets, carried }))
+        Some(Box::new(SourceOffsets { bootstrap, group, group_id, offsets, carried }))
     }
 
     fn barrier(&mut self, barrier: &Barrier) {

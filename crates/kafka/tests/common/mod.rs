@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+pub(crate) mod count;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use thalweg_broker::{Broker, BrokerConfig};
 
@@ -112,30 +116,40 @@ impl Cluster {
 
     /// Everything that is committed in a topic, in the order of each partition.
     pub(crate) fn read(&self, topic: &str) -> Vec<Seen> {
-        let config =
-            self.config().set("group.id", unique("reader")).set("enable.auto.commit", "false").clone();
+        let mut config = self.config();
+        config
+            .set("group.id", unique("reader"))
+            .set("enable.auto.commit", "false")
+            .set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer = config.create().unwrap();
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+        let (mut assigned, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
+        for partition in metadata.topics()[0].partitions().iter().map(|partition| partition.id()) {
+            let (first, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
+            if first < end {
+                assigned.add_partition_offset(topic, partition, Offset::Offset(first)).unwrap();
+                ends.insert(partition, end);
+            }
+        }
+        consumer.assign(&assigned).unwrap();
         let mut seen = Vec::new();
-        for partition in metadata.topics()[0].partitions() {
-            let (first, end) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap();
-            let mut assigned = TopicPartitionList::new();
-            assigned.add_partition_offset(topic, partition.id(), Offset::Offset(first)).unwrap();
-            consumer.assign(&assigned).unwrap();
-            let deadline = Instant::now() + PATIENCE;
-            loop {
-                let position = consumer.position().unwrap().elements()[0].offset();
-                let done = matches!(position, Offset::Offset(position) if position >= end) || first == end;
-                match consumer.poll(Duration::from_millis(if done { 0 } else { 20 })) {
-                    Some(message) => {
-                        let message = message.unwrap();
-                        if message.offset() < end {
-                            seen.push(seen_of(&message));
-                        }
+        let at_end = || {
+            let positions = consumer.position().unwrap();
+            let at_end = |element: &TopicPartitionListElem<'_>| matches!(element.offset(), Offset::Offset(offset) if offset >= ends[&element.partition()]);
+            positions.elements().iter().all(at_end)
+        };
+        let mut deadline = Instant::now() + PATIENCE;
+        loop {
+            match consumer.poll(Duration::from_millis(10)) {
+                Some(message) => {
+                    let message = message.unwrap();
+                    if message.offset() < ends[&message.partition()] {
+                        seen.push(seen_of(&message));
                     }
-                    None if done => break,
-                    None => assert!(Instant::now() < deadline, "{topic} could not be read"),
+                    deadline = Instant::now() + PATIENCE;
                 }
+                None if at_end() => break,
+                None => assert!(Instant::now() < deadline, "{topic} could not be read"),
             }
         }
         seen

@@ -14,76 +14,48 @@ type Record = (usize, usize);
 #[derive(Default)]
 struct Broker {
     log: Vec<Record>,
-    marker: Option<u64>,
-    open: Option<Vec<Record>>,
+    marker: Option<Epoch>,
+    open: Vec<Record>,
 }
 
 /// What a durable checkpoint holds: how far each writer's input had been read.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
 struct State([usize; WRITERS]);
 
-/// The job: the driver of the protocol, its waiting records, and the checkpoints on its disk.
+/// The job: the writers, the engine, and the committer.
 struct Job {
     protocol: CommitProtocol,
-    waiting: [VecDeque<Record>; WRITERS],
+    waiting: [Vec<Record>; WRITERS],
     position: State,
-    /// The number of the next barrier of each writer.
-    barrier: [u64; WRITERS],
-    /// Positions at the barriers, by checkpoint; a checkpoint is on disk if it is in `durable`.
-    cuts: BTreeMap<u64, State>,
-    durable: Vec<u64>,
-    decided: Vec<u64>,
-    committing: Option<u64>,
-    failed: bool,
+    /// The barrier under way: its number, the positions at it, and who has reached it.
+    epoch: Epoch,
+    cut: State,
+    reached: [bool; WRITERS],
+    durable: bool,
 }
 
 impl Job {
-    fn start(broker: &mut Broker, disk: &BTreeMap<u64, State>) -> Self {
-        let (protocol, first) = CommitProtocol::start(WRITERS, CAPACITY);
-        assert_eq!(first, Action::Fence);
-        broker.open = None;
-        let state = broker.marker.map(|marker| disk[&marker]).unwrap_or_default();
-        let next = disk.keys().last().copied().max(broker.marker).map_or(1, |last| last + 1);
-        let mut job = Self {
-            protocol,
-            waiting: Default::default(),
-            position: state,
-            barrier: [next; WRITERS],
-            cuts: BTreeMap::new(),
-            durable: Vec::new(),
-            decided: Vec::new(),
-            committing: None,
-            failed: false,
-        };
-        assert_eq!(job.protocol.admit(0, 1), Admission::Wait, "nothing is written before the restore");
-        assert_eq!(job.protocol.on(Event::Fenced), [Action::ReadMarker]);
-        job.event(broker, Event::MarkerRead(broker.marker));
-        job
-    }
-
-    fn event(&mut self, broker: &mut Broker, event: Event) {
-        for action in self.protocol.on(event) {
-            match action {
-                Action::Fence | Action::ReadMarker => unreachable!("only at the start"),
-                Action::Begin => assert!(broker.open.replace(Vec::new()).is_none(), "two transactions"),
-                Action::Release { writer, records } => {
-                    let transaction = broker.open.as_mut().unwrap();
-                    transaction.extend(self.waiting[writer].drain(..records));
-                }
-                Action::Commit { checkpoint } => {
-                    assert!(self.durable.contains(&checkpoint), "committed before its state was durable");
-                    self.committing = Some(checkpoint);
-                }
-                Action::Fail => self.failed = true,
-            }
-        }
+    fn start(broker: &mut Broker, disk: &BTreeMap<Epoch, State>) -> Self {
+        let mut protocol = CommitProtocol::new(CAPACITY);
+        // Fencing aborts what was open.
+        broker.open.clear();
+        (0..WRITERS).for_each(|writer| assert_eq!(protocol.add_writer(), writer));
+        assert_eq!(protocol.admit(0, 1), Admission::Wait, "nothing is written before the restore");
+        protocol.begun();
+        let position = broker.marker.map(|marker| disk[&marker]).unwrap_or_default();
+        let epoch = broker.marker.unwrap_or(0) + 1;
+        let (waiting, reached, cut) = (Default::default(), [false; WRITERS], State::default());
+        Self { protocol, waiting, position, epoch, cut, reached, durable: false }
     }
 
     fn write(&mut self, broker: &mut Broker, writer: usize, records: usize) {
         let first = self.position.0[writer];
         let batch = (first..first + records).map(|position| (writer, position));
         match self.protocol.admit(writer, records) {
-            Admission::Send => broker.open.as_mut().unwrap().extend(batch),
+            Admission::Send => {
+                broker.open.append(&mut self.waiting[writer]);
+                broker.open.extend(batch);
+            }
             Admission::Hold => {
                 self.waiting[writer].extend(batch);
                 assert!(self.waiting[writer].len() <= CAPACITY);
@@ -92,23 +64,35 @@ impl Job {
                 assert!(self.waiting[writer].len() + records > CAPACITY);
                 return;
             }
-            Admission::Refuse => return assert!(self.failed),
+            Admission::Refuse => unreachable!("a job that has failed is started anew"),
         }
         self.position.0[writer] += records;
     }
 
-    fn reach_barrier(&mut self, broker: &mut Broker, writer: usize) {
-        let checkpoint = self.barrier[writer];
-        self.cuts.entry(checkpoint).or_default().0[writer] = self.position.0[writer];
-        self.barrier[writer] += 1;
-        self.event(broker, Event::Barrier { writer, checkpoint });
+    fn reach(&mut self, broker: &mut Broker, writer: usize) {
+        if self.reached[writer] {
+            assert!(self.protocol.reach(writer, self.epoch + 1).is_err(), "two barriers at a time");
+            return;
+        }
+        assert_eq!(self.protocol.admit(writer, 0), Admission::Send);
+        broker.open.append(&mut self.waiting[writer]);
+        self.protocol.reach(writer, self.epoch).unwrap();
+        self.reached[writer] = true;
+        self.cut.0[writer] = self.position.0[writer];
     }
 
-    /// The oldest checkpoint whose fate is open; a durable one needs every writer, an abandoned one does not.
-    fn undecided(&self, durable: bool) -> Option<u64> {
-        let reached = self.barrier.iter().min().copied()?;
-        let oldest = self.cuts.keys().copied().find(|n| !self.decided.contains(n))?;
-        (!durable || oldest < reached).then_some(oldest)
+    fn write_state(&mut self, disk: &mut BTreeMap<Epoch, State>) {
+        if self.reached.contains(&false) {
+            assert!(self.protocol.commit(self.epoch).is_err(), "an epoch that is not complete");
+            return;
+        }
+        disk.insert(self.epoch, self.cut);
+        self.durable = true;
+    }
+
+    fn committed(&mut self) {
+        self.protocol.begun();
+        (self.epoch, self.reached, self.durable) = (self.epoch + 1, [false; WRITERS], false);
     }
 }
 
@@ -116,32 +100,33 @@ impl Job {
 enum Step {
     Write(usize, usize),
     Barrier(usize),
-    Durable,
-    Abandon,
+    WriteState,
     Commit,
-    /// A failed commit. `done`: the broker has committed all the same, and its answer was lost.
+    /// A commit whose answer is lost, after writers have gone on. `done`: the broker has committed all the same.
+    /// `repeat`: it may be repeated; if not, the job fails.
     CommitFails {
-        retriable: bool,
         done: bool,
+        repeat: bool,
+        meanwhile: usize,
     },
     Crash,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let fails = (any::<bool>(), any::<bool>(), 1..4usize);
     let step = prop_oneof![
         8 => (0..WRITERS, 1..4usize).prop_map(|(writer, records)| Step::Write(writer, records)),
         6 => (0..WRITERS).prop_map(Step::Barrier),
-        4 => Just(Step::Durable),
-        1 => Just(Step::Abandon),
+        4 => Just(Step::WriteState),
         4 => Just(Step::Commit),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(retriable, done)| Step::CommitFails { retriable, done }),
+        2 => fails.prop_map(|(done, repeat, meanwhile)| Step::CommitFails { done, repeat, meanwhile }),
         1 => Just(Step::Crash),
     ];
     prop::collection::vec(step, 0..200)
 }
 
 /// Exactly the records up to the marked checkpoint, each once, each writer's in order.
-fn check(broker: &Broker, disk: &BTreeMap<u64, State>) {
+fn check(broker: &Broker, disk: &BTreeMap<Epoch, State>) {
     let expected = broker.marker.map(|marker| disk[&marker]).unwrap_or_default();
     for writer in 0..WRITERS {
         let positions = broker.log.iter().filter(|record| record.0 == writer).map(|record| record.1);
@@ -149,59 +134,47 @@ fn check(broker: &Broker, disk: &BTreeMap<u64, State>) {
     }
 }
 
-fn commit(broker: &mut Broker, checkpoint: u64) {
+fn commit(broker: &mut Broker, epoch: Epoch) {
     // Repeating a commit that is done already does nothing, as in Kafka.
-    if broker.marker != Some(checkpoint) {
-        broker.log.extend(broker.open.take().unwrap());
-        broker.marker = Some(checkpoint);
+    if broker.marker != Some(epoch) {
+        broker.log.append(&mut broker.open);
+        broker.marker = Some(epoch);
     }
 }
 
-fn run(steps: &[Step]) -> (Broker, BTreeMap<u64, State>) {
+fn run(steps: &[Step]) -> (Broker, BTreeMap<Epoch, State>) {
     let mut broker = Broker::default();
     let mut disk = BTreeMap::new();
     let mut job = Job::start(&mut broker, &disk);
     for &step in steps {
         match step {
             Step::Write(writer, records) => job.write(&mut broker, writer, records),
-            Step::Barrier(writer) => job.reach_barrier(&mut broker, writer),
-            Step::Durable | Step::Abandon => {
-                let durable = matches!(step, Step::Durable);
-                let Some(checkpoint) = job.undecided(durable) else { continue };
-                job.decided.push(checkpoint);
-                if durable {
-                    disk.insert(checkpoint, job.cuts[&checkpoint]);
-                    job.durable.push(checkpoint);
-                    job.event(&mut broker, Event::Durable { checkpoint });
-                } else {
-                    job.event(&mut broker, Event::Abandoned { checkpoint });
-                }
-            }
+            Step::Barrier(writer) => job.reach(&mut broker, writer),
+            Step::WriteState => job.write_state(&mut disk),
+            Step::Commit | Step::CommitFails { .. } if !job.durable => {}
             Step::Commit => {
-                let Some(checkpoint) = job.committing.take() else { continue };
-                commit(&mut broker, checkpoint);
-                job.event(&mut broker, Event::Committed);
-                assert_eq!(job.protocol.committed(), broker.marker);
+                job.protocol.commit(job.epoch).unwrap();
+                commit(&mut broker, job.epoch);
+                job.committed();
             }
-            Step::CommitFails { retriable, done } => {
-                let Some(checkpoint) = job.committing.take() else { continue };
+            Step::CommitFails { done, repeat, meanwhile } => {
+                job.protocol.commit(job.epoch).unwrap();
                 if done {
-                    commit(&mut broker, checkpoint);
+                    commit(&mut broker, job.epoch);
                 }
-                job.event(&mut broker, Event::CommitFailed { retriable });
-                assert_eq!(job.failed, !retriable);
-                assert_eq!(
-                    job.committing,
-                    retriable.then_some(checkpoint),
-                    "repeats the same commit, or none"
-                );
+                (0..WRITERS).for_each(|writer| job.write(&mut broker, writer, meanwhile));
+                if repeat {
+                    commit(&mut broker, job.epoch);
+                    job.committed();
+                } else {
+                    job.protocol.fail();
+                    assert_eq!(job.protocol.admit(0, 1), Admission::Refuse);
+                    job = Job::start(&mut broker, &disk);
+                }
             }
             Step::Crash => job = Job::start(&mut broker, &disk),
         }
         check(&broker, &disk);
-        if job.failed {
-            job = Job::start(&mut broker, &disk);
-        }
     }
     (broker, disk)
 }
@@ -219,60 +192,42 @@ proptest! {
     fn whatever_happened_the_next_checkpoints_commit(mut steps in steps()) {
         let (before, _) = run(&steps);
         steps.push(Step::Crash);
-        steps.push(Step::Write(0, 1));
         for _ in 0..3 {
+            steps.push(Step::Write(0, 1));
             steps.extend((0..WRITERS).map(Step::Barrier));
-            steps.extend([Step::Durable, Step::Commit]);
+            steps.extend([Step::Write(0, 2), Step::WriteState, Step::Commit]);
         }
         let (after, _) = run(&steps);
-        prop_assert!(after.log.len() > before.log.len());
-        prop_assert!(after.marker > before.marker);
+        prop_assert_eq!(after.log.len(), before.log.len() + 7);
+        prop_assert_eq!(after.marker, Some(before.marker.unwrap_or(0) + 3));
     }
-}
-
-fn open(writers: usize, capacity: usize) -> CommitProtocol {
-    let (mut protocol, _) = CommitProtocol::start(writers, capacity);
-    protocol.on(Event::Fenced);
-    assert_eq!(protocol.on(Event::MarkerRead(None)), [Action::Begin]);
-    protocol
 }
 
 #[test]
 fn records_behind_a_barrier_wait_for_its_commit() {
-    let mut protocol = open(1, 10);
-    assert_eq!(protocol.admit(0, 5), Admission::Send);
-    assert_eq!(protocol.on(Event::Barrier { writer: 0, checkpoint: 1 }), []);
-    assert_eq!(protocol.admit(0, 7), Admission::Hold);
-    assert_eq!(protocol.on(Event::Durable { checkpoint: 1 }), [Action::Commit { checkpoint: 1 }]);
-    assert_eq!(protocol.admit(0, 7), Admission::Wait);
-    let released = [Action::Begin, Action::Release { writer: 0, records: 7 }];
-    assert_eq!(protocol.on(Event::Committed), released);
-    assert_eq!(protocol.admit(0, 7), Admission::Send);
+    let mut protocol = CommitProtocol::new(10);
+    let writer = protocol.add_writer();
+    protocol.begun();
+    assert_eq!(protocol.admit(writer, 5), Admission::Send);
+    protocol.reach(writer, 1).unwrap();
+    assert_eq!(protocol.admit(writer, 7), Admission::Hold);
+    protocol.commit(1).unwrap();
+    assert!(!protocol.is_open());
+    assert_eq!(protocol.admit(writer, 7), Admission::Wait, "there is room for 3");
+    protocol.begun();
+    assert_eq!(protocol.admit(writer, 7), Admission::Send);
 }
 
 #[test]
-fn a_writer_that_has_ended_holds_up_no_commit() {
-    let mut protocol = open(2, 10);
-    protocol.on(Event::Ended { writer: 1 });
-    protocol.on(Event::Barrier { writer: 0, checkpoint: 1 });
-    assert_eq!(protocol.on(Event::Durable { checkpoint: 1 }), [Action::Commit { checkpoint: 1 }]);
-}
-
-#[test]
-fn the_final_checkpoint_commits_when_every_writer_has_ended() {
-    let mut protocol = open(1, 10);
-    assert_eq!(protocol.admit(0, 5), Admission::Send);
-    protocol.on(Event::Ended { writer: 0 });
-    assert_eq!(protocol.on(Event::Durable { checkpoint: 1 }), [Action::Commit { checkpoint: 1 }]);
-}
-
-#[test]
-fn an_abandoned_checkpoint_is_committed_with_the_next() {
-    let mut protocol = open(1, 10);
-    protocol.on(Event::Barrier { writer: 0, checkpoint: 1 });
-    assert_eq!(protocol.admit(0, 3), Admission::Hold);
-    let released = [Action::Release { writer: 0, records: 3 }];
-    assert_eq!(protocol.on(Event::Abandoned { checkpoint: 1 }), released);
-    protocol.on(Event::Barrier { writer: 0, checkpoint: 2 });
-    assert_eq!(protocol.on(Event::Durable { checkpoint: 2 }), [Action::Commit { checkpoint: 2 }]);
+fn an_order_that_the_engine_excludes_is_an_error() {
+    let mut protocol = CommitProtocol::new(10);
+    let (first, second) = (protocol.add_writer(), protocol.add_writer());
+    protocol.begun();
+    protocol.reach(first, 1).unwrap();
+    let error = protocol.commit(1).unwrap_err().to_string();
+    assert!(error.starts_with("a commit at barrier 1, before every writer"), "{error}");
+    assert!(protocol.reach(second, 2).is_err());
+    protocol.reach(second, 1).unwrap();
+    assert!(protocol.commit(2).is_err());
+    protocol.commit(1).unwrap();
 }

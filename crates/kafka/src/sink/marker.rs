@@ -1,0 +1,131 @@
+//! The marker: which epoch a transaction committed, kept by Kafka as part of that transaction.
+//!
+//! It is an offset commit, whose metadata is the epoch (`thalweg-epoch=17`). It stands under the group `<transactional id>-thalweg`,
+//! which nobody consumes with, so that it is never in the way of the offsets of a source; and at partition 0 of every topic that the
+//! job's exactly-once sinks write to, so that it is found when sinks are added or removed, as long as one of them stays.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::{Offset, TopicPartitionList};
+use thalweg_dataflow::barrier::Epoch;
+
+use crate::client;
+use crate::config::KafkaProperties;
+use crate::error::KafkaError;
+
+const PREFIX: &str = "thalweg-epoch=";
+
+/// Between two questions to a cluster that is not ready to answer.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// Reads the marker, and says how to write it.
+pub(super) struct Marker {
+    consumer: BaseConsumer<Logged>,
+    group: String,
+    topics: Vec<String>,
+    bootstrap: Arc<str>,
+    timeout: Duration,
+}
+
+/// A consumer that only logs.
+struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        client::log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Logged {}
+
+impl Marker {
+    pub(super) fn new(
+        properties: &KafkaProperties,
+        transactional_id: &str,
+        topics: Vec<String>,
+    ) -> Result<Self, KafkaError> {
+        let (bootstrap, timeout) = (Arc::from(properties.bootstrap()), properties.api_timeout()?);
+        let group = format!("{transactional_id}-thalweg");
+        let config = properties.marker_consumer(&group)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, Logged)
+            .map_err(|error| KafkaError::from_client("create a consumer", &bootstrap, timeout, error))?;
+        Ok(Self { consumer, group, topics, bootstrap, timeout })
+    }
+
+    /// The epoch of the last transaction that was committed.
+    pub(super) fn read(&self) -> Result<Option<Epoch>, KafkaError> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.ask(left) {
+                Ok(marker) => return Ok(marker),
+                Err(error) => error,
+            };
+            // A coordinator that has just moved, or loads its offsets.
+            if !error.is_retriable() || left.is_zero() {
+                return Err(error);
+            }
+            std::thread::sleep(BACKOFF.min(left));
+        }
+    }
+
+    fn ask(&self, timeout: Duration) -> Result<Option<Epoch>, KafkaError> {
+        let action = || format!("read the last committed epoch (group '{}')", self.group);
+        let failed = |error| KafkaError::from_client(&action(), &self.bootstrap, self.timeout, error);
+        let mut asked = TopicPartitionList::new();
+        for topic in &self.topics {
+            asked.add_partition(topic, 0);
+        }
+        let answer = self.consumer.committed_offsets(asked, timeout).map_err(failed)?;
+        let mut newest = None;
+        for element in answer.elements() {
+            element.error().map_err(failed)?;
+            newest = newest.max(epoch(element.metadata()));
+        }
+        Ok(newest)
+    }
+
+    /// The offset commit that marks `epoch`.
+    pub(super) fn of(&self, epoch: Epoch) -> Result<TopicPartitionList, ClientError> {
+        let mut list = TopicPartitionList::new();
+        for topic in &self.topics {
+            let mut element = list.add_partition(topic, 0);
+            element.set_offset(Offset::Offset(i64::try_from(epoch).unwrap_or(i64::MAX)))?;
+            element.set_metadata(format!("{PREFIX}{epoch}"));
+        }
+        Ok(list)
+    }
+
+    /// The group that it is committed under.
+    pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+}
+
+fn epoch(metadata: &str) -> Option<Epoch> {
+    metadata.strip_prefix(PREFIX)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let topics = vec!["a".to_owned(), "b".to_owned()];
+        let marker = Marker::new(&KafkaProperties::new("localhost:1"), "job", topics).unwrap();
+        let list = marker.of(17).unwrap();
+        assert_eq!(list.count(), 2);
+        assert!(list.elements().iter().all(|element| epoch(element.metadata()) == Some(17)));
+        assert_eq!((epoch(""), epoch("thalweg-epoch=x")), (None, None));
+    }
+}

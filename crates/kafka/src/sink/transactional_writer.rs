@@ -1,0 +1,96 @@
+//! The writer of an exactly-once sink.
+//!
+//! - **Barriers**: records behind a checkpoint barrier wait, up to a bound, until the epoch before is committed; see
+//!   [`commit_protocol`](super::commit_protocol).
+//! - **State**: none. What waits is behind the barrier, and is read again after a crash.
+
+use std::sync::Arc;
+
+use thalweg_dataflow::Output;
+use thalweg_dataflow::barrier::{Barrier, Epoch};
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::{Operator, OperatorContext};
+use thalweg_dataflow::record::{Batch, Record};
+
+use super::KafkaSink;
+use super::commit_protocol::Admission;
+use super::committer::KafkaCommitterFactory;
+use super::record_writer::RecordWriter;
+use super::transactions::Transactions;
+use crate::error::KafkaError;
+
+/// One subtask. All subtasks of all sinks write into the same transaction.
+pub(super) struct TransactionalWriter<T> {
+    sink: KafkaSink<T>,
+    factory: Arc<KafkaCommitterFactory>,
+    opened: Option<Opened<T>>,
+}
+
+struct Opened<T> {
+    transactions: Arc<Transactions>,
+    /// Our number among its writers.
+    writer: usize,
+    records: RecordWriter<T>,
+    /// What waits for a commit.
+    held: Vec<Record<T>>,
+    context: OperatorContext,
+}
+
+impl<T> TransactionalWriter<T> {
+    pub(super) fn new(sink: KafkaSink<T>, factory: Arc<KafkaCommitterFactory>) -> Self {
+        Self { sink, factory, opened: None }
+    }
+}
+
+impl<T> Opened<T> {
+    /// Writes what has been held back, then `records`.
+    fn write(&mut self, records: impl Iterator<Item = Record<T>>) -> Result<(), BoxError> {
+        let Self { transactions, records: writer, held, context, .. } = self;
+        let (producer, give_up) = (transactions.producer(), &|| context.cancelled.is_set());
+        let written = writer.write(producer, held.drain(..).chain(records), give_up);
+        context.metrics.bytes.add(written.map_err(KafkaError::boxed)?);
+        producer.poll().map_err(KafkaError::boxed)
+    }
+
+    /// Writes what has been held back, if that is possible now.
+    fn release(&mut self) -> Result<(), BoxError> {
+        let admitted = self.transactions.admit(self.writer, 0) == Admission::Send;
+        if admitted && !self.held.is_empty() { self.write(std::iter::empty()) } else { Ok(()) }
+    }
+}
+
+impl<T: Send + 'static> Operator for TransactionalWriter<T> {
+    type In = T;
+    type Out = ();
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        let transactions = self.factory.transactions().ok_or("no transactions have been begun")?;
+        let writer = transactions.add_writer();
+        let records = RecordWriter::new(self.sink.topic.clone(), self.sink.serializer.clone());
+        let (held, context) = (Vec::new(), context.clone());
+        self.opened = Some(Opened { transactions, writer, records, held, context });
+        Ok(())
+    }
+
+    fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        match opened.transactions.wait(opened.writer, batch.len(), &opened.context.cancelled)? {
+            Admission::Send => opened.write(batch.records.drain(..)),
+            _ => {
+                opened.held.append(&mut batch.records);
+                Ok(())
+            }
+        }
+    }
+
+    fn barrier(&mut self, barrier: &Barrier, _: &mut Output<()>) -> Result<(), BoxError> {
+        let Some(opened) = self.opened.as_mut().filter(|_| barrier.checkpoint) else { return Ok(()) };
+        // The epoch before is committed by now.
+        opened.release()?;
+        Ok(opened.transactions.reach(opened.writer, barrier.epoch)?)
+    }
+
+    fn committed(&mut self, _: Epoch) -> Result<(), BoxError> {
+        self.opened.as_mut().map_or(Ok(()), Opened::release)
+    }
+}

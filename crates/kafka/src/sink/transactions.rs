@@ -1,0 +1,95 @@
+//! What the writers and the committer of one attempt share: the producer, and who may write when.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use thalweg_dataflow::barrier::Epoch;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::Cancelled;
+
+use super::commit_protocol::{Admission, CommitProtocol, OutOfOrder};
+use crate::producer::Producer;
+
+/// How many records may wait at each writer for a commit: twenty times what came in during one at 50,000 records/s.
+const WAITING: usize = 20_000;
+
+/// How often a writer that waits for space looks whether the job is over.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The transactions of one attempt of a job.
+pub(super) struct Transactions {
+    producer: Producer,
+    protocol: Mutex<CommitProtocol>,
+    /// Somebody who waits may be let in now.
+    changed: Condvar,
+}
+
+impl Transactions {
+    pub(super) fn new(producer: Producer) -> Self {
+        Self { producer, protocol: Mutex::new(CommitProtocol::new(WAITING)), changed: Condvar::new() }
+    }
+
+    pub(super) fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CommitProtocol> {
+        self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add_writer(&self) -> usize {
+        self.lock().add_writer()
+    }
+
+    /// See [`CommitProtocol::admit`].
+    pub(super) fn admit(&self, writer: usize, records: usize) -> Admission {
+        self.lock().admit(writer, records)
+    }
+
+    /// Waits until these records may be sent or held.
+    pub(super) fn wait(
+        &self,
+        writer: usize,
+        records: usize,
+        cancelled: &Cancelled,
+    ) -> Result<Admission, BoxError> {
+        let mut protocol = self.lock();
+        loop {
+            match protocol.admit(writer, records) {
+                admitted @ (Admission::Send | Admission::Hold) => return Ok(admitted),
+                Admission::Wait if !cancelled.is_set() => {
+                    let waited = self.changed.wait_timeout(protocol, TICK);
+                    protocol = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                // The committer has failed the attempt, or somebody else has; nobody sees this one.
+                Admission::Wait | Admission::Refuse => return Err("the attempt is over".into()),
+            }
+        }
+    }
+
+    pub(super) fn reach(&self, writer: usize, epoch: Epoch) -> Result<(), OutOfOrder> {
+        self.lock().reach(writer, epoch)
+    }
+
+    pub(super) fn check_complete(&self, epoch: Epoch) -> Result<(), OutOfOrder> {
+        self.lock().check_complete(epoch)
+    }
+
+    pub(super) fn commit(&self, epoch: Epoch) -> Result<(), OutOfOrder> {
+        self.lock().commit(epoch)
+    }
+
+    pub(super) fn begun(&self) {
+        self.lock().begun();
+        self.changed.notify_all();
+    }
+
+    pub(super) fn fail(&self) {
+        self.lock().fail();
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().is_open()
+    }
+}

@@ -1,0 +1,212 @@
+//! Kafka to Kafka, exactly once: through crashes, restores at other parallelisms, a second instance, and idle times.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::count::{Counting, check_counts, write_words};
+use common::{Cluster, eventually, unique};
+use thalweg_dataflow::Output;
+use thalweg_dataflow::barrier::Epoch;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::runtime::{JobConfig, RestartStrategy, run, start};
+use thalweg_dataflow::sink::Sink;
+use thalweg_dataflow::source::CollectionSource;
+use thalweg_dataflow::watermark::WatermarkStrategy;
+use thalweg_kafka::record::values;
+use thalweg_kafka::{DeliveryGuarantee, KafkaSink};
+use thalweg_testkit::CrashPoint;
+
+#[test]
+fn a_keyed_count_survives_crashes_and_restores_at_other_parallelisms() {
+    let cluster = Cluster::start();
+    for parallelisms in [[1, 2, 4], [4, 1, 2]] {
+        let job = Counting::new(&cluster);
+        write_words(&cluster, &job.input, 40_000);
+        for (index, parallelism) in parallelisms.into_iter().enumerate() {
+            let last = index + 1 == parallelisms.len();
+            let crash = if last { CrashPoint::never() } else { CrashPoint::after(2, 2000) };
+            let result = run(&job.graph(&cluster, &crash), job.config(parallelism));
+            match result {
+                Ok(_) if last => {}
+                Err(error) if error.to_string().contains("a crash, as asked for") => {}
+                other => panic!("run {index}: {other:?}"),
+            }
+        }
+        check_counts(&cluster, &job.output, 40_000);
+    }
+}
+
+#[test]
+fn a_restart_in_the_same_process_loses_and_doubles_nothing() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 40_000);
+    let crash = CrashPoint::after(3, 1000);
+    let restart = RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO };
+    let result =
+        run(&job.graph(&cluster, &crash), JobConfig { restart: Some(restart), ..job.config(2) }).unwrap();
+    assert_eq!(result.restarts, 1);
+    check_counts(&cluster, &job.output, 40_000);
+}
+
+#[test]
+fn source_offsets_ride_in_the_transaction() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 4_000);
+    run(&job.graph(&cluster, &CrashPoint::never()), job.config(2)).unwrap();
+    // Known when the job has ended: no commit of the source's own is under way.
+    let committed = (0..4).map(|partition| cluster.committed(&job.id, &job.input, partition).unwrap());
+    assert_eq!(committed.sum::<i64>(), 4_000);
+}
+
+#[test]
+fn the_older_of_two_instances_is_fenced_and_says_so() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 40_000);
+    let older = start(&job.graph(&cluster, &CrashPoint::never()), job.config(2)).unwrap();
+    eventually("a few commits", || older.progress().committed_epoch >= 3);
+    // Restarts are allowed, and must not happen: they would fence the younger one.
+    let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
+    let younger = run(&job.graph(&cluster, &CrashPoint::never()), JobConfig { restart, ..job.config(2) });
+    let error = older.wait().unwrap_err();
+    assert!(error.is_fatal() && error.to_string().contains("took over"), "{error}");
+    assert_eq!(younger.unwrap().restarts, 0);
+    check_counts(&cluster, &job.output, 40_000);
+}
+
+#[test]
+fn a_fenced_producer_fails_the_job_for_good() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 40_000);
+    let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
+    let config = JobConfig { restart, ..job.config(2) };
+    let running = start(&job.graph(&cluster, &CrashPoint::never()), config).unwrap();
+    eventually("a commit", || running.progress().committed_epoch >= 1);
+    let other = cluster.producer(&[("transactional.id", &job.id)]);
+    rdkafka::producer::Producer::init_transactions(&other, common::PATIENCE).unwrap();
+    let error = running.wait().unwrap_err();
+    assert!(error.is_fatal(), "{error}");
+    let expected = format!("another instance of this job took over (transactional id '{}')", job.id);
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
+#[test]
+fn the_marker_advances_while_nothing_is_written() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    let running = start(&job.unbounded_graph(&cluster), job.config(1)).unwrap();
+    let marker = || cluster.committed(&format!("{}-thalweg", job.id), &job.output, 0).unwrap_or(0);
+    eventually("idle epochs", || marker() >= 5);
+    running.suspend();
+    let epoch = running.wait().unwrap().epoch;
+    assert_eq!(marker(), epoch as i64);
+    // It goes on from there.
+    write_words(&cluster, &job.input, 1_000);
+    let result = run(&job.graph(&cluster, &CrashPoint::never()), job.config(2)).unwrap();
+    assert!(result.epoch > epoch);
+    check_counts(&cluster, &job.output, 1_000);
+}
+
+/// Fails once, when it is told that an epoch has been committed: the commit counts, and not everybody knows of it.
+#[derive(Clone)]
+struct FailsAfterCommit(Arc<AtomicU64>);
+
+impl Operator for FailsAfterCommit {
+    type In = String;
+    type Out = String;
+
+    fn process(&mut self, batch: &mut Batch<String>, output: &mut Output<String>) -> Result<(), BoxError> {
+        output.push_batch(&mut batch.records);
+        Ok(())
+    }
+
+    fn committed(&mut self, epoch: Epoch) -> Result<(), BoxError> {
+        let fails = self.0.fetch_add(1, Ordering::SeqCst) == 2;
+        if fails { Err(format!("failed after commit {epoch}").into()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_crash_right_after_a_commit_repeats_nothing() {
+    let cluster = Cluster::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 20_000);
+    let count = Arc::new(AtomicU64::new(0));
+    let graph = || {
+        let graph = StreamGraph::new();
+        job.count(&job.source(&cluster, &graph).apply("fails", FailsAfterCommit(count.clone())), &cluster);
+        graph
+    };
+    let error = run(&graph(), job.config(2)).unwrap_err().to_string();
+    assert!(error.contains("failed after commit"), "{error}");
+    run(&graph(), job.config(1)).unwrap();
+    check_counts(&cluster, &job.output, 20_000);
+}
+
+#[test]
+fn two_sinks_commit_as_one_and_must_agree() {
+    let cluster = Cluster::start();
+    let (first, second) = (cluster.topic("first", 2), cluster.topic("second", 1));
+    let sink = |topic: &str, linger: &str| {
+        KafkaSink::builder(&cluster.bootstrap)
+            .set_topic(topic)
+            .set_delivery_guarantee(DeliveryGuarantee::ExactlyOnce)
+            .set_property("linger.ms", linger)
+            .set_serializer(values::<String>())
+            .build()
+            .unwrap()
+    };
+    let job = Counting::new(&cluster);
+    let expected: Vec<String> = (0..40_000).map(|n| format!("{n:05}")).collect();
+    let graph = |crash: &CrashPoint, linger: &str| {
+        let graph = StreamGraph::new();
+        let source = CollectionSource::new(expected.clone());
+        let lines = crash.on(&graph.source("lines", source, WatermarkStrategy::no_watermarks()));
+        let _ = sink(&first, "5").add_to(&lines);
+        let _ = sink(&second, linger).add_to(&lines);
+        graph
+    };
+    let error = run(&graph(&CrashPoint::never(), "6"), job.config(2)).unwrap_err().to_string();
+    assert!(error.contains("they share one producer"), "{error}");
+    let error = run(&graph(&CrashPoint::after(1, 3000), "5"), job.config(2)).unwrap_err().to_string();
+    assert!(error.contains("a crash, as asked for"), "{error}");
+    // What is visible of one is visible of the other.
+    assert!(cluster.values(&first) == cluster.values(&second));
+    run(&graph(&CrashPoint::never(), "5"), job.config(1)).unwrap();
+    assert!(cluster.values(&first) == expected && cluster.values(&second) == expected);
+}
+
+#[test]
+fn a_transaction_that_cannot_last_is_refused_at_the_start() {
+    let cluster = Cluster::start();
+    let graph = |timeout: &str| {
+        let graph = StreamGraph::new();
+        let sink = KafkaSink::builder(&cluster.bootstrap)
+            .set_topic(cluster.topic("refused", 1))
+            .set_delivery_guarantee(DeliveryGuarantee::ExactlyOnce)
+            .set_property("transaction.timeout.ms", timeout)
+            .set_serializer(values::<String>());
+        let source = CollectionSource::new(vec![unique("a")]);
+        let source = graph.source("source", source, WatermarkStrategy::no_watermarks());
+        let _ = sink.build().unwrap().add_to(&source);
+        graph
+    };
+    let job = Counting::new(&cluster);
+    let mut config = job.config(1);
+    config.checkpoint.as_mut().unwrap().interval = Duration::from_secs(30);
+    let error = run(&graph("30000"), config.clone()).unwrap_err().to_string();
+    assert!(error.contains("checkpoint interval of 30s") && error.contains("= 30000"), "{error}");
+    let error = run(&graph("2000000000"), config).unwrap_err().to_string();
+    assert!(error.contains("= 2000000000 is longer than the cluster allows"), "{error}");
+}

@@ -1,0 +1,216 @@
+//! What the sink writes, what at-least-once promises, and what is wrong at its start.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Cluster, unique};
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobResult, RestartStrategy, run};
+use thalweg_dataflow::sink::Sink;
+use thalweg_dataflow::source::CollectionSource;
+use thalweg_dataflow::watermark::WatermarkStrategy;
+use thalweg_kafka::record::{KafkaSerializer, ProducerRecordBuf, key_values, values};
+use thalweg_kafka::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
+use thalweg_testkit::CrashPoint;
+
+fn sink(cluster: &Cluster) -> KafkaSinkBuilder<()> {
+    KafkaSink::builder(&cluster.bootstrap).set_property("default.api.timeout.ms", "10000")
+}
+
+fn write<T: Clone + Send + Sync + 'static>(
+    items: Vec<(T, i64)>,
+    sink: KafkaSink<T>,
+    config: JobConfig,
+) -> Result<JobResult, JobError> {
+    let graph = StreamGraph::new();
+    let source = CollectionSource::with_timestamps(items);
+    sink.add_to(&graph.source("items", source, WatermarkStrategy::no_watermarks()));
+    run(&graph, config)
+}
+
+fn config(parallelism: usize) -> JobConfig {
+    JobConfig { parallelism, ..JobConfig::new(&unique("job")) }
+}
+
+fn checkpointed(folder: &tempfile::TempDir, interval: Duration) -> JobConfig {
+    let storage = CheckpointStorage::local(folder.path()).unwrap();
+    let checkpoint = Some(CheckpointConfig::new(interval, storage));
+    JobConfig { checkpoint, restart: Some(RestartStrategy::None), ..config(1) }
+}
+
+#[test]
+fn a_serializer_decides_about_every_part_of_a_record() {
+    let cluster = Cluster::start();
+    let (topic, other) = (cluster.topic("parts", 2), cluster.topic("other", 1));
+    let elsewhere = other.clone();
+    let serializer = move |n: &u32, record: &mut ProducerRecordBuf| {
+        record.set_partition(1);
+        match n {
+            0 => {
+                record.key().extend_from_slice(b"k");
+                record.value().extend_from_slice(b"v");
+                record.add_header("a", b"1");
+                record.add_header("a", b"");
+                record.set_timestamp(777);
+            }
+            1 => record.key().extend_from_slice(b"tombstone"),
+            _ => {
+                record.set_topic(&elsewhere);
+                record.set_partition(0);
+                record.value().extend_from_slice(b"elsewhere");
+            }
+        }
+    };
+    let sink = sink(&cluster).set_topic(&topic).set_serializer(serializer).build().unwrap();
+    let result = write(vec![(0, 5), (1, 6), (2, 7)], sink, config(1)).unwrap();
+    assert_eq!(result.metrics.sum("kafka-sink", |metrics| metrics.bytes.get()), 2 + 9 + 9);
+    let mut seen = cluster.read(&topic);
+    seen.sort_by(|a, b| a.key.cmp(&b.key));
+    assert_eq!(seen.len(), 2);
+    let [first, second] = [&seen[0], &seen[1]];
+    assert_eq!((first.partition, first.timestamp), (1, Some(777)));
+    assert_eq!((first.key.as_deref(), first.value.as_deref()), (Some("k"), Some("v")));
+    let header = |value: &str| ("a".to_owned(), Some(value.to_owned()));
+    assert_eq!(first.headers, [header("1"), header("")]);
+    assert_eq!((second.key.as_deref(), second.value.as_deref()), (Some("tombstone"), None));
+    assert_eq!(second.timestamp, Some(6), "the event time");
+    assert_eq!(cluster.values(&other), ["elsewhere"]);
+}
+
+#[test]
+fn a_key_goes_to_the_partition_that_java_chooses() {
+    let cluster = Cluster::start();
+    let topic = cluster.topic("keys", 7);
+    let items = ["apple", "pear", "plum", "fig", "quince"].map(|key| ((key.to_owned(), String::new()), 0));
+    let sink = sink(&cluster).set_topic(&topic).set_serializer(key_values::<String, String>());
+    write(items.to_vec(), sink.build().unwrap(), config(1)).unwrap();
+    // murmur2(key) & 0x7fffffff, modulo 7, as org.apache.kafka.common.utils.Utils computes it.
+    let expected = |key: &str| (murmur2(key.as_bytes()) & 0x7fff_ffff) % 7;
+    let seen = cluster.read(&topic);
+    assert_eq!(seen.len(), 5);
+    for record in seen {
+        let key = record.key.unwrap();
+        assert_eq!(record.partition as u32, expected(&key), "{key}");
+    }
+}
+
+fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mix = |k: u32| {
+        let k = k.wrapping_mul(M);
+        (k ^ (k >> 24)).wrapping_mul(M)
+    };
+    let chunks = data.chunks_exact(4);
+    let rest = chunks.remainder();
+    let mut hash = 0x9747_b28c ^ data.len() as u32;
+    for chunk in chunks {
+        hash = hash.wrapping_mul(M) ^ mix(u32::from_le_bytes(chunk.try_into().unwrap()));
+    }
+    for (index, byte) in rest.iter().enumerate().rev() {
+        hash ^= u32::from(*byte) << (8 * index);
+    }
+    if !rest.is_empty() {
+        hash = hash.wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+#[test]
+fn every_guarantee_delivers_a_job_that_ends_well() {
+    let cluster = Cluster::start();
+    let expected: Vec<String> = (0..30_000).map(|n| format!("{n:05}")).collect();
+    for guarantee in [DeliveryGuarantee::None, DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce]
+    {
+        let topic = cluster.topic("all", 3);
+        let folder = tempfile::tempdir().unwrap();
+        let items = expected.iter().map(|value| (value.clone(), 0)).collect();
+        let sink = sink(&cluster)
+            .set_topic(&topic)
+            .set_delivery_guarantee(guarantee)
+            .set_serializer(values::<String>())
+            .build()
+            .unwrap();
+        write(items, sink, JobConfig { parallelism: 2, ..checkpointed(&folder, Duration::from_millis(20)) })
+            .unwrap();
+        assert!(cluster.values(&topic) == expected, "{guarantee:?}");
+    }
+}
+
+#[test]
+fn at_least_once_has_everything_of_a_completed_checkpoint() {
+    let cluster = Cluster::start();
+    let topic = cluster.topic("at-least-once", 2);
+    let expected: Vec<String> = (0..60_000).map(|n| format!("{n:05}")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let config = JobConfig { parallelism: 2, ..checkpointed(&folder, Duration::from_millis(5)) };
+    let graph = || {
+        let (graph, crash) = (StreamGraph::new(), CrashPoint::after(2, 3000));
+        let source = CollectionSource::new(expected.clone());
+        let lines = crash.on(&graph.source("items", source, WatermarkStrategy::no_watermarks()));
+        let sink = sink(&cluster).set_topic(&topic).set_serializer(values::<String>());
+        sink.build().unwrap().add_to(&lines);
+        graph
+    };
+    for _ in 0..2 {
+        assert!(run(&graph(), config.clone()).unwrap_err().to_string().contains("a crash, as asked for"));
+    }
+    let restart = Some(RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO });
+    run(&graph(), JobConfig { restart, ..config }).unwrap();
+    let mut found = cluster.values(&topic);
+    found.dedup();
+    assert!(found == expected, "{} of {} records", found.len(), expected.len());
+}
+
+#[test]
+fn what_is_wrong_is_said_at_the_start() {
+    let cluster = Cluster::start();
+    let items = || vec![("a".to_owned(), 0)];
+    let missing = unique("missing");
+    for guarantee in [DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = || checkpointed(&folder, Duration::from_secs(1));
+        let build = |builder: KafkaSinkBuilder<()>, topic: &str| {
+            let sink = builder.set_topic(topic).set_delivery_guarantee(guarantee);
+            sink.set_serializer(values::<String>()).build().unwrap()
+        };
+        let error = write(items(), build(sink(&cluster), &missing), config()).unwrap_err();
+        assert!(error.is_fatal());
+        assert!(error.to_string().contains(&format!("there is no topic '{missing}'")), "{error}");
+        let started = Instant::now();
+        let nobody = KafkaSink::builder("127.0.0.1:1").set_property("default.api.timeout.ms", "500");
+        let nobody = nobody.set_property("log_level", "0");
+        let error = write(items(), build(nobody, "t"), config()).unwrap_err();
+        assert!(error.to_string().contains("no answer from Kafka at 127.0.0.1:1"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_written_fails_the_job() {
+    struct Refuses;
+    impl KafkaSerializer<String> for Refuses {
+        fn serialize(
+            &self,
+            value: &String,
+            _: &mut ProducerRecordBuf,
+        ) -> Result<(), thalweg_kafka::error::BoxError> {
+            Err(format!("cannot write {value}").into())
+        }
+    }
+    let cluster = Cluster::start();
+    let topic = cluster.topic("refused", 1);
+    let build = |builder: KafkaSinkBuilder<()>| builder.set_topic(&topic);
+    let sink_of_refuser = build(sink(&cluster)).set_serializer(Refuses).build().unwrap();
+    let error = write(vec![("a".to_owned(), 0)], sink_of_refuser, config(1)).unwrap_err();
+    assert!(error.to_string().contains("cannot write a") && error.is_fatal(), "{error}");
+    // Larger than the client lets through: the broker never sees it.
+    let huge = build(sink(&cluster)).set_serializer(values::<String>()).build().unwrap();
+    let error = write(vec![("x".repeat(2_000_000), 0)], huge, config(1)).unwrap_err().to_string();
+    assert!(error.contains(&format!("cannot write to '{topic}'")) && error.contains("too large"), "{error}");
+}
