@@ -1,5 +1,6 @@
 //! Starting and stopping a broker.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,7 +27,6 @@ const WORKERS: usize = 2;
 /// assert!(broker.bootstrap().starts_with("127.0.0.1:"));
 /// # Ok::<(), thalweg_broker::BrokerError>(())
 /// ```
-#[derive(Debug)]
 pub struct Broker {
     state: Arc<State>,
     address: SocketAddr,
@@ -39,7 +39,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// If the address cannot be listened on, or the data folder cannot be read, or is in use.
+    /// If the address cannot be listened on, the data folder cannot be read or is in use, or a setting is out of range.
     pub fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
         let cannot_listen = |source| BrokerError::Listen { address: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).map_err(cannot_listen)?;
@@ -103,6 +103,16 @@ impl Broker {
 
     /// Stops serving and waits until all threads have ended. Dropping the broker does the same.
     pub fn stop(self) {}
+}
+
+/// Without what it keeps, which may be a lot.
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("address", &self.address)
+            .field("config", &self.state.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for Broker {

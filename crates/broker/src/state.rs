@@ -14,7 +14,7 @@ use crate::config::{BrokerConfig, Storage};
 use crate::error::BrokerError;
 use crate::group::Groups;
 use crate::journal::replace;
-use crate::topics::Topics;
+use crate::topics::{Topics, check_count};
 use crate::txn::coordinator::Transactions;
 
 /// The version of the files in a data folder.
@@ -44,6 +44,8 @@ impl State {
     /// Opens what the configuration names, and finishes what a crash has left undone.
     pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
         let advertised = config.advertised.as_deref().map(parse_advertised).transpose()?;
+        check_count(config.default_partitions)
+            .map_err(|_| BrokerError::DefaultPartitions(config.default_partitions))?;
         let state = match config.storage.clone() {
             Storage::Memory => Self {
                 config,
@@ -131,4 +133,25 @@ fn parse_advertised(address: &str) -> Result<(StrBytes, u16), BrokerError> {
         return Err(invalid());
     }
     Ok((StrBytes::from_string(host.to_owned()), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertised_address_has_a_host_and_a_port() {
+        let parsed = |address| parse_advertised(address).map(|(host, port)| (host.to_string(), port)).ok();
+        assert_eq!(parsed("example.org:9092"), Some(("example.org".to_owned(), 9092)));
+        assert_eq!(parsed("[::1]:9092"), Some(("::1".to_owned(), 9092)));
+        for wrong in ["example.org", ":9092", "example.org:", "example.org:70000"] {
+            assert_eq!(parsed(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_could_create_no_topic_is_not_started() {
+        let config = BrokerConfig { default_partitions: 0, ..BrokerConfig::default() };
+        assert!(matches!(State::open(config), Err(BrokerError::DefaultPartitions(0))));
+    }
 }

@@ -246,7 +246,8 @@ fn check_name(name: &str) -> Result<(), ResponseError> {
     Ok(())
 }
 
-fn check_count(partitions: i32) -> Result<(), ResponseError> {
+/// Whether a topic may have that many partitions.
+pub(crate) fn check_count(partitions: i32) -> Result<(), ResponseError> {
     if (1..=MAX_PARTITIONS).contains(&partitions) { Ok(()) } else { Err(ResponseError::InvalidPartitions) }
 }
 

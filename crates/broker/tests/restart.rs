@@ -116,6 +116,16 @@ fn a_decided_transaction_is_finished_at_start() {
 }
 
 #[test]
+fn a_folder_of_a_later_version_is_left_alone() {
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("broker.json"), r#"{"format": 99, "cluster_id": "c"}"#).unwrap();
+    let config =
+        BrokerConfig { storage: Storage::Directory(data.path().to_owned()), ..BrokerConfig::default() };
+    let error = Broker::start(config).unwrap_err().to_string();
+    assert!(error.contains("broker.json") && error.contains("format 99"), "{error}");
+}
+
+#[test]
 fn a_folder_belongs_to_one_broker() {
     let data = tempfile::tempdir().unwrap();
     let _first = open(data.path());
