@@ -81,7 +81,10 @@ impl KafkaAdmin {
             ends.insert(TopicPartition::new(topic, partition), end);
         }
         if ends.is_empty() {
-            return Err(KafkaError::UnknownTopic { topic: topic.to_owned(), bootstrap: self.bootstrap.clone() });
+            return Err(KafkaError::UnknownTopic {
+                topic: topic.to_owned(),
+                bootstrap: self.bootstrap.clone(),
+            });
         }
         Ok(ends)
     }

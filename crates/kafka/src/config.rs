@@ -177,6 +177,11 @@ impl KafkaProperties {
         Ok(config)
     }
 
+    /// The configuration of an admin client.
+    pub(crate) fn admin(&self) -> Result<ClientConfig, KafkaError> {
+        self.with_defaults(&[], &[])
+    }
+
     fn with_defaults(&self, owned: &[Owned], defaults: &[(&str, &str)]) -> Result<ClientConfig, KafkaError> {
         if let Some((property, reason)) = owned.iter().find(|(name, _)| self.properties.contains_key(*name)) {
             return Err(KafkaError::Property { property: (*property).into(), reason: (*reason).into() });

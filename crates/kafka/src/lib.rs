@@ -3,6 +3,7 @@
 //! The way to the topics is librdkafka, so every property of librdkafka can be passed through, security included
 //! (see [`config`]). How the sink gets each record into Kafka exactly once is written down in `sink/commit_protocol.rs`.
 
+pub mod admin;
 mod client;
 pub mod config;
 pub mod error;

@@ -1,6 +1,15 @@
-//! Thalweg: one engine, two faces, from Kafka to Kafka.
+#![doc = include_str!("../../../README.md")]
 
+#[cfg(feature = "kafka")]
+mod kafka_utils;
+pub mod prelude;
+
+#[cfg(feature = "kafka")]
+pub use kafka_utils::{DirectStream, KafkaUtils};
+pub use thalweg_bridge as bridge;
 pub use thalweg_connectors as connectors;
 pub use thalweg_dataflow as dataflow;
 pub use thalweg_datastream as datastream;
 pub use thalweg_dstream as dstream;
+#[cfg(feature = "kafka")]
+pub use thalweg_kafka as kafka;
