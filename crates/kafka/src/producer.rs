@@ -92,7 +92,9 @@ impl Producer {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match partition_count(self.inner.client(), &self.bootstrap, topic, left) {
-                Ok(_) => return Ok(()),
+                // librdkafka asks for its producer id when metadata comes in and a connection is up, or else after 500 ms. The first
+                // answer comes while the connection is not counted as up; so ask once more, which costs a round trip.
+                Ok(_) => return partition_count(self.inner.client(), &self.bootstrap, topic, left).map(drop),
                 // It may be on its way. A cluster that does not create it goes on saying no; it is asked for a moment only.
                 Err(KafkaError::UnknownTopic { .. }) if left > self.timeout.saturating_sub(CREATION) => {}
                 Err(error) if error.is_retriable() && !left.is_zero() => {}
