@@ -42,6 +42,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     broker.stop();
-    eprintln!("stopped; {}", if kept.ends_with("memory") { "its data is gone" } else { "all that was acknowledged is kept" });
+    eprintln!(
+        "stopped; {}",
+        if kept.ends_with("memory") { "its data is gone" } else { "all that was acknowledged is kept" }
+    );
     Ok(())
 }

@@ -4,6 +4,8 @@ mod broker;
 mod demo;
 mod interrupt;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -21,13 +23,31 @@ enum Command {
     Broker(broker::Args),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let started = std::time::Instant::now();
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match args.command {
+    let result = match args.command {
         Command::Demo(args) => demo::run(&args, started),
         Command::Broker(args) => broker::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", in_one_line(&error));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// An error and its causes, without what has been said already: many errors have their cause in their text.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -55,7 +55,16 @@ impl KafkaAdmin {
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
         // -1: as the cluster has it.
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-        let answers = self.runtime.block_on(self.client.create_topics([&new], &options)).map_err(failed)?;
+        let asked = self.runtime.block_on(self.client.create_topics([&new], &options));
+        let answers = asked.map_err(|error| match error {
+            // Nobody has answered; that is all that librdkafka says.
+            ClientError::AdminOp(Code::OperationTimedOut) => KafkaError::Unreachable {
+                bootstrap: self.bootstrap.clone(),
+                waited: TIMEOUT,
+                last: None,
+            },
+            error => failed(error),
+        })?;
         for answer in answers {
             match answer {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use thalweg::dataflow::record::BATCH_SIZE;
-use thalweg::dataflow::runtime::{JobControls, JobHandle};
-use thalweg::dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId, Waker};
+use thalweg::dataflow::runtime::JobHandle;
+use thalweg::dataflow::source::{
+    Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId, Waker,
+};
 use thalweg::dataflow::time::NO_TIMESTAMP;
 use thalweg::prelude::*;
 
@@ -25,7 +27,9 @@ pub(crate) enum Input {
     File(PathBuf),
     Stdin,
     /// The built-in text: once, or over and over at some pace.
-    BuiltIn { once: bool },
+    BuiltIn {
+        once: bool,
+    },
 }
 
 impl Input {
@@ -88,10 +92,7 @@ fn read_lines(mut reader: impl BufRead, mut send: impl FnMut(Vec<String>) -> boo
 }
 
 /// The job that writes the input to the topic.
-pub(crate) struct Feed {
-    handle: JobHandle,
-    controls: JobControls,
-}
+pub(crate) struct Feed(JobHandle);
 
 impl Feed {
     pub(crate) fn start(input: Input, bootstrap: &str, topic: &str) -> anyhow::Result<Self> {
@@ -103,20 +104,21 @@ impl Feed {
             .set_serializer(values::<String>())
             .build()?;
         let _ = env.from_source(Lines(input), WatermarkStrategy::no_watermarks(), "input").sink_to(sink);
-        let handle = env.execute_async("thalweg-demo-feed")?;
-        Ok(Self { controls: handle.controls(), handle })
+        Ok(Self(env.execute_async("thalweg-demo-feed")?))
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.handle.is_finished()
+        self.0.is_finished()
     }
 
-    pub(crate) fn stop(&self) {
-        self.controls.cancel();
+    /// Stops reading. What has been read is still written.
+    pub(crate) fn stop(self) {
+        self.0.stop();
+        // The reader of a terminal waits for a line that may never come, so nobody waits for it.
     }
 
     pub(crate) fn wait(self) -> anyhow::Result<()> {
-        self.handle.wait().context("the input could not be written to the topic")?;
+        self.0.wait().context("the input could not be written to the topic")?;
         Ok(())
     }
 }
@@ -151,9 +153,12 @@ impl SourceReader for LinesReader {
         let (input, waker) = (self.input.clone(), Arc::new(self.waker.clone()));
         let read = move || {
             let result = input.read(|lines| {
-                let sent = lines.chunks(BATCH_SIZE).all(|lines| sender.send(Ok(lines.to_vec())).is_ok());
-                waker.wake();
-                sent
+                lines.chunks(BATCH_SIZE).all(|lines| {
+                    let sent = sender.send(Ok(lines.to_vec())).is_ok();
+                    // After each: a full channel is emptied only by who is awake.
+                    waker.wake();
+                    sent
+                })
             });
             if let Err(error) = result {
                 // Nobody listens any more if the job has ended.

@@ -91,9 +91,7 @@ pub(crate) fn run(args: &Args, started: Instant) -> anyhow::Result<()> {
     let pipeline = Pipeline::build(&job, &bootstrap, &topics, args, checkpoints.path(), &seen)?;
     let handle = pipeline.start()?;
     let feed = Feed::start(input, &bootstrap, &topics.lines)?;
-    let result = watch(args, &interrupt, &admin, &topics, &pipeline, handle, feed, &seen);
-    // On a failure, too, what was committed is there; so say it.
-    let result = result?;
+    let result = watch(args, &interrupt, &admin, &topics, &pipeline, handle, feed, &seen)?;
     let totals = totals::of_topic(&bootstrap, &topics.counts)?;
     let words: u64 = totals.values().sum();
     eprintln!(
@@ -146,7 +144,7 @@ fn watch(
         if interrupt.is_set() && !stopping {
             stopping = true;
             eprintln!("stopping: finishing what was read (once more Ctrl-C to stop at once)");
-            if let Some(feed) = &feed {
+            if let Some(feed) = feed.take() {
                 feed.stop();
             }
             handle.stop();

@@ -98,9 +98,11 @@ impl Pipeline {
         totals.foreach_rdd(move |rdd, time| {
             let ranges = lines.offset_ranges(time);
             let mut shown = batches.lock();
-            shown.read_until.extend(ranges.into_iter().map(|range| {
-                (TopicPartition::new(range.topic, range.partition), range.until_offset)
-            }));
+            shown.read_until.extend(
+                ranges
+                    .into_iter()
+                    .map(|range| (TopicPartition::new(range.topic, range.partition), range.until_offset)),
+            );
             if let Some((distinct, words)) = rdd.collect().pop() {
                 (shown.batch_time, shown.batch_words, shown.batch_distinct) = (time, words, distinct);
                 shown.first_result.get_or_insert_with(|| batches.started.elapsed());
