@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::error::KafkaError;
 
@@ -194,6 +195,9 @@ impl KafkaProperties {
             config.set(property, value);
         }
         config.set("bootstrap.servers", &self.bootstrap);
+        // What is shown of it, the subscriber decides.
+        let debugs = self.properties.contains_key("debug");
+        config.set_log_level(if debugs { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         Ok(config)
     }
 }

@@ -97,10 +97,10 @@ impl Producer {
                 Ok(_) => return partition_count(self.inner.client(), &self.bootstrap, topic, left).map(drop),
                 // It may be on its way. A cluster that does not create it goes on saying no; it is asked for a moment only.
                 Err(KafkaError::UnknownTopic { .. }) if left > self.timeout.saturating_sub(CREATION) => {}
-                Err(error) if error.is_retriable() && !left.is_zero() => {}
+                Err(error) if error.is_retriable() && Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(Duration::from_millis(50).min(left));
+            std::thread::sleep(BACKOFF.min(left));
         }
     }
 
@@ -225,7 +225,7 @@ impl Producer {
                 Err(error) => error,
             };
             let repeat = matches!(&error, ClientError::Transaction(error) if error.is_retriable());
-            if !repeat || left.is_zero() {
+            if !repeat || Instant::now() >= deadline {
                 return Err(self.error(action, error));
             }
             tracing::debug!(%error, "{action}: repeated");

@@ -179,12 +179,13 @@ fn what_is_wrong_is_said_at_the_start() {
             let sink = builder.set_topic(topic).set_delivery_guarantee(guarantee);
             sink.set_serializer(values::<String>()).build().unwrap()
         };
-        let error = write(items(), build(sink(&cluster), &missing), config()).unwrap_err();
-        assert!(error.is_fatal());
-        assert!(error.to_string().contains(&format!("there is no topic '{missing}'")), "{error}");
+        if cluster.is_strict() {
+            let error = write(items(), build(sink(&cluster), &missing), config()).unwrap_err();
+            assert!(error.is_fatal());
+            assert!(error.to_string().contains(&format!("there is no topic '{missing}'")), "{error}");
+        }
         let started = Instant::now();
         let nobody = KafkaSink::builder("127.0.0.1:1").set_property("default.api.timeout.ms", "500");
-        let nobody = nobody.set_property("log_level", "0");
         let error = write(items(), build(nobody, "t"), config()).unwrap_err();
         assert!(error.to_string().contains("no answer from Kafka at 127.0.0.1:1"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(5), "took {:?}", started.elapsed());

@@ -71,7 +71,7 @@ impl Marker {
                 Err(error) => error,
             };
             // A coordinator that has just moved, or loads its offsets.
-            if !error.is_retriable() || left.is_zero() {
+            if !error.is_retriable() || Instant::now() >= deadline {
                 return Err(error);
             }
             std::thread::sleep(BACKOFF.min(left));

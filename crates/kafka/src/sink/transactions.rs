@@ -93,3 +93,49 @@ impl Transactions {
         self.lock().is_open()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Confirmation, KafkaProperties};
+
+    /// A producer that has no broker: nothing is sent.
+    fn transactions() -> Transactions {
+        let properties = KafkaProperties::new("localhost:1");
+        Transactions::new(Producer::create(&properties, Confirmation::Transactional("job")).unwrap())
+    }
+
+    #[test]
+    fn a_writer_without_space_waits_for_the_commit() {
+        let transactions = transactions();
+        let (writer, running) = (transactions.add_writer(), Cancelled::default());
+        transactions.begun();
+        assert_eq!(transactions.wait(writer, WAITING + 1, &running).unwrap(), Admission::Send);
+        transactions.reach(writer, 1).unwrap();
+        transactions.check_complete(1).unwrap();
+        assert_eq!(transactions.wait(writer, WAITING, &running).unwrap(), Admission::Hold);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| transactions.wait(writer, 1, &running).unwrap());
+            transactions.commit(1).unwrap();
+            std::thread::sleep(TICK * 2);
+            assert!(!waiting.is_finished());
+            transactions.begun();
+            assert_eq!(waiting.join().unwrap(), Admission::Send);
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_a_commit_that_has_failed() {
+        let transactions = transactions();
+        let (writer, running) = (transactions.add_writer(), Cancelled::default());
+        transactions.begun();
+        transactions.reach(writer, 1).unwrap();
+        transactions.commit(1).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| transactions.wait(writer, WAITING + 1, &running).map_err(drop));
+            transactions.fail();
+            assert_eq!(waiting.join().unwrap(), Err(()));
+        });
+        assert!(!transactions.is_open());
+    }
+}

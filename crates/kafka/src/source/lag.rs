@@ -20,6 +20,11 @@ impl Lag {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
+    /// A partition is not read any more.
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
+    }
+
     pub(super) fn update(&self, statistics: &Statistics) {
         let mut lags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, statistics) in &statistics.topics {

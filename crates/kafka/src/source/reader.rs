@@ -277,6 +277,7 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         if let Some(split) = partition.split {
             output.finish_split(split);
         }
+        self.source.lag.forget(&partition.name);
         let mut list = TopicPartitionList::new();
         list.add_partition(&partition.name.topic, partition.name.partition);
         self.consumer.incremental_unassign(&list).map_err(|error| self.error("stop reading", error))
@@ -309,6 +310,13 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
             return None;
         }
         if self.cut.as_ref().is_none_or(|cut| cut.epoch != epoch) {
+            // So that a topic whose end is a transaction marker shows no lag of one record for ever. A bounded source does it when it
+            // polls, as a partition may end there.
+            if self.source.settings.stopping.is_none()
+                && let Err(error) = self.catch_up()
+            {
+                tracing::debug!(%error, "positions may be behind transaction markers");
+            }
             let offsets = self.partitions.iter().map(|partition| (partition.name.clone(), partition.next));
             self.cut = Some(Cut { epoch, offsets: offsets.collect(), carried: Arc::default() });
         }

@@ -55,7 +55,7 @@ impl Counting {
     fn builder(&self, cluster: &Cluster) -> KafkaSourceBuilder<()> {
         let builder = KafkaSource::builder(&cluster.bootstrap).set_topics([&self.input]);
         // Slow enough for there to be a middle to crash in.
-        builder.set_max_rate_per_partition(20_000)
+        builder.set_max_rate_per_partition(8_000)
     }
 
     fn add(&self, builder: KafkaSourceBuilder<()>, graph: &StreamGraph) -> Stream<String> {

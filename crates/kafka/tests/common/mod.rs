@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 pub(crate) mod count;
+pub(crate) mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cluster, which ends with this value if it is ours.
 pub(crate) struct Cluster {
-    _broker: Option<Broker>,
+    broker: Option<Broker>,
     pub(crate) bootstrap: String,
 }
 
@@ -41,14 +42,19 @@ pub(crate) struct Seen {
 impl Cluster {
     pub(crate) fn start() -> Self {
         match std::env::var("THALWEG_KAFKA") {
-            Ok(bootstrap) => Self { _broker: None, bootstrap },
+            Ok(bootstrap) => Self { broker: None, bootstrap },
             Err(_) => {
                 let config = BrokerConfig { auto_create_topics: false, ..BrokerConfig::default() };
                 let broker = Broker::start(config).unwrap();
                 let bootstrap = broker.bootstrap();
-                Self { _broker: Some(broker), bootstrap }
+                Self { broker: Some(broker), bootstrap }
             }
         }
+    }
+
+    /// Whether a topic that is not there is an error: our broker is told so, another one may create it.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.broker.is_some()
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
@@ -122,10 +128,12 @@ impl Cluster {
             .set("enable.auto.commit", "false")
             .set("fetch.wait.max.ms", "10");
         let consumer: BaseConsumer = config.create().unwrap();
+        // The end of everything: the markers of a transaction that is committed may still be on their way.
+        let everything: BaseConsumer = config.set("isolation.level", "read_uncommitted").create().unwrap();
         let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
         let (mut assigned, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
         for partition in metadata.topics()[0].partitions().iter().map(|partition| partition.id()) {
-            let (first, end) = consumer.fetch_watermarks(topic, partition, PATIENCE).unwrap();
+            let (first, end) = everything.fetch_watermarks(topic, partition, PATIENCE).unwrap();
             if first < end {
                 assigned.add_partition_offset(topic, partition, Offset::Offset(first)).unwrap();
                 ends.insert(partition, end);
