@@ -31,7 +31,8 @@ struct Args {
 }
 
 fn parse(line: &str) -> Result<(String, f64), BoxError> {
-    let (key, number) = line.split_once(',').ok_or_else(|| format!("'{line}' is not of the form key,number"))?;
+    let (key, number) =
+        line.split_once(',').ok_or_else(|| format!("'{line}' is not of the form key,number"))?;
     let number = number.trim().parse().map_err(|error| format!("'{line}': {error}"))?;
     Ok((key.trim().to_owned(), number))
 }

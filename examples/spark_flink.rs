@@ -42,7 +42,9 @@ fn main() -> anyhow::Result<()> {
         source = source.set_bounded(OffsetsInitializer::latest());
     }
     let source = source.set_deserializer(values::<String>()).build()?;
-    let in_batches = KafkaUtils::create_direct_stream(&ssc, source).map(|value| (value, 1_u64)).reduce_by_key(|a, b| a + b);
+    let in_batches = KafkaUtils::create_direct_stream(&ssc, source)
+        .map(|value| (value, 1_u64))
+        .reduce_by_key(|a, b| a + b);
 
     let counts = in_batches.to_data_stream().key_by(|(value, _)| value.clone()).sum(|(_, n)| *n);
     let sink = KafkaSink::builder(&args.bootstrap)

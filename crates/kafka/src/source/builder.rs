@@ -77,7 +77,8 @@ impl<D> KafkaSourceBuilder<D> {
         self
     }
 
-    /// Ends the source at these offsets, which are looked up when the job starts for the first time. Default: it never ends.
+    /// Ends the source at these offsets, which are looked up when the job starts for the first time, and again when it is started
+    /// after it has reached them. Default: it never ends.
     pub fn set_bounded(mut self, stopping: OffsetsInitializer) -> Self {
         self.stopping = Some(stopping);
         self

@@ -112,8 +112,9 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         })?;
         let ends = match stopping {
             None => BTreeMap::new(),
+            // An end that has been reached is looked up anew: somebody has started the job once more, for what has come since.
             Some(stopping) => self.look_up(stopping, &own, |partition| {
-                restored.get(&partition.to_string()).and_then(|(_, end)| *end)
+                restored.get(&partition.to_string()).and_then(|(next, end)| end.filter(|end| next < end))
             })?,
         };
         self.add_partitions(starts, &ends)?;
