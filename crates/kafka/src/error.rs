@@ -284,9 +284,12 @@ fn is_retriable(error: &ClientError) -> bool {
                 | Code::ConcurrentTransactions
                 | Code::CoordinatorLoadInProgress
                 | Code::CoordinatorNotAvailable
+                | Code::Fatal
                 | Code::FencedLeaderEpoch
                 | Code::InProgress
+                | Code::InvalidProducerEpoch
                 | Code::InvalidProducerIdMapping
+                | Code::InvalidTransactionalState
                 | Code::KafkaStorageError
                 | Code::LeaderNotAvailable
                 | Code::NetworkException
@@ -296,14 +299,19 @@ fn is_retriable(error: &ClientError) -> bool {
                 | Code::NotLeaderForPartition
                 | Code::OffsetNotAvailable
                 | Code::OutOfOrderSequenceNumber
+                | Code::PurgeInflight
+                | Code::PurgeQueue
                 | Code::ReplicaNotAvailable
                 | Code::RequestTimedOut
+                // Of a transaction that has failed before, for a reason of its own.
+                | Code::State
                 | Code::ThrottlingQuotaExceeded
+                | Code::TransactionCoordinatorFenced
                 | Code::UnknownLeaderEpoch
                 | Code::UnknownProducerId
                 | Code::UnstableOffsetCommit
-                | Code::WaitingForCoordinator
                 | Code::TimedOutQueue
+                | Code::WaitingForCoordinator
         )
     )
 }
@@ -334,6 +342,16 @@ mod tests {
             "{text}"
         );
         assert_eq!((error.fault(), error.is_retriable()), (Fault::Cluster, true));
+    }
+
+    #[test]
+    fn what_another_try_may_mend_is_told_apart() {
+        for code in [Code::NotCoordinator, Code::LeaderNotAvailable, Code::State, Code::PurgeQueue] {
+            assert!(place(code).is_retriable(), "{code:?}");
+        }
+        for code in [Code::MessageSizeTooLarge, Code::InvalidArgument, Code::UnsupportedVersion] {
+            assert!(!place(code).is_retriable(), "{code:?}");
+        }
     }
 
     #[test]

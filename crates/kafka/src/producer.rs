@@ -151,8 +151,9 @@ impl Producer {
         }
     }
 
+    /// Whoever waited has given up.
     fn stopped(&self) -> KafkaError {
-        self.error("wait for deliveries", ClientError::Canceled)
+        KafkaError::Unreachable { bootstrap: self.bootstrap.clone(), waited: self.timeout, last: None }
     }
 
     fn error(&self, action: &str, error: ClientError) -> KafkaError {

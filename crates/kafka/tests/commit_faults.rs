@@ -1,12 +1,21 @@
-//! The connection breaks while a transaction is committed. These tests need the embedded broker: they put a proxy in front of it.
+//! A transaction cannot be committed, as the connection breaks or it takes too long. These tests need the embedded broker: they put
+//! a proxy in front of it, and count on it to abort a transaction as soon as it may.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
+use std::time::Duration;
+
 use common::count::{Counting, check_counts, write_words};
 use common::eventually;
 use common::proxy::{Fault, Proxy};
+use thalweg_dataflow::Output;
+use thalweg_dataflow::barrier::Barrier;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::runtime::{run, start};
 use thalweg_testkit::CrashPoint;
 
@@ -54,4 +63,44 @@ fn a_crash_before_the_commit_arrives_replays_the_epoch() {
 #[test]
 fn a_crash_after_the_commit_arrived_does_not() {
     fails_at_a_commit(Fault::CommitAndCut);
+}
+
+/// Holds the third checkpoint up.
+#[derive(Clone)]
+struct SlowBarrier;
+
+impl Operator for SlowBarrier {
+    type In = String;
+    type Out = String;
+
+    fn process(&mut self, batch: &mut Batch<String>, output: &mut Output<String>) -> Result<(), BoxError> {
+        output.push_batch(&mut batch.records);
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: &Barrier, _: &mut Output<String>) -> Result<(), BoxError> {
+        if barrier.epoch == 3 {
+            std::thread::sleep(Duration::from_millis(2500));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_checkpoint_that_takes_longer_than_a_transaction_may_says_so() {
+    let (_proxy, cluster) = Proxy::start();
+    let mut job = Counting::new(&cluster);
+    job.properties.push(("transaction.timeout.ms", "1000"));
+    write_words(&cluster, &job.input, 20_000);
+    let graph = StreamGraph::new();
+    job.count(&job.source(&cluster, &graph).apply("slow", SlowBarrier), &cluster);
+    let error = run(&graph, job.config(2)).unwrap_err();
+    // The broker does not tell a timeout from a younger instance, which a restart would fence.
+    assert!(error.is_fatal());
+    assert!(
+        error.to_string().contains("transaction.timeout.ms = 1000: checkpoints took too long"),
+        "{error}"
+    );
+    run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
+    check_counts(&cluster, &job.output, 20_000);
 }

@@ -57,11 +57,11 @@ impl Transactions {
         loop {
             match protocol.admit(writer, records) {
                 admitted @ (Admission::Send | Admission::Hold) => return Ok(admitted),
-                Admission::Wait if !cancelled.is_set() => {
+                // Refused, too: the committer says why, and its error must be the first that is heard of.
+                Admission::Wait | Admission::Refuse if !cancelled.is_set() => {
                     let waited = self.changed.wait_timeout(protocol, TICK);
                     protocol = waited.unwrap_or_else(PoisonError::into_inner).0;
                 }
-                // The committer has failed the attempt, or somebody else has; nobody sees this one.
                 Admission::Wait | Admission::Refuse => return Err("the attempt is over".into()),
             }
         }
@@ -86,7 +86,6 @@ impl Transactions {
 
     pub(super) fn fail(&self) {
         self.lock().fail();
-        self.changed.notify_all();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -125,17 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_commit_that_has_failed() {
+    fn nothing_is_written_after_a_commit_has_failed() {
         let transactions = transactions();
-        let (writer, running) = (transactions.add_writer(), Cancelled::default());
+        let writer = transactions.add_writer();
         transactions.begun();
         transactions.reach(writer, 1).unwrap();
         transactions.commit(1).unwrap();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| transactions.wait(writer, WAITING + 1, &running).map_err(drop));
-            transactions.fail();
-            assert_eq!(waiting.join().unwrap(), Err(()));
-        });
+        transactions.fail();
+        assert_eq!(transactions.admit(writer, 1), Admission::Refuse);
         assert!(!transactions.is_open());
     }
 }
