@@ -2,9 +2,9 @@
 //! that is moved by hand, a sink that collects exactly once, points at which a pipeline crashes, and a driver
 //! that runs a pipeline in every way that must not matter.
 
-mod collect;
-mod crash;
-mod pipeline;
+pub mod collect;
+pub mod crash;
+pub mod pipeline;
 
 pub use collect::{CollectSink, Collected};
 pub use crash::CrashPoint;

@@ -1,7 +1,7 @@
 //! Files: text read by line, in parallel; text written by line, exactly once.
 
-mod sink;
-mod source;
+pub mod sink;
+pub mod source;
 
 pub use sink::{FileSink, FileSinkError};
 pub use source::{TextFileError, TextFileReader, TextFileSource};

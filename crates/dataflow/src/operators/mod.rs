@@ -1,19 +1,19 @@
 //! The operators, one page each.
 
-mod aggregate;
-mod batch_fold;
-mod batch_time;
-mod batch_window;
-mod co_group;
-mod combine;
-mod flat_map;
-mod foreach_batch;
-mod keyed_co_process;
-mod keyed_process;
-mod process;
-mod reduce;
-mod reduce_by_key_and_window;
-mod update_state_by_key;
+pub mod aggregate;
+pub mod batch_fold;
+pub mod batch_time;
+pub mod batch_window;
+pub mod co_group;
+pub mod combine;
+pub mod flat_map;
+pub mod foreach_batch;
+pub mod keyed_co_process;
+pub mod keyed_process;
+pub mod process;
+pub mod reduce;
+pub mod reduce_by_key_and_window;
+pub mod update_state_by_key;
 
 pub use aggregate::Aggregate;
 pub use batch_fold::BatchFold;

@@ -8,14 +8,14 @@
 //! A snapshot does not stop records while it is written: at the barrier state is only *shared* (tables are behind
 //! an `Arc` from then on and copied piecemeal, where written to), and encoded on another thread.
 
-mod aggregating;
+pub mod aggregating;
 mod fingerprint;
-mod list;
-mod map;
-mod reducing;
-mod table;
-mod timers;
-mod value;
+pub mod list;
+pub mod map;
+pub mod reducing;
+pub mod table;
+pub mod timers;
+pub mod value;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,6 +1,6 @@
 //! Watermarks: how far event time has come, per source partition, combined by minimum.
 
-mod assign;
+pub mod assign;
 mod combine;
 mod current;
 mod strategy;

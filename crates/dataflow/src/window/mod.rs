@@ -15,12 +15,12 @@
 //! once more for its key, with the corrected result.
 
 pub mod aggregate;
-mod aligned;
-mod assigner;
+pub mod aligned;
+pub mod assigner;
 mod panes;
-mod session;
-mod sliding;
-mod tumbling;
+pub mod session;
+pub mod sliding;
+pub mod tumbling;
 
 use std::fmt;
 

@@ -1,11 +1,11 @@
 //! Aggregates: what a window, or a running aggregation, keeps of the records of a key.
 
-mod average;
-mod count;
-mod elements;
-mod extremum;
-mod reduce;
-mod sum;
+pub mod average;
+pub mod count;
+pub mod elements;
+pub mod extremum;
+pub mod reduce;
+pub mod sum;
 
 pub use average::Average;
 pub use count::Count;
