@@ -204,9 +204,13 @@ impl Producer {
         self.repeat("commit a transaction", most, |left| self.inner.commit_transaction(left))
     }
 
-    /// Gives up the transaction, so that nobody has to wait for it to time out.
+    /// Gives up the transaction, so that nobody has to wait for it to time out. After an error it is left to the broker: to end it
+    /// librdkafka may ask for a new epoch, and another instance may own the id by now.
     pub(crate) fn abort_transaction(&self) {
-        if let Err(error) = self.inner.abort_transaction(ABORT) {
+        if self.poll().is_ok()
+            && self.inner.client().fatal_error().is_none()
+            && let Err(error) = self.inner.abort_transaction(ABORT)
+        {
             tracing::debug!(%error, "the open transaction is left to the broker");
         }
     }

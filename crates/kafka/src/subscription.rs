@@ -37,7 +37,8 @@ impl TopicPartition {
 pub enum Subscription {
     /// All partitions of these topics. A topic that is not there is an error.
     Topics(Vec<String>),
-    /// All partitions of the topics whose whole name matches. No match is no error: a topic may come later.
+    /// All partitions of the topics whose whole name matches, but for Kafka's own (`__consumer_offsets` …). No match is no error: a
+    /// topic may come later.
     Pattern(Regex),
     /// These partitions.
     Partitions(BTreeSet<TopicPartition>),
@@ -89,7 +90,8 @@ impl Subscription {
                 let metadata = consumer
                     .fetch_metadata(None, timeout)
                     .map_err(|error| KafkaError::from_client("list the topics", bootstrap, timeout, error))?;
-                let matching = metadata.topics().iter().filter(|topic| pattern.is_match(topic.name()));
+                let matches = |name: &str| pattern.is_match(name) && !name.starts_with("__");
+                let matching = metadata.topics().iter().filter(|topic| matches(topic.name()));
                 Ok(matching
                     .flat_map(|topic| {
                         let partitions = topic.partitions().iter();

@@ -180,7 +180,7 @@ fn two_sinks_commit_as_one_and_must_agree() {
     };
     let error = run(&graph(&CrashPoint::never(), "6"), job.config(2)).unwrap_err().to_string();
     assert!(error.contains("they share one producer"), "{error}");
-    let error = run(&graph(&CrashPoint::after(1, 3000), "5"), job.config(2)).unwrap_err().to_string();
+    let error = run(&graph(&CrashPoint::after(3, 3000), "5"), job.config(2)).unwrap_err().to_string();
     assert!(error.contains("a crash, as asked for"), "{error}");
     // What is visible of one is visible of the other.
     let visible = cluster.values(&first);

@@ -272,6 +272,32 @@ fn new_partitions_and_topics_are_found_and_read_from_their_beginning() {
 }
 
 #[test]
+fn a_restored_source_goes_on_where_it_was_and_reads_all_of_what_was_added_meanwhile() {
+    let cluster = Cluster::start();
+    let topic = cluster.topic("resumed", 2);
+    let folder = tempfile::tempdir().unwrap();
+    let storage = CheckpointStorage::local(folder.path()).unwrap();
+    let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(10), storage));
+    let config = JobConfig { checkpoint, ..config(1) };
+    cluster.write(&topic, 0, numbers(0..10));
+    cluster.write(&topic, 1, numbers(10..15));
+    let read = Log::default();
+    let job = start(&graph(source(&cluster).set_topics([&topic]), &read), config.clone()).unwrap();
+    eventually("what is there", || read.len() == 15);
+    job.suspend();
+    job.wait().unwrap();
+    cluster.write(&topic, 0, ["after"]);
+    cluster.add_partitions(&topic, 3);
+    cluster.write(&topic, 2, ["added"]);
+    // The checkpoint takes precedence over where to start, and does not know the new partition.
+    let resumed = source(&cluster).set_topics([&topic]).set_starting_offsets(OffsetsInitializer::latest());
+    let resumed = resumed.set_bounded(OffsetsInitializer::latest());
+    let read = Log::default();
+    run(&graph(resumed, &read), JobConfig { parallelism: 3, ..config }).unwrap();
+    assert_eq!(read.sorted(), ["added", "after"]);
+}
+
+#[test]
 fn the_rate_of_a_partition_is_limited() {
     let cluster = Cluster::start();
     let topic = cluster.topic("rate", 2);

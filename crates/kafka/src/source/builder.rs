@@ -52,7 +52,8 @@ impl<D> KafkaSourceBuilder<D> {
         self
     }
 
-    /// Reads all topics whose whole name matches this regular expression, also those that come into being later.
+    /// Reads all topics whose whole name matches this regular expression, also those that come into being later. Kafka's own
+    /// (`__consumer_offsets` …) never match.
     pub fn set_topic_pattern(mut self, pattern: &str) -> Self {
         self.subscription = Some(Subscription::pattern(pattern));
         self
