@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub use builder::KafkaSinkBuilder;
 use committer::KafkaCommitterFactory;
+pub use record_writer::Serializer;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::sink::Sink;
@@ -29,10 +30,6 @@ use transactional_writer::TransactionalWriter;
 use writer::KafkaWriter;
 
 use crate::config::KafkaProperties;
-use crate::record::KafkaSerializer;
-
-/// A shared serializer, as a sink keeps it.
-pub type Serializer<T> = Arc<dyn KafkaSerializer<T>>;
 
 /// What a sink promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod builder;
 mod commits;
 mod context;
 mod dead_letter;
+mod deserializer;
 mod discovery;
 mod lag;
 mod offset_ranges;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use builder::KafkaSourceBuilder;
 pub(crate) use commits::SourceOffsets;
+pub use deserializer::Deserializer;
 pub use lag::Lag;
 pub use offset_ranges::{OffsetRange, OffsetRanges};
 pub use reader::KafkaSourceReader;
@@ -32,11 +34,8 @@ use thalweg_dataflow::time::millis;
 
 use crate::config::KafkaProperties;
 use crate::offsets::OffsetsInitializer;
-use crate::record::{BadRecordPolicy, KafkaDeserializer};
+use crate::record::BadRecordPolicy;
 use crate::subscription::Subscription;
-
-/// A shared deserializer, as a source keeps it.
-pub type Deserializer<T> = Arc<dyn KafkaDeserializer<T>>;
 
 /// Reads records from Kafka. A record's event time is its timestamp.
 ///

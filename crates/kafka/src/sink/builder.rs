@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::{DeliveryGuarantee, KafkaSink, Serializer};
 use crate::config::{Confirmation, KafkaProperties};
 use crate::error::KafkaError;
@@ -61,7 +59,7 @@ impl<S> KafkaSinkBuilder<S> {
         serializer: impl KafkaSerializer<T> + 'static,
     ) -> KafkaSinkBuilder<Serializer<T>> {
         let Self { properties, topic, guarantee, transactional_id_prefix, .. } = self;
-        let serializer = Arc::new(serializer);
+        let serializer = Serializer::new(serializer);
         KafkaSinkBuilder { properties, topic, guarantee, transactional_id_prefix, serializer }
     }
 }

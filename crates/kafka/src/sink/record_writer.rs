@@ -6,10 +6,24 @@ use rdkafka::message::{Header, OwnedHeaders};
 use thalweg_dataflow::record::Record;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 
-use super::Serializer;
 use crate::error::KafkaError;
 use crate::producer::{GiveUp, Producer, ProducerRecord};
-use crate::record::ProducerRecordBuf;
+use crate::record::{KafkaSerializer, ProducerRecordBuf};
+
+/// A serializer whose own type is forgotten. What is called virtually is the whole loop over a batch, not each record.
+pub struct Serializer<T>(Arc<dyn WriteRecords<T>>);
+
+impl<T> Clone for Serializer<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Serializer<T> {
+    pub(super) fn new(serializer: impl KafkaSerializer<T> + 'static) -> Self {
+        Self(Arc::new(serializer))
+    }
+}
 
 /// Writes records of one subtask.
 pub(super) struct RecordWriter<T> {
@@ -24,20 +38,43 @@ impl<T> RecordWriter<T> {
         Self { topic, serializer, buffer: ProducerRecordBuf::default() }
     }
 
-    /// Writes some records. Returns the number of bytes of their keys and values.
+    /// Writes some records, and leaves none. Returns the number of bytes of their keys and values.
     pub(super) fn write(
         &mut self,
         producer: &Producer,
-        records: impl Iterator<Item = Record<T>>,
+        records: &mut Vec<Record<T>>,
+        give_up: GiveUp<'_>,
+    ) -> Result<u64, KafkaError> {
+        self.serializer.0.write(&self.topic, &mut self.buffer, producer, records, give_up)
+    }
+}
+
+/// The loop over a batch, for one type of serializer.
+trait WriteRecords<T>: Send + Sync {
+    fn write(
+        &self,
+        topic: &str,
+        buffer: &mut ProducerRecordBuf,
+        producer: &Producer,
+        records: &mut Vec<Record<T>>,
+        give_up: GiveUp<'_>,
+    ) -> Result<u64, KafkaError>;
+}
+
+impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
+    fn write(
+        &self,
+        topic: &str,
+        buffer: &mut ProducerRecordBuf,
+        producer: &Producer,
+        records: &mut Vec<Record<T>>,
         give_up: GiveUp<'_>,
     ) -> Result<u64, KafkaError> {
         let mut bytes = 0;
-        for Record { value, timestamp } in records {
-            let Self { topic, serializer, buffer } = self;
+        for Record { value, timestamp } in records.drain(..) {
             buffer.clear();
-            serializer
-                .serialize(&value, buffer)
-                .map_err(|reason| KafkaError::Encode { topic: topic.to_string(), reason })?;
+            self.serialize(&value, buffer)
+                .map_err(|reason| KafkaError::Encode { topic: topic.to_owned(), reason })?;
             let mut record = ProducerRecord::to(buffer.get_topic().unwrap_or(topic));
             record.key = buffer.get_key();
             record.payload = buffer.get_value();

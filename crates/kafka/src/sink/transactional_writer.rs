@@ -44,18 +44,20 @@ impl<T> TransactionalWriter<T> {
 
 impl<T> Opened<T> {
     /// Writes what has been held back, then `records`.
-    fn write(&mut self, records: impl Iterator<Item = Record<T>>) -> Result<(), BoxError> {
+    fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<(), BoxError> {
         let Self { transactions, records: writer, held, context, .. } = self;
         let (producer, give_up) = (transactions.producer(), &|| context.cancelled.is_set());
-        let written = writer.write(producer, held.drain(..).chain(records), give_up);
-        context.metrics.bytes.add(written.map_err(KafkaError::boxed)?);
+        for records in [held, records] {
+            let written = writer.write(producer, records, give_up);
+            context.metrics.bytes.add(written.map_err(KafkaError::boxed)?);
+        }
         producer.poll().map_err(KafkaError::boxed)
     }
 
     /// Writes what has been held back, if that is possible now.
     fn release(&mut self) -> Result<(), BoxError> {
         let admitted = self.transactions.admit(self.writer, 0) == Admission::Send;
-        if admitted && !self.held.is_empty() { self.write(std::iter::empty()) } else { Ok(()) }
+        if admitted && !self.held.is_empty() { self.write(&mut Vec::new()) } else { Ok(()) }
     }
 }
 
@@ -75,7 +77,7 @@ impl<T: Send + 'static> Operator for TransactionalWriter<T> {
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
         let Some(opened) = &mut self.opened else { return Ok(()) };
         match opened.transactions.wait(opened.writer, batch.len(), &opened.context.cancelled)? {
-            Admission::Send => opened.write(batch.records.drain(..)),
+            Admission::Send => opened.write(&mut batch.records),
             _ => {
                 opened.held.append(&mut batch.records);
                 Ok(())

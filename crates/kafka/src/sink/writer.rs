@@ -61,7 +61,7 @@ impl<T: Send + 'static> Operator for KafkaWriter<T> {
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
         let Some(Opened { producer, records, context }) = &mut self.opened else { return Ok(()) };
-        let written = records.write(producer, batch.records.drain(..), &|| context.cancelled.is_set());
+        let written = records.write(producer, &mut batch.records, &|| context.cancelled.is_set());
         context.metrics.bytes.add(written.map_err(KafkaError::boxed)?);
         producer.poll().map_err(KafkaError::boxed)
     }

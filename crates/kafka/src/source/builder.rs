@@ -133,7 +133,7 @@ impl<D> KafkaSourceBuilder<D> {
             discovery,
             max_rate,
             commits,
-            deserializer: Arc::new(deserializer),
+            deserializer: Deserializer::new(deserializer),
         }
     }
 }

@@ -14,18 +14,17 @@ use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::record::BATCH_SIZE;
 use thalweg_dataflow::source::{SourceContext, SourceOutput, SourceReader, SourceStatus};
-use thalweg_dataflow::time::NO_TIMESTAMP;
 
 use super::commits::{Cut, SourceOffsets};
 use super::context::{SourceConsumer, SourceConsumerContext};
 use super::dead_letter::BadRecords;
+use super::deserializer::Read;
 use super::discovery::{Discovery, is_own};
 use super::partition::Partition;
 use super::rate::RateLimit;
 use super::{KafkaSource, Settings};
 use crate::error::KafkaError;
 use crate::offsets::{OffsetsInitializer, partition_list};
-use crate::record::ConsumerRecord;
 use crate::subscription::TopicPartition;
 
 /// The next offset, and where a bounded source ends.
@@ -248,21 +247,11 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
     ) -> Result<usize, KafkaError> {
         let Self { partitions, source, bad_records, context, .. } = self;
         let partition = &mut partitions[index];
-        let (first, mut bytes) = (partition.next, 0);
-        let count = partition.read(most, |message, topic| {
-            let record = ConsumerRecord::from_message(message, topic);
-            bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-            match source.deserializer.deserialize(&record) {
-                Ok(value) => output.push(value, record.timestamp.unwrap_or(NO_TIMESTAMP)),
-                Err(reason) => {
-                    bad_records.take(&record, reason)?;
-                    context.metrics.bad_records.add(1);
-                }
-            }
-            Ok(())
-        })?;
+        let first = partition.next;
+        let Read { count, bytes, bad } = source.deserializer.read(partition, most, output, bad_records)?;
         bad_records.confirm()?;
-        context.metrics.bytes.add(bytes as u64);
+        context.metrics.bytes.add(bytes);
+        context.metrics.bad_records.add(bad);
         if let (Some(split), true) = (partition.split, count > 0) {
             output.origin(split, first as u64, partition.next as u64 - 1);
         }
