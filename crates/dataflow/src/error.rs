@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::barrier::Epoch;
 use crate::record::Origin;
 
 /// An error of a user's function, a connector or a store.
@@ -122,9 +123,20 @@ fn is_fatal(error: &BoxError) -> bool {
 }
 
 impl CheckpointError {
-    /// Whether trying again cannot help: all but a store that is full or out of reach.
+    /// Whether trying again cannot help: all but a store that is full or out of reach, and a value that could not be encoded.
     pub fn is_fatal(&self) -> bool {
-        !matches!(self, CheckpointError::Store { .. })
+        !matches!(self, CheckpointError::Store { .. } | CheckpointError::Encode { .. })
+    }
+}
+
+/// What to do without a checkpoint that is damaged. An older one is never taken without being asked for.
+fn instead(others: &[Epoch]) -> String {
+    match others {
+        [] => "put the file back, or start from a savepoint".to_owned(),
+        [newest, ..] => format!(
+            "put the file back, or go back to an older checkpoint, and give its results again, with \
+             RestoreFrom::Epoch({newest}); there are {others:?}"
+        ),
     }
 }
 
@@ -145,7 +157,10 @@ fn restarts(attempts: u32) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The store could not be reached, is full, or refused.
-    #[error("checkpoint store {location}: {error}; the previous checkpoint is untouched")]
+    #[error(
+        "checkpoint store {location}: {error}; the previous checkpoint is untouched: when the store has space and can \
+         be reached, start the job again, and it goes on from there"
+    )]
     Store {
         /// Where.
         location: String,
@@ -164,13 +179,26 @@ pub enum CheckpointError {
         owner: String,
     },
     /// A file of the checkpoint is damaged or missing.
-    #[error("checkpoint {epoch} is damaged: {file}: {reason}; restore from another checkpoint or savepoint")]
+    #[error("checkpoint {epoch} is damaged: {file}: {reason}; {}", instead(.others))]
     Corrupt {
         /// Which checkpoint.
         epoch: Epoch,
-        /// Which file.
+        /// Which file, and where.
         file: String,
         /// What is wrong with it.
+        reason: String,
+        /// Older checkpoints that the job may go back to, the newest first. None with a transactional sink: what it has committed
+        /// since then would be committed again.
+        others: Vec<Epoch>,
+    },
+    /// A piece of state could not be encoded.
+    #[error("operator `{operator}`: its state `{state}` cannot be written to a checkpoint: {reason}")]
+    Encode {
+        /// Whose state it is (the operator's uid).
+        operator: String,
+        /// The name of the state.
+        state: String,
+        /// What its `Serialize` said, or how it panicked.
         reason: String,
     },
     /// The checkpoint was written by a format this build does not know.
@@ -195,6 +223,14 @@ pub enum CheckpointError {
         /// What does not fit, and what to do.
         reason: String,
     },
+    /// No savepoint could be taken. The job is not the worse for it.
+    #[error("no savepoint was taken at {location}: {reason}")]
+    Savepoint {
+        /// Where it was to be.
+        location: String,
+        /// Why it is not.
+        reason: String,
+    },
     /// There is no such checkpoint.
     #[error("no checkpoint at {location}{}", .epoch.map(|epoch| format!(" with number {epoch}")).unwrap_or_default())]
     Missing {
@@ -204,5 +240,3 @@ pub enum CheckpointError {
         epoch: Option<Epoch>,
     },
 }
-
-use crate::barrier::Epoch;

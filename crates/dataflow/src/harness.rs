@@ -156,6 +156,7 @@ impl<O: Operator> Harness<O> {
             format_version: 1,
             job: "harness".to_owned(),
             epoch: barrier.epoch,
+            committed: 0,
             time: barrier.time,
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             operators: Vec::new(),

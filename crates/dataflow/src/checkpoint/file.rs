@@ -13,11 +13,13 @@
 //! +---------------------+
 //! ```
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::collector::OperatorSnapshot;
-use crate::error::BoxError;
+use crate::error::{BoxError, CheckpointError, panic_message};
 use crate::state::{Part, PartWriter, StateKind, encode_into};
 
 const MAGIC: &[u8; 7] = b"THALWEG";
@@ -61,11 +63,19 @@ impl StateFile {
         Self { buffer, entries: Vec::new() }
     }
 
-    /// Encodes the state of one subtask of one operator.
-    pub(crate) fn add(&mut self, subtask: usize, operator: OperatorSnapshot) -> Result<(), BoxError> {
+    /// Encodes the state of one subtask of one operator. A file that this failed for is of no more use.
+    pub(crate) fn add(&mut self, subtask: usize, operator: OperatorSnapshot) -> Result<(), CheckpointError> {
         for state in operator.states {
             let mut parts = Vec::new();
-            (state.encode)(&mut PartWriter::new(&mut self.buffer, &mut parts))?;
+            let mut writer = PartWriter::new(&mut self.buffer, &mut parts);
+            // The user's `Serialize` runs here, on a thread that has to go on.
+            let encoded = catch_unwind(AssertUnwindSafe(|| (state.encode)(&mut writer)));
+            let encoded = encoded.unwrap_or_else(|panic| Err(panic_message(&*panic).into()));
+            encoded.map_err(|error| CheckpointError::Encode {
+                operator: operator.uid.to_string(),
+                state: state.name.to_owned(),
+                reason: error.to_string(),
+            })?;
             let (uid, subtask) = (operator.uid.to_string(), subtask as u32);
             let (name, kind, shape) = (state.name.to_owned(), state.kind, state.shape);
             self.entries.push(StateEntry { uid, subtask, name, kind, shape, parts });

@@ -17,6 +17,9 @@ pub struct Manifest {
     pub job: String,
     /// The number of the checkpoint.
     pub epoch: Epoch,
+    /// The epoch that was the last to be committed when this one was cut; 0 if none had been.
+    #[serde(default)]
+    pub committed: Epoch,
     /// The time of its barrier.
     pub time: Timestamp,
     /// The number of key groups; it cannot change over a restore.

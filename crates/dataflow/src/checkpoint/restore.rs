@@ -27,7 +27,9 @@ impl Restore {
         let epoch = manifest.epoch;
         let load = |(name, bytes): (String, Bytes)| match StateFile::read(&bytes) {
             Ok(entries) => Ok(LoadedFile { name, bytes, entries }),
-            Err(Unreadable::Corrupt(reason)) => Err(CheckpointError::Corrupt { epoch, file: name, reason }),
+            Err(Unreadable::Corrupt(reason)) => {
+                Err(CheckpointError::Corrupt { epoch, file: name, reason, others: Vec::new() })
+            }
             Err(Unreadable::Version(found)) => {
                 let (found, known) = (u32::from(found), u32::from(super::file::VERSION));
                 Err(CheckpointError::Version { epoch, found, known })

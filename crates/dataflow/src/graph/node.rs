@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::chain::Chained;
 use crate::collector::{Collector, Discard, Fork};
-use crate::error::BoxError;
+use crate::error::{BoxError, panic_message};
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::output::{Output, SidePort, TypedSidePort};
@@ -194,7 +195,8 @@ impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> Operato
     }
 
     fn link(&self, context: OperatorContext, outputs: Outputs) -> Result<Untyped, BoxError> {
-        let operator = (self.make)(&context)?;
+        let made = catch_unwind(AssertUnwindSafe(|| (self.make)(&context)));
+        let operator = made.unwrap_or_else(|panic| Err(panic_message(&*panic).into()))?;
         let link: Box<dyn Collector<O::In>> =
             Box::new(Chained::new(operator, outputs.into_output(), context));
         Ok(Box::new(link))

@@ -74,14 +74,21 @@ struct Planner<'a> {
     metrics: JobMetrics,
 }
 
-/// Puts the tasks together.
-pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> Result<Plan, JobError> {
+/// Whether the graph can be run with these settings, as far as can be told without doing it.
+pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobError> {
     if let Some(reason) = &graph.invalid {
         return Err(JobError::Graph(reason.clone()));
     }
     if graph.nodes.is_empty() {
         return Err(JobError::Graph("it has no source; begin with a source and end with a sink".to_owned()));
     }
+    graph.uids()?;
+    parallelisms(graph, config)?;
+    Ok(())
+}
+
+/// Puts the tasks of a graph together that has been [checked](check).
+pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> Result<Plan, JobError> {
     let (uids, parallelisms) = (graph.uids()?, parallelisms(graph, config)?);
     let (gates, metrics) = (HashMap::new(), JobMetrics::default());
     let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics };

@@ -12,10 +12,10 @@ use super::config::JobConfig;
 use super::coordinator::Message;
 use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
+use super::recovery::Recovered;
 use super::task::{Report, TaskLife};
-use super::writer::{self, STATE_FILE, Work};
+use super::writer::{self, Work};
 use crate::barrier::{Barrier, Epoch, Then};
-use crate::checkpoint::committer::Committer;
 use crate::checkpoint::protocol::{Action, Event, Protocol};
 use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, OperatorEntry, Restore};
 use crate::collector::OperatorSnapshot;
@@ -31,7 +31,8 @@ use crate::time::Clock;
 pub(crate) enum Ended {
     /// At its last barrier.
     Finished(Epoch, JobMetrics),
-    Failed(JobError),
+    /// It is not to be tried again if somebody wanted the job to end when it had already failed.
+    Failed { error: JobError, give_up: bool },
 }
 
 /// A running attempt.
@@ -56,6 +57,7 @@ pub(crate) struct Attempt<'a> {
     savepoints: Vec<Savepoint>,
     last_epoch: Epoch,
     failure: Option<JobError>,
+    give_up: bool,
     cancelled: Cancelled,
 }
 
@@ -78,13 +80,14 @@ impl<'a> Attempt<'a> {
         graph: &GraphData,
         config: &'a JobConfig,
         store: Option<Arc<CheckpointStore>>,
-        committer: Option<Box<dyn Committer>>,
-        restore: Option<Arc<Restore>>,
+        Recovered { committer, restore, last_epoch }: Recovered,
         (number, sender): (u32, Sender<Message>),
         shown: Arc<Shown>,
     ) -> Result<Self, JobError> {
-        let cadence = Cadence::new(config, &graph.batch_intervals, config.clock.now())?;
-        let restored = restore.as_ref().map_or(0, |restore| restore.epoch());
+        let last_cut = restore.as_ref().map(|restore| restore.manifest().time);
+        let cadence = Cadence::new(config, &graph.batch_intervals, config.clock.now(), last_cut)?;
+        let restored = restore.as_ref().map_or(0, Restore::epoch);
+        let restore = restore.map(Arc::new);
         let cancelled = Cancelled::default();
         let at = plan::Attempt {
             start_time: cadence.start(),
@@ -92,8 +95,8 @@ impl<'a> Attempt<'a> {
             cancelled: cancelled.clone(),
         };
         let planned = plan::plan(graph, config, at)?;
-        let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), restored);
-        let manifest = manifest(graph, config)?;
+        let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), last_epoch);
+        let manifest = manifest(graph, config, store.as_deref())?;
         let has_store = store.is_some();
         let writer = if has_store {
             let sender = sender.clone();
@@ -124,8 +127,9 @@ impl<'a> Attempt<'a> {
             snapshots: Vec::new(),
             notes: Vec::new(),
             savepoints: Vec::new(),
-            last_epoch: restored,
+            last_epoch,
             failure: None,
+            give_up: false,
             cancelled,
         };
         for (index, task) in planned.tasks.into_iter().enumerate() {
@@ -161,7 +165,8 @@ impl<'a> Attempt<'a> {
         };
         let subtask = operator.subtask;
         // Linux shows fifteen characters of it.
-        let name: String = format!("{}-{}", operator.subtask, operator.name).chars().take(15).collect();
+        let name = format!("{}-{}", operator.subtask, operator.name);
+        let name: String = name.chars().filter(|c| *c != '\0').take(15).collect();
         let run = move || {
             // Users' panics are caught where the operator is called. One that gets here is ours; it must not go unreported.
             let result = catch_unwind(AssertUnwindSafe(|| task.run(life)));
@@ -178,10 +183,14 @@ impl<'a> Attempt<'a> {
     }
 
     /// Runs until all tasks are over.
-    pub(crate) fn run(mut self, messages: &Receiver<Message>) -> Ended {
+    /// `stop` is how the job was told to end, before or during this attempt.
+    pub(crate) fn run(mut self, messages: &Receiver<Message>, stop: &mut Option<Then>) -> Ended {
+        if let Some(then) = *stop {
+            self.stop(then);
+        }
         while self.running > 0 {
             match self.next_message(messages) {
-                Some(message) => self.on_message(message),
+                Some(message) => self.on_message(message, stop),
                 None => {
                     let now = self.config.clock.now();
                     if self.failure.is_none()
@@ -195,11 +204,11 @@ impl<'a> Attempt<'a> {
         self.join();
         // What the writer has done since: a commit may have failed after the tasks were told to end, or a savepoint come.
         for message in messages.try_iter() {
-            self.on_message(message);
+            self.on_message(message, stop);
         }
         match self.failure {
             None => Ended::Finished(self.last_epoch, self.metrics),
-            Some(error) => Ended::Failed(error),
+            Some(error) => Ended::Failed { error, give_up: self.give_up },
         }
     }
 
@@ -232,7 +241,18 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn on_message(&mut self, message: Message) {
+    /// Ends the job in good order.
+    fn stop(&mut self, then: Then) {
+        match then {
+            Then::Suspend => {
+                let cut = self.cadence.now(self.has_store, Then::Suspend);
+                self.protocol_event(Event::Due(cut));
+            }
+            Then::Finish | Then::Continue => self.mail_sources(Mail::Finish),
+        }
+    }
+
+    fn on_message(&mut self, message: Message, stop: &mut Option<Then>) {
         match message {
             Message::Task { attempt, task, report } if attempt == self.number => self.on_report(task, report),
             Message::Written { attempt, result } if attempt == self.number => match result {
@@ -241,12 +261,16 @@ impl<'a> Attempt<'a> {
             },
             // Of an attempt that is over.
             Message::Task { .. } | Message::Written { .. } => {}
-            Message::Command(Command::Cancel) => self.fail(JobError::Cancelled),
-            Message::Command(Command::Stop(Then::Suspend)) => {
-                let cut = self.cadence.now(self.has_store, Then::Suspend);
-                self.protocol_event(Event::Due(cut));
+            Message::Command(Command::Cancel) => {
+                // Also of an attempt that has just failed, and would be restarted.
+                self.failure = Some(JobError::Cancelled);
+                self.cancel();
             }
-            Message::Command(Command::Stop(_)) => self.mail_sources(Mail::Finish),
+            Message::Command(Command::Stop(_)) if self.failure.is_some() => self.give_up = true,
+            Message::Command(Command::Stop(then)) => {
+                let first = *stop.get_or_insert(then);
+                self.stop(first);
+            }
             Message::Command(Command::Savepoint(target, reply)) => {
                 if !self.has_store {
                     return; // The reply is dropped, which says so.
@@ -312,7 +336,8 @@ impl<'a> Attempt<'a> {
             }
             Action::WriteManifest(epoch) => {
                 let time = self.barrier.map_or(0, |barrier| barrier.time);
-                self.work(Work::WriteManifest(Box::new(Manifest { epoch, time, ..self.manifest.clone() })));
+                let manifest = Manifest { epoch, time, committed: self.last_epoch, ..self.manifest.clone() };
+                self.work(Work::WriteManifest(Box::new(manifest)));
             }
             Action::Commit(epoch) => self.work(Work::Commit(epoch)),
             Action::Notify(epoch) => self.notify(epoch),
@@ -324,8 +349,7 @@ impl<'a> Attempt<'a> {
                 {
                     self.work(Work::Savepoint(epoch, savepoint.target, savepoint.reply));
                 }
-                let keep =
-                    self.config.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.retained.max(1) as u64);
+                let keep = self.config.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.retained);
                 self.work(Work::Discard { before: epoch, keep });
             }
         }
@@ -335,7 +359,7 @@ impl<'a> Attempt<'a> {
         self.last_epoch = epoch;
         self.notes.clear();
         if let Some(barrier) = self.barrier.take() {
-            let batch_delay = self.config.clock.now() - barrier.time;
+            let batch_delay = self.config.clock.now().saturating_sub(barrier.time);
             self.shown.progress(|progress| {
                 progress.committed_epoch = epoch;
                 progress.batch_time = barrier.time;
@@ -386,7 +410,11 @@ impl<'a> Attempt<'a> {
 }
 
 /// What all manifests of this job have in common.
-fn manifest(graph: &GraphData, config: &JobConfig) -> Result<Manifest, JobError> {
+fn manifest(
+    graph: &GraphData,
+    config: &JobConfig,
+    store: Option<&CheckpointStore>,
+) -> Result<Manifest, JobError> {
     let (uids, parallelisms) = (graph.uids()?, plan::parallelisms(graph, config)?);
     let operators = graph.nodes.iter().zip(uids).zip(parallelisms).map(|((node, uid), parallelism)| {
         OperatorEntry { uid: uid.to_string(), name: node.name.clone(), parallelism }
@@ -395,9 +423,10 @@ fn manifest(graph: &GraphData, config: &JobConfig) -> Result<Manifest, JobError>
         format_version: crate::checkpoint::FORMAT_VERSION,
         job: config.id.clone(),
         epoch: 0,
+        committed: 0,
         time: 0,
         max_parallelism: config.max_parallelism,
         operators: operators.collect(),
-        files: vec![STATE_FILE.to_owned()],
+        files: store.map(CheckpointStore::state_file).into_iter().collect(),
     })
 }

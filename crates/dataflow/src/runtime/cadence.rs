@@ -22,7 +22,14 @@ pub(crate) struct Cadence {
 }
 
 impl Cadence {
-    pub(crate) fn new(config: &JobConfig, batch_intervals: &[i64], now: Timestamp) -> Result<Self, JobError> {
+    /// The cuts from `now` on, of a job whose last cut before was at `last`. Batch times do not come twice: the last cut of a job
+    /// that was stopped, and is started again at once, was ahead of the clock.
+    pub(crate) fn new(
+        config: &JobConfig,
+        batch_intervals: &[i64],
+        now: Timestamp,
+        last: Option<Timestamp>,
+    ) -> Result<Self, JobError> {
         let batches = batch_intervals.iter().copied().reduce(greatest_common_divisor);
         let checkpoint = config.checkpoint.as_ref().map(|checkpoint| millis(checkpoint.interval));
         if checkpoint.is_some_and(|interval| interval < 1) {
@@ -34,7 +41,12 @@ impl Cadence {
             (Some(checkpoint), Some(batch)) => Some(round_up(checkpoint, batch)),
             (checkpoint, _) => checkpoint,
         };
-        let next = every.map_or(now, |every| (now.div_euclid(every) + 1) * every);
+        let next = every.map_or(now, |every| {
+            // A cut further ahead than that was made by a clock that has been set back since, and is not waited for.
+            let after =
+                last.filter(|last| *last <= now.saturating_add(every)).map_or(now, |last| last.max(now));
+            (after.div_euclid(every) + 1).saturating_mul(every)
+        });
         Ok(Self { every, checkpoint_every, next })
     }
 
@@ -104,7 +116,7 @@ mod tests {
         let storage = CheckpointStorage::local(folder.path()).unwrap();
         let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(350), storage));
         let config = JobConfig { checkpoint, ..JobConfig::new("job") };
-        let mut cadence = Cadence::new(&config, &[600, 400], 1050).unwrap();
+        let mut cadence = Cadence::new(&config, &[600, 400], 1050, None).unwrap();
         let mut cuts = Vec::new();
         for now in [1199, 1200, 1399, 1400, 1600] {
             cuts.extend(cadence.due(now).map(|cut| (cut.time, cut.checkpoint)));
@@ -114,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_cut_out_of_turn_closes_no_batch_unless_it_is_the_last() {
-        let mut cadence = Cadence::new(&JobConfig::new("job"), &[400], 1050).unwrap();
+        let mut cadence = Cadence::new(&JobConfig::new("job"), &[400], 1050, None).unwrap();
         assert_eq!(cadence.now(true, Then::Continue).time, 1199);
         assert_eq!(cadence.now(true, Then::Suspend).time, 1199);
         assert_eq!(cadence.due(1200).map(|cut| cut.time), Some(1200));
@@ -122,8 +134,19 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_time_does_not_come_twice() {
+        let job = JobConfig::new("job");
+        let start = |now, last| Cadence::new(&job, &[400], now, last).unwrap().start();
+        // Stopped at 1050, with the batch that would have ended at 1200; started again at 1100.
+        assert_eq!(start(1100, Some(1200)), 1600);
+        assert_eq!(start(1100, Some(1199)), 1200, "suspended");
+        assert_eq!(start(1100, Some(800)), 1200);
+        assert_eq!(start(1100, Some(9000)), 1200, "the clock was set back");
+    }
+
+    #[test]
     fn a_job_that_slept_skips_what_it_cannot_make_up_for() {
-        let mut cadence = Cadence::new(&JobConfig::new("job"), &[1], 0).unwrap();
+        let mut cadence = Cadence::new(&JobConfig::new("job"), &[1], 0, None).unwrap();
         let times: Vec<i64> = std::iter::from_fn(|| cadence.due(1000)).map(|cut| cut.time).collect();
         assert_eq!(times, (990..=1000).collect::<Vec<_>>());
     }

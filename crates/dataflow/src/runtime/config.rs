@@ -12,7 +12,7 @@ use crate::time::Clock;
 pub struct JobConfig {
     /// The job's id: its checkpoints, consumer group and transactional ids are found by it, across restarts of the process.
     pub id: String,
-    /// The number of subtasks of operators that do not say otherwise. Default: the number of cores.
+    /// The number of subtasks of operators that do not say otherwise. Default: the number of cores, at most 128.
     pub parallelism: usize,
     /// The number of key groups. It cannot change over a restore. Default: 128.
     pub max_parallelism: u16,
@@ -54,20 +54,21 @@ pub enum RestoreFrom {
     /// At its latest completed checkpoint, if it has one; else from nothing.
     #[default]
     Latest,
-    /// At this checkpoint of its own.
+    /// At this checkpoint of its own, one of those that are [retained](CheckpointConfig::retained). What was committed after it is given again.
     Epoch(crate::barrier::Epoch),
     /// At this savepoint, if the job has no checkpoint of its own yet; a job that failed later resumes from its own.
     Savepoint(CheckpointStorage),
-    /// From nothing. Checkpoints that it has are removed when the first new one is complete.
+    /// From nothing. Checkpoints that it has make room for the new ones.
     Nothing,
 }
 
 impl JobConfig {
     /// The defaults, for the job with this id.
     pub fn new(id: &str) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             id: id.to_owned(),
-            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+            parallelism: cores.min(usize::from(DEFAULT_MAX_PARALLELISM)),
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             checkpoint: None,
             restore: RestoreFrom::default(),

@@ -5,16 +5,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Ended};
-use super::config::{JobConfig, RestoreFrom};
+use super::config::JobConfig;
 use super::handle::{Command, JobHandle, Shown};
+use super::recovery::Recovery;
 use super::restart::Restarts;
 use super::task::Report;
-use crate::barrier::Epoch;
-use crate::checkpoint::committer::{Committer, CommitterContext};
+use crate::barrier::{Epoch, Then};
+use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::protocol::Event;
-use crate::checkpoint::{CheckpointStore, Restore};
 use crate::error::{CheckpointError, JobError};
-use crate::graph::{GraphData, StreamGraph};
+use crate::graph::{StreamGraph, plan};
 use crate::metrics::JobMetrics;
 
 /// What the coordinator is told.
@@ -44,7 +44,7 @@ pub struct JobResult {
 /// What ended it, if that was not the end of its input.
 pub fn run(graph: &StreamGraph, config: JobConfig) -> Result<JobResult, JobError> {
     let (sender, receiver) = channel();
-    Coordinator { graph, config, sender, shown: Arc::default(), restarts: Restarts::default() }.run(&receiver)
+    Coordinator::new(graph, config, sender, Arc::default()).run(&receiver)
 }
 
 /// Starts a job on threads of its own.
@@ -56,9 +56,7 @@ pub fn start(graph: &StreamGraph, config: JobConfig) -> Result<JobHandle, JobErr
     let (graph, messages, shown) = (graph.clone(), sender.clone(), Arc::<Shown>::default());
     let run = {
         let shown = shown.clone();
-        move || {
-            Coordinator { graph: &graph, config, sender, shown, restarts: Restarts::default() }.run(&receiver)
-        }
+        move || Coordinator::new(&graph, config, sender, shown).run(&receiver)
     };
     let thread = std::thread::Builder::new().name("thalweg-coordinator".to_owned()).spawn(run);
     Ok(JobHandle { messages, shown, thread: thread.map_err(JobError::Thread)? })
@@ -70,10 +68,20 @@ struct Coordinator<'a> {
     sender: Sender<Message>,
     shown: Arc<Shown>,
     restarts: Restarts,
+    recovery: Recovery,
+    /// What the job was told to end with. If it fails before that is done, the next attempt is told again.
+    stop: Option<Then>,
 }
 
-impl Coordinator<'_> {
+impl<'a> Coordinator<'a> {
+    fn new(graph: &'a StreamGraph, config: JobConfig, sender: Sender<Message>, shown: Arc<Shown>) -> Self {
+        let (restarts, recovery) = (Restarts::default(), Recovery::default());
+        Self { graph, config, sender, shown, restarts, recovery, stop: None }
+    }
+
     fn run(mut self, messages: &Receiver<Message>) -> Result<JobResult, JobError> {
+        // A job that cannot run must not take the place of one that does.
+        plan::check(&self.graph.lock(), &self.config)?;
         let store = match &self.config.checkpoint {
             Some(checkpoint) => {
                 check_id(&self.config.id)?;
@@ -89,14 +97,11 @@ impl Coordinator<'_> {
         loop {
             let started = Instant::now();
             let number = self.restarts.total();
-            let error = match self.attempt(number, store.clone(), messages) {
-                Ok(Ended::Finished(epoch, metrics)) => {
-                    return Ok(JobResult { epoch, restarts: number, metrics });
-                }
-                Ok(Ended::Failed(error)) => error,
-                Err(error) => return Err(error),
+            let (error, give_up) = match self.attempt(number, store.clone(), messages)? {
+                Ended::Finished(epoch, metrics) => return Ok(JobResult { epoch, restarts: number, metrics }),
+                Ended::Failed { error, give_up } => (error, give_up),
             };
-            if error.is_fatal() {
+            if give_up || error.is_fatal() {
                 return Err(error.with_attempts(number));
             }
             let Some(wait) = self.restarts.after_failure(&strategy, started.elapsed()) else {
@@ -104,89 +109,31 @@ impl Coordinator<'_> {
             };
             tracing::warn!(job = self.config.id, %error, ?wait, "the job failed and will be restarted");
             self.shown.progress(|progress| progress.restarts = self.restarts.total());
-            wait_unless_stopped(messages, wait)?;
+            match wait_unless_stopped(messages, wait) {
+                None => {}
+                Some(Command::Cancel) => return Err(JobError::Cancelled),
+                // There is nothing to be stopped in good order.
+                Some(_) => return Err(error.with_attempts(number)),
+            }
         }
     }
 
     fn attempt(
-        &self,
+        &mut self,
         number: u32,
         store: Option<Arc<CheckpointStore>>,
         messages: &Receiver<Message>,
     ) -> Result<Ended, JobError> {
-        let (committer, restore) = {
-            let graph = self.graph.lock();
-            match self.recover(&graph, store.as_deref(), number) {
-                // The store or the broker may be out of reach for a while; that is for the restart strategy.
-                Err(error) if number > 0 => return Ok(Ended::Failed(error)),
-                result => result?,
-            }
+        let graph = self.graph.lock();
+        let recovered = match self.recovery.recover(&graph, &self.config, store.as_deref()) {
+            // The store or the broker may be out of reach for a while; that is for the restart strategy.
+            Err(error) if number > 0 => return Ok(Ended::Failed { error, give_up: false }),
+            result => result?,
         };
-        let attempt = {
-            let graph = self.graph.lock();
-            let sender = (number, self.sender.clone());
-            Attempt::start(&graph, &self.config, store, committer, restore, sender, self.shown.clone())?
-        };
-        Ok(attempt.run(messages))
-    }
-
-    /// Finds where to continue: fences what is left of earlier instances, and reads the checkpoint that counts.
-    #[expect(clippy::type_complexity, reason = "the two things that recovery finds")]
-    fn recover(
-        &self,
-        graph: &GraphData,
-        store: Option<&CheckpointStore>,
-        number: u32,
-    ) -> Result<(Option<Box<dyn Committer>>, Option<Arc<Restore>>), JobError> {
-        let mut committer = match (&graph.committer, store) {
-            (None, _) => None,
-            (Some((key, _)), None) => {
-                return Err(JobError::Config(format!(
-                    "the sink to `{key}` is exactly-once, which needs checkpoints: set a checkpoint interval and storage"
-                )));
-            }
-            (Some((_, factory)), Some(_)) => {
-                let checkpoint_interval =
-                    self.config.checkpoint.as_ref().map_or(Duration::ZERO, |c| c.interval);
-                let context = CommitterContext { job: self.config.id.as_str().into(), checkpoint_interval };
-                Some(factory.make(&context).map_err(JobError::Commit)?)
-            }
-        };
-        // Fencing comes first: only then is the marker final.
-        let marker =
-            committer.as_mut().map(|committer| committer.recover()).transpose().map_err(JobError::Commit)?;
-        let Some(store) = store else { return Ok((None, None)) };
-        let own = match marker {
-            Some(marker) => marker,
-            None => store.latest()?,
-        };
-        let epoch = match (&self.config.restore, own, number) {
-            (RestoreFrom::Latest | RestoreFrom::Savepoint(_), own, _) => own,
-            (RestoreFrom::Epoch(epoch), _, 0) if marker.flatten().is_none_or(|marker| marker == *epoch) => {
-                Some(*epoch)
-            }
-            (RestoreFrom::Epoch(epoch), _, 0) => {
-                return Err(JobError::Config(format!(
-                    "the sink has committed epoch {}, and the job is to be restored from {epoch}: its output would be doubled; \
-                     give the job another id to replay on purpose",
-                    marker.flatten().unwrap_or_default()
-                )));
-            }
-            (RestoreFrom::Nothing, _, 0) => None,
-            (RestoreFrom::Epoch(_) | RestoreFrom::Nothing, own, _) => own,
-        };
-        let restore = match (epoch, &self.config.restore) {
-            (Some(epoch), _) => Some(store.load(epoch)?),
-            (None, RestoreFrom::Savepoint(savepoint)) => Some(CheckpointStore::load_savepoint(savepoint)?),
-            (None, _) => None,
-        };
-        if let Some(restore) = &restore {
-            check_fit(graph, restore, self.config.max_parallelism)?;
-        }
-        if let Some(committer) = &mut committer {
-            committer.start(restore.as_ref().map_or(0, Restore::epoch)).map_err(JobError::Commit)?;
-        }
-        Ok((committer, restore.map(Arc::new)))
+        let sender = (number, self.sender.clone());
+        let attempt = Attempt::start(&graph, &self.config, store, recovered, sender, self.shown.clone())?;
+        drop(graph);
+        Ok(attempt.run(messages, &mut self.stop))
     }
 }
 
@@ -201,44 +148,20 @@ fn check_id(id: &str) -> Result<(), JobError> {
     )))
 }
 
-/// A checkpoint fits a job that has at least its operators, and as many key groups.
-fn check_fit(graph: &GraphData, restore: &Restore, max_parallelism: u16) -> Result<(), JobError> {
-    let uids = graph.uids()?;
-    let manifest = restore.manifest();
-    for operator in &manifest.operators {
-        if restore.has_state(&operator.uid) && !uids.iter().any(|uid| **uid == *operator.uid) {
-            let known: Vec<&str> = uids.iter().map(|uid| &**uid).collect();
-            let reason = format!(
-                "the checkpoint has state of it (named `{}`), and the job has no operator of that uid; the job's are {}. \
-                 Set .uid(\"{}\") on the operator that is to have this state, or start from nothing",
-                operator.name,
-                known.join(", "),
-                operator.uid
-            );
-            return Err(restore.mismatch(&operator.uid, reason).into());
-        }
-    }
-    if manifest.max_parallelism != max_parallelism {
-        return Err(JobError::Config(format!(
-            "the checkpoint has {} key groups, the job has {max_parallelism}; set max_parallelism to {}",
-            manifest.max_parallelism, manifest.max_parallelism
-        )));
-    }
-    Ok(())
-}
-
-fn wait_unless_stopped(messages: &Receiver<Message>, wait: Duration) -> Result<(), JobError> {
-    let until = Instant::now() + wait;
+/// Waits, unless the job is told to stop; then what it was told.
+fn wait_unless_stopped(messages: &Receiver<Message>, wait: Duration) -> Option<Command> {
+    let since = Instant::now();
     loop {
-        match messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Message::Command(Command::Cancel | Command::Stop(_))) => return Err(JobError::Cancelled),
+        match messages.recv_timeout(wait.saturating_sub(since.elapsed())) {
             Ok(Message::Command(Command::Savepoint(target, reply))) => {
-                let location = format!("{target:?}");
-                let _ = reply.send(Err(CheckpointError::Missing { location, epoch: None }));
+                let reason = "the job has failed and waits to be restarted".to_owned();
+                let _ =
+                    reply.send(Err(CheckpointError::Savepoint { location: format!("{target:?}"), reason }));
             }
+            Ok(Message::Command(command)) => return Some(command),
             // What is left of the attempt that failed.
             Ok(Message::Task { .. } | Message::Written { .. }) => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         }
     }
 }

@@ -102,7 +102,7 @@ impl<T> Gate<T> {
         let writable = Arc::new(Condvar::new());
         let mut state = self.shared.lock();
         let channel = state.channels.len();
-        let queue = VecDeque::with_capacity(self.shared.capacity);
+        let queue = VecDeque::with_capacity(self.shared.capacity.min(64));
         state.channels.push(Channel {
             queue,
             blocked: false,

@@ -82,12 +82,15 @@ impl JobHandle {
     /// When the job has no checkpoint storage, has ended, or the target cannot be written.
     pub fn savepoint(&self, target: CheckpointStorage) -> Result<Epoch, CheckpointError> {
         let (reply, answer) = channel();
-        let gone = || CheckpointError::Missing {
-            location: "a job that has ended or has no checkpoint storage".to_owned(),
-            epoch: None,
+        let location = format!("{target:?}");
+        let gone = || CheckpointError::Savepoint {
+            location,
+            reason: "the job has ended, has failed meanwhile, or has no checkpoint storage".to_owned(),
         };
-        self.messages.send(Message::Command(Command::Savepoint(target, reply))).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        match self.messages.send(Message::Command(Command::Savepoint(target, reply))) {
+            Ok(()) => answer.recv().unwrap_or_else(|_| Err(gone())),
+            Err(_) => Err(gone()),
+        }
     }
 
     /// A handle that can only stop the job: for a signal handler.

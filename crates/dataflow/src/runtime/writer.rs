@@ -1,6 +1,7 @@
 //! The thread that writes checkpoints and commits them, so that neither the tasks nor the coordinator wait for a disk or a broker.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -9,10 +10,7 @@ use crate::checkpoint::committer::Committer;
 use crate::checkpoint::protocol::Event;
 use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, StateFile};
 use crate::collector::OperatorSnapshot;
-use crate::error::{CheckpointError, JobError};
-
-/// The name of the state file of a process.
-pub(crate) const STATE_FILE: &str = "state";
+use crate::error::{CheckpointError, JobError, panic_message};
 
 /// Something to do, in order.
 pub(crate) enum Work {
@@ -24,7 +22,7 @@ pub(crate) enum Work {
     /// Remove the checkpoints before this one but for so many.
     Discard {
         before: Epoch,
-        keep: u64,
+        keep: usize,
     },
     /// Copy a checkpoint to where no retention removes it.
     Savepoint(Epoch, CheckpointStorage, Sender<Result<Epoch, CheckpointError>>),
@@ -39,10 +37,21 @@ pub(crate) fn spawn(
     let (sender, receiver): (Sender<Work>, Receiver<Work>) = channel();
     let run = move || {
         for work in receiver {
-            match perform(work, store.as_deref(), committer.as_deref_mut()) {
-                Ok(None) => {}
-                Ok(Some(event)) => done(Ok(event)),
-                Err(error) => done(Err(error)),
+            let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
+            let perform = || perform(work, store.as_deref(), committer.as_deref_mut());
+            // A store or a committer that panics must not leave the job waiting for it. Neither is called again after that.
+            match catch_unwind(AssertUnwindSafe(perform)) {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(event))) => done(Ok(event)),
+                Ok(Err(error)) => done(Err(error)),
+                Err(panic) => {
+                    let error = format!("it panicked: {}", panic_message(&*panic)).into();
+                    let location = store.as_ref().map_or_else(String::new, |store| store.location());
+                    return done(Err(match committing {
+                        true => JobError::Commit(error),
+                        false => CheckpointError::Store { location, error }.into(),
+                    }));
+                }
             }
         }
     };
@@ -58,11 +67,11 @@ fn perform(
     match (work, store, committer) {
         (Work::WriteState(epoch, snapshots), Some(store), _) => {
             let mut file = StateFile::new();
-            let encode = |error| CheckpointError::Store { location: store.location(), error };
+            let failed = |error| CheckpointError::Store { location: store.location(), error };
             for (subtask, snapshot) in snapshots {
-                file.add(subtask, snapshot).map_err(encode)?;
+                file.add(subtask, snapshot)?;
             }
-            store.write_state(epoch, STATE_FILE, file.finish().map_err(encode)?)?;
+            store.write_state(epoch, file.finish().map_err(failed)?)?;
             Ok(Some(Event::StateWritten(epoch)))
         }
         (Work::Flush(epoch, notes), _, Some(committer)) => {
@@ -79,7 +88,7 @@ fn perform(
         }
         (Work::Discard { before, keep }, Some(store), _) => {
             // What cannot be removed now is removed next time; it is no reason to stop a job.
-            if let Err(error) = store.discard(|epoch| epoch + keep <= before) {
+            if let Err(error) = store.discard(before, keep) {
                 tracing::warn!(%error, "old checkpoints could not be removed");
             }
             Ok(None)

@@ -1,0 +1,93 @@
+//! An object store that is full whenever a test says so.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use futures_core::Stream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
+
+/// A store with a switch. Clones are the same store.
+#[derive(Clone, Debug)]
+pub(crate) struct FlakyStore {
+    inner: Arc<dyn ObjectStore>,
+    /// So many bytes may still be written.
+    room: Arc<AtomicI64>,
+    /// Whether a write was refused.
+    refused: Arc<AtomicBool>,
+}
+
+impl FlakyStore {
+    pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, room: Arc::new(AtomicI64::new(i64::MAX)), refused: Arc::default() }
+    }
+
+    /// From now on `bytes` can be written, and no more.
+    pub(crate) fn fill_up_after(&self, bytes: i64) {
+        self.room.store(bytes, Ordering::SeqCst);
+    }
+
+    /// There is space again.
+    pub(crate) fn free_space(&self) {
+        self.fill_up_after(i64::MAX);
+    }
+
+    pub(crate) fn has_refused(&self) -> bool {
+        self.refused.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Display for FlakyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("flaky")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FlakyStore {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let length = payload.content_length() as i64;
+        if self.room.fetch_sub(length, Ordering::SeqCst) < length {
+            self.refused.store(true, Ordering::SeqCst);
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull).into();
+            return Err(Error::Generic { store: "flaky", source });
+        }
+        self.inner.put_opts(at, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        at: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(at, options).await
+    }
+
+    fn delete_stream(&self, paths: BoxStream<Path>) -> BoxStream<Path> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<ObjectMeta> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}

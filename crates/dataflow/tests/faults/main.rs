@@ -1,0 +1,9 @@
+//! What must not happen to a job, happening to it: each test looks at the error that is told, and at what is not lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bad_checkpoint;
+mod counts;
+mod faucet;
+mod flaky_store;
+mod storage;

@@ -1,0 +1,135 @@
+//! Storage that fills up, is slow, or is shared by two jobs that must not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::throttle::{ThrottleConfig, ThrottledStore};
+use object_store::{ObjectStore, ObjectStoreExt};
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::error::{CheckpointError, JobError};
+use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, run, start};
+
+use crate::counts::{Counts, config, counts, expected, sorted, until, until_collected};
+use crate::faucet::Faucet;
+use crate::flaky_store::FlakyStore;
+
+const NUMBERS: u64 = 4000;
+
+/// A job halfway through its input, and the store of its checkpoints.
+struct Halfway {
+    memory: Arc<InMemory>,
+    store: FlakyStore,
+    storage: CheckpointStorage,
+    faucet: Faucet,
+    collected: Counts,
+}
+
+impl Halfway {
+    fn start(restart: RestartStrategy) -> (Self, JobHandle) {
+        let memory = Arc::new(InMemory::new());
+        let store = FlakyStore::new(memory.clone());
+        let storage = CheckpointStorage::object_store(Arc::new(store.clone()), "checkpoints");
+        let (faucet, collected) = (Faucet::new(NUMBERS), Counts::default());
+        let config = JobConfig { restart: Some(restart), ..config("job", &storage) };
+        let job = start(&counts(&faucet, &collected), config).unwrap();
+        faucet.release(NUMBERS / 2);
+        until_collected(&job, &collected, NUMBERS as usize / 2);
+        (Self { memory, store, storage, faucet, collected }, job)
+    }
+
+    /// The folders of the checkpoints that are complete.
+    fn complete(&self) -> Vec<Path> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let job = Path::from("checkpoints/job");
+            let mut complete = Vec::new();
+            for folder in self.memory.list_with_delimiter(Some(&job)).await.unwrap().common_prefixes {
+                if self.memory.get(&folder.clone().join("manifest.json")).await.is_ok() {
+                    complete.push(folder);
+                }
+            }
+            complete
+        })
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_job_and_a_later_run_resumes_exactly() {
+    // Room for nothing; perhaps for a state file, but not its manifest; for one more checkpoint, or a few.
+    for room in [0, 400, 800, 1600, 5000] {
+        let (halfway, job) = Halfway::start(RestartStrategy::None);
+        halfway.store.fill_up_after(room);
+        halfway.faucet.release(NUMBERS / 4 * 3);
+        let error = job.wait().unwrap_err();
+        assert!(matches!(&error, JobError::Checkpoint(CheckpointError::Store { .. })), "{error}");
+        let error = error.to_string();
+        for part in ["flaky/checkpoints/job", "no storage space", "is untouched", "start the job again"] {
+            assert!(error.contains(part), "`{part}` is not in: {error}");
+        }
+        assert_eq!(halfway.complete().len(), 1, "with room for {room}: what was cut short is no checkpoint");
+        halfway.store.free_space();
+        halfway.faucet.open();
+        run(&counts(&halfway.faucet, &halfway.collected), config("job", &halfway.storage)).unwrap();
+        assert_eq!(sorted(&halfway.collected), expected(NUMBERS), "with room for {room}");
+    }
+}
+
+#[test]
+fn a_job_that_is_restarted_goes_on_when_there_is_space_again() {
+    let (halfway, job) = Halfway::start(RestartStrategy::Exponential {
+        initial: Duration::from_millis(1),
+        max: Duration::from_millis(5),
+        multiplier: 2.0,
+        reset_after: Duration::from_secs(60),
+    });
+    halfway.store.fill_up_after(900);
+    halfway.faucet.open();
+    until("the job was restarted twice", || job.progress().restarts >= 2);
+    assert!(halfway.store.has_refused() && halfway.collected.len() < NUMBERS as usize);
+    halfway.store.free_space();
+    let result = job.wait().unwrap();
+    assert!(result.restarts >= 2);
+    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+}
+
+#[test]
+fn a_store_that_takes_its_time_is_waited_for() {
+    let wait = Duration::from_millis(2);
+    let slow = ThrottleConfig { wait_put_per_call: wait, wait_get_per_call: wait, ..Default::default() };
+    let slow: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), slow));
+    let storage = CheckpointStorage::object_store(slow, "checkpoints");
+    let (faucet, collected) = (Faucet::new(NUMBERS), Counts::default());
+    faucet.open();
+    run(&counts(&faucet, &collected), config("job", &storage)).unwrap();
+    assert_eq!(sorted(&collected), expected(NUMBERS));
+}
+
+#[test]
+fn the_older_of_two_jobs_with_one_id_is_fenced_and_nothing_is_given_twice() {
+    let (halfway, older) = Halfway::start(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
+    let newer = start(&counts(&halfway.faucet, &halfway.collected), config("job", &halfway.storage)).unwrap();
+    // Both of them go on reading.
+    halfway.faucet.release(NUMBERS / 4 * 3);
+    let error = older.wait().unwrap_err();
+    assert!(matches!(&error, JobError::Checkpoint(CheckpointError::Fenced { .. })), "{error}");
+    let error = error.to_string();
+    for part in ["another instance of the job", "flaky/checkpoints/job", "must not share an id"] {
+        assert!(error.contains(part), "`{part}` is not in: {error}");
+    }
+    halfway.faucet.open();
+    newer.wait().unwrap();
+    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+}
+
+#[test]
+fn a_job_that_cannot_run_does_not_fence_one_that_does() {
+    let (halfway, job) = Halfway::start(RestartStrategy::None);
+    let wrong = JobConfig { parallelism: 0, ..config("job", &halfway.storage) };
+    let error = run(&counts(&halfway.faucet, &halfway.collected), wrong).unwrap_err();
+    assert!(error.to_string().contains("parallelism 0"), "{error}");
+    halfway.faucet.open();
+    job.wait().unwrap();
+    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+}
