@@ -95,3 +95,43 @@ impl<T: Data> Operator for BatchTime<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::{Event, Harness, Then};
+
+    #[test]
+    fn where_event_time_begins_no_record_is_late() {
+        let mut harness = Harness::new(BatchTime::beginning(10));
+        harness.push('a', NO_TIMESTAMP);
+        harness.barrier(10, Then::Continue);
+        harness.push('b', 3);
+        // A cut within a batch says no more than that its records are no older than itself.
+        harness.barrier(15, Then::Continue);
+        harness.push('c', NO_TIMESTAMP);
+        harness.barrier(20, Then::Continue);
+        let mut reached = Timestamp::MIN;
+        let mut times = Vec::new();
+        for event in harness.events() {
+            match event {
+                Event::Watermark(watermark) => reached = watermark,
+                Event::Record(value, time) => {
+                    assert!(time > reached, "{value} at {time} is behind the watermark {reached}");
+                    times.push((value, time));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!((times, reached), (vec![('a', 0), ('b', 20), ('c', 20)], 20));
+    }
+
+    #[test]
+    fn event_time_from_upstream_is_left_alone() {
+        let mut harness = Harness::new(BatchTime::passing(10));
+        harness.push('a', 5000);
+        harness.watermark(4000);
+        harness.barrier(10, Then::Continue);
+        assert_eq!(harness.events(), [Event::Record('a', 5000), Event::Watermark(4000), Event::Barrier(10)]);
+    }
+}

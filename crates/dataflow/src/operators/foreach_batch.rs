@@ -9,6 +9,48 @@
 //! - **State**: list, `records`: what has been collected of the open batch; list, `pending`: effects that are not known to be
 //!   published, with their epochs. They are published when their epoch is committed, and once more after a restore.
 
+//!
+//! ```
+//! use thalweg_dataflow::error::BoxError;
+//! use thalweg_dataflow::harness::{Harness, Then};
+//! use thalweg_dataflow::operators::{BatchFunction, Collect, CollectBatch, ForeachBatch};
+//!
+//! /// Emits the size of each batch, and prints it when it is committed.
+//! struct Sizes;
+//!
+//! impl BatchFunction<char> for Sizes {
+//!     type Out = usize;
+//!     type Pending = String;
+//!
+//!     fn call(
+//!         &mut self,
+//!         partitions: Vec<Vec<char>>,
+//!         time: i64,
+//!         pending: &mut Vec<String>,
+//!         out: &mut Collect<'_, usize>,
+//!     ) -> Result<(), BoxError> {
+//!         let size = partitions.iter().map(Vec::len).sum();
+//!         pending.push(format!("{size} records in the batch of {time}"));
+//!         out.collect(size);
+//!         Ok(())
+//!     }
+//!
+//!     fn publish(&mut self, line: String) -> Result<(), BoxError> {
+//!         println!("{line}");
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut collect = Harness::new(CollectBatch::new(1000));
+//! collect.push('a', 0);
+//! collect.push('b', 0);
+//! collect.barrier(1000, Then::Continue);
+//! let mut each = Harness::new(ForeachBatch::new(Sizes, 1000));
+//! collect.values().into_iter().for_each(|partition| each.push(partition, 1000));
+//! each.barrier(1000, Then::Continue);
+//! assert_eq!(each.values(), [2]);
+//! ```
+
 use std::marker::PhantomData;
 
 use crate::barrier::{Barrier, Epoch};

@@ -178,3 +178,93 @@ impl<F: KeyedCoProcessFunction> Operator for KeyedCoProcess<F> {
         time.fire(TimeDomain::Processing, now, output, |timer, context| function.on_timer(timer, context))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::harness::Harness;
+    use crate::state::ValueState;
+
+    /// Adds the left, subtracts the right, and says so 5 ms of event time after each record.
+    #[derive(Clone, Default)]
+    struct Balance(ValueState<u8, i64>);
+
+    impl Balance {
+        fn add(&mut self, amount: i64, context: &mut KeyedProcessContext<'_, u8, (u8, i64)>) {
+            let before = self.0.value(&context.current_key()).copied().unwrap_or(0);
+            self.0.update(&context.current_key(), before + amount);
+            context.register_event_time_timer(context.timestamp() + 5);
+        }
+    }
+
+    impl KeyedCoProcessFunction for Balance {
+        type Key = u8;
+        type In1 = i64;
+        type In2 = i32;
+        type Out = (u8, i64);
+
+        fn states(&mut self, states: &mut States<'_>) {
+            states.keyed("balance", &mut self.0);
+        }
+
+        fn process_element1(
+            &mut self,
+            amount: i64,
+            context: &mut KeyedProcessContext<'_, u8, Self::Out>,
+        ) -> Result<(), BoxError> {
+            self.add(amount, context);
+            Ok(())
+        }
+
+        fn process_element2(
+            &mut self,
+            amount: i32,
+            context: &mut KeyedProcessContext<'_, u8, Self::Out>,
+        ) -> Result<(), BoxError> {
+            self.add(-i64::from(amount), context);
+            Ok(())
+        }
+
+        fn on_timer(
+            &mut self,
+            _: OnTimer,
+            context: &mut KeyedProcessContext<'_, u8, Self::Out>,
+        ) -> Result<(), BoxError> {
+            let key = context.current_key();
+            context.collect((*key.key(), self.0.value(&key).copied().unwrap_or(0)));
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_sides_share_state_and_timers_through_a_restore(
+            records in prop::collection::vec((any::<bool>(), 0_u8..5, 0_i32..9), 1..50),
+            cut in 0_usize..50,
+            parallelism in 1_usize..5,
+        ) {
+            let balance = || KeyedCoProcess::new(Balance::default());
+            let mut harness = Harness::new(balance());
+            let (mut model, mut due): (BTreeMap<u8, i64>, BTreeMap<i64, u8>) = Default::default();
+            for (index, (left, key, amount)) in records.into_iter().enumerate() {
+                if index == cut {
+                    harness = harness.restore(balance(), parallelism);
+                }
+                let (time, amount) = (index as i64, i64::from(amount));
+                *model.entry(key).or_insert(0) += if left { amount } else { -amount };
+                harness.push(
+                    if left { Either::Left(Keyed::new(key, amount)) } else { Either::Right(Keyed::new(key, amount as i32)) },
+                    time,
+                );
+                due.insert(time + 5, key);
+                harness.watermark(time);
+                let expected: Vec<(u8, i64)> = due.remove(&time).map(|key| (key, model[&key])).into_iter().collect();
+                prop_assert_eq!(harness.values(), expected);
+            }
+        }
+    }
+}

@@ -59,3 +59,24 @@ impl<K: Key, A: AggregateFunction> TableState for AggregatingState<K, A> {
         &mut self.accumulators
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::restored;
+    use crate::window::aggregate::Count;
+
+    #[test]
+    fn what_was_added_before_a_restore_counts_after_it() {
+        let counts = || AggregatingState::new(Count::<char>::new());
+        let mut state = restored(&mut counts(), counts());
+        let key = Keyed::new(7_u8, ());
+        state.add(&key.at(), 'a');
+        let mut state = restored(&mut state, counts());
+        state.add(&key.at(), 'b');
+        assert_eq!(state.get(&key.at()), Some(2));
+        state.clear(&key.at());
+        assert_eq!(state.get(&key.at()), None);
+    }
+}

@@ -63,3 +63,23 @@ impl<K: Key, V: StateData> TableState for ListState<K, V> {
         &mut self.lists
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::restored;
+
+    #[test]
+    fn lists_keep_their_order_through_a_restore() {
+        let mut lists: ListState<u8, u32> = restored(&mut ListState::default(), ListState::default());
+        let (one, two) = (Keyed::new(1, ()), Keyed::new(2, ()));
+        lists.add_all(&one.at(), [3, 1, 2]);
+        assert!(lists.update(&two.at(), vec![9]).is_empty());
+        let mut lists = restored(&mut lists, ListState::default());
+        lists.add(&one.at(), 0);
+        assert_eq!((lists.get(&one.at()), lists.get(&two.at())), (&[3, 1, 2, 0][..], &[9][..]));
+        assert_eq!(lists.clear(&one.at()), [3, 1, 2, 0]);
+        assert!(lists.get(&one.at()).is_empty());
+    }
+}

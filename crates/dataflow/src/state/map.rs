@@ -75,3 +75,34 @@ impl<K: Key, UK: Key, UV: StateData> TableState for MapState<K, UK, UV> {
         &mut self.maps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::restored;
+
+    proptest! {
+        #[test]
+        fn maps_of_keys_do_not_mix(steps in prop::collection::vec((0_u8..4, 0_u8..3, 0_u8..4, any::<i8>()), 0..80)) {
+            let mut maps: MapState<u8, u8, i8> = restored(&mut MapState::default(), MapState::default());
+            let mut model: BTreeMap<(u8, u8), i8> = BTreeMap::new();
+            for (step, key, user_key, value) in steps {
+                let keyed = Keyed::new(key, ());
+                match step {
+                    0 | 1 => prop_assert_eq!(maps.put(&keyed.at(), user_key, value), model.insert((key, user_key), value)),
+                    2 => prop_assert_eq!(maps.remove(&keyed.at(), &user_key), model.remove(&(key, user_key))),
+                    _ => maps = restored(&mut maps, MapState::default()),
+                }
+                let found: BTreeMap<(u8, u8), i8> =
+                    maps.entries(&keyed.at()).map(|(user_key, value)| ((key, *user_key), *value)).collect();
+                let expected = model.iter().filter(|((of, _), _)| *of == key).map(|(key, value)| (*key, *value)).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

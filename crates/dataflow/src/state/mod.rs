@@ -229,6 +229,18 @@ impl<'a> States<'a> {
     }
 }
 
+/// For tests of state: what becomes of it when it is written to a checkpoint and read into `empty`.
+#[cfg(test)]
+pub(crate) fn restored<S: KeyedState>(state: &mut S, mut empty: S) -> S {
+    let (mut buffer, mut parts) = (Vec::new(), Vec::new());
+    state.share()(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
+    empty.open(&KeyGroups::all(128));
+    for Part { group, offset, length } in parts {
+        empty.restore(group, &buffer[offset as usize..][..length as usize]).unwrap();
+    }
+    empty
+}
+
 fn keep_first(slot: &mut Option<CheckpointError>, result: Result<(), CheckpointError>) {
     if let Err(error) = result
         && slot.is_none()

@@ -53,3 +53,21 @@ impl<K: Key, V: StateData, F> TableState for ReducingState<K, V, F> {
         &mut self.values
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::restored;
+
+    #[test]
+    fn what_was_added_before_a_restore_counts_after_it() {
+        let sums = || ReducingState::new(|a: i64, b: i64| a + b);
+        let mut state = restored(&mut sums(), sums());
+        let key = Keyed::new(7_u8, ());
+        state.add(&key.at(), 2);
+        let mut state = restored(&mut state, sums());
+        assert_eq!(state.add(&key.at(), 3), &5);
+        assert_eq!((state.clear(&key.at()), state.get(&key.at())), (Some(5), None));
+    }
+}

@@ -149,18 +149,7 @@ mod tests {
 
     use super::*;
     use crate::record::Keyed;
-    use crate::state::PartWriter;
-
-    fn restored(timers: &mut TimerQueue<u8>) -> TimerQueue<u8> {
-        let (mut buffer, mut parts) = (Vec::new(), Vec::new());
-        timers.share()(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
-        let mut copy = TimerQueue::default();
-        copy.open(&KeyGroups::all(128));
-        for part in parts {
-            copy.restore(part.group, &buffer[part.offset as usize..][..part.length as usize]).unwrap();
-        }
-        copy
-    }
+    use crate::state::restored;
 
     proptest! {
         #[test]
@@ -179,7 +168,7 @@ mod tests {
                     }
                     2 => prop_assert_eq!(timers.delete(&keyed.at(), time), model.remove(&(time, key))),
                     _ => {
-                        timers = restored(&mut timers);
+                        timers = restored(&mut timers, TimerQueue::default());
                         let mut fired = Vec::new();
                         while let Some(timer) = timers.pop_due(time) {
                             fired.push((timer.time, *timer.at().key()));

@@ -62,3 +62,22 @@ impl<K: Key, V: StateData> TableState for ValueState<K, V> {
         &mut self.values
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Keyed;
+    use crate::state::restored;
+
+    #[test]
+    fn a_value_can_be_changed_in_place_and_is_restored() {
+        let mut values: ValueState<u8, String> = restored(&mut ValueState::default(), ValueState::default());
+        let key = Keyed::new(7, ());
+        assert_eq!(values.update(&key.at(), "a".to_owned()), None);
+        values.value_mut(&key.at()).unwrap().push('b');
+        let mut values = restored(&mut values, ValueState::default());
+        assert_eq!(values.value(&key.at()).map(String::as_str), Some("ab"));
+        assert_eq!(values.value(&Keyed::new(8, ()).at()), None);
+        assert_eq!(values.clear(&key.at()), Some("ab".to_owned()));
+    }
+}

@@ -84,3 +84,34 @@ impl<T: Data> Operator for AssignTimestamps<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::harness::{Event, Harness, Then};
+
+    #[test]
+    fn watermarks_follow_the_newest_record_through_a_restore_and_idleness_is_said() {
+        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(10))
+            .with_timestamp_assigner(|time: &i64, _| *time)
+            .with_idleness(Duration::from_millis(100));
+        let mut harness = Harness::new(AssignTimestamps::new(strategy));
+        harness.push(50, NO_TIMESTAMP);
+        harness.push(45, NO_TIMESTAMP);
+        // What comes from upstream is replaced, but for the end.
+        harness.watermark(7);
+        let watermark = Event::Watermark(39);
+        assert_eq!(harness.events(), [Event::Record(50, 50), watermark.clone(), Event::Record(45, 45)]);
+        harness.checkpoint(1000);
+        harness.push(20, NO_TIMESTAMP);
+        harness.barrier(2000, Then::Continue);
+        let events = harness.events();
+        assert!(!events.contains(&Event::Watermark(9)), "the newest record was forgotten: {events:?}");
+        harness.advance(Duration::from_millis(100));
+        assert_eq!(harness.events(), [Event::Idle]);
+        harness.end();
+        assert_eq!(harness.events(), [Event::Watermark(MAX_WATERMARK), Event::End]);
+    }
+}

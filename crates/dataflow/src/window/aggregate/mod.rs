@@ -4,6 +4,7 @@ pub mod average;
 pub mod count;
 pub mod elements;
 pub mod extremum;
+pub mod field;
 pub mod reduce;
 pub mod sum;
 
@@ -11,6 +12,7 @@ pub use average::Average;
 pub use count::Count;
 pub use elements::Elements;
 pub use extremum::{Max, Min};
+pub use field::{CombineFields, FieldAggregate};
 pub use reduce::ReduceAggregate;
 pub use sum::Sum;
 
