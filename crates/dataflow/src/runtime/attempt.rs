@@ -56,6 +56,8 @@ pub(crate) struct Attempt<'a> {
     notes: Vec<Box<dyn Any + Send>>,
     savepoints: Vec<Savepoint>,
     last_epoch: Epoch,
+    /// The last epoch that was committed; 0 before the first.
+    committed: Epoch,
     failure: Option<JobError>,
     give_up: bool,
     cancelled: Cancelled,
@@ -128,6 +130,7 @@ impl<'a> Attempt<'a> {
             notes: Vec::new(),
             savepoints: Vec::new(),
             last_epoch,
+            committed: restored,
             failure: None,
             give_up: false,
             cancelled,
@@ -336,7 +339,7 @@ impl<'a> Attempt<'a> {
             }
             Action::WriteManifest(epoch) => {
                 let time = self.barrier.map_or(0, |barrier| barrier.time);
-                let manifest = Manifest { epoch, time, committed: self.last_epoch, ..self.manifest.clone() };
+                let manifest = Manifest { epoch, time, committed: self.committed, ..self.manifest.clone() };
                 self.work(Work::WriteManifest(Box::new(manifest)));
             }
             Action::Commit(epoch) => self.work(Work::Commit(epoch)),
@@ -370,6 +373,7 @@ impl<'a> Attempt<'a> {
                 return;
             }
         }
+        self.committed = epoch;
         self.tasks.iter().for_each(|task| task.mailbox.send(Mail::Committed(epoch)));
     }
 

@@ -38,12 +38,8 @@ impl Recovery {
             committer.as_mut().map(|committer| committer.recover()).transpose().map_err(JobError::Commit)?;
         let Some(store) = store else { return Ok(Recovered::default()) };
         let latest = store.latest()?;
-        if marker == Some(None) && latest.is_some() {
-            tracing::warn!(
-                job = config.id,
-                ?latest,
-                "the transactional sink has never committed an epoch of this job, so its checkpoints do not count"
-            );
+        if let (Some(None), Some(latest)) = (marker, latest) {
+            check_never_committed(config, store, latest)?;
         }
         let own = marker.unwrap_or(latest);
         let begins = *self.found_first.get_or_insert(own) == own;
@@ -86,6 +82,22 @@ fn committer(graph: &GraphData, config: &JobConfig) -> Result<Option<Box<dyn Com
     let context =
         CommitterContext { job: config.id.as_str().into(), checkpoint_interval: checkpoint.interval };
     factory.make(&context).map(Some).map_err(JobError::Commit)
+}
+
+/// The transactional sink knows of no commit. That is so before the first one, and then checkpoints do not count. Later it means that its
+/// marker is lost, and a fresh start would count everything once more.
+fn check_never_committed(config: &JobConfig, store: &CheckpointStore, latest: Epoch) -> Result<(), JobError> {
+    if matches!(config.restore, RestoreFrom::Epoch(_) | RestoreFrom::Nothing) {
+        return Ok(());
+    }
+    match store.load(latest)?.manifest().committed {
+        0 => Ok(()),
+        committed => Err(JobError::Config(format!(
+            "the sink knows of no commit of this job, but checkpoint {latest} says that epoch {committed} was committed: the marker is \
+             lost (another transactional id or topic, or its offset has expired). To go on from the checkpoint, set \
+             RestoreFrom::Epoch({latest}); to begin anew, RestoreFrom::Nothing"
+        ))),
+    }
 }
 
 /// Reads a checkpoint; if it is damaged, says what else there is. What a transactional sink has committed must not be committed again.
