@@ -58,6 +58,19 @@ fn a_restart_in_the_same_process_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_job_whose_marker_is_lost_does_not_begin_anew_by_itself() {
+    let cluster = Cluster::start();
+    let mut job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 40_000);
+    run(&job.graph(&cluster, &CrashPoint::after(2, 1000)), job.config(1)).unwrap_err();
+    // The marker is kept with the topic that is written to.
+    job.output = cluster.topic("elsewhere", 2);
+    let error = run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap_err().to_string();
+    assert!(error.contains("marker is lost") && error.contains("RestoreFrom::Epoch("), "{error}");
+    assert!(cluster.values(&job.output).is_empty());
+}
+
+#[test]
 fn source_offsets_ride_in_the_transaction() {
     let cluster = Cluster::start();
     let job = Counting::new(&cluster);
