@@ -1,10 +1,12 @@
 //! Running word count from Kafka to Kafka, exactly-once, with epochs of 1 s: words a CPU-second of this process.
 //!
-//! `THALWEG_KAFKA=host:port cargo bench -p thalweg --bench kafka_word_count [-- WORDS]`: 20 million words unless it says otherwise. Without the
-//! variable an embedded broker is started, in a process of its own: what it costs is not counted.
+//! `THALWEG_KAFKA=host:port cargo bench -p thalweg --bench kafka_word_count [-- WORDS]`: 20 million words
+//! unless it says otherwise. Without the variable an embedded broker is started, in a process of its own: what
+//! it costs is not counted.
 //!
-//! Lines of ten words are first written to a topic of two partitions. Then the job is timed from its start to its end: it reads
-//! the topic, counts each batch, adds it to the running count of each word, and writes every count that has changed, in one transaction a second.
+//! Lines of ten words are first written to a topic of two partitions. Then the job is timed from its start to
+//! its end: it reads the topic, counts each batch, adds it to the running count of each word, and writes every
+//! count that has changed, in one transaction a second.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -74,7 +76,8 @@ fn count(bootstrap: &str, lines: &str, counts: &str, run: u128) {
     let words = lines.flat_map_each(|line: &String, emit| {
         line.split(' ').for_each(|word| emit((CompactString::from(word), 1_i64)));
     });
-    // Each batch has one count for each of its words; on the other side of the bridge they are added to the running count.
+    // Each batch has one count for each of its words; on the other side of the bridge they are added to the
+    // running count.
     let batches = words.reduce_by_key(|a, b| a + b);
     let running = batches.to_data_stream().key_by(|(word, _)| word.clone()).sum(|(_, n)| *n);
     let sink = KafkaSink::builder(bootstrap)

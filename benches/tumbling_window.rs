@@ -1,5 +1,5 @@
-//! Count and sum per key in 1 s tumbling windows of event time: 1,000 keys, records from memory, parallelism 2, keyed exchange;
-//! beside a hand-written loop over the same records.
+//! Count and sum per key in 1 s tumbling windows of event time: 1,000 keys, records from memory, parallelism 2,
+//! keyed exchange; beside a hand-written loop over the same records.
 //!
 //! `cargo bench -p thalweg --bench tumbling_window [-- RECORDS]`: 100 million records unless it says otherwise.
 

@@ -1,5 +1,5 @@
-//! Kafka to Kafka, continuously, exactly once: `key,number` lines of a topic are aggregated by key; each new aggregate goes to the
-//! output topic.
+//! Kafka to Kafka, continuously, exactly once: `key,number` lines of a topic are aggregated by key; each new
+//! aggregate goes to the output topic.
 //!
 //! ```text
 //! cargo run --release -p thalweg --example flink_kafka -- --bootstrap HOST:PORT --topic readings --output means --until-end

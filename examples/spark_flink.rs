@@ -1,5 +1,5 @@
-//! Kafka to Kafka, through both models in one job, exactly once: values of a topic come in batches, cross the bridge, and are counted
-//! continuously; each new count goes to the output topic.
+//! Kafka to Kafka, through both models in one job, exactly once: values of a topic come in batches, cross the
+//! bridge, and are counted continuously; each new count goes to the output topic.
 //!
 //! ```text
 //! cargo run --release -p thalweg --example spark_flink -- --bootstrap HOST:PORT --topic values --output value-counts --until-end

@@ -4,8 +4,8 @@
 //! cargo run --release -p thalweg --example spark_kafka -- --bootstrap HOST:PORT --topic lines --output counts --until-end
 //! ```
 //!
-//! What Spark Streaming does with `createDirectStream`, `reduceByKey` and `foreachRDD`. A batch's file appears when the batch is
-//! committed, so it is there once, whatever fails.
+//! What Spark Streaming does with `createDirectStream`, `reduceByKey` and `foreachRDD`. A batch's file appears
+//! when the batch is committed, so it is there once, whatever fails.
 
 use std::path::PathBuf;
 
@@ -33,7 +33,8 @@ struct Args {
     /// Seconds a batch lasts.
     #[arg(long, default_value_t = 1)]
     batch_seconds: u64,
-    /// Where checkpoints are kept: started again with the same folder, the program goes on where it was. Default: OUTPUT.checkpoints
+    /// Where checkpoints are kept: started again with the same folder, the program goes on where it was.
+    /// Default: OUTPUT.checkpoints
     #[arg(long)]
     checkpoints: Option<PathBuf>,
 }

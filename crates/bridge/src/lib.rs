@@ -1,8 +1,8 @@
 //! From `DStream` to `DataStream` and back, inside one job.
 //!
-//! A micro-batch is what lies between two barriers, and both faces stand on the same barriers. So a stream crosses over
-//! without being written anywhere: the edge is handed over as it is, in the same job, under the same checkpoints. Nothing is lost or doubled that
-//! would not be without the bridge, and watermarks pass.
+//! A micro-batch is what lies between two barriers, and both faces stand on the same barriers. So a stream
+//! crosses over without being written anywhere: the edge is handed over as it is, in the same job, under the
+//! same checkpoints. Nothing is lost or doubled that would not be without the bridge, and watermarks pass.
 //!
 //! ```
 //! use std::time::Duration;

@@ -9,8 +9,9 @@ use thalweg_dstream::DStream;
 pub trait ToDataStream<T> {
     /// The same stream, continuous.
     ///
-    /// - **Records** keep their event times, if the source of the stream has a `WatermarkStrategy` that makes watermarks; one that has none
-    ///   gets the time of its batch. Without such a source event time begins here, and all records get the time of their batch.
+    /// - **Records** keep their event times, if the source of the stream has a `WatermarkStrategy` that makes
+    ///   watermarks; one that has none gets the time of its batch. Without such a source event time begins
+    ///   here, and all records get the time of their batch.
     /// - **Watermarks** pass; where event time begins here, the end of each batch is one.
     /// - **Barriers** pass: those that close batches go on as what they are, cuts through the whole job.
     fn to_data_stream(&self) -> DataStream<T>;

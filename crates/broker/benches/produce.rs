@@ -1,8 +1,8 @@
 //! How fast the broker is, with librdkafka in the same process: `cargo bench -p thalweg-broker`.
 //!
-//! It prints, for a broker in memory and for one on disk: records produced a second (100 bytes each, three partitions, one
-//! producer) and read again, with the CPU seconds of the whole process, client included; how long a transaction takes; how long a
-//! single record is under way; and how long the broker takes to start.
+//! It prints, for a broker in memory and for one on disk: records produced a second (100 bytes each, three
+//! partitions, one producer) and read again, with the CPU seconds of the whole process, client included; how
+//! long a transaction takes; how long a single record is under way; and how long the broker takes to start.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 

@@ -12,7 +12,8 @@ pub enum Storage {
     Directory(PathBuf),
 }
 
-/// Settings of a broker. `BrokerConfig::default()` listens on a free port of the loopback interface and keeps everything in memory.
+/// Settings of a broker. `BrokerConfig::default()` listens on a free port of the loopback interface and keeps
+/// everything in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// `host:port` to listen on; port 0 takes a free one.

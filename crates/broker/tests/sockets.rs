@@ -65,8 +65,8 @@ fn nonsense_closes_its_own_connection_and_no_other() {
     }
 }
 
-/// Requests of every kind with noise for a body, and real requests with a byte changed: whatever happens to their connection, the
-/// broker lives.
+/// Requests of every kind with noise for a body, and real requests with a byte changed: whatever happens to
+/// their connection, the broker lives.
 #[test]
 fn noise_behind_a_proper_header_does_no_harm() {
     let broker = memory();

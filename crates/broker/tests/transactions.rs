@@ -89,7 +89,8 @@ fn a_transaction_over_partitions_of_two_topics_is_seen_whole_or_not_at_all() {
     assert!(reader.poll(Duration::from_millis(100)).is_none());
 }
 
-/// Producers that commit and abort at the same time, and a reader whose fetches end in the middle of their transactions.
+/// Producers that commit and abort at the same time, and a reader whose fetches end in the middle of their
+/// transactions.
 #[test]
 fn of_many_interleaved_transactions_exactly_the_committed_ones_are_read_and_in_order() {
     const PRODUCERS: usize = 4;

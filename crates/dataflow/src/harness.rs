@@ -1,7 +1,7 @@
 //! Drives one operator by hand: records, watermarks, barriers and time in, and what it emits out.
 //!
-//! The operator runs in the same wrapping as in the engine, so that what a test sees is what a job would do. Failures panic
-//! with their message, except in [`Harness::try_push`].
+//! The operator runs in the same wrapping as in the engine, so that what a test sees is what a job would do.
+//! Failures panic with their message, except in [`Harness::try_push`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,8 +62,8 @@ impl<T: Send> Collector<T> for Probe<T> {
 
 /// An operator and its surroundings. See the [module](self).
 ///
-/// After a [`restore`](Self::restore) at a parallelism above 1, it holds that many subtasks, and sends each keyed record to the
-/// one that owns its key.
+/// After a [`restore`](Self::restore) at a parallelism above 1, it holds that many subtasks, and sends each
+/// keyed record to the one that owns its key.
 pub struct Harness<O: Operator> {
     subtasks: Vec<Chained<O>>,
     route: fn(&O::In, usize) -> usize,
@@ -199,8 +199,9 @@ impl<O: Operator> Harness<O> {
         self.control(&Control::Barrier(Barrier { epoch: self.epoch, time, checkpoint: false, then }));
     }
 
-    /// Sends a barrier of the given time (milliseconds) that is a checkpoint, kills the operator's state, and restores it from the
-    /// checkpoint, in place. For operators whose records have no key, and so cannot be sent to several subtasks.
+    /// Sends a barrier of the given time (milliseconds) that is a checkpoint, kills the operator's state, and
+    /// restores it from the checkpoint, in place. For operators whose records have no key, and so cannot be
+    /// sent to several subtasks.
     pub fn checkpoint(&mut self, time: Timestamp) {
         self.epoch += 1;
         let barrier = Barrier { epoch: self.epoch, time, checkpoint: true, then: Then::Continue };

@@ -1,7 +1,8 @@
 //! The stream engine of Thalweg: graph, operators, time, state, checkpoints, runtime. It knows no Kafka and no SQL.
 //!
-//! On every edge of a dataflow there travel, in order: batches of records, watermarks, barriers, and the end. A barrier is a
-//! consistent cut through the whole graph; Spark's batch boundary and Flink's checkpoint barrier are both that.
+//! On every edge of a dataflow there travel, in order: batches of records, watermarks, barriers, and the end. A
+//! barrier is a consistent cut through the whole graph; Spark's batch boundary and Flink's checkpoint barrier
+//! are both that.
 
 pub mod barrier;
 mod chain;

@@ -33,8 +33,8 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
-    /// Names every piece of state to `states`. Called after [`open`](Self::open) to set the state up and restore it, and
-    /// at each checkpoint to snapshot it. The same pieces under the same names, always.
+    /// Names every piece of state to `states`. Called after [`open`](Self::open) to set the state up and
+    /// restore it, and at each checkpoint to snapshot it. The same pieces under the same names, always.
     fn states(&mut self, _states: &mut States<'_>) {}
 
     /// The hot path: takes every record out of `batch`. It may be called with a batch of any length, except none.
@@ -45,7 +45,8 @@ pub trait Operator: Send + 'static {
     ) -> Result<(), BoxError>;
 
     /// Event time has reached `watermark`: no record with an event time at or below it is expected any more.
-    /// Called with rising values. Returns the watermark to forward once the output has been flushed; `None` forwards nothing.
+    /// Called with rising values. Returns the watermark to forward once the output has been flushed; `None`
+    /// forwards nothing.
     fn watermark(
         &mut self,
         watermark: Timestamp,
@@ -64,10 +65,12 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
-    /// The interval, in milliseconds, of an operator with per-batch meaning: one that emits when a barrier closes its batch.
+    /// The interval, in milliseconds, of an operator with per-batch meaning: one that emits when a barrier
+    /// closes its batch.
     ///
     /// The engine then holds watermarks and the end back until that barrier, and releases them after
-    /// [`barrier`](Self::barrier) has emitted and before it forwards the barrier itself; so what is emitted is never late.
+    /// [`barrier`](Self::barrier) has emitted and before it forwards the barrier itself; so what is emitted is
+    /// never late.
     fn batch_interval(&self) -> Option<i64> {
         None
     }
@@ -77,13 +80,14 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
-    /// The input has ended on every channel (after [`MAX_WATERMARK`](crate::time::MAX_WATERMARK)). Barriers may still come.
+    /// The input has ended on every channel (after [`MAX_WATERMARK`](crate::time::MAX_WATERMARK)). Barriers may
+    /// still come.
     fn end(&mut self, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
         Ok(())
     }
 
-    /// Epoch `epoch` has been committed: what belongs to it may be made visible. Must be idempotent; may be skipped over
-    /// when a later epoch commits, and is called after a restore for the epoch that was restored.
+    /// Epoch `epoch` has been committed: what belongs to it may be made visible. Must be idempotent; may be
+    /// skipped over when a later epoch commits, and is called after a restore for the epoch that was restored.
     fn committed(&mut self, _epoch: Epoch) -> Result<(), BoxError> {
         Ok(())
     }
@@ -110,8 +114,8 @@ pub struct OperatorContext {
     pub cancelled: Cancelled,
 }
 
-/// Says whether an attempt has failed or was cancelled, to those who wait for something outside of the engine: they give up with an
-/// error, which nobody will see.
+/// Says whether an attempt has failed or was cancelled, to those who wait for something outside of the engine:
+/// they give up with an error, which nobody will see.
 #[derive(Clone, Debug, Default)]
 pub struct Cancelled(Arc<AtomicBool>);
 

@@ -8,8 +8,8 @@ use crate::error::Failure;
 use crate::record::{BATCH_SIZE, Batch, Origin, Record};
 use crate::time::Timestamp;
 
-/// The output of one operator. Pushing is a move into a buffer; a full buffer is handed to the next operator, which is the
-/// only virtual call, once in [`BATCH_SIZE`] records.
+/// The output of one operator. Pushing is a move into a buffer; a full buffer is handed to the next operator,
+/// which is the only virtual call, once in [`BATCH_SIZE`] records.
 pub struct Output<T> {
     batch: Batch<T>,
     next: Box<dyn Collector<T>>,

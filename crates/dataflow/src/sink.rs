@@ -6,7 +6,8 @@ use crate::record::Data;
 
 /// What a stream of `T` can be written to (Flink's `Sink`).
 pub trait Sink<T: Data> {
-    /// Adds the sink to the graph, behind `stream`. Returns the stream of nothing that comes out of it, to name it and set its uid.
+    /// Adds the sink to the graph, behind `stream`. Returns the stream of nothing that comes out of it, to name
+    /// it and set its uid.
     fn add_to(self, stream: &Stream<T>) -> Stream<()>;
 }
 

@@ -53,8 +53,8 @@ impl StreamExecutionEnvironment {
         self.configure(|config| config.parallelism = parallelism)
     }
 
-    /// Writes a checkpoint every `interval` into a folder of the local file system, in which the job, found by its name, begins
-    /// where it left off.
+    /// Writes a checkpoint every `interval` into a folder of the local file system, in which the job, found by
+    /// its name, begins where it left off.
     ///
     /// # Errors
     /// When the folder cannot be made.

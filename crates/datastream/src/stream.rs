@@ -128,7 +128,8 @@ impl<T: Data> DataStream<T> {
         self.then(self.stream.union(&other.stream))
     }
 
-    /// Gives records event times, and makes watermarks. Prefer to give the strategy to the source, which can tell its partitions apart.
+    /// Gives records event times, and makes watermarks. Prefer to give the strategy to the source, which can
+    /// tell its partitions apart.
     #[must_use]
     pub fn assign_timestamps_and_watermarks(&self, strategy: WatermarkStrategy<T>) -> Self {
         let operator = AssignTimestamps::new(strategy);
@@ -157,7 +158,8 @@ impl<T: Data> DataStream<T> {
         self.then(sink.add_to(&self.stream))
     }
 
-    /// Calls `function` on every record: for side effects, which happen again for records that are read again after a failure.
+    /// Calls `function` on every record: for side effects, which happen again for records that are read again
+    /// after a failure.
     pub fn for_each(&self, mut function: impl FnMut(T) + Clone + Send + 'static) -> DataStream<()> {
         self.then(self.stream.flat_map("for-each", move |value, _: &mut Collect<'_, ()>| {
             function(value);

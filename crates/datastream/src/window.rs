@@ -49,7 +49,8 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         Self { parallelism: Some(parallelism), ..self }
     }
 
-    /// Keeps windows of event time for so long after their end. A record that comes within it makes its windows fire again, for its key.
+    /// Keeps windows of event time for so long after their end. A record that comes within it makes its windows
+    /// fire again, for its key.
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         Self { lateness: Lateness { allowed: millis(lateness), ..self.lateness }, ..self }
@@ -62,8 +63,8 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         Self { lateness: Lateness { tag: Some(tag.clone()), ..self.lateness }, ..self }
     }
 
-    /// Aggregates each window, and hands key, window and result to `function` when it fires: what Flink does by `aggregate` with
-    /// a `ProcessWindowFunction`.
+    /// Aggregates each window, and hands key, window and result to `function` when it fires: what Flink does by
+    /// `aggregate` with a `ProcessWindowFunction`.
     pub fn aggregate_with<A, Out: Data>(
         self,
         aggregate: A,
@@ -120,8 +121,8 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         })
     }
 
-    /// Hands all records of each window and key to `function`, in the order in which they came: Flink's `ProcessWindowFunction`. The
-    /// state grows with every record; an aggregate keeps less.
+    /// Hands all records of each window and key to `function`, in the order in which they came: Flink's
+    /// `ProcessWindowFunction`. The state grows with every record; an aggregate keeps less.
     pub fn process<Out: Data>(
         self,
         function: impl FnMut(&K, TimeWindow, Vec<T>, &mut Collector<'_, Out>) + Clone + Send + 'static,

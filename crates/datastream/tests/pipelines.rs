@@ -145,7 +145,8 @@ fn windows_of_the_whole_stream() {
 
 type Maximum = fn(i64, i64) -> i64;
 
-/// At each full second of event time, says of a sensor: how many readings it had so far, the greatest, and how many different ones.
+/// At each full second of event time, says of a sensor: how many readings it had so far, the greatest, and how
+/// many different ones.
 #[derive(Clone)]
 struct Reports {
     count: ValueState<u8, u64>,

@@ -17,7 +17,8 @@ pub(crate) fn log(level: Level, facility: &str, message: &str) {
     }
 }
 
-/// Passes an error on that librdkafka has found by itself. It goes on trying; what is asked of it next fails if that is in vain.
+/// Passes an error on that librdkafka has found by itself. It goes on trying; what is asked of it next fails if
+/// that is in vain.
 pub(crate) fn log_error(error: &ClientError, reason: &str) {
     tracing::warn!("librdkafka: {error}: {reason}");
 }

@@ -19,8 +19,8 @@ use crate::error::KafkaError;
 /// The address of a cluster, and properties in librdkafka's names (`security.protocol`, `sasl.*`, `ssl.*`,
 /// `fetch.*`, …).
 ///
-/// One is not librdkafka's but Java's: `default.api.timeout.ms` says how long a start, a lookup or a commit may take without an
-/// answer before it is an error; 15 s unless it is set.
+/// One is not librdkafka's but Java's: `default.api.timeout.ms` says how long a start, a lookup or a commit may
+/// take without an answer before it is an error; 15 s unless it is set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaProperties {
     bootstrap: String,

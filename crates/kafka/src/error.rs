@@ -10,7 +10,8 @@ pub use thalweg_dataflow::error::BoxError;
 
 /// An error of the Kafka source or sink.
 ///
-/// [`fault`](KafkaError::fault) and [`is_retriable`](KafkaError::is_retriable) tell a restart strategy what to make of it.
+/// [`fault`](KafkaError::fault) and [`is_retriable`](KafkaError::is_retriable) tell a restart strategy what to
+/// make of it.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     /// No broker answered in time.

@@ -1,7 +1,8 @@
 //! Kafka source and sink of Thalweg, for any Kafka.
 //!
-//! The way to the topics is librdkafka, so every property of librdkafka can be passed through, security included
-//! (see [`config`]). How the sink gets each record into Kafka exactly once is written down in `sink/commit_protocol.rs`.
+//! The way to the topics is librdkafka, so every property of librdkafka can be passed through, security
+//! included (see [`config`]). How the sink gets each record into Kafka exactly once is written down in
+//! `sink/commit_protocol.rs`.
 
 pub mod admin;
 mod client;

@@ -30,7 +30,8 @@ pub enum OffsetsInitializer {
     Latest,
     /// Where the source's consumer group has committed, else as said.
     Committed(OffsetResetStrategy),
-    /// At the first record with this timestamp or a later one, in milliseconds since 1970; if there is none, behind the newest.
+    /// At the first record with this timestamp or a later one, in milliseconds since 1970; if there is none,
+    /// behind the newest.
     Timestamp(i64),
     /// At these offsets. For partitions not mentioned, at the oldest record.
     Offsets(BTreeMap<TopicPartition, i64>),
@@ -146,8 +147,8 @@ impl<C: ConsumerContext> Broker<'_, C> {
         Ok(found)
     }
 
-    /// Kafka's `ListOffsets`, one request for each broker. It takes a timestamp, and has two special ones for the beginning and the
-    /// end; the end is that of committed transactions, if only those are read.
+    /// Kafka's `ListOffsets`, one request for each broker. It takes a timestamp, and has two special ones for
+    /// the beginning and the end; the end is that of committed transactions, if only those are read.
     fn list_offsets(
         &self,
         partitions: &BTreeSet<TopicPartition>,

@@ -92,10 +92,12 @@ impl Producer {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match partition_count(self.inner.client(), &self.bootstrap, topic, left) {
-                // librdkafka asks for its producer id when metadata comes in and a connection is up, or else after 500 ms. The first
-                // answer comes while the connection is not counted as up; so ask once more, which costs a round trip.
+                // librdkafka asks for its producer id when metadata comes in and a connection is up, or else
+                // after 500 ms. The first answer comes while the connection is not counted as up; so ask once
+                // more, which costs a round trip.
                 Ok(_) => return partition_count(self.inner.client(), &self.bootstrap, topic, left).map(drop),
-                // It may be on its way. A cluster that does not create it goes on saying no; it is asked for a moment only.
+                // It may be on its way. A cluster that does not create it goes on saying no; it is asked for a
+                // moment only.
                 Err(KafkaError::UnknownTopic { .. }) if left > self.timeout.saturating_sub(CREATION) => {}
                 Err(error) if error.is_retriable() && Instant::now() < deadline => {}
                 Err(error) => return Err(error),
@@ -204,8 +206,8 @@ impl Producer {
         self.repeat("commit a transaction", most, |left| self.inner.commit_transaction(left))
     }
 
-    /// Gives up the transaction, so that nobody has to wait for it to time out. After an error it is left to the broker: to end it
-    /// librdkafka may ask for a new epoch, and another instance may own the id by now.
+    /// Gives up the transaction, so that nobody has to wait for it to time out. After an error it is left to
+    /// the broker: to end it librdkafka may ask for a new epoch, and another instance may own the id by now.
     pub(crate) fn abort_transaction(&self) {
         if self.poll().is_ok()
             && self.inner.client().fatal_error().is_none()
@@ -240,8 +242,8 @@ impl Producer {
 }
 
 impl Transactions {
-    /// The broker does not accept this producer any more. It says the same when another one has taken over, and when it has aborted the
-    /// transaction itself; it does the latter only after the timeout.
+    /// The broker does not accept this producer any more. It says the same when another one has taken over, and
+    /// when it has aborted the transaction itself; it does the latter only after the timeout.
     fn ended_by_broker(&self) -> KafkaError {
         let open = self.began.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         if open < self.timeout {

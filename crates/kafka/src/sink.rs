@@ -6,8 +6,9 @@
 //! | `AtLeastOnce` | once, or more often after a failure |
 //! | `ExactlyOnce` | once, for those who read with `isolation.level=read_committed`, when its checkpoint is committed |
 //!
-//! How exactly-once works is in `sink/commit_protocol.rs`. It needs checkpoints, and a consumer's rights on the topic: *read* on the
-//! topic and on the group `<transactional id>-thalweg`, where the number of the last committed checkpoint is kept.
+//! How exactly-once works is in `sink/commit_protocol.rs`. It needs checkpoints, and a consumer's rights on the
+//! topic: *read* on the topic and on the group `<transactional id>-thalweg`, where the number of the last
+//! committed checkpoint is kept.
 
 mod builder;
 mod commit_protocol;

@@ -1,11 +1,11 @@
 //! The Kafka source.
 //!
-//! Each subtask has one librdkafka consumer and reads the partitions that fall to it; there is no consumer group to rebalance. Each
-//! partition has a queue of its own, so that one can be read at a limited rate, or have ended, while others go on. When all
-//! queues are empty the subtask sleeps, and librdkafka wakes it.
+//! Each subtask has one librdkafka consumer and reads the partitions that fall to it; there is no consumer
+//! group to rebalance. Each partition has a queue of its own, so that one can be read at a limited rate, or
+//! have ended, while others go on. When all queues are empty the subtask sleeps, and librdkafka wakes it.
 //!
-//! A split is a partition, by the name `topic-partition`. Its position is the offset of the next record, and where a bounded source
-//! ends, so that it still ends there after a restart.
+//! A split is a partition, by the name `topic-partition`. Its position is the offset of the next record, and
+//! where a bounded source ends, so that it still ends there after a restart.
 
 mod builder;
 mod commits;

@@ -37,8 +37,8 @@ impl TopicPartition {
 pub enum Subscription {
     /// All partitions of these topics. A topic that is not there is an error.
     Topics(Vec<String>),
-    /// All partitions of the topics whose whole name matches, but for Kafka's own (`__consumer_offsets` …). No match is no error: a
-    /// topic may come later.
+    /// All partitions of the topics whose whole name matches, but for Kafka's own (`__consumer_offsets` …). No
+    /// match is no error: a topic may come later.
     Pattern(Regex),
     /// These partitions.
     Partitions(BTreeSet<TopicPartition>),

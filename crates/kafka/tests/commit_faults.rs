@@ -1,5 +1,5 @@
-//! A transaction cannot be committed, as the connection breaks or it takes too long. These tests need the embedded broker: they put
-//! a proxy in front of it, and count on it to abort a transaction as soon as it may.
+//! A transaction cannot be committed, as the connection breaks or it takes too long. These tests need the
+//! embedded broker: they put a proxy in front of it, and count on it to abort a transaction as soon as it may.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -46,8 +46,8 @@ where
     T: StateData + Ord + Debug,
     B: Fn(&Run) -> Stream<T>,
 {
-    /// A pipeline that `build` builds anew for each run; the stream that it returns is what is compared. Its input must last for
-    /// some hundred batches, so that it can crash in the middle.
+    /// A pipeline that `build` builds anew for each run; the stream that it returns is what is compared. Its
+    /// input must last for some hundred batches, so that it can crash in the middle.
     pub fn new(name: &str, build: B) -> Self {
         Self { name: name.to_owned(), build, checkpoint_interval: Duration::from_millis(5) }
     }
@@ -67,8 +67,9 @@ where
         sorted(collected.take())
     }
 
-    /// Runs it plainly; at parallelism 2 and 4; with a crash and a restart in process; and with a crash, a restore at another
-    /// parallelism, another crash, and another restore. Panics if any output differs from that of the plain run.
+    /// Runs it plainly; at parallelism 2 and 4; with a crash and a restart in process; and with a crash, a
+    /// restore at another parallelism, another crash, and another restore. Panics if any output differs from
+    /// that of the plain run.
     pub fn check(&self) {
         let expected = self.output();
         assert!(!expected.is_empty(), "{}: no output, so nothing is compared", self.name);

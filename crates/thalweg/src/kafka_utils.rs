@@ -18,8 +18,9 @@ const IDLENESS: Duration = Duration::from_secs(10);
 pub struct KafkaUtils;
 
 impl KafkaUtils {
-    /// A stream of the records of a source: each batch is what has come since the last one. Event time, which counts on the far side of the
-    /// bridge, is the records' timestamps, taken to rise within a partition; a partition without records for 10 s is idle.
+    /// A stream of the records of a source: each batch is what has come since the last one. Event time, which
+    /// counts on the far side of the bridge, is the records' timestamps, taken to rise within a partition; a
+    /// partition without records for 10 s is idle.
     ///
     /// ```no_run
     /// use thalweg::prelude::*;
@@ -67,14 +68,15 @@ pub struct DirectStream<T> {
 }
 
 impl<T> DirectStream<T> {
-    /// What the batch with this time has read, by partition (Spark's `HasOffsetRanges`). Known when the batch is handed to
-    /// `foreach_rdd` or `transform`, and for a hundred batches after that.
+    /// What the batch with this time has read, by partition (Spark's `HasOffsetRanges`). Known when the batch
+    /// is handed to `foreach_rdd` or `transform`, and for a hundred batches after that.
     pub fn offset_ranges(&self, batch_time: Timestamp) -> Vec<OffsetRange> {
         self.offset_ranges.at(batch_time)
     }
 
-    /// Commits the ends of these ranges under the source's group, without waiting for it (Spark's `CanCommitOffsets`). What a job resumes
-    /// from is its own checkpoint; this is for jobs without one, and for tools that show how far a group is.
+    /// Commits the ends of these ranges under the source's group, without waiting for it (Spark's
+    /// `CanCommitOffsets`). What a job resumes from is its own checkpoint; this is for jobs without one, and
+    /// for tools that show how far a group is.
     pub fn commit_async(&self, ranges: &[OffsetRange]) {
         self.offset_ranges.commit_async(ranges);
     }

@@ -1,4 +1,5 @@
-//! The example programs, run as a user runs them, against the embedded broker (or the cluster that `THALWEG_KAFKA` names).
+//! The example programs, run as a user runs them, against the embedded broker (or the cluster that
+//! `THALWEG_KAFKA` names).
 
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used, missing_docs)]

@@ -11,7 +11,8 @@ use crate::api::SUPPORTED;
 /// Returns the version to answer in as well.
 pub(super) fn handle(version: i16) -> (i16, ApiVersionsResponse) {
     let api_keys = SUPPORTED.iter().map(|&(key, min, max)| {
-        // librdkafka before 2.10 compresses with zstd only for brokers that claim version 0, which nobody sends. Kafka claims it too.
+        // librdkafka before 2.10 compresses with zstd only for brokers that claim version 0, which nobody
+        // sends. Kafka claims it too.
         let min = if key == ApiKey::Produce { 0 } else { min };
         ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)
     });

@@ -1,6 +1,7 @@
 //! Fetch: batches of some partitions, waiting for them if there are none.
 //!
-//! Every fetch stands for itself: the answer says session 0, which clients understand as "name all partitions each time".
+//! Every fetch stands for itself: the answer says session 0, which clients understand as "name all partitions
+//! each time".
 
 use std::sync::Arc;
 use std::time::Duration;

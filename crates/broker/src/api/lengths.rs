@@ -1,9 +1,10 @@
 //! Looks at the lengths in a request before it is decoded.
 //!
-//! The generated decoders make room for as many elements as an array claims to have before they read the first one, so a few
-//! bytes that claim two billion would end the process. Kafka refuses an array that is longer than the bytes that remain, and so
-//! do we: the request is decoded once from a view in which no number can claim more than that, and the result is thrown away.
-//! An array that lied comes to an end there, because no element is shorter than a byte and something always follows.
+//! The generated decoders make room for as many elements as an array claims to have before they read the first
+//! one, so a few bytes that claim two billion would end the process. Kafka refuses an array that is longer than
+//! the bytes that remain, and so do we: the request is decoded once from a view in which no number can claim
+//! more than that, and the result is thrown away. An array that lied comes to an end there, because no element
+//! is shorter than a byte and something always follows.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::buf::ByteBuf;

@@ -138,7 +138,8 @@ impl Frame {
         let &(_, min, max) = SUPPORTED.iter().find(|(known, ..)| *known == key).ok_or_else(unsupported)?;
         if !(min..=max).contains(&version) {
             if key == ApiKey::ApiVersions {
-                // A client from the future. It is told what there is, in the oldest version, and its header may be anything.
+                // A client from the future. It is told what there is, in the oldest version, and its header may
+                // be anything.
                 let correlation_id = (&bytes[4..]).get_i32();
                 return Ok(Self {
                     key,

@@ -1,4 +1,5 @@
-//! OffsetFetch: where groups are. With `require_stable`, offsets that an open transaction may still change are not told.
+//! OffsetFetch: where groups are. With `require_stable`, offsets that an open transaction may still change are
+//! not told.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;

@@ -1,7 +1,7 @@
 //! Produce: appends one batch to each of some partitions.
 //!
-//! Batches that fail do not keep others from being appended. `acks` 1 and all mean the same with one copy; with 0 there is no
-//! answer, and an error closes the connection, so that the client finds out.
+//! Batches that fail do not keep others from being appended. `acks` 1 and all mean the same with one copy; with
+//! 0 there is no answer, and an error closes the connection, so that the client finds out.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;

@@ -1,6 +1,7 @@
 //! The classic group protocol: members join, the leader divides, everyone syncs, hearts beat.
 //!
-//! A state machine that is handed requests and the time. It owns no timer: [`Classic::tick`] says when it wants to be called again.
+//! A state machine that is handed requests and the time. It owns no timer: [`Classic::tick`] says when it wants
+//! to be called again.
 //!
 //! ```text
 //! Empty ──join──▶ PreparingRebalance ──everyone has joined, or time is up──▶ CompletingRebalance ──leader syncs──▶ Stable
@@ -361,7 +362,8 @@ impl Classic {
         let mut joined = self.joined(n);
         joined.skip_assignment = was_leader && join.may_skip_assignment;
         if was_leader && !join.may_skip_assignment {
-            // Told that it leads, an old client would divide anew and be refused. Told that another does, it takes what it had.
+            // Told that it leads, an old client would divide anew and be refused. Told that another does, it
+            // takes what it had.
             (joined.leader, joined.members) = (old, Vec::new());
         }
         Answer::Now(Ok(joined))

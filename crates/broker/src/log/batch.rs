@@ -1,7 +1,8 @@
 //! The header of a record batch: all the broker ever looks at.
 //!
-//! A batch (format 2, the only one since Kafka 0.11) is 61 bytes of header followed by records that may be compressed. It is
-//! stored as it came; only the base offset and the leader epoch are written into it, which its CRC does not cover.
+//! A batch (format 2, the only one since Kafka 0.11) is 61 bytes of header followed by records that may be
+//! compressed. It is stored as it came; only the base offset and the leader epoch are written into it, which
+//! its CRC does not cover.
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -157,7 +158,8 @@ pub(crate) enum Marker {
 
 /// The control batch that ends a transaction on a partition. Its base offset is still to be placed.
 pub(crate) fn marker_batch(marker: Marker, producer_id: i64, producer_epoch: i16, now_ms: i64) -> Vec<u8> {
-    // One record: length, attributes, timestamp delta, offset delta, key (version, type), value (version, coordinator epoch), headers.
+    // One record: length, attributes, timestamp delta, offset delta, key (version, type), value (version,
+    // coordinator epoch), headers.
     let kind = match marker {
         Marker::Abort => 0,
         Marker::Commit => 1,
@@ -187,7 +189,8 @@ pub(crate) fn marker_batch(marker: Marker, producer_id: i64, producer_epoch: i16
 pub(crate) fn marker_of(batch: &[u8]) -> Option<Marker> {
     let mut record = batch.get(HEADER_LEN..)?;
     for _ in 0..5 {
-        // Record length, attributes, timestamp delta, offset delta, key length: all but the attributes are varints, and those are one byte.
+        // Record length, attributes, timestamp delta, offset delta, key length: all but the attributes are
+        // varints, and those are one byte.
         varint(&mut record)?;
     }
     match record.get(2..4)? {

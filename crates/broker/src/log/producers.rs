@@ -1,4 +1,5 @@
-//! What a partition knows of its producers: the last batches of each, and the transactions that are open or were aborted.
+//! What a partition knows of its producers: the last batches of each, and the transactions that are open or
+//! were aborted.
 //!
 //! This is a pure state machine over batch headers. It is rebuilt from the log at start, by feeding it what is there.
 

@@ -1,7 +1,7 @@
 //! Looking into a batch for the record of a time. The only place where records are looked at.
 //!
-//! Records of a compressed batch stay closed: the batch's own bounds answer for them, so the offset found may be up to a batch
-//! too early. A consumer that starts there sees a few older records more, and none less.
+//! Records of a compressed batch stay closed: the batch's own bounds answer for them, so the offset found may
+//! be up to a batch too early. A consumer that starts there sees a few older records more, and none less.
 
 use crate::log::batch::{BatchHeader, HEADER_LEN, varint};
 

@@ -1,7 +1,7 @@
 //! Reading a partition's files at start: what is whole is kept, a torn end is cut off.
 //!
-//! A crash can leave the last batch of the last file incomplete, so there every CRC is checked. Earlier files were finished
-//! before the next was begun; there the headers are enough.
+//! A crash can leave the last batch of the last file incomplete, so there every CRC is checked. Earlier files
+//! were finished before the next was begun; there the headers are enough.
 
 use std::fs;
 use std::io;

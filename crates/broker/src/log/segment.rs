@@ -1,6 +1,7 @@
 //! A run of batches, in memory or in one file, with a sparse index.
 //!
-//! The index has a mark about every [`MARK_EVERY`] bytes. From the mark before the wanted offset on, headers are walked.
+//! The index has a mark about every [`MARK_EVERY`] bytes. From the mark before the wanted offset on, headers
+//! are walked.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -93,7 +94,8 @@ impl Segment {
             }
             Store::File(file) => {
                 if let Err(error) = file.write_all_at(batch, self.size) {
-                    // A full disk may have taken the first half. Whatever cannot be cut off now is overwritten by the next append.
+                    // A full disk may have taken the first half. Whatever cannot be cut off now is overwritten
+                    // by the next append.
                     let _ = file.set_len(self.size);
                     return Err(error);
                 }

@@ -1,7 +1,7 @@
 //! One client: requests are read one after the other and answered in that order.
 //!
-//! Answers are collected for as long as complete requests are at hand, and then written together. A client that sends what is no
-//! request, or announces one that is too long, is disconnected.
+//! Answers are collected for as long as complete requests are at hand, and then written together. A client that
+//! sends what is no request, or announces one that is too long, is disconnected.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! Begins and ends transactions, and gives out producer ids.
 //!
-//! The end of a transaction is: the decision is written down, every partition gets its marker and every group is told, the
-//! completion is written down. All of it happens before the request is answered. What a crash or a full disk leaves undone after
-//! the decision is done at start, or by the alarm.
+//! The end of a transaction is: the decision is written down, every partition gets its marker and every group
+//! is told, the completion is written down. All of it happens before the request is answered. What a crash or a
+//! full disk leaves undone after the decision is done at start, or by the alarm.
 
 use std::collections::BTreeMap;
 use std::io;

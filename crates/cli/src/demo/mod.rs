@@ -1,5 +1,5 @@
-//! `thalweg demo`: the main job. Lines go into a topic; their words are counted in micro-batches, exactly-once from Kafka to Kafka; the
-//! counts go over the bridge into event-time windows; both are shown.
+//! `thalweg demo`: the main job. Lines go into a topic; their words are counted in micro-batches, exactly-once
+//! from Kafka to Kafka; the counts go over the bridge into event-time windows; both are shown.
 
 mod display;
 mod feed;
@@ -26,7 +26,8 @@ use crate::interrupt::Interrupt;
 
 /// Count words from Kafka to Kafka, live: the main job, on text that ships with the binary unless told otherwise.
 ///
-/// Without --bootstrap it starts a broker of its own. Ctrl-C stops reading, finishes what was read, and says what was committed.
+/// Without --bootstrap it starts a broker of its own. Ctrl-C stops reading, finishes what was read, and says
+/// what was committed.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Count the words of this file; `-` for standard input. Default: text that ships with the binary, over and over.

@@ -1,4 +1,5 @@
-//! The job: words counted batch by batch, from a topic to a topic; and the most frequent words of each window of event time.
+//! The job: words counted batch by batch, from a topic to a topic; and the most frequent words of each window
+//! of event time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

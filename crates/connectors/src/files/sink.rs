@@ -1,8 +1,9 @@
 //! Writes text files, a line a record, exactly once.
 //!
-//! Each subtask writes to a hidden file. At a checkpoint barrier it is synced and closed, and its name goes into the state;
-//! when the checkpoint is committed, it is renamed to a `part-` file, which readers see. After a crash a
-//! checkpoint's files are renamed once more if need be, and hidden files that belong to none are removed.
+//! Each subtask writes to a hidden file. At a checkpoint barrier it is synced and closed, and its name goes
+//! into the state; when the checkpoint is committed, it is renamed to a `part-` file, which readers see. After
+//! a crash a checkpoint's files are renamed once more if need be, and hidden files that belong to none are
+//! removed.
 //!
 //! - **State**: union, `pending`: the files of this and earlier epochs that are to be renamed.
 //! - Without checkpoints, files become visible when the job ends.
@@ -57,7 +58,8 @@ impl<T, F: Clone> Clone for FileSink<T, F> {
 }
 
 impl<T, F> FileSink<T, F> {
-    /// Writes what `format` makes of a record (it appends the line, without a line end) into `folder`, which is made if it is not there.
+    /// Writes what `format` makes of a record (it appends the line, without a line end) into `folder`, which is
+    /// made if it is not there.
     pub fn new(folder: impl Into<PathBuf>, format: F) -> Self {
         Self {
             folder: folder.into(),
@@ -85,8 +87,8 @@ impl<T, F> FileSink<T, F> {
         }
     }
 
-    /// Removes what an earlier run left unfinished: hidden files of epochs after the restored one. Each subtask looks after its
-    /// own, and those of subtasks that there are no more.
+    /// Removes what an earlier run left unfinished: hidden files of epochs after the restored one. Each subtask
+    /// looks after its own, and those of subtasks that there are no more.
     fn remove_orphans(&self, context: &OperatorContext) -> std::io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;

@@ -1,7 +1,8 @@
 //! Reads text files, a line a record.
 //!
-//! A file is divided into blocks of 32 MiB, which the subtasks read side by side. A line belongs to the block that its first
-//! byte lies in. The position of a block is the offset of its next line; so a checkpoint can be restored at any parallelism.
+//! A file is divided into blocks of 32 MiB, which the subtasks read side by side. A line belongs to the block
+//! that its first byte lies in. The position of a block is the offset of its next line; so a checkpoint can be
+//! restored at any parallelism.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -236,8 +237,8 @@ impl Block {
     fn open_at_line(&mut self) -> Result<OpenFile, TextFileError> {
         let failed = |error| io(&self.path, error);
         let mut file = File::open(&self.path).map_err(failed)?;
-        // At the start of a block, unless a line has been read from it, the line before it may reach in: it begins after
-        // the first line end at or behind the byte before the block.
+        // At the start of a block, unless a line has been read from it, the line before it may reach in: it
+        // begins after the first line end at or behind the byte before the block.
         let at_start = self.next.is_multiple_of(BLOCK) && self.next > 0;
         let from = if at_start { self.next - 1 } else { self.next };
         file.seek(SeekFrom::Start(from)).map_err(failed)?;

@@ -1,7 +1,8 @@
 //! Checkpoints: what is written down at a barrier, in which order, and how a job is restored from it.
 //!
-//! The order, always: *barrier n aligned → state of n written and synced → sinks flushed → manifest n → COMMIT → n-1 may go*.
-//! `protocol` decides it and touches nothing; `store` writes files; [`committer`] is what a transactional sink provides.
+//! The order, always: *barrier n aligned → state of n written and synced → sinks flushed → manifest n → COMMIT
+//! → n-1 may go*. `protocol` decides it and touches nothing; `store` writes files; [`committer`] is what a
+//! transactional sink provides.
 
 mod align;
 pub mod committer;

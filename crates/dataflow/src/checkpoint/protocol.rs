@@ -5,9 +5,9 @@
 //!        Passed*              StateWritten               Flushed    ManifestWritten  Committed
 //! ```
 //!
-//! Why this order. State before the commit: a commit that is visible can always be restored. The flush before the manifest: a
-//! manifest is the promise that nothing of its epoch can fail any more but the commit. For a job without a committer the
-//! manifest is the commit.
+//! Why this order. State before the commit: a commit that is visible can always be restored. The flush before
+//! the manifest: a manifest is the promise that nothing of its epoch can fail any more but the commit. For a
+//! job without a committer the manifest is the commit.
 //!
 //! One barrier is under way at a time: barrier n+1 enters the graph when n has been committed. Records never wait for
 //! that; only the next cut does. So a sink needs at most two open epochs: the one that commits, and the one that fills.

@@ -6,11 +6,12 @@
 //! <root>/<job>/chk-<epoch>/manifest.json     written last, by an atomic rename: the checkpoint exists when this does
 //! ```
 //!
-//! An older instance that is still writing cannot harm the one that took over: its state file has another name, and it looks at
-//! `owner` before and after it writes a manifest. What it has seen to be its own is there when the newer one looks for the latest.
+//! An older instance that is still writing cannot harm the one that took over: its state file has another name,
+//! and it looks at `owner` before and after it writes a manifest. What it has seen to be its own is there when
+//! the newer one looks for the latest.
 //!
-//! A damaged checkpoint is an error, and the job does not go back to an older one by itself: what was committed since would be
-//! given again.
+//! A damaged checkpoint is an error, and the job does not go back to an older one by itself: what was committed
+//! since would be given again.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -61,7 +62,8 @@ impl CheckpointStorage {
         Ok(Self { store: Arc::new(store), root: Path::default(), location, folder })
     }
 
-    /// A folder of any object store. A put of that store must be atomic and durable when it returns, as S3's and its peers' are.
+    /// A folder of any object store. A put of that store must be atomic and durable when it returns, as S3's
+    /// and its peers' are.
     pub fn object_store(store: Arc<dyn ObjectStore>, root: &str) -> Self {
         let location = format!("{store}/{root}");
         Self { store, root: Path::from(root), location, folder: None }
@@ -213,8 +215,8 @@ impl CheckpointStore {
         load(self, &self.checkpoint(epoch), Some(epoch))
     }
 
-    /// Removes the checkpoints before `newest`, except that `keep` are kept, `newest` among them. The manifest goes first: half a
-    /// checkpoint is none.
+    /// Removes the checkpoints before `newest`, except that `keep` are kept, `newest` among them. The manifest
+    /// goes first: half a checkpoint is none.
     pub(crate) fn discard(&self, newest: Epoch, keep: usize) -> Result<(), CheckpointError> {
         let mut kept = 1;
         for epoch in self.epochs()?.into_iter().rev().filter(|epoch| *epoch < newest) {

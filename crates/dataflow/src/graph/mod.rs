@@ -1,7 +1,8 @@
 //! The graph of a job, as it is built: operators, and the edges between them.
 //!
-//! [`Stream`] is the builder that both faces of Thalweg stand on: a typed handle to what flows out of an operator. The graph
-//! itself has forgotten all types but those inside its factories, which put them back together when the job starts.
+//! [`Stream`] is the builder that both faces of Thalweg stand on: a typed handle to what flows out of an
+//! operator. The graph itself has forgotten all types but those inside its factories, which put them back
+//! together when the job starts.
 
 mod either;
 pub(crate) mod node;
@@ -73,9 +74,9 @@ impl StreamGraph {
         graph.batch_intervals.push(interval);
     }
 
-    /// Registers what commits the epochs of this job, and returns it. Sinks that share one transaction register it under the same
-    /// `key` (such as the cluster), and are all given the first one's; another key is refused when the job starts, as two
-    /// transactions cannot commit as one.
+    /// Registers what commits the epochs of this job, and returns it. Sinks that share one transaction register
+    /// it under the same `key` (such as the cluster), and are all given the first one's; another key is refused
+    /// when the job starts, as two transactions cannot commit as one.
     pub fn committer<F: CommitterFactory>(&self, key: &str, make: impl FnOnce() -> F) -> Arc<F> {
         let mut graph = self.lock();
         if let Some((known, factory)) = &graph.committer {
@@ -97,7 +98,8 @@ impl StreamGraph {
         factory
     }
 
-    /// Refuses the graph when the job starts, with this reason: for mistakes found while building, where nothing can be returned.
+    /// Refuses the graph when the job starts, with this reason: for mistakes found while building, where
+    /// nothing can be returned.
     pub fn refuse(&self, reason: impl Into<String>) {
         self.lock().refuse(reason.into());
     }

@@ -1,7 +1,8 @@
 //! From the graph to tasks: which operators share a thread, and the channels between those that do not.
 //!
-//! An operator joins the task of the one before it if it reads from that one alone, forward, at the same parallelism. All
-//! others begin a task. Tasks are put together from the last to the first, as a link of a chain needs what comes after it.
+//! An operator joins the task of the one before it if it reads from that one alone, forward, at the same
+//! parallelism. All others begin a task. Tasks are put together from the last to the first, as a link of a
+//! chain needs what comes after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

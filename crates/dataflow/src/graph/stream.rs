@@ -47,7 +47,8 @@ impl<T> Clone for Stream<T> {
 }
 
 impl<K: Data, T: Data> Stream<Keyed<K, T>> {
-    /// One value for each, under the same key. What has been partitioned by key has to be so anew, with [`Stream::exchange`].
+    /// One value for each, under the same key. What has been partitioned by key has to be so anew, with
+    /// [`Stream::exchange`].
     pub fn map_keyed<U: Data>(
         &self,
         name: &str,

@@ -3,8 +3,8 @@
 //! It is used in two stages: every subtask folds its share, and one subtask folds the shares.
 //!
 //! - **Records** are added to the value of the batch.
-//! - **Barriers** that close the batch emit its value, with the batch's time; also if there was no record, as a batch without records is
-//!   still a batch. Watermarks wait for them.
+//! - **Barriers** that close the batch emit its value, with the batch's time; also if there was no record, as a
+//!   batch without records is still a batch. Watermarks wait for them.
 //! - **State**: list, `value`: the value of the open batch.
 //!
 //! ```
@@ -42,8 +42,8 @@ pub struct BatchFold<T, A, F, M> {
 }
 
 impl<T, A: StateData, F: FnMut(A, T) -> A, M: FnMut(A, A) -> A> BatchFold<T, A, F, M> {
-    /// Begins each batch with `initial` and adds each record by `add`. `merge` combines the values of open batches when a checkpoint is
-    /// restored at a lower parallelism. The interval is in milliseconds.
+    /// Begins each batch with `initial` and adds each record by `add`. `merge` combines the values of open
+    /// batches when a checkpoint is restored at a lower parallelism. The interval is in milliseconds.
     pub fn new(initial: A, add: F, merge: M, interval: i64) -> Self {
         Self { initial, value: None, add, merge, interval, records: PhantomData }
     }

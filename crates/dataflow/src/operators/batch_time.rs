@@ -7,7 +7,8 @@
 //!
 //! Otherwise it begins here:
 //!
-//! - **Records** get the time of the batch that is open, which is the first multiple of the interval after the last barrier.
+//! - **Records** get the time of the batch that is open, which is the first multiple of the interval after the
+//!   last barrier.
 //! - **Barriers** are preceded by a watermark of their own time: what follows belongs to later batches.
 //!
 //! **State**: none.
@@ -60,7 +61,7 @@ impl<T> BatchTime<T> {
 
     /// The first batch time at or after `time`.
     fn batch_of(&self, time: Timestamp) -> Timestamp {
-        (time + self.interval - 1).div_euclid(self.interval) * self.interval
+        time.saturating_add(self.interval - 1).div_euclid(self.interval).saturating_mul(self.interval)
     }
 }
 

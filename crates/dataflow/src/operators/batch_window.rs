@@ -1,11 +1,11 @@
 //! `batch_window`: every slide, all records of the last batches (Spark's `window(length, slide)`).
 //!
-//! A window is made of whole batches: at batch time t, of those with times in (t − length, t]. Length and slide are multiples of the
-//! batch interval.
+//! A window is made of whole batches: at batch time t, of those with times in (t − length, t]. Length and slide
+//! are multiples of the batch interval.
 //!
 //! - **Records** are kept, with their event times, until no window can contain them.
-//! - **Barriers** that end a slide emit the window, before they pass; so does the last barrier of the job, for the window that ends there.
-//!   Watermarks wait for barriers that end a slide.
+//! - **Barriers** that end a slide emit the window, before they pass; so does the last barrier of the job, for
+//!   the window that ends there. Watermarks wait for barriers that end a slide.
 //! - **State**: list, `records`: batch time and records of each batch that a window may still contain.
 //!
 //! ```

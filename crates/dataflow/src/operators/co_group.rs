@@ -1,7 +1,8 @@
 //! `co_group`: of each batch, for each key, all values of two streams (Spark's `cogroup`; the joins are made of it).
 //!
 //! - **Records** of either side are collected under their key.
-//! - **Barriers** that close the batch emit every key that has values on either side, with the batch's time. Watermarks wait for them.
+//! - **Barriers** that close the batch emit every key that has values on either side, with the batch's time.
+//!   Watermarks wait for them.
 //! - **State**: keyed, `left` and `right`: the values of the open batch; empty at barriers that close it.
 //!
 //! ```

@@ -1,12 +1,14 @@
 //! `combine`: values of the same key are combined before they are sent to the key's owner (Spark's map-side combine).
 //!
-//! It goes before the exchange of a [`Reduce`](super::Reduce) that emits at batches, whose function must be associative and commutative:
-//! the reduce then gets partial results instead of records, fewer by orders of magnitude where keys repeat.
+//! It goes before the exchange of a [`Reduce`](super::Reduce) that emits at batches, whose function must be
+//! associative and commutative: the reduce then gets partial results instead of records, fewer by orders of
+//! magnitude where keys repeat.
 //!
-//! - **Records** combine with the partial result of their key, which keeps the latest of their event times. When there are
-//!   65,536 keys, all partial results are emitted.
-//! - **Watermarks** pass at once, ahead of partial results with earlier times. That is right only before a reduce that emits at batches, as
-//!   it asks no record for its time and holds watermarks until the batch is closed.
+//! - **Records** combine with the partial result of their key, which keeps the latest of their event times.
+//!   When there are 65,536 keys, all partial results are emitted.
+//! - **Watermarks** pass at once, ahead of partial results with earlier times. That is right only before a
+//!   reduce that emits at batches, as it asks no record for its time and holds watermarks until the batch is
+//!   closed.
 //! - **Barriers**, each of them, and the end, are preceded by all partial results.
 //! - **State**: none, as it is empty at every barrier.
 //!

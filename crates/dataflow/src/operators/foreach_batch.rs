@@ -1,13 +1,14 @@
 //! `foreach_batch`: a function over a whole batch, partitioned as the stream is: `foreachRDD` and `transform`.
 //!
-//! Two operators. [`CollectBatch`], in every subtask, collects the batch; [`ForeachBatch`], in one, is handed all partitions and
-//! calls the function. A function may have effects that must not be seen before the batch is committed, such as files to be
-//! renamed: it adds them to what is *pending*.
+//! Two operators. [`CollectBatch`], in every subtask, collects the batch; [`ForeachBatch`], in one, is handed
+//! all partitions and calls the function. A function may have effects that must not be seen before the batch is
+//! committed, such as files to be renamed: it adds them to what is *pending*.
 //!
 //! - **Records** are collected.
 //! - **Barriers** that close the batch call the function, also when the batch is empty. Watermarks wait for them.
-//! - **State**: list, `records`: what has been collected of the open batch; list, `pending`: effects that are not known to be
-//!   published, with their epochs. They are published when their epoch is committed, and once more after a restore.
+//! - **State**: list, `records`: what has been collected of the open batch; list, `pending`: effects that are
+//!   not known to be published, with their epochs. They are published when their epoch is committed, and once
+//!   more after a restore.
 
 //!
 //! ```
@@ -134,7 +135,8 @@ pub trait BatchFunction<T>: Send + 'static {
         out: &mut Collect<'_, Self::Out>,
     ) -> Result<(), BoxError>;
 
-    /// Makes an effect seen. Called when its batch is committed, and possibly again after a restore: it must be idempotent.
+    /// Makes an effect seen. Called when its batch is committed, and possibly again after a restore: it must be
+    /// idempotent.
     ///
     /// # Errors
     /// Fails the job, which will try again.

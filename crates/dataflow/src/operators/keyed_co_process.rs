@@ -1,9 +1,10 @@
 //! `process` on two keyed streams that are connected: a function with state and timers that both sides share (Flink's
 //! `KeyedCoProcessFunction`).
 //!
-//! - **Records**: `process_element1` is called for those of the first input, `process_element2` for those of the second. The order between
-//!   the two is not defined.
-//! - **Watermarks** are the lower of the two inputs' and call `on_timer` for the event-time timers that are due, then pass.
+//! - **Records**: `process_element1` is called for those of the first input, `process_element2` for those of
+//!   the second. The order between the two is not defined.
+//! - **Watermarks** are the lower of the two inputs' and call `on_timer` for the event-time timers that are
+//!   due, then pass.
 //! - **Barriers** are aligned over both inputs, then pass.
 //! - **State**: as of [`KeyedProcess`](super::KeyedProcess).
 //!
@@ -59,7 +60,8 @@ use crate::state::{Key, States};
 use crate::time::Timestamp;
 use crate::window::TimeDomain;
 
-/// A function over the records of two keyed streams, with state and timers. The engine runs a clone of it in each subtask.
+/// A function over the records of two keyed streams, with state and timers. The engine runs a clone of it in
+/// each subtask.
 pub trait KeyedCoProcessFunction: Clone + Send + 'static {
     /// What both streams are keyed by.
     type Key: Key;

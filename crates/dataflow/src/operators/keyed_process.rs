@@ -1,8 +1,8 @@
 //! `process` on a keyed stream: a function with state and timers (Flink's `KeyedProcessFunction`).
 //!
 //! - **Records**: `process_element` is called once for each, in order.
-//! - **Watermarks** call `on_timer` for the event-time timers that are due, the earliest first, then pass. Processing-time timers
-//!   fire by the clock; those still set when the input ends do not.
+//! - **Watermarks** call `on_timer` for the event-time timers that are due, the earliest first, then pass.
+//!   Processing-time timers fire by the clock; those still set when the input ends do not.
 //! - **Barriers, the end**: pass.
 //! - **State**: what the function names in `states`; keyed, `timers-event` and `timers-processing`; union, `watermark`.
 //!
@@ -135,7 +135,8 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
         self.base.output(tag, value);
     }
 
-    /// The event time of the record (milliseconds), or [`NO_TIMESTAMP`](crate::time::NO_TIMESTAMP); for a timer the time that it was set for.
+    /// The event time of the record (milliseconds), or [`NO_TIMESTAMP`](crate::time::NO_TIMESTAMP); for a timer
+    /// the time that it was set for.
     pub fn timestamp(&self) -> Timestamp {
         self.base.timestamp()
     }

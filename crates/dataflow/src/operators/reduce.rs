@@ -1,13 +1,17 @@
 //! `reduce`: one value for each key, combined out of all of the key's values so far.
 //!
-//! One state machine, two faces: Flink's `keyBy().reduce()` emits the new value with every record ([`Emit::Each`]); Spark's
-//! `reduceByKey` emits every key's value once, when a barrier closes the batch, and starts anew ([`Emit::AtBatch`]).
+//! One state machine, two faces: Flink's `keyBy().reduce()` emits the new value with every record
+//! ([`Emit::Each`]); Spark's `reduceByKey` emits every key's value once, when a barrier closes the batch, and
+//! starts anew ([`Emit::AtBatch`]).
 //!
-//! - **Records** combine with their key's value by the user's function, in the order in which they arrive. A result has the
-//!   latest event time among the records that went into it; none of them having any, the batch's time.
-//! - **Watermarks** pass at once with `Each`; with `AtBatch` they wait for the batch to close, so that no result is late.
+//! - **Records** combine with their key's value by the user's function, in the order in which they arrive. A
+//!   result has the latest event time among the records that went into it; none of them having any, the batch's
+//!   time.
+//! - **Watermarks** pass at once with `Each`; with `AtBatch` they wait for the batch to close, so that no
+//!   result is late.
 //! - **Barriers** that close the batch emit it before they pass.
-//! - **State**: keyed, `value`: of each key its value and event time. With `AtBatch` it is empty at a barrier that closes the batch.
+//! - **State**: keyed, `value`: of each key its value and event time. With `AtBatch` it is empty at a barrier
+//!   that closes the batch.
 //!
 //! ```
 //! use thalweg_dataflow::harness::Harness;
@@ -150,7 +154,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the records, wherever the cut and whatever the parallelism after it: the running sums are those of a map.
+        /// Whatever the records, wherever the cut and whatever the parallelism after it: the running sums are
+        /// those of a map.
         #[test]
         fn running_sums_survive_a_restore_at_another_parallelism(
             records in prop::collection::vec((any::<u8>(), -9_i64..9), 1..200),

@@ -1,13 +1,16 @@
-//! `reduce_by_key_and_window`: every slide, one pair for each key, reduced over the last batches (Spark's `reduceByKeyAndWindow`).
+//! `reduce_by_key_and_window`: every slide, one pair for each key, reduced over the last batches (Spark's
+//! `reduceByKeyAndWindow`).
 //!
-//! A window is made of whole batches: at batch time t, of those with times in (t − length, t]. Each key keeps one partial
-//! result a batch. Without an inverse function the partial results of the window are reduced at each slide; with one, the window's result is
-//! kept, partial results that come in are added to it, and those that fall out are taken off: work that does not grow with the window.
-//! With both, a key without records in the window is forgotten and not emitted.
+//! A window is made of whole batches: at batch time t, of those with times in (t − length, t]. Each key keeps
+//! one partial result a batch. Without an inverse function the partial results of the window are reduced at
+//! each slide; with one, the window's result is kept, partial results that come in are added to it, and those
+//! that fall out are taken off: work that does not grow with the window. With both, a key without records in
+//! the window is forgotten and not emitted.
 //!
 //! - **Records** combine with their key's value in the open batch.
 //! - **Barriers** that end a slide emit the window of every key, with the batch's time. Watermarks wait for them.
-//! - **State**: keyed, `open`: of each key its value in the open batch; keyed, `window`: of each key the window's result and its partial results.
+//! - **State**: keyed, `open`: of each key its value in the open batch; keyed, `window`: of each key the
+//!   window's result and its partial results.
 //!
 //! ```
 //! use thalweg_dataflow::harness::{Harness, Then};

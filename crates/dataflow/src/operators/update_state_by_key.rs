@@ -1,12 +1,15 @@
-//! `update_state_by_key`: state of each key, brought up to date once a batch with all of the batch's values (Spark's `updateStateByKey`).
+//! `update_state_by_key`: state of each key, brought up to date once a batch with all of the batch's values
+//! (Spark's `updateStateByKey`).
 //!
 //! - **Records** are collected, for each key in the order in which they arrive.
-//! - **Barriers** that close the batch call the function for every key that has state or values, and emit every key that
-//!   has state then, with the batch's time. Watermarks wait for them. A function that returns `None` ends the key's state.
-//! - **State**: keyed, `state`: of each key its state; keyed, `values`: of each key the values of the open batch, and so empty
-//!   at barriers that close the batch.
+//! - **Barriers** that close the batch call the function for every key that has state or values, and emit every
+//!   key that has state then, with the batch's time. Watermarks wait for them. A function that returns `None`
+//!   ends the key's state.
+//! - **State**: keyed, `state`: of each key its state; keyed, `values`: of each key the values of the open
+//!   batch, and so empty at barriers that close the batch.
 //!
-//! A batch costs as much as there are keys, as in Spark. For results of changed keys only, see [`Reduce`](super::Reduce).
+//! A batch costs as much as there are keys, as in Spark. For results of changed keys only, see
+//! [`Reduce`](super::Reduce).
 //!
 //! ```
 //! use thalweg_dataflow::harness::{Harness, Then};
@@ -43,7 +46,8 @@ impl<K: Key, V: StateData, S: StateData, F> UpdateStateByKey<K, V, S, F>
 where
     F: FnMut(&K, Vec<V>, Option<S>) -> Option<S>,
 {
-    /// Brings state up to date by `function`: from the key, the batch's values, and the state there was. The interval is in milliseconds.
+    /// Brings state up to date by `function`: from the key, the batch's values, and the state there was. The
+    /// interval is in milliseconds.
     pub fn new(function: F, interval: i64) -> Self {
         Self { state: KeyedTable::default(), values: KeyedTable::default(), function, interval }
     }

@@ -171,7 +171,8 @@ impl<'a> Attempt<'a> {
         let name = format!("{}-{}", operator.subtask, operator.name);
         let name: String = name.chars().filter(|c| *c != '\0').take(15).collect();
         let run = move || {
-            // Users' panics are caught where the operator is called. One that gets here is ours; it must not go unreported.
+            // Users' panics are caught where the operator is called. One that gets here is ours; it must not go
+            // unreported.
             let result = catch_unwind(AssertUnwindSafe(|| task.run(life)));
             let result = result.unwrap_or_else(|panic| {
                 let message = format!("{} (a bug in Thalweg, please report it)", panic_message(&*panic));
@@ -205,7 +206,8 @@ impl<'a> Attempt<'a> {
             }
         }
         self.join();
-        // What the writer has done since: a commit may have failed after the tasks were told to end, or a savepoint come.
+        // What the writer has done since: a commit may have failed after the tasks were told to end, or a
+        // savepoint come.
         for message in messages.try_iter() {
             self.on_message(message, stop);
         }
@@ -238,7 +240,8 @@ impl<'a> Attempt<'a> {
             match messages.recv_timeout(wait) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) => {}
-                // We hold a sender through our tasks' reports; if even those are gone, the count of running tasks says so.
+                // We hold a sender through our tasks' reports; if even those are gone, the count of running
+                // tasks says so.
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }

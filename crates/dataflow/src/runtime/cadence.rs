@@ -22,8 +22,8 @@ pub(crate) struct Cadence {
 }
 
 impl Cadence {
-    /// The cuts from `now` on, of a job whose last cut before was at `last`. Batch times do not come twice: the last cut of a job
-    /// that was stopped, and is started again at once, was ahead of the clock.
+    /// The cuts from `now` on, of a job whose last cut before was at `last`. Batch times do not come twice: the
+    /// last cut of a job that was stopped, and is started again at once, was ahead of the clock.
     pub(crate) fn new(
         config: &JobConfig,
         batch_intervals: &[i64],
@@ -77,8 +77,9 @@ impl Cadence {
         Some(Cut { time, checkpoint, then: Then::Continue })
     }
 
-    /// A cut that is made now, out of turn. The last of a job that finishes closes all batches, at the time of the cut that would be next.
-    /// Any other closes none, as batches end when it is their time: its own is the millisecond before.
+    /// A cut that is made now, out of turn. The last of a job that finishes closes all batches, at the time of
+    /// the cut that would be next. Any other closes none, as batches end when it is their time: its own is the
+    /// millisecond before.
     pub(crate) fn now(&mut self, checkpoint: bool, then: Then) -> Cut {
         let time = match (then, self.every) {
             (Then::Finish, _) => self.next,

@@ -10,7 +10,8 @@ use crate::time::Clock;
 /// The settings of a job. Begin with [`JobConfig::new`], and change what is to differ.
 #[derive(Clone, Debug)]
 pub struct JobConfig {
-    /// The job's id: its checkpoints, consumer group and transactional ids are found by it, across restarts of the process.
+    /// The job's id: its checkpoints, consumer group and transactional ids are found by it, across restarts of
+    /// the process.
     pub id: String,
     /// The number of subtasks of operators that do not say otherwise. Default: the number of cores, at most 128.
     pub parallelism: usize,
@@ -54,7 +55,8 @@ pub enum RestoreFrom {
     /// At its latest completed checkpoint, if it has one; else from nothing.
     #[default]
     Latest,
-    /// At this checkpoint of its own, one of those that are [retained](CheckpointConfig::retained). What was committed after it is given again.
+    /// At this checkpoint of its own, one of those that are [retained](CheckpointConfig::retained). What was
+    /// committed after it is given again.
     Epoch(crate::barrier::Epoch),
     /// At this savepoint, if the job has no checkpoint of its own yet; a job that failed later resumes from its own.
     Savepoint(CheckpointStorage),

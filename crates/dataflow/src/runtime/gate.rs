@@ -1,7 +1,8 @@
 //! The gate of a task: its bounded input channels, and its mail.
 //!
-//! One lock for all channels of a task; it is taken once a batch, not once a record. A writer waits when its channel is
-//! full: that is the only back-pressure there is. During alignment a channel is *blocked*: it fills up, and then its writer waits.
+//! One lock for all channels of a task; it is taken once a batch, not once a record. A writer waits when its
+//! channel is full: that is the only back-pressure there is. During alignment a channel is *blocked*: it fills
+//! up, and then its writer waits.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -60,8 +60,8 @@ pub struct JobHandle {
 }
 
 impl JobHandle {
-    /// Asks the job to stop as if its input had ended: sources stop reading, windows and batches are closed, everything is
-    /// committed. [`wait`](Self::wait) tells when that is done.
+    /// Asks the job to stop as if its input had ended: sources stop reading, windows and batches are closed,
+    /// everything is committed. [`wait`](Self::wait) tells when that is done.
     pub fn stop(&self) {
         self.controls().stop();
     }

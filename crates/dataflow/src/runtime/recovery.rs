@@ -12,15 +12,17 @@ use crate::graph::GraphData;
 pub(super) struct Recovered {
     pub(super) committer: Option<Box<dyn Committer>>,
     pub(super) restore: Option<Restore>,
-    /// The epochs of the attempt are numbered from the next one on. No number is given twice, also if the job was sent back to an
-    /// older checkpoint: so the newest is always the one to resume from, and no file is written over.
+    /// The epochs of the attempt are numbered from the next one on. No number is given twice, also if the job
+    /// was sent back to an older checkpoint: so the newest is always the one to resume from, and no file is
+    /// written over.
     pub(super) last_epoch: Epoch,
 }
 
 /// Finds where to continue, attempt after attempt.
 #[derive(Default)]
 pub(super) struct Recovery {
-    /// The job's own last epoch when this run of it started. As long as there is none after it, a restart begins where the run began.
+    /// The job's own last epoch when this run of it started. As long as there is none after it, a restart
+    /// begins where the run began.
     found_first: Option<Option<Epoch>>,
 }
 
@@ -84,8 +86,8 @@ fn committer(graph: &GraphData, config: &JobConfig) -> Result<Option<Box<dyn Com
     factory.make(&context).map(Some).map_err(JobError::Commit)
 }
 
-/// The transactional sink knows of no commit. That is so before the first one, and then checkpoints do not count. Later it means that its
-/// marker is lost, and a fresh start would count everything once more.
+/// The transactional sink knows of no commit. That is so before the first one, and then checkpoints do not
+/// count. Later it means that its marker is lost, and a fresh start would count everything once more.
 fn check_never_committed(config: &JobConfig, store: &CheckpointStore, latest: Epoch) -> Result<(), JobError> {
     if matches!(config.restore, RestoreFrom::Epoch(_) | RestoreFrom::Nothing) {
         return Ok(());
@@ -100,7 +102,8 @@ fn check_never_committed(config: &JobConfig, store: &CheckpointStore, latest: Ep
     }
 }
 
-/// Reads a checkpoint; if it is damaged, says what else there is. What a transactional sink has committed must not be committed again.
+/// Reads a checkpoint; if it is damaged, says what else there is. What a transactional sink has committed must
+/// not be committed again.
 fn load(store: &CheckpointStore, epoch: Epoch, transactional: bool) -> Result<Restore, CheckpointError> {
     match store.load(epoch) {
         Err(CheckpointError::Corrupt { epoch, file, reason, .. }) if !transactional => {

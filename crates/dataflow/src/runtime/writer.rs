@@ -1,4 +1,5 @@
-//! The thread that writes checkpoints and commits them, so that neither the tasks nor the coordinator wait for a disk or a broker.
+//! The thread that writes checkpoints and commits them, so that neither the tasks nor the coordinator wait for
+//! a disk or a broker.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,7 +40,8 @@ pub(crate) fn spawn(
         for work in receiver {
             let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
             let perform = || perform(work, store.as_deref(), committer.as_deref_mut());
-            // A store or a committer that panics must not leave the job waiting for it. Neither is called again after that.
+            // A store or a committer that panics must not leave the job waiting for it. Neither is called again
+            // after that.
             match catch_unwind(AssertUnwindSafe(perform)) {
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(event))) => done(Ok(event)),

@@ -1,11 +1,13 @@
-//! The shape of a type: what serde sees of it, in words. It is kept beside state, and tells a checkpoint of another type from this one.
+//! The shape of a type: what serde sees of it, in words. It is kept beside state, and tells a checkpoint of
+//! another type from this one.
 //!
-//! A shape names what decides the encoding and what a reader would mix up: primitives, the names of structs, fields and
-//! variants, and how they nest. It knows nothing of modules, compilers or type parameters, so moving a struct to another module
-//! keeps its checkpoints, and so does turning a `String` into another kind of string.
+//! A shape names what decides the encoding and what a reader would mix up: primitives, the names of structs,
+//! fields and variants, and how they nest. It knows nothing of modules, compilers or type parameters, so moving
+//! a struct to another module keeps its checkpoints, and so does turning a `String` into another kind of
+//! string.
 //!
-//! It is found by deserializing the type from nothing: each request of its `Deserialize` is written down and answered with a zero
-//! or an empty text. A type that refuses such values is known by its Rust name instead.
+//! It is found by deserializing the type from nothing: each request of its `Deserialize` is written down and
+//! answered with a zero or an empty text. A type that refuses such values is known by its Rust name instead.
 
 use std::fmt;
 

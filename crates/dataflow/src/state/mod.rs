@@ -1,9 +1,9 @@
 //! State: what an operator remembers between batches, and how it gets into a checkpoint and out again.
 //!
-//! An operator names its pieces of state in one place, [`Operator::states`](crate::operator::Operator::states); the engine
-//! calls that with a [`States`] that opens, snapshots or restores whatever it is shown. There is keyed state
-//! ([`KeyedTable`] and what is made of it), divided by key group, and operator state: a *list*, dealt out among the subtasks
-//! when the job is restored, or a *union*, of which every subtask gets all.
+//! An operator names its pieces of state in one place, [`Operator::states`](crate::operator::Operator::states);
+//! the engine calls that with a [`States`] that opens, snapshots or restores whatever it is shown. There is
+//! keyed state ([`KeyedTable`] and what is made of it), divided by key group, and operator state: a *list*,
+//! dealt out among the subtasks when the job is restored, or a *union*, of which every subtask gets all.
 //!
 //! A snapshot does not stop records while it is written: at the barrier state is only *shared* (tables are behind
 //! an `Arc` from then on and copied piecemeal, where written to), and encoded on another thread.
@@ -62,7 +62,8 @@ pub trait KeyedState {
     fn shape(&self) -> String;
     /// Empties it, for these key groups.
     fn open(&mut self, groups: &KeyGroups);
-    /// Shares its contents as they are now: cheap, on the task's thread. What is returned encodes them, on another thread.
+    /// Shares its contents as they are now: cheap, on the task's thread. What is returned encodes them, on
+    /// another thread.
     fn share(&mut self) -> Encode;
     /// Adds one part that an [`Encode`] wrote for `group`. Parts come in any order, several for a group.
     fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError>;

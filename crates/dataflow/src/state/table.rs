@@ -1,8 +1,9 @@
 //! The keyed table: a hash table per key group, shared with a snapshot without stopping for it.
 //!
-//! **At a barrier** each group's table moves behind an `Arc`, which the snapshot holds, too: microseconds, whatever the size.
-//! The first write to a group after that takes its table back if the snapshot has been written by then, and copies
-//! that one group if not. So a checkpoint stalls a record for as long as 1/128 of the state takes to copy, at the worst.
+//! **At a barrier** each group's table moves behind an `Arc`, which the snapshot holds, too: microseconds,
+//! whatever the size. The first write to a group after that takes its table back if the snapshot has been
+//! written by then, and copies that one group if not. So a checkpoint stalls a record for as long as 1/128 of
+//! the state takes to copy, at the worst.
 //!
 //! **In a checkpoint** each non-empty group is one part: postcard's encoding of the number of entries, then of each
 //! entry's key and value.
@@ -73,7 +74,8 @@ impl<'a, K, V> TableEntry<'a, K, V> {
         (key, value)
     }
 
-    /// Combines `value` with the one that is there, if there is one, else inserts it. Returns the key and the new value.
+    /// Combines `value` with the one that is there, if there is one, else inserts it. Returns the key and the
+    /// new value.
     #[inline]
     pub fn merge(self, value: V, merge: impl FnOnce(V, V) -> V) -> (&'a K, &'a mut V)
     where

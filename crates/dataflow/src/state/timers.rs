@@ -1,7 +1,8 @@
 //! Timers: for each key, the times at which it wants to be called (Flink's timer service).
 //!
-//! A timer is set once however often it is registered. The times are kept in a [`KeyedTable`], which is what a checkpoint holds; a
-//! heap over them says which is next. A deleted timer stays in the heap until its time has come, and is passed over then.
+//! A timer is set once however often it is registered. The times are kept in a [`KeyedTable`], which is what a
+//! checkpoint holds; a heap over them says which is next. A deleted timer stays in the heap until its time has
+//! come, and is passed over then.
 //!
 //! ```
 //! use thalweg_dataflow::key_group::KeyGroups;

@@ -1,8 +1,8 @@
 //! Event times and watermarks in the middle of a stream (Flink's `assignTimestampsAndWatermarks`).
 //!
 //! - **Records** get their event time.
-//! - **Watermarks** from upstream are dropped, except the last: this operator makes its own, one after each batch. As it cannot
-//!   tell partitions apart, prefer to give the strategy to the source.
+//! - **Watermarks** from upstream are dropped, except the last: this operator makes its own, one after each
+//!   batch. As it cannot tell partitions apart, prefer to give the strategy to the source.
 //! - **Idleness**: after the strategy's timeout without records the stream counts as idle.
 //! - **State**: union, `newest`: the newest event time, so that a record that was late stays late after a restore.
 //!
@@ -51,7 +51,7 @@ impl<T: Data> Operator for AssignTimestamps<T> {
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.clock = context.clock.clone();
-        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now() + timeout);
+        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now().saturating_add(timeout));
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl<T: Data> Operator for AssignTimestamps<T> {
         self.newest = self.newest.max(self.strategy.assign(&mut batch.records));
         output.push_batch(&mut batch.records);
         output.push_watermark(self.strategy.watermark(self.newest));
-        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now() + timeout);
+        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now().saturating_add(timeout));
         Ok(())
     }
 

@@ -27,8 +27,8 @@ impl CurrentWatermark {
         self.reached = self.reached.max(watermark);
     }
 
-    /// Names it to the engine, as union state `watermark`. After a restore it is the lowest that any subtask had reached. One
-    /// that had reached the end of its input begins anew: whoever resumes the job has more.
+    /// Names it to the engine, as union state `watermark`. After a restore it is the lowest that any subtask
+    /// had reached. One that had reached the end of its input begins anew: whoever resumes the job has more.
     pub(crate) fn states(&mut self, states: &mut States<'_>) {
         let opening = states.epoch().is_none();
         if !opening {

@@ -1,4 +1,5 @@
-//! Where event times come from, and how far behind the newest of them a record may still arrive (Flink's `WatermarkStrategy`).
+//! Where event times come from, and how far behind the newest of them a record may still arrive (Flink's
+//! `WatermarkStrategy`).
 
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ impl<T: Data> WatermarkStrategy<T> {
         Self { assigner: None, out_of_orderness: Some(millis(bound)), idleness: None }
     }
 
-    /// Takes the event time out of the record: `assign(&record, time given by the source)`, in milliseconds since the epoch.
+    /// Takes the event time out of the record: `assign(&record, time given by the source)`, in milliseconds
+    /// since the epoch.
     #[must_use]
     pub fn with_timestamp_assigner<F>(mut self, assign: F) -> Self
     where

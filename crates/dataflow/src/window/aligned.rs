@@ -1,12 +1,12 @@
 //! `AlignedWindows`: tumbling and sliding windows, of event time or processing time.
 //!
-//! - **Records** are added to the pane that their time belongs to. A late one goes to the side output and is counted; one within
-//!   the allowed lateness makes the windows that have fired fire again, for its key.
-//! - **Watermarks** fire the windows that end at or before them, the earliest first, then pass. Windows of processing time
-//!   fire by the clock instead.
+//! - **Records** are added to the pane that their time belongs to. A late one goes to the side output and is
+//!   counted; one within the allowed lateness makes the windows that have fired fire again, for its key.
+//! - **Watermarks** fire the windows that end at or before them, the earliest first, then pass. Windows of
+//!   processing time fire by the clock instead.
 //! - **Barriers** pass. **The end** fires the windows of processing time that are still open.
-//! - **State**: keyed, `panes`: of each pane and key the accumulator; union, `watermark`: the time that windows have fired up to, so that what was
-//!   late stays late.
+//! - **State**: keyed, `panes`: of each pane and key the accumulator; union, `watermark`: the time that windows
+//!   have fired up to, so that what was late stays late.
 //!
 //! For examples see [`TumblingEventTimeWindows`](super::TumblingEventTimeWindows) and
 //! [`SlidingEventTimeWindows`](super::SlidingEventTimeWindows).

@@ -22,7 +22,8 @@ pub enum TimeDomain {
 
 /// Says which windows a record belongs to, and so which operator makes them.
 pub trait WindowAssigner: Copy + Send + 'static {
-    /// Adds these windows to a keyed stream. When a window fires, `function` is handed each key, the window and the aggregate's result.
+    /// Adds these windows to a keyed stream. When a window fires, `function` is handed each key, the window and
+    /// the aggregate's result.
     fn apply<K, A, F, Out>(
         self,
         stream: &Stream<Keyed<K, A::In>>,

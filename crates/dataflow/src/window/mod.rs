@@ -1,18 +1,18 @@
 //! Windows: finite pieces of a keyed stream, aggregated key by key.
 //!
 //! A window is an *assigner* ([`Aligned`], [`Session`]: which windows a record belongs to), an
-//! [*aggregate*](aggregate::AggregateFunction) (what is kept of its records) and a *window function* (what is emitted when it
-//! fires). It fires when the watermark, or the processing time, reaches its end; a result has the window's last millisecond as its
-//! event time, so it is never late.
+//! [*aggregate*](aggregate::AggregateFunction) (what is kept of its records) and a *window function* (what is
+//! emitted when it fires). It fires when the watermark, or the processing time, reaches its end; a result has
+//! the window's last millisecond as its event time, so it is never late.
 //!
-//! Tumbling and sliding windows are aligned: they begin at the same times for every key. [`AlignedWindows`] cuts them into *panes* that
-//! no window begins or ends within, so a record is added once, however many windows overlap. Sessions begin and end with
-//! the records of their key: [`SessionWindows`].
+//! Tumbling and sliding windows are aligned: they begin at the same times for every key. [`AlignedWindows`]
+//! cuts them into *panes* that no window begins or ends within, so a record is added once, however many windows
+//! overlap. Sessions begin and end with the records of their key: [`SessionWindows`].
 //!
-//! **Late records.** A record is late when all its windows are over: when the watermark has passed their ends by more than the allowed
-//! lateness. It goes to the late side output if there is one, and is counted in any case
-//! ([`OperatorMetrics::late_records`](crate::metrics::OperatorMetrics)). A record that comes within the allowed lateness makes its windows fire
-//! once more for its key, with the corrected result.
+//! **Late records.** A record is late when all its windows are over: when the watermark has passed their ends
+//! by more than the allowed lateness. It goes to the late side output if there is one, and is counted in any
+//! case ([`OperatorMetrics::late_records`](crate::metrics::OperatorMetrics)). A record that comes within the
+//! allowed lateness makes its windows fire once more for its key, with the corrected result.
 
 pub mod aggregate;
 pub mod aligned;

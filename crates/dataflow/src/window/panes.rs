@@ -33,7 +33,8 @@ impl<K, A> Default for Panes<K, A> {
 }
 
 impl<K: Key, A: StateData> Panes<K, A> {
-    /// The index of the pane that begins at `start`; it is made if it is not there. It holds until the next call, or the next removal.
+    /// The index of the pane that begins at `start`; it is made if it is not there. It holds until the next
+    /// call, or the next removal.
     pub(super) fn find(&mut self, start: Timestamp) -> usize {
         let index = self.panes.partition_point(|pane| pane.start < start);
         if self.panes.get(index).is_none_or(|pane| pane.start != start) {

@@ -1,11 +1,13 @@
 //! Session windows: a session of a key begins with a record and ends when none has come for the length of the gap.
 //!
-//! - **Records** begin a session or extend one; a record between two joins them. A late one, whose session is over, goes to the side
-//!   output and is counted; one within the allowed lateness makes its session fire again, joined with what it now belongs to.
-//! - **Watermarks** fire the sessions that end at or before them, then pass. Sessions of processing time fire by the clock.
+//! - **Records** begin a session or extend one; a record between two joins them. A late one, whose session is
+//!   over, goes to the side output and is counted; one within the allowed lateness makes its session fire
+//!   again, joined with what it now belongs to.
+//! - **Watermarks** fire the sessions that end at or before them, then pass. Sessions of processing time fire
+//!   by the clock.
 //! - **Barriers** pass. **The end** fires the sessions of processing time that are still open.
-//! - **State**: keyed, `sessions`: of each key its sessions; keyed, `timers`: when they end; union, `watermark`: the time that sessions have
-//!   fired up to, so that what was late stays late.
+//! - **State**: keyed, `sessions`: of each key its sessions; keyed, `timers`: when they end; union,
+//!   `watermark`: the time that sessions have fired up to, so that what was late stays late.
 //!
 //! ```
 //! use std::time::Duration;
@@ -226,7 +228,7 @@ where
     fn next_timer(&self) -> Option<Timestamp> {
         match self.windows.domain {
             TimeDomain::Event => None,
-            TimeDomain::Processing => self.timers.next().map(|last| last + 1),
+            TimeDomain::Processing => self.timers.next().map(|last| last.saturating_add(1)),
         }
     }
 

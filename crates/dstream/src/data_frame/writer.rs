@@ -85,7 +85,8 @@ impl<'a> DataFrameWriter<'a> {
         Self { table, format: FORMATS[0].to_owned(), mode: Ok(SaveMode::default()), header: false }
     }
 
-    /// `parquet` (compressed with Snappy), `json` (an object a line) or `csv`. Default: the first of these that this build has.
+    /// `parquet` (compressed with Snappy), `json` (an object a line) or `csv`. Default: the first of these that
+    /// this build has.
     #[must_use]
     pub fn format(mut self, format: &str) -> Self {
         format.clone_into(&mut self.format);

@@ -15,7 +15,8 @@ pub struct KafkaSinkBuilder<S> {
 }
 
 impl KafkaSink<()> {
-    /// Begins a sink that writes to the cluster at `bootstrap`: one address `host:port`, or several with commas between.
+    /// Begins a sink that writes to the cluster at `bootstrap`: one address `host:port`, or several with commas
+    /// between.
     pub fn builder(bootstrap: impl Into<String>) -> KafkaSinkBuilder<()> {
         KafkaSinkBuilder {
             properties: KafkaProperties::new(bootstrap),
@@ -40,8 +41,9 @@ impl<S> KafkaSinkBuilder<S> {
         self
     }
 
-    /// The transactional id of an exactly-once job, by which an older instance is fenced and the last committed epoch found.
-    /// Default: the job's id. No two jobs that run at the same time may share it, and it must not change while a job has checkpoints.
+    /// The transactional id of an exactly-once job, by which an older instance is fenced and the last committed
+    /// epoch found. Default: the job's id. No two jobs that run at the same time may share it, and it must not
+    /// change while a job has checkpoints.
     pub fn set_transactional_id_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.transactional_id_prefix = Some(prefix.into());
         self

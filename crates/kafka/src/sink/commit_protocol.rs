@@ -2,30 +2,31 @@
 //!
 //! # Contract
 //!
-//! A job has one transactional producer and one transaction at a time. It carries the output of every *writer* (a
-//! subtask of a sink) between two checkpoints, and its [marker](super::marker). The transaction is the commit point of the checkpoint,
-//! so:
+//! A job has one transactional producer and one transaction at a time. It carries the output of every *writer*
+//! (a subtask of a sink) between two checkpoints, and its [marker](super::marker). The transaction is the
+//! commit point of the checkpoint, so:
 //!
 //! 1. **Fence, then look.** A start calls `init_transactions`, which fences an older instance and aborts what it left
 //!    open, and reads the marker after that. The job is restored to the checkpoint that the marker names.
 //! 2. **State first.** Epoch n is committed when every writer has reached barrier n and the state of n is durable,
 //!    never before.
-//! 3. **In order.** Records behind barrier n wait until n is committed, then go into the transaction of the next epoch. The order
-//!    of one writer's records is kept, across epochs too.
+//! 3. **In order.** Records behind barrier n wait until n is committed, then go into the transaction of the
+//!    next epoch. The order of one writer's records is kept, across epochs too.
 //! 4. **Nobody waits for a commit** as long as the waiting room of a writer has space.
-//! 5. **A commit that may be repeated is repeated**; any other failure ends the attempt. What the broker decided is known
-//!    after the restart, by 1.
+//! 5. **A commit that may be repeated is repeated**; any other failure ends the attempt. What the broker
+//!    decided is known after the restart, by 1.
 //!
 //! The engine sends barrier n+1 when n is committed, so at most one barrier is under way.
 //!
-//! Measured on Apache Kafka 4.3: a commit takes 8 ms at the median, and a writer of 50,000 records/s has at most 1,000 records
-//! waiting meanwhile. Two producers in turn (the next transaction open before the last one is committed) were no
-//! faster, and did not keep 3: two producers have two queues, and a record of n+1 could overtake one of n.
+//! Measured on Apache Kafka 4.3: a commit takes 8 ms at the median, and a writer of 50,000 records/s has at
+//! most 1,000 records waiting meanwhile. Two producers in turn (the next transaction open before the last one
+//! is committed) were no faster, and did not keep 3: two producers have two queues, and a record of n+1 could
+//! overtake one of n.
 //!
 //! # Use
 //!
-//! A writer asks [`CommitProtocol::admit`] once for each batch of records, keeps those that have to wait, and writes them before any
-//! others when it is let in again. The committer says what it does.
+//! A writer asks [`CommitProtocol::admit`] once for each batch of records, keeps those that have to wait, and
+//! writes them before any others when it is let in again. The committer says what it does.
 
 use thalweg_dataflow::barrier::Epoch;
 

@@ -158,7 +158,8 @@ impl Committer for KafkaCommitter {
 }
 
 impl Drop for KafkaCommitter {
-    /// The tasks are over. What they have written since the last commit would hold up readers until the transaction times out.
+    /// The tasks are over. What they have written since the last commit would hold up readers until the
+    /// transaction times out.
     fn drop(&mut self) {
         if self.transactions.is_open() {
             self.producer().abort_transaction();

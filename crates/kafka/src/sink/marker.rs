@@ -1,8 +1,9 @@
 //! The marker: which epoch a transaction committed, kept by Kafka as part of that transaction.
 //!
-//! It is an offset commit, whose metadata is the epoch (`thalweg-epoch=17`). It stands under the group `<transactional id>-thalweg`,
-//! which nobody consumes with, so that it is never in the way of the offsets of a source; and at partition 0 of every topic that the
-//! job's exactly-once sinks write to, so that it is found when sinks are added or removed, as long as one of them stays.
+//! It is an offset commit, whose metadata is the epoch (`thalweg-epoch=17`). It stands under the group
+//! `<transactional id>-thalweg`, which nobody consumes with, so that it is never in the way of the offsets of a
+//! source; and at partition 0 of every topic that the job's exactly-once sinks write to, so that it is found
+//! when sinks are added or removed, as long as one of them stays.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

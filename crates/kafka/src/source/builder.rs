@@ -11,8 +11,8 @@ use crate::subscription::{Subscription, TopicPartition};
 /// How often an unbounded source looks for new partitions, unless it is told otherwise.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Builds a [`KafkaSource`]. What must be set is what to read ([`set_topics`](Self::set_topics) or one of its kin) and how
-/// ([`set_deserializer`](Self::set_deserializer)).
+/// Builds a [`KafkaSource`]. What must be set is what to read ([`set_topics`](Self::set_topics) or one of its
+/// kin) and how ([`set_deserializer`](Self::set_deserializer)).
 #[must_use = "a builder does nothing by itself"]
 pub struct KafkaSourceBuilder<D> {
     properties: KafkaProperties,
@@ -28,7 +28,8 @@ pub struct KafkaSourceBuilder<D> {
 }
 
 impl KafkaSource<()> {
-    /// Begins a source that reads from the cluster at `bootstrap`: one address `host:port`, or several with commas between.
+    /// Begins a source that reads from the cluster at `bootstrap`: one address `host:port`, or several with
+    /// commas between.
     pub fn builder(bootstrap: impl Into<String>) -> KafkaSourceBuilder<()> {
         KafkaSourceBuilder {
             properties: KafkaProperties::new(bootstrap),
@@ -52,8 +53,8 @@ impl<D> KafkaSourceBuilder<D> {
         self
     }
 
-    /// Reads all topics whose whole name matches this regular expression, also those that come into being later. Kafka's own
-    /// (`__consumer_offsets` …) never match.
+    /// Reads all topics whose whole name matches this regular expression, also those that come into being
+    /// later. Kafka's own (`__consumer_offsets` …) never match.
     pub fn set_topic_pattern(mut self, pattern: &str) -> Self {
         self.subscription = Some(Subscription::pattern(pattern));
         self
@@ -72,14 +73,15 @@ impl<D> KafkaSourceBuilder<D> {
     }
 
     /// Where a job begins that has no checkpoint; one that has resumes from it. Default: at the oldest record.
-    /// Partitions that are discovered while the job runs, or that were added while it did not, are read from their oldest record.
+    /// Partitions that are discovered while the job runs, or that were added while it did not, are read from
+    /// their oldest record.
     pub fn set_starting_offsets(mut self, starting: OffsetsInitializer) -> Self {
         self.starting = starting;
         self
     }
 
-    /// Ends the source at these offsets, which are looked up when the job starts for the first time, and again when it is started
-    /// after it has reached them. Default: it never ends.
+    /// Ends the source at these offsets, which are looked up when the job starts for the first time, and again
+    /// when it is started after it has reached them. Default: it never ends.
     pub fn set_bounded(mut self, stopping: OffsetsInitializer) -> Self {
         self.stopping = Some(stopping);
         self
@@ -103,8 +105,8 @@ impl<D> KafkaSourceBuilder<D> {
         self
     }
 
-    /// Whether the offsets of each checkpoint (without checkpoints: of each batch) are committed under the group, for tools that show
-    /// how far the job is. Default: yes.
+    /// Whether the offsets of each checkpoint (without checkpoints: of each batch) are committed under the
+    /// group, for tools that show how far the job is. Default: yes.
     pub fn set_commit_offsets_on_checkpoint(mut self, commits: bool) -> Self {
         self.commits = commits;
         self

@@ -1,4 +1,5 @@
-//! The positions of committed epochs on their way to Kafka, where tools look for them. The job itself resumes from its checkpoints.
+//! The positions of committed epochs on their way to Kafka, where tools look for them. The job itself resumes
+//! from its checkpoints.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,8 @@ use thalweg_dataflow::barrier::Epoch;
 
 use crate::subscription::TopicPartition;
 
-/// What a source tells an exactly-once sink: positions that are to be committed with the epoch, if the sink writes to the same
-/// cluster.
+/// What a source tells an exactly-once sink: positions that are to be committed with the epoch, if the sink
+/// writes to the same cluster.
 pub(crate) struct SourceOffsets {
     /// The cluster.
     pub(crate) bootstrap: Arc<str>,
@@ -23,8 +24,8 @@ pub(crate) struct SourceOffsets {
     pub(crate) carried: Arc<AtomicBool>,
 }
 
-/// The positions at the last barrier. One is enough: the next barrier comes when this one is committed, or is not to be committed
-/// by itself.
+/// The positions at the last barrier. One is enough: the next barrier comes when this one is committed, or is
+/// not to be committed by itself.
 pub(super) struct Cut {
     pub(super) epoch: Epoch,
     pub(super) offsets: Vec<(TopicPartition, i64)>,

@@ -10,7 +10,8 @@ use super::partition::Partition;
 use crate::error::KafkaError;
 use crate::record::{ConsumerRecord, KafkaDeserializer};
 
-/// A deserializer whose own type is forgotten. What is called virtually is the whole loop over what is at hand, not each record.
+/// A deserializer whose own type is forgotten. What is called virtually is the whole loop over what is at hand,
+/// not each record.
 pub struct Deserializer<T>(Arc<dyn ReadRecords<T>>);
 
 impl<T> Clone for Deserializer<T> {

@@ -28,8 +28,8 @@ pub struct OffsetRange {
     pub until_offset: i64,
 }
 
-/// The offsets that each batch of a source has read; see [`KafkaSource::offset_ranges`](super::KafkaSource::offset_ranges).
-/// Clones are of the same source.
+/// The offsets that each batch of a source has read; see
+/// [`KafkaSource::offset_ranges`](super::KafkaSource::offset_ranges). Clones are of the same source.
 #[derive(Clone, Default)]
 pub struct OffsetRanges(Arc<Shared>);
 
@@ -52,16 +52,17 @@ impl OffsetRanges {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the batch with this time has read, sorted by topic and partition. Partitions of which it has read nothing are included,
-    /// with an empty range. Nothing is known of a batch that has not been closed, or that is more than 100 batches old.
+    /// What the batch with this time has read, sorted by topic and partition. Partitions of which it has read
+    /// nothing are included, with an empty range. Nothing is known of a batch that has not been closed, or that
+    /// is more than 100 batches old.
     pub fn at(&self, batch_time: Timestamp) -> Vec<OffsetRange> {
         let mut ranges = self.lock().batches.get(&batch_time).cloned().unwrap_or_default();
         ranges.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         ranges
     }
 
-    /// Commits the ends of these ranges under the source's group, without waiting for it. A commit that fails is logged; the next one
-    /// makes up for it. Nothing happens if the job does not run.
+    /// Commits the ends of these ranges under the source's group, without waiting for it. A commit that fails
+    /// is logged; the next one makes up for it. Nothing happens if the job does not run.
     pub fn commit_async(&self, ranges: &[OffsetRange]) {
         let Some(consumer) = self.lock().consumer.upgrade() else { return };
         let ends = ranges

@@ -38,8 +38,8 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Takes the partition's records out of the consumer's common queue into one of its own. This comes before the partition
-    /// is assigned: what has been fetched before would stay in the common queue.
+    /// Takes the partition's records out of the consumer's common queue into one of its own. This comes before
+    /// the partition is assigned: what has been fetched before would stay in the common queue.
     pub(super) fn new(
         consumer: &Arc<SourceConsumer>,
         bootstrap: &Arc<str>,

@@ -111,7 +111,8 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         })?;
         let ends = match stopping {
             None => BTreeMap::new(),
-            // An end that has been reached is looked up anew: somebody has started the job once more, for what has come since.
+            // An end that has been reached is looked up anew: somebody has started the job once more, for what
+            // has come since.
             Some(stopping) => self.look_up(stopping, &own, |partition| {
                 restored.get(&partition.to_string()).and_then(|(next, end)| end.filter(|end| next < end))
             })?,
@@ -218,7 +219,8 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
                     }
                 }
                 Some(Ok(message)) => {
-                    // Partitions are taken out of this queue before anything is fetched. A lost record would be worse than an error.
+                    // Partitions are taken out of this queue before anything is fetched. A lost record would be
+                    // worse than an error.
                     return Err(self
                         .error(&format!("tell where {message:?} belongs"), ClientError::NoMessageReceived));
                 }
@@ -273,7 +275,8 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         self.consumer.incremental_unassign(&list).map_err(|error| self.error("stop reading", error))
     }
 
-    /// Moves positions past what nobody sees: transaction markers and aborted records. Returns the partitions that ended there.
+    /// Moves positions past what nobody sees: transaction markers and aborted records. Returns the partitions
+    /// that ended there.
     fn catch_up(&mut self) -> Result<Vec<usize>, KafkaError> {
         let positions = self.consumer.position().map_err(|error| self.error("look up positions", error))?;
         let mut ended = Vec::new();
@@ -300,8 +303,8 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
             return None;
         }
         if self.cut.as_ref().is_none_or(|cut| cut.epoch != epoch) {
-            // So that a topic whose end is a transaction marker shows no lag of one record for ever. A bounded source does it when it
-            // polls, as a partition may end there.
+            // So that a topic whose end is a transaction marker shows no lag of one record for ever. A bounded
+            // source does it when it polls, as a partition may end there.
             if self.source.settings.stopping.is_none()
                 && let Err(error) = self.catch_up()
             {

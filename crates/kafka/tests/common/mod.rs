@@ -1,4 +1,5 @@
-//! A cluster for the tests: the embedded broker, or the one whose address is in the environment variable `THALWEG_KAFKA`.
+//! A cluster for the tests: the embedded broker, or the one whose address is in the environment variable
+//! `THALWEG_KAFKA`.
 
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]

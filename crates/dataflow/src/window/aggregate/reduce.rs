@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use super::AggregateFunction;
 use crate::state::StateData;
 
-/// Combines values by a function, which must be associative (Flink's `ReduceFunction`). The result of nothing is `None`; a window
-/// always has something.
+/// Combines values by a function, which must be associative (Flink's `ReduceFunction`). The result of nothing
+/// is `None`; a window always has something.
 #[derive(Clone, Debug)]
 pub struct ReduceAggregate<T, F> {
     function: F,
