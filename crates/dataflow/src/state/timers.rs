@@ -1,8 +1,9 @@
 //! Timers: for each key, the times at which it wants to be called (Flink's timer service).
 //!
 //! A timer is set once however often it is registered. The times are kept in a [`KeyedTable`], which is what a
-//! checkpoint holds; a heap over them says which is next. A deleted timer stays in the heap until its time has
-//! come, and is passed over then.
+//! checkpoint holds; a heap over them says which is next. A deleted timer stays in the heap, and is passed over when
+//! its time has come; the heap is made anew when most of it are deleted ones. So a timer that is put off again and
+//! again takes no more room than one that is not.
 //!
 //! ```
 //! use thalweg_dataflow::key_group::KeyGroups;
@@ -35,7 +36,12 @@ pub struct TimerQueue<K> {
     /// Of each key its times, rising.
     times: KeyedTable<K, Vec<Timestamp>>,
     next: BinaryHeap<Reverse<Timer<K>>>,
+    /// The number of timers that are set: `next` has as many, and those deleted.
+    set: usize,
 }
+
+/// So many deleted timers may always be in the heap.
+const SLACK: usize = 64;
 
 /// A timer that has been registered.
 #[derive(Clone, Debug)]
@@ -76,7 +82,7 @@ impl<K> Eq for Timer<K> {}
 
 impl<K> Default for TimerQueue<K> {
     fn default() -> Self {
-        Self { times: KeyedTable::default(), next: BinaryHeap::new() }
+        Self { times: KeyedTable::default(), next: BinaryHeap::new(), set: 0 }
     }
 }
 
@@ -86,15 +92,26 @@ impl<K: Key> TimerQueue<K> {
         let times = self.times.entry(key.hash, key.key.clone()).or_insert_with(Vec::new);
         if let Err(place) = times.binary_search(&time) {
             times.insert(place, time);
+            self.set += 1;
             self.next.push(Reverse(Timer { time, hash: key.hash, key: key.key.clone() }));
         }
     }
 
     /// Deletes a timer. Returns whether it was set.
     pub fn delete(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) -> bool {
+        let deleted = self.forget(key, time);
+        if self.next.len() > 2 * self.set + SLACK {
+            let times = self.times.iter();
+            self.next = times.flat_map(|(key, times)| timers_of(key, times)).collect();
+        }
+        deleted
+    }
+
+    fn forget(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) -> bool {
         let Some(times) = self.times.get_mut(key.hash, key.key) else { return false };
         let Ok(place) = times.binary_search(&time) else { return false };
         times.remove(place);
+        self.set -= 1;
         if times.is_empty() {
             self.times.remove(key.hash, key.key);
         }
@@ -110,12 +127,18 @@ impl<K: Key> TimerQueue<K> {
     pub fn pop_due(&mut self, time: Timestamp) -> Option<Timer<K>> {
         while self.next.peek().is_some_and(|Reverse(timer)| timer.time <= time) {
             let Reverse(timer) = self.next.pop()?;
-            if self.delete(&timer.at(), timer.time) {
+            if self.forget(&timer.at(), timer.time) {
                 return Some(timer);
             }
         }
         None
     }
+}
+
+/// The timers of one key, as the heap wants them.
+fn timers_of<K: Key>(key: &K, times: &[Timestamp]) -> impl Iterator<Item = Reverse<Timer<K>>> {
+    let hash = key_hash(key);
+    times.iter().map(move |time| Reverse(Timer { time: *time, hash, key: key.clone() }))
 }
 
 impl<K: Key> KeyedState for TimerQueue<K> {
@@ -126,6 +149,7 @@ impl<K: Key> KeyedState for TimerQueue<K> {
     fn open(&mut self, groups: &KeyGroups) {
         self.times.open(groups);
         self.next.clear();
+        self.set = 0;
     }
 
     fn share(&mut self) -> Encode {
@@ -134,9 +158,8 @@ impl<K: Key> KeyedState for TimerQueue<K> {
 
     fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError> {
         super::table::decode_table(bytes, |key: K, times: Vec<Timestamp>| {
-            let hash = key_hash(&key);
-            let timers = times.iter().map(|time| Reverse(Timer { time: *time, hash, key: key.clone() }));
-            self.next.extend(timers);
+            self.set += times.len();
+            self.next.extend(timers_of(&key, &times));
         })?;
         self.times.restore(group, bytes)
     }
@@ -151,6 +174,22 @@ mod tests {
     use super::*;
     use crate::record::Keyed;
     use crate::state::restored;
+
+    #[test]
+    fn a_timer_that_is_put_off_again_and_again_takes_no_more_room() {
+        let mut timers = TimerQueue::default();
+        timers.open(&KeyGroups::all(128));
+        let keys = [0_u8, 1, 2].map(|key| Keyed::new(key, ()));
+        for time in 0..10_000 {
+            for key in &keys {
+                timers.delete(&key.at(), time + 99_999);
+                timers.register(&key.at(), time + 100_000);
+            }
+        }
+        assert!(timers.next.len() <= 2 * keys.len() + SLACK + 1, "{}", timers.next.len());
+        assert_eq!(timers.pop_due(109_998).map(|timer| timer.time), None);
+        assert_eq!(std::iter::from_fn(|| timers.pop_due(109_999)).count(), 3);
+    }
 
     proptest! {
         #[test]

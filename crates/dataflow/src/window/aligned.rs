@@ -105,7 +105,7 @@ where
             PlaceKind::Open | PlaceKind::Fired => self.panes.find(start),
             PlaceKind::Late | PlaceKind::Gap => 0,
         };
-        Place { start, end: start + self.windows.pane, index, kind }
+        Place { start, end: start.saturating_add(self.windows.pane), index, kind }
     }
 
     fn is_over(&self, window: TimeWindow) -> bool {

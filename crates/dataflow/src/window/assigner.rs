@@ -127,18 +127,31 @@ impl Aligned {
     /// The beginning of the pane that a time belongs to.
     #[inline]
     pub(super) fn pane_of(&self, time: Timestamp) -> Timestamp {
-        time - (time - self.offset).rem_euclid(self.pane)
+        time.saturating_sub(since(time, self.offset, self.pane))
     }
 
-    /// The windows that a pane is part of, the earliest first. None if it lies in a gap between windows.
+    /// The windows that a pane is part of, the earliest first. None if it lies in a gap between windows. Those that would begin before
+    /// time does, or end after it, are cut off there.
     pub(super) fn windows_of(&self, pane: Timestamp) -> impl DoubleEndedIterator<Item = TimeWindow> + use<> {
         let Self { size, slide, offset, .. } = *self;
-        let last = pane - (pane - offset).rem_euclid(slide);
-        let earlier = (size - 1 - (pane - last)).div_euclid(slide);
+        let into = since(pane, offset, slide);
+        let earlier = (size - 1 - into).div_euclid(slide);
         (0..=earlier).rev().map(move |n| {
-            let start = last - n * slide;
-            TimeWindow { start, end: start + size }
+            let before = into + n * slide;
+            // Of the sum and the difference at most one is cut off, as the window spans the pane's beginning.
+            let (start, end) = (pane.saturating_sub(before), pane.saturating_add(size - before));
+            TimeWindow { start, end }
         })
+    }
+}
+
+/// How far `time` is into its period, of periods that begin at `offset`.
+#[inline]
+fn since(time: Timestamp, offset: i64, period: i64) -> i64 {
+    // Times near the ends of the range have no difference that is a number of 64 bits.
+    match time.checked_sub(offset) {
+        Some(time) => time.rem_euclid(period),
+        None => (i128::from(time) - i128::from(offset)).rem_euclid(i128::from(period)) as i64,
     }
 }
 

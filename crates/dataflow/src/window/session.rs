@@ -76,7 +76,8 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     function: F,
     /// Of each key its sessions, the earliest first. They do not touch.
     sessions: KeyedTable<K, Vec<(TimeWindow, A::Accumulator)>>,
-    /// The last millisecond of each session, and the one after which it is forgotten.
+    /// Of each session a time at or before which it has to be looked at: when it began, its last millisecond; then, as often as that
+    /// finds it extended, its new one; at last that after which it is forgotten. So a record that extends a session sets no timer.
     timers: TimerQueue<K>,
     fired: CurrentWatermark,
     clock: TaskClock,
@@ -135,19 +136,24 @@ where
             }
             return Ok(());
         }
-        let forgotten_at = self.forgotten_at(session);
+        let (fired, forgotten_at) = (self.fired.get(), self.forgotten_at(session));
+        let has_fired = session.max_timestamp() <= fired;
+        // One that has not fired has a timer that is early enough; one that is extended after it has fired may not.
+        let needs_timer =
+            known[first..after].iter().all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
         let Self { aggregate, sessions, timers, .. } = self;
         let known = sessions.entry(hash, key.clone()).or_insert_with(Vec::new);
         let joined = known.drain(first..after).map(|(_, accumulator)| accumulator);
         let mut accumulator =
             joined.reduce(|a, b| aggregate.merge(a, b)).unwrap_or_else(|| aggregate.create_accumulator());
         aggregate.add(&mut accumulator, value);
-        let result = aggregate.get_result(&accumulator);
+        let result = has_fired.then(|| aggregate.get_result(&accumulator));
         known.insert(first, (session, accumulator));
         let keyed = Keyed { hash, key, value: () };
-        timers.register(&keyed.at(), session.max_timestamp());
-        timers.register(&keyed.at(), forgotten_at);
-        if session.max_timestamp() <= self.fired.get() {
+        if needs_timer {
+            timers.register(&keyed.at(), if has_fired { forgotten_at } else { session.max_timestamp() });
+        }
+        if let Some(result) = result {
             (self.function)(&keyed.key, session, result, &mut Collect::new(output, session.max_timestamp()))?;
         }
         Ok(())
@@ -158,7 +164,7 @@ where
         while let Some(timer) = self.timers.pop_due(time) {
             let key = timer.at();
             let Some(sessions) = self.sessions.get_mut(key.hash, key.key) else { continue };
-            // A timer of a session that was extended since finds none that ends there.
+            // The timer of a session that was extended since finds none that ends there.
             if timer.time > fired_before
                 && let Some((session, accumulator)) =
                     sessions.iter().find(|(session, _)| session.max_timestamp() == timer.time)
@@ -168,6 +174,11 @@ where
             }
             let allowed = self.lateness.allowed;
             sessions.retain(|(session, _)| session.max_timestamp().saturating_add(allowed) > timer.time);
+            for (session, _) in sessions.iter() {
+                let last = session.max_timestamp();
+                let next = if last > timer.time { last } else { last.saturating_add(allowed) };
+                self.timers.register(&key, next);
+            }
             if sessions.is_empty() {
                 self.sessions.remove(key.hash, key.key);
             }

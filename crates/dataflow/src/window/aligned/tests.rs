@@ -198,3 +198,17 @@ fn windows_of_processing_time_fire_by_the_clock_and_at_the_end() {
     harness.end();
     assert_eq!(harness.values(), [(2, 6000, 1)]);
 }
+
+#[test]
+fn times_at_the_ends_of_the_range_are_counted_once_each() {
+    for size in [1, 7, 1000, i64::MAX] {
+        let mut harness = Harness::new(windows(size, size, 0));
+        for (value, time) in [i64::MIN + 1, -1, 0, i64::MAX - 1].into_iter().enumerate() {
+            harness.push(Keyed::new(1, value as i64), time);
+        }
+        harness.end();
+        let mut all: Vec<i64> = harness.values().into_iter().flat_map(|(.., values)| values).collect();
+        all.sort();
+        assert_eq!(all, [0, 1, 2, 3], "windows of {size} ms");
+    }
+}

@@ -117,3 +117,34 @@ fn sessions_of_processing_time_fire_by_the_clock() {
     harness.set_processing_time(1150);
     assert_eq!(harness.values(), [(1000, 1150, 2)]);
 }
+
+#[test]
+fn a_long_session_keeps_one_timer_however_many_records_extend_it() {
+    let mut harness = Harness::new(sessions(1000, 500));
+    for time in 0..3000 {
+        harness.push(Keyed::new(1, time), time);
+    }
+    harness.watermark(3997);
+    assert_eq!(harness.values(), []);
+    harness.watermark(3998);
+    assert_eq!(harness.values(), [(1, 0, 3999, (0..3000).collect())]);
+    // Within the allowed lateness it goes on, and is on time again.
+    harness.push(Keyed::new(1, 3000), 3999);
+    assert_eq!(harness.values(), []);
+    harness.watermark(4998);
+    assert_eq!(harness.values(), [(1, 0, 4999, (0..=3000).collect())]);
+}
+
+#[test]
+fn times_at_the_ends_of_the_range_are_counted_once_each() {
+    for (gap, allowed) in [(1, 0), (1000, i64::MAX), (i64::MAX, 0)] {
+        let mut harness = Harness::new(sessions(gap, allowed));
+        for (value, time) in [i64::MIN + 1, -1, 0, i64::MAX - 1].into_iter().enumerate() {
+            harness.push(Keyed::new(1, value as i64), time);
+        }
+        harness.end();
+        let mut all: Vec<i64> = harness.values().into_iter().flat_map(|(.., values)| values).collect();
+        all.sort();
+        assert_eq!(all, [0, 1, 2, 3], "a gap of {gap} ms");
+    }
+}
