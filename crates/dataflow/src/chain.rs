@@ -23,6 +23,8 @@ pub(crate) struct Chained<O: Operator> {
     context: OperatorContext,
     pushed: u64,
     held: Held,
+    /// Whether the last that the operator said of event time was that it idles.
+    said_idle: bool,
 }
 
 /// What an operator with per-batch meaning holds back until its batch closes.
@@ -35,7 +37,7 @@ struct Held {
 
 impl<O: Operator> Chained<O> {
     pub(crate) fn new(operator: O, output: Output<O::Out>, context: OperatorContext) -> Self {
-        Self { operator, output, context, pushed: 0, held: Held::default() }
+        Self { operator, output, context, pushed: 0, held: Held::default(), said_idle: false }
     }
 
     /// Calls the operator, flushes its output, and turns errors and panics into a failure with its name.
@@ -44,11 +46,17 @@ impl<O: Operator> Chained<O> {
         origin: &Origin,
         call: impl FnOnce(&mut O, &mut Output<O::Out>) -> Result<R, BoxError>,
     ) -> Result<R, Failure> {
-        // The operator may be left in any state by a panic; it is dropped with the task and never called again.
-        let result = catch_unwind(AssertUnwindSafe(|| call(&mut self.operator, &mut self.output)));
+        let Self { operator, output, .. } = self;
+        // The operator may be left in any state by a panic; it is dropped with the task and never called again. The flush is
+        // caught, too: a stream that is read twice is cloned there.
+        let result =
+            catch_unwind(AssertUnwindSafe(|| call(operator, output).map(|value| (value, output.flush()))));
         let operator = || self.context.operator.clone();
         let value = match result {
-            Ok(Ok(value)) => value,
+            Ok(Ok((value, flushed))) => {
+                flushed?;
+                value
+            }
             Ok(Err(error)) => {
                 return Err(Failure::Returned { operator: operator(), origin: origin.clone(), error });
             }
@@ -57,16 +65,21 @@ impl<O: Operator> Chained<O> {
                 return Err(Failure::Panicked { operator: operator(), origin: origin.clone(), message });
             }
         };
-        self.output.flush()?;
         let pushed = self.output.pushed();
         self.context.metrics.records_out.add(pushed - self.pushed);
         self.pushed = pushed;
         match self.output.take_event_time() {
-            Some(Control::Watermark(watermark)) if watermark <= self.context.metrics.watermark() => {}
-            Some(control) => {
-                if let Control::Watermark(watermark) = control {
+            Some(Control::Watermark(watermark)) => {
+                let reached = self.context.metrics.watermark();
+                // After idleness it is said again, as it means that there is something to be waited for.
+                if watermark > reached || std::mem::take(&mut self.said_idle) {
+                    let watermark = watermark.max(reached);
                     self.context.metrics.set_watermark(watermark);
+                    self.output.control(&Control::Watermark(watermark), &mut TaskContext::default())?;
                 }
+            }
+            Some(control) => {
+                self.said_idle = true;
                 self.output.control(&control, &mut TaskContext::default())?;
             }
             None => {}
@@ -133,10 +146,12 @@ impl<O: Operator> Chained<O> {
             }
         }
         if barrier.checkpoint {
-            let mut states = States::snapshotting(barrier.epoch);
-            self.operator.states(&mut states);
-            let uid = self.context.operator.uid.clone();
-            task.snapshots.push(OperatorSnapshot { uid, states: states.into_snapshots() });
+            let states = self.call_on_state(|operator, _| {
+                let mut states = States::snapshotting(barrier.epoch);
+                operator.states(&mut states);
+                Ok(states.into_snapshots())
+            })?;
+            task.snapshots.push(OperatorSnapshot { uid: self.context.operator.uid.clone(), states });
         }
         self.output.control(&Control::Barrier(*barrier), task)
     }

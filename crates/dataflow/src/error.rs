@@ -30,7 +30,7 @@ impl fmt::Display for OperatorName {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The user's function, or a connector, returned an error.
-    #[error("operator {operator} failed on {origin}: {error}")]
+    #[error("operator {operator} failed{}: {error}", on(.origin))]
     Returned {
         /// Whose function it was.
         operator: OperatorName,
@@ -40,7 +40,7 @@ pub enum Failure {
         error: BoxError,
     },
     /// The user's function panicked.
-    #[error("operator {operator} panicked on {origin}: {message}")]
+    #[error("operator {operator} panicked{}: {message}", on(.origin))]
     Panicked {
         /// Whose function it was.
         operator: OperatorName,
@@ -52,6 +52,11 @@ pub enum Failure {
     /// The job is being stopped, because another subtask failed or somebody cancelled it.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Which record it was about, unless it was about none: when a batch is closed, a timer fires, a file is opened.
+fn on(origin: &Origin) -> String {
+    if origin.is_unknown() { String::new() } else { format!(" on {origin}") }
 }
 
 /// What a panic said, as far as it was text.

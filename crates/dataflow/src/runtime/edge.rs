@@ -183,7 +183,9 @@ impl<T: Hashed> Router<T> for ByKey {
             buffer.records.push(record);
             if buffer.len() >= BATCH_SIZE {
                 targets.flush(target)?;
-                reserve(&mut targets.targets[target].buffer);
+                let buffer = &mut targets.targets[target].buffer;
+                buffer.origin.clone_from(&batch.origin);
+                reserve(buffer);
             }
         }
         Ok(())

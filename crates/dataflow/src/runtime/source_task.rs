@@ -1,5 +1,9 @@
 //! The task of a source: polls the reader, makes watermarks per split, and cuts the stream where the coordinator says.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use super::gate::{Gate, Mail, Mailbox, Next};
 use super::task::{Drive, Report, Task, TaskLife};
 use crate::barrier::Barrier;
@@ -12,8 +16,6 @@ use crate::source::{Source, SourceContext, SourceOutput, SourceReader, SourceSta
 use crate::state::States;
 use crate::time::{Clock, MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
 use crate::watermark::{Combined, WatermarkStrategy, Watermarks};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 /// A source subtask.
 pub(crate) struct SourceTask<S: Source> {
@@ -39,7 +41,10 @@ struct Running<R: SourceReader> {
     strategy: WatermarkStrategy<R::Item>,
     splits: Vec<Split>,
     watermarks: Watermarks,
-    restored: Vec<SplitState<R::Position>>,
+    /// The split that holds the watermark back, as it was last shown.
+    held_back_by: Option<usize>,
+    /// What the checkpoint knew of the event time of each split.
+    restored: HashMap<String, Timestamp>,
     context: OperatorContext,
     ended: bool,
 }
@@ -74,14 +79,24 @@ where
             if context.restored_epoch > 0 {
                 reader.committed(context.restored_epoch)?;
             }
-            let (polled, splits, watermarks) = (SourceOutput::new(), Vec::new(), Watermarks::default());
-            let context = context.clone();
-            Ok(Running { reader, polled, strategy, splits, watermarks, restored, context, ended: false })
+            Ok(Running {
+                reader,
+                polled: SourceOutput::new(),
+                strategy,
+                splits: Vec::new(),
+                watermarks: Watermarks::default(),
+                held_back_by: None,
+                restored: restored.into_iter().map(|split| (split.split, split.newest)).collect(),
+                context: context.clone(),
+                ended: false,
+            })
         })?;
         let mut status = SourceStatus::Ready;
         // A reader is polled at least once between two barriers, however close together they come: subtasks of one source
         // then do not drift apart by whole batches.
         let mut polled = false;
+        // After the last barrier nothing may follow it: whoever resumes from it would see that again.
+        let mut over = false;
         loop {
             let next = match (gate.try_next(), status) {
                 (Some(next), _) => Some(next),
@@ -104,13 +119,12 @@ where
                     }
                     running.barrier(barrier, &mut drive)?;
                     if barrier.is_last() {
-                        // What is read after the last cut would be read again by whoever resumes from it.
-                        status = SourceStatus::End;
+                        (status, over) = (SourceStatus::End, true);
                     } else if status != SourceStatus::End {
                         status = SourceStatus::Ready;
                     }
                 }
-                Some(Next::Mail(Mail::Finish)) => {
+                Some(Next::Mail(Mail::Finish)) if !over => {
                     running.end(&mut drive)?;
                     status = SourceStatus::End;
                 }
@@ -121,12 +135,12 @@ where
                     }
                 }
                 Some(Next::Cancelled) => return Err(Failure::Cancelled),
-                Some(Next::Woken | Next::Timeout | Next::Event(..)) => {
+                Some(Next::Woken | Next::Timeout) if status != SourceStatus::End => {
                     running.advance_time(&mut drive)?;
-                    if status != SourceStatus::End {
-                        status = SourceStatus::Ready;
-                    }
+                    status = SourceStatus::Ready;
                 }
+                // Nothing writes to the gate of a source; and one that has ended only waits for barriers and commits.
+                Some(Next::Woken | Next::Timeout | Next::Event(..) | Next::Mail(Mail::Finish)) => {}
             }
         }
     }
@@ -140,10 +154,9 @@ where
         drive.tick()?;
         let now = self.context.clock.now();
         let Self { reader, polled, strategy, .. } = self;
-        let (status, newest) = guard(&self.context, &polled.batch.origin.clone(), || {
-            let status = reader.poll(polled)?;
-            Ok((status, strategy.assign(&mut polled.batch.records)))
-        })?;
+        let status = guard(&self.context, &Origin::default(), || reader.poll(polled))?;
+        let SourceOutput { batch, .. } = polled;
+        let newest = guard(&self.context, &batch.origin, || Ok(strategy.assign(&mut batch.records)))?;
         self.meet_splits(now);
         if !self.polled.is_empty() {
             let records = self.polled.len() as u64;
@@ -175,8 +188,7 @@ where
     /// Takes note of splits that the reader has announced, with what the checkpoint knew of them.
     fn meet_splits(&mut self, now: Timestamp) {
         for info in &self.polled.splits[self.splits.len()..] {
-            let restored = self.restored.iter().find(|split| *split.split == *info.name);
-            let newest = restored.map_or(NO_TIMESTAMP, |split| split.newest);
+            let newest = self.restored.get(&*info.name).copied().unwrap_or(NO_TIMESTAMP);
             let index = self.watermarks.add();
             if newest != NO_TIMESTAMP {
                 self.watermarks.advance(index, self.strategy.watermark(newest));
@@ -189,7 +201,7 @@ where
     fn next_idle(&self) -> Option<Timestamp> {
         let timeout = self.strategy.idleness()?;
         let now = self.context.clock.now();
-        self.splits.iter().map(|split| split.active_at + timeout).filter(|at| *at > now).min()
+        self.splits.iter().map(|split| split.active_at.saturating_add(timeout)).filter(|at| *at > now).min()
     }
 
     /// Marks splits as idle, and passes the combined watermark on if it is news.
@@ -200,21 +212,29 @@ where
         if let Some(timeout) = self.strategy.idleness() {
             let now = self.context.clock.now();
             for (index, split) in self.splits.iter().enumerate() {
-                if now >= split.active_at + timeout && !self.polled.splits[index].finished {
+                if now >= split.active_at.saturating_add(timeout) && !self.polled.splits[index].finished {
                     self.watermarks.set_idle(index);
                 }
             }
         }
+        self.show_lowest();
         match self.watermarks.news() {
             // Only the end says that there is nothing more: a reader may yet discover another split.
             None | Some(Combined::Watermark(MAX_WATERMARK)) => Ok(()),
             Some(Combined::Watermark(watermark)) => {
-                let lowest = self.watermarks.lowest().map(|index| self.polled.splits[index].name.clone());
-                self.context.metrics.set_held_back_by(lowest);
                 self.context.metrics.set_watermark(watermark);
                 drive.control(&Control::Watermark(watermark))
             }
             Some(Combined::Idle) => drive.control(&Control::Idle),
+        }
+    }
+
+    /// Shows which split holds the watermark back, also while there is none at all.
+    fn show_lowest(&mut self) {
+        let lowest = self.watermarks.lowest();
+        if lowest != self.held_back_by {
+            self.held_back_by = lowest;
+            self.context.metrics.set_held_back_by(lowest.map(|index| self.polled.splits[index].name.clone()));
         }
     }
 
@@ -232,29 +252,32 @@ where
     }
 
     fn barrier(&mut self, barrier: Barrier, drive: &mut Drive<R::Item>) -> Result<(), Failure> {
+        let (context, origin) = (self.context.clone(), Origin::default());
+        guard(&context, &origin, || {
+            self.reader.barrier(&barrier);
+            Ok(())
+        })?;
         if barrier.checkpoint {
-            let mut splits: Vec<SplitState<R::Position>> = self
-                .reader
-                .positions()
-                .into_iter()
-                .map(|(split, position)| SplitState {
-                    newest: self.newest_of(&split),
-                    ..SplitState::new(split, position)
-                })
-                .collect();
-            let mut states = States::snapshotting(barrier.epoch);
-            states.union("splits", &mut splits);
-            let uid = self.context.operator.uid.clone();
-            drive.context.snapshots.push(OperatorSnapshot { uid, states: states.into_snapshots() });
-            drive.context.notes.extend(self.reader.note(barrier.epoch));
+            let known = self.polled.splits.iter().zip(&self.splits);
+            let newest: HashMap<&str, Timestamp> =
+                known.map(|(info, split)| (&*info.name, split.newest)).collect();
+            let reader = &mut self.reader;
+            let snapshot = guard(&context, &origin, || {
+                let of_split = |(split, position): (String, R::Position)| {
+                    let newest = newest.get(split.as_str()).copied().unwrap_or(NO_TIMESTAMP);
+                    SplitState { split, position, newest }
+                };
+                let mut splits: Vec<SplitState<R::Position>> =
+                    reader.positions().into_iter().map(of_split).collect();
+                let mut states = States::snapshotting(barrier.epoch);
+                states.union("splits", &mut splits);
+                Ok((states.into_snapshots(), reader.note(barrier.epoch)))
+            });
+            let (states, note) = snapshot?;
+            drive.context.snapshots.push(OperatorSnapshot { uid: context.operator.uid.clone(), states });
+            drive.context.notes.extend(note);
         }
-        self.reader.barrier(&barrier);
         drive.barrier(barrier)
-    }
-
-    fn newest_of(&self, name: &str) -> Timestamp {
-        let index = self.polled.splits.iter().position(|split| *split.name == *name);
-        index.and_then(|index| self.splits.get(index)).map_or(NO_TIMESTAMP, |split| split.newest)
     }
 }
 

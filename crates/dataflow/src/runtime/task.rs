@@ -95,6 +95,11 @@ impl<T> Drive<T> {
 
     fn fire_timers(&mut self, now: Timestamp) -> Result<(), Failure> {
         self.timers_fired = now;
+        if self.last.is_some() {
+            // What a timer emits after the last barrier would be emitted again by whoever resumes from it.
+            self.context.next_timer = None;
+            return Ok(());
+        }
         self.context.next_timer = None;
         self.control(&Control::ProcessingTime(now))
     }

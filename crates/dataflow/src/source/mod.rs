@@ -20,7 +20,7 @@ use crate::hash::key_hash;
 use crate::metrics::OperatorMetrics;
 use crate::record::{Batch, Origin, Record};
 use crate::state::StateData;
-use crate::time::{Clock, NO_TIMESTAMP, Timestamp};
+use crate::time::{Clock, Timestamp};
 
 /// Describes a source. One value serves all subtasks and all attempts of a job.
 pub trait Source: Send + Sync + 'static {
@@ -49,9 +49,11 @@ pub trait SourceReader: Send + 'static {
     fn poll(&mut self, output: &mut SourceOutput<Self::Item>) -> Result<SourceStatus, BoxError>;
 
     /// The positions of this subtask's splits, after the last record polled. Splits that have been read to their end included.
+    /// Called at a checkpoint, after [`barrier`](Self::barrier).
     fn positions(&mut self) -> Vec<(String, Self::Position)>;
 
-    /// The stream is cut here, between what has been polled and what will be. Called at every barrier.
+    /// The stream is cut here, between what has been polled and what will be. Called at every barrier, before anything else is
+    /// asked of it there.
     fn barrier(&mut self, _barrier: &Barrier) {}
 
     /// What the committer is to be told about this epoch; see [`Committer::flush`](crate::checkpoint::committer::Committer::flush).
@@ -165,7 +167,7 @@ impl<T> SourceOutput<T> {
         self.batch.origin = Origin::new(self.splits[split.0].name.clone(), first, last);
     }
 
-    /// Hands on a record with the time that the source knows, or [`NO_TIMESTAMP`].
+    /// Hands on a record with the time that the source knows, or [`NO_TIMESTAMP`](crate::time::NO_TIMESTAMP).
     #[inline]
     pub fn push(&mut self, value: T, timestamp: Timestamp) {
         self.batch.records.push(Record { value, timestamp });
@@ -201,10 +203,4 @@ pub(crate) struct SplitState<P: StateData> {
     pub(crate) position: P,
     /// The newest event time read from it, so that what was late stays late.
     pub(crate) newest: Timestamp,
-}
-
-impl<P: StateData> SplitState<P> {
-    pub(crate) fn new(split: String, position: P) -> Self {
-        Self { split, position, newest: NO_TIMESTAMP }
-    }
 }

@@ -1,7 +1,8 @@
 //! A source whose batches are known beforehand: batch n is what it was told, whatever the time (Spark's `queueStream`).
 //!
-//! Each subtask reads its share of each batch, item i being that of subtask `i % parallelism`. The position is the number of
-//! batches that have been cut off, the same in every subtask; so a checkpoint can be restored at any parallelism.
+//! Each subtask reads its share of each batch, item i being that of subtask `i % parallelism`. The position is the number of batches
+//! that have been cut off, and of those that have been read, the same in every subtask; so a checkpoint can be restored at
+//! any parallelism, also one in the middle of a batch.
 
 use std::sync::Arc;
 
@@ -60,11 +61,12 @@ impl<T> QueueReader<T> {
 
 impl<T: Data + Sync> SourceReader for QueueReader<T> {
     type Item = T;
-    type Position = u64;
+    /// Batches cut off, and batches read.
+    type Position = (u64, u64);
 
-    fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
-        self.cut = restored.unwrap_or_default().first().map_or(0, |(_, cut)| *cut as usize);
-        self.read = self.cut;
+    fn open(&mut self, restored: Option<Vec<(String, (u64, u64))>>) -> Result<(), BoxError> {
+        let (cut, read) = restored.unwrap_or_default().first().map_or((0, 0), |(_, position)| *position);
+        (self.cut, self.read) = (cut as usize, read as usize);
         Ok(())
     }
 
@@ -84,9 +86,8 @@ impl<T: Data + Sync> SourceReader for QueueReader<T> {
         Ok(SourceStatus::Ready)
     }
 
-    fn positions(&mut self) -> Vec<(String, u64)> {
-        // Called at a barrier, just before it cuts off what has been read.
-        vec![(self.name(), self.read as u64)]
+    fn positions(&mut self) -> Vec<(String, (u64, u64))> {
+        vec![(self.name(), (self.cut as u64, self.read as u64))]
     }
 
     fn barrier(&mut self, barrier: &Barrier) {

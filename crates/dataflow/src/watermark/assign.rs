@@ -114,4 +114,17 @@ mod tests {
         harness.end();
         assert_eq!(harness.events(), [Event::Watermark(MAX_WATERMARK), Event::End]);
     }
+    #[test]
+    fn a_stream_that_wakes_up_says_so_even_if_event_time_has_not_moved() {
+        let strategy =
+            WatermarkStrategy::for_monotonous_timestamps().with_idleness(Duration::from_millis(50));
+        let mut harness = Harness::new(AssignTimestamps::new(strategy));
+        harness.push("first", 40);
+        harness.set_processing_time(50);
+        assert_eq!(harness.events(), [Event::Record("first", 40), Event::Watermark(39), Event::Idle]);
+        harness.push("not newer", 30);
+        assert_eq!(harness.events(), [Event::Record("not newer", 30), Event::Watermark(39)]);
+        harness.push("nor this one", 31);
+        assert_eq!(harness.events(), [Event::Record("nor this one", 31)]);
+    }
 }

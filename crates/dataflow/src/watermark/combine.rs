@@ -6,10 +6,19 @@
 use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// The inputs and what each has promised.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watermarks {
     inputs: Vec<Input>,
+    /// The last that was passed on.
     emitted: Option<Combined>,
+    /// The highest watermark that was passed on. Idleness in between does not undo it.
+    reached: Timestamp,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), emitted: None, reached: MIN_WATERMARK }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,13 +76,12 @@ impl Watermarks {
     /// What to pass on, if it is news.
     pub(crate) fn news(&mut self) -> Option<Combined> {
         let active = self.inputs.iter().filter(|input| !input.idle).map(|input| input.watermark);
-        let reached = match self.emitted {
-            Some(Combined::Watermark(reached)) => reached,
-            _ => MIN_WATERMARK,
-        };
         let combined = match active.min() {
             // An input that wakes up may be behind what was promised while it slept: its records will be late.
-            Some(watermark) => Combined::Watermark(watermark.max(reached)),
+            Some(watermark) => {
+                self.reached = self.reached.max(watermark);
+                Combined::Watermark(self.reached)
+            }
             None => Combined::Idle,
         };
         if combined == Combined::Watermark(MIN_WATERMARK) || Some(combined) == self.emitted {
@@ -103,6 +111,10 @@ mod tests {
         inputs.advance(1, 6);
         assert_eq!(inputs.news(), None, "never back");
         inputs.set_idle(0);
+        inputs.set_idle(1);
+        assert_eq!(inputs.news(), Some(Combined::Idle));
+        inputs.advance(1, 7);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(10)), "never back, also after all were idle");
         inputs.set_idle(1);
         assert_eq!(inputs.news(), Some(Combined::Idle));
         inputs.advance(0, MAX_WATERMARK);
