@@ -1,6 +1,5 @@
 //! What the demo shows on stderr: drawn anew in place on a terminal, a line a second elsewhere.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,9 @@ use super::pipeline::Seen;
 const FRAME: Duration = Duration::from_millis(200);
 /// How often a line is written elsewhere.
 const LINE: Duration = Duration::from_secs(1);
+
+/// As wide as every terminal is.
+const WIDTH: usize = 79;
 
 pub(crate) struct Display {
     lag: Lag,
@@ -43,11 +45,10 @@ impl Display {
 
     /// Shows what is new, if it is time.
     pub(crate) fn update(&mut self, handle: &JobHandle) {
-        if !self.told_first
-            && let Some(after) = self.seen.lock().first_result
-        {
+        let first_result = self.seen.lock().first_result.filter(|_| !self.told_first);
+        if let Some(after) = first_result {
             self.told_first = true;
-            eprintln!("first result {} ms after the start", after.as_millis());
+            self.say(&format!("first result {} ms after the start", after.as_millis()));
         }
         let passed = self.drawn_at.elapsed();
         if passed < if self.in_place { FRAME } else { LINE } {
@@ -70,28 +71,37 @@ impl Display {
 
     fn picture(&mut self, handle: &JobHandle, rate: f64) -> String {
         let (progress, shown) = (handle.progress(), self.seen.lock());
-        let mut picture = String::new();
-        let lag = self.lag.records();
-        let _ = writeln!(
-            picture,
-            "{:>12.0} words/s  lag {lag} lines  epoch {} ({} ms after its time)  last batch: {} words, {} different",
-            rate, progress.committed_epoch, progress.batch_delay, shown.batch_words, shown.batch_distinct,
-        );
+        let mut lines = vec![
+            format!("{rate:>10.0} words/s  lag {} lines", self.lag.records()),
+            format!(
+                "   batches: epoch {}, {} ms after its time; the last with {} words, {} different",
+                progress.committed_epoch, progress.batch_delay, shown.batch_words, shown.batch_distinct,
+            ),
+        ];
+        if !self.in_place {
+            lines = vec![lines.concat()];
+        }
         if let Some((window, words)) = &shown.window
             && (self.in_place || window.start != self.shown_window)
         {
             self.shown_window = window.start;
-            let _ = write!(picture, "      window of {} s:", (window.end - window.start) / 1000);
-            for (word, n) in words {
-                let _ = write!(picture, " {word} {n}");
-            }
-            picture.push('\n');
+            let words: Vec<String> = words.iter().map(|(word, n)| format!("{word} {n}")).collect();
+            lines.push(format!(
+                "   window of {} s: {}",
+                (window.end - window.start) / 1000,
+                words.join("  ")
+            ));
         }
-        picture
+        if self.in_place {
+            // A line that wraps would be two.
+            lines.iter_mut().for_each(|line| *line = line.chars().take(WIDTH).collect());
+        }
+        lines.join("\n") + "\n"
     }
 
-    /// Leaves the last picture standing.
-    pub(crate) fn finish(&mut self) {
+    /// Says something that stays, below the last picture.
+    pub(crate) fn say(&mut self, text: &str) {
         self.height = 0;
+        eprintln!("{text}");
     }
 }

@@ -139,12 +139,12 @@ fn watch(
             finished.wait()?;
             end = Some(admin.end_offsets(&topics.lines)?);
             if !args.once && !stopping {
-                eprintln!("all input is in the topic; Ctrl-C ends the demo");
+                display.say("all input is in the topic; Ctrl-C ends the demo");
             }
         }
         if interrupt.is_set() && !stopping {
             stopping = true;
-            eprintln!("stopping: finishing what was read (once more Ctrl-C to stop at once)");
+            display.say("stopping: finishing what was read (once more Ctrl-C to stop at once)");
             if let Some(feed) = feed.take() {
                 feed.stop();
             }
@@ -155,7 +155,6 @@ fn watch(
             handle.stop();
         }
     }
-    display.finish();
     if let Some(feed) = feed.take() {
         feed.stop();
     }
