@@ -163,6 +163,7 @@ fn stopping_does_not_wait_for_clients() {
     let start = Instant::now();
     drop(broker);
     let took = start.elapsed();
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    // A broker that waited for its clients would wait for ever.
+    assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(idle.is_closed() && fetching.is_closed() && joining.is_closed());
 }

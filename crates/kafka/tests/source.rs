@@ -334,8 +334,8 @@ fn an_idle_source_hears_of_a_record_at_once() {
         eventually("the record", || read.len() as i32 > n);
     }
     let latencies = read.sorted();
-    // The median: the first records wait for the connection, and the machine may be busy.
-    assert!(latencies[50] < 10_000, "{latencies:?} µs");
+    // A source that was not woken would look by itself a second later; half of that leaves room for a busy machine.
+    assert!(latencies[50] < 500_000, "{latencies:?} µs");
     assert_eq!(lag.records(), 0);
     job.stop();
     job.wait().unwrap();
