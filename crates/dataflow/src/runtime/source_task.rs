@@ -46,6 +46,9 @@ struct Running<R: SourceReader> {
     /// What the checkpoint knew of the event time of each split.
     restored: HashMap<String, Timestamp>,
     context: OperatorContext,
+    started: Timestamp,
+    /// Whether it has been said that there is no split to wait for.
+    deserted: bool,
     ended: bool,
 }
 
@@ -88,6 +91,8 @@ where
                 held_back_by: None,
                 restored: restored.into_iter().map(|split| (split.split, split.newest)).collect(),
                 context: context.clone(),
+                started: context.clock.now(),
+                deserted: false,
                 ended: false,
             })
         })?;
@@ -174,7 +179,7 @@ where
         }
         for index in 0..self.splits.len() {
             if self.polled.splits[index].finished {
-                self.watermarks.advance(index, MAX_WATERMARK);
+                self.watermarks.finish(index);
             }
         }
         if status == SourceStatus::End {
@@ -201,7 +206,8 @@ where
     fn next_idle(&self) -> Option<Timestamp> {
         let timeout = self.strategy.idleness()?;
         let now = self.context.clock.now();
-        self.splits.iter().map(|split| split.active_at.saturating_add(timeout)).filter(|at| *at > now).min()
+        let quiet_since = self.splits.iter().map(|split| split.active_at).chain([self.started]);
+        quiet_since.map(|since| since.saturating_add(timeout)).filter(|at| *at > now).min()
     }
 
     /// Marks splits as idle, and passes the combined watermark on if it is news.
@@ -211,22 +217,29 @@ where
         }
         if let Some(timeout) = self.strategy.idleness() {
             let now = self.context.clock.now();
+            let is_over = |since: Timestamp| now >= since.saturating_add(timeout);
             for (index, split) in self.splits.iter().enumerate() {
-                if now >= split.active_at.saturating_add(timeout) && !self.polled.splits[index].finished {
+                if is_over(split.active_at) {
                     self.watermarks.set_idle(index);
                 }
             }
+            // There may be fewer splits than subtasks.
+            if self.splits.is_empty() && is_over(self.started) && !std::mem::replace(&mut self.deserted, true)
+            {
+                drive.control(&Control::Idle)?;
+            }
         }
         self.show_lowest();
-        match self.watermarks.news() {
-            // Only the end says that there is nothing more: a reader may yet discover another split.
-            None | Some(Combined::Watermark(MAX_WATERMARK)) => Ok(()),
-            Some(Combined::Watermark(watermark)) => {
-                self.context.metrics.set_watermark(watermark);
-                drive.control(&Control::Watermark(watermark))
+        while let Some(news) = self.watermarks.news() {
+            match news {
+                Combined::Watermark(watermark) => {
+                    self.context.metrics.set_watermark(watermark);
+                    drive.control(&Control::Watermark(watermark))?;
+                }
+                Combined::Idle => drive.control(&Control::Idle)?,
             }
-            Some(Combined::Idle) => drive.control(&Control::Idle),
         }
+        Ok(())
     }
 
     /// Shows which split holds the watermark back, also while there is none at all.

@@ -196,12 +196,13 @@ impl<T: Send> Task for OperatorTask<T> {
                         Control::End => ended += 1,
                         _ => {}
                     }
-                    match watermarks.news() {
-                        Some(Combined::Watermark(watermark)) => {
-                            drive.control(&Control::Watermark(watermark))?
+                    while let Some(news) = watermarks.news() {
+                        match news {
+                            Combined::Watermark(watermark) => {
+                                drive.control(&Control::Watermark(watermark))?
+                            }
+                            Combined::Idle => drive.control(&Control::Idle)?,
                         }
-                        Some(Combined::Idle) => drive.control(&Control::Idle)?,
-                        None => {}
                     }
                     if ended == channels {
                         ended = 0;

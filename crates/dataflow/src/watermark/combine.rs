@@ -1,7 +1,10 @@
-//! The watermark of several inputs: the lowest among those that are not idle.
+//! The watermark of several inputs: the lowest among those that are neither idle nor finished.
 //!
 //! The inputs are the splits of a source, or the channels of a task. An idle input is left out; when all are idle, that is
 //! what is passed on, so that a stalled watermark is never a riddle: it is either idle or held back by a certain input.
+//!
+//! When nobody is left to be waited for, the watermark goes as far as the furthest has promised, whether all fell silent at once
+//! or one after another. The end of some inputs is not that of the idle ones: these may still have records.
 
 use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
@@ -15,16 +18,17 @@ pub(crate) struct Watermarks {
     reached: Timestamp,
 }
 
-impl Default for Watermarks {
-    fn default() -> Self {
-        Self { inputs: Vec::new(), emitted: None, reached: MIN_WATERMARK }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Input {
     watermark: Timestamp,
     idle: bool,
+    finished: bool,
+}
+
+impl Input {
+    fn is_active(&self) -> bool {
+        !self.idle && !self.finished
+    }
 }
 
 /// What follows from all inputs together.
@@ -34,6 +38,12 @@ pub(crate) enum Combined {
     Watermark(Timestamp),
     /// No input says anything about event time at present.
     Idle,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self { inputs: Vec::new(), emitted: None, reached: MIN_WATERMARK }
+    }
 }
 
 impl Watermarks {
@@ -47,48 +57,60 @@ impl Watermarks {
 
     /// One more input, at the beginning of time. Returns its index.
     pub(crate) fn add(&mut self) -> usize {
-        self.inputs.push(Input { watermark: MIN_WATERMARK, idle: false });
+        self.inputs.push(Input { watermark: MIN_WATERMARK, idle: false, finished: false });
         self.inputs.len() - 1
     }
 
-    /// Input `index` has reached `watermark`; it is not idle any more. Watermarks never fall.
+    /// Input `index` has reached `watermark`; it is not idle any more. Watermarks never fall. The last one finishes the input.
     pub(crate) fn advance(&mut self, index: usize, watermark: Timestamp) {
         let input = &mut self.inputs[index];
         input.watermark = input.watermark.max(watermark);
         input.idle = false;
+        input.finished |= watermark == MAX_WATERMARK;
     }
 
-    /// Input `index` is not to be waited for.
+    /// Input `index` is not to be waited for; nor, if it has finished, for one that would come after it.
     pub(crate) fn set_idle(&mut self, index: usize) {
         self.inputs[index].idle = true;
     }
 
+    /// Input `index` has no more records.
+    pub(crate) fn finish(&mut self, index: usize) {
+        self.inputs[index].finished = true;
+    }
+
     /// The input that holds the others back.
     pub(crate) fn lowest(&self) -> Option<usize> {
-        let active = self
-            .inputs
-            .iter()
-            .enumerate()
-            .filter(|(_, input)| !input.idle && input.watermark < MAX_WATERMARK);
+        let active = self.inputs.iter().enumerate().filter(|(_, input)| input.is_active());
         active.min_by_key(|(_, input)| input.watermark).map(|(index, _)| index)
     }
 
-    /// What to pass on, if it is news.
+    /// What to pass on, if it is news. To be asked until there is none.
     pub(crate) fn news(&mut self) -> Option<Combined> {
-        let active = self.inputs.iter().filter(|input| !input.idle).map(|input| input.watermark);
+        let active = self.inputs.iter().filter(|input| input.is_active()).map(|input| input.watermark);
         let combined = match active.min() {
             // An input that wakes up may be behind what was promised while it slept: its records will be late.
-            Some(watermark) => {
-                self.reached = self.reached.max(watermark);
-                Combined::Watermark(self.reached)
-            }
-            None => Combined::Idle,
+            Some(lowest) => Combined::Watermark(lowest.max(self.reached)),
+            None => self.without_active()?,
         };
         if combined == Combined::Watermark(MIN_WATERMARK) || Some(combined) == self.emitted {
             return None;
         }
+        if let Combined::Watermark(watermark) = combined {
+            self.reached = watermark;
+        }
         self.emitted = Some(combined);
         Some(combined)
+    }
+
+    fn without_active(&self) -> Option<Combined> {
+        let some_idle = self.inputs.iter().any(|input| input.idle);
+        let promised = self.inputs.iter().map(|input| input.watermark);
+        let furthest = promised.filter(|watermark| !some_idle || *watermark < MAX_WATERMARK).max();
+        match furthest.filter(|furthest| *furthest > self.reached) {
+            Some(furthest) => Some(Combined::Watermark(furthest)),
+            None => some_idle.then_some(Combined::Idle),
+        }
     }
 }
 
@@ -118,6 +140,39 @@ mod tests {
         inputs.set_idle(1);
         assert_eq!(inputs.news(), Some(Combined::Idle));
         inputs.advance(0, MAX_WATERMARK);
+        assert_eq!(inputs.news(), None, "the other may wake up");
+        inputs.advance(1, 12);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(12)));
+        inputs.advance(1, MAX_WATERMARK);
         assert_eq!(inputs.news(), Some(Combined::Watermark(MAX_WATERMARK)));
+        assert_eq!(inputs.news(), None);
+    }
+
+    #[test]
+    fn when_all_fall_silent_at_once_it_is_as_if_one_after_another() {
+        let mut inputs = Watermarks::new(3);
+        inputs.advance(0, 10);
+        inputs.advance(1, 20);
+        (0..3).for_each(|input| inputs.set_idle(input));
+        assert_eq!(inputs.news(), Some(Combined::Watermark(20)));
+        assert_eq!(inputs.news(), Some(Combined::Idle));
+        assert_eq!(inputs.news(), None);
+    }
+
+    #[test]
+    fn an_input_that_comes_after_all_others_have_finished_counts() {
+        let mut inputs = Watermarks::new(2);
+        inputs.advance(0, 10);
+        inputs.advance(1, 20);
+        inputs.finish(0);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(20)));
+        inputs.finish(1);
+        assert_eq!((inputs.news(), inputs.lowest()), (None, None));
+        inputs.set_idle(1);
+        assert_eq!(inputs.news(), Some(Combined::Idle));
+        let later = inputs.add();
+        assert_eq!((inputs.news(), inputs.lowest()), (Some(Combined::Watermark(20)), Some(later)));
+        inputs.advance(later, 30);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(30)));
     }
 }

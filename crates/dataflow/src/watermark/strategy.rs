@@ -57,7 +57,8 @@ impl<T: Data> WatermarkStrategy<T> {
         self
     }
 
-    /// A partition that has had no record for `timeout` does not hold the watermark back.
+    /// A partition that has had no record for `timeout` does not hold the watermark back; nor does a subtask of the source that has had
+    /// no partition for so long.
     #[must_use]
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(millis(timeout).max(1));

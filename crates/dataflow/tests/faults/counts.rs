@@ -48,6 +48,16 @@ pub(crate) fn sorted(collected: &Counts) -> Vec<(u64, i64)> {
     counts
 }
 
+/// Says so in short if what has been committed is not what the job makes of all numbers below `numbers`.
+#[track_caller]
+pub(crate) fn assert_exact(collected: &Counts, numbers: u64) {
+    let (found, expected) = (sorted(collected), expected(numbers));
+    let differs = found.iter().zip(&expected).position(|(found, expected)| found != expected);
+    let at = differs.unwrap_or(found.len().min(expected.len()));
+    let (found, expected) = ((found.len(), found.get(at)), (expected.len(), expected.get(at)));
+    assert_eq!(found, expected, "the number of results, and where they first differ, sorted");
+}
+
 /// A checkpoint every few milliseconds, and no restart.
 pub(crate) fn config(id: &str, storage: &CheckpointStorage) -> JobConfig {
     JobConfig {

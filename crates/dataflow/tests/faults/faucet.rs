@@ -8,13 +8,19 @@ use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader
 
 /// Split `s` of four holds the numbers `s`, `s + 4`, …; number `n` has event time `n`.
 #[derive(Clone)]
-pub(crate) struct Faucet(Arc<Shared>);
+pub(crate) struct Faucet {
+    shared: Arc<Shared>,
+    /// Whether a reader ends when it has read its splits, or waits for more that never come.
+    ends: bool,
+}
 
 struct Shared {
     /// So many numbers there are in each split.
     total: u64,
     /// Of each split: so many may be read by now.
     released: [AtomicU64; SPLITS],
+    /// Of all splits: so many have been read, those that were read again included.
+    read: AtomicU64,
 }
 
 pub(crate) const SPLITS: usize = 4;
@@ -23,7 +29,12 @@ impl Faucet {
     /// A source of `numbers` numbers, a multiple of four, of which none may be read yet.
     pub(crate) fn new(numbers: u64) -> Self {
         let (total, released) = (numbers / SPLITS as u64, Default::default());
-        Self(Arc::new(Shared { total, released }))
+        Self { shared: Arc::new(Shared { total, released, read: AtomicU64::new(0) }), ends: true }
+    }
+
+    /// The same source, except that it does not end.
+    pub(crate) fn waiting(&self) -> Self {
+        Self { ends: false, ..self.clone() }
     }
 
     /// The numbers below `numbers` may be read.
@@ -33,12 +44,17 @@ impl Faucet {
 
     /// The first `count` numbers of one split may be read.
     pub(crate) fn release_split(&self, split: usize, count: u64) {
-        self.0.released[split].store(count.min(self.0.total), Ordering::SeqCst);
+        self.shared.released[split].store(count.min(self.shared.total), Ordering::SeqCst);
     }
 
     /// All may be read.
     pub(crate) fn open(&self) {
         self.release(u64::MAX);
+    }
+
+    /// So many have been read so far, those that were read again included.
+    pub(crate) fn read(&self) -> u64 {
+        self.shared.read.load(Ordering::SeqCst)
     }
 }
 
@@ -49,12 +65,19 @@ impl Source for Faucet {
     fn reader(&self, context: &SourceContext) -> Result<FaucetReader, BoxError> {
         let mine = (0..SPLITS).filter(|split| context.owns(*split));
         let splits = mine.map(|number| Split { number, next: 0, id: None }).collect();
-        Ok(FaucetReader { shared: self.0.clone(), context: context.clone(), splits, turn: 0 })
+        Ok(FaucetReader {
+            shared: self.shared.clone(),
+            ends: self.ends,
+            context: context.clone(),
+            splits,
+            turn: 0,
+        })
     }
 }
 
 pub(crate) struct FaucetReader {
     shared: Arc<Shared>,
+    ends: bool,
     context: SourceContext,
     splits: Vec<Split>,
     turn: usize,
@@ -97,13 +120,14 @@ impl SourceReader for FaucetReader {
                 output.push(number, number as i64);
             }
             split.next = last;
+            self.shared.read.fetch_add(last - first, Ordering::SeqCst);
             output.origin(id, first, last - 1);
             if last == self.shared.total {
                 output.finish_split(id);
             }
             return Ok(SourceStatus::Ready);
         }
-        if self.splits.iter().all(|split| split.next >= self.shared.total) {
+        if self.ends && self.splits.iter().all(|split| split.next >= self.shared.total) {
             return Ok(SourceStatus::End);
         }
         Ok(SourceStatus::Idle { until: Some(self.context.clock.now() + 1) })

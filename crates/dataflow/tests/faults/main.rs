@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod back_pressure;
 mod bad_checkpoint;
 mod counts;
+mod event_time;
 mod faucet;
 mod flaky_store;
+mod lifecycle;
 mod storage;
+mod user_function;
+mod windows;

@@ -11,7 +11,7 @@ use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{CheckpointError, JobError};
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, run, start};
 
-use crate::counts::{Counts, config, counts, expected, sorted, until, until_collected};
+use crate::counts::{Counts, assert_exact, config, counts, until, until_collected};
 use crate::faucet::Faucet;
 use crate::flaky_store::FlakyStore;
 
@@ -72,7 +72,7 @@ fn a_full_disk_fails_the_job_and_a_later_run_resumes_exactly() {
         halfway.store.free_space();
         halfway.faucet.open();
         run(&counts(&halfway.faucet, &halfway.collected), config("job", &halfway.storage)).unwrap();
-        assert_eq!(sorted(&halfway.collected), expected(NUMBERS), "with room for {room}");
+        assert_exact(&halfway.collected, NUMBERS);
     }
 }
 
@@ -91,7 +91,7 @@ fn a_job_that_is_restarted_goes_on_when_there_is_space_again() {
     halfway.store.free_space();
     let result = job.wait().unwrap();
     assert!(result.restarts >= 2);
-    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+    assert_exact(&halfway.collected, NUMBERS);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_store_that_takes_its_time_is_waited_for() {
     let (faucet, collected) = (Faucet::new(NUMBERS), Counts::default());
     faucet.open();
     run(&counts(&faucet, &collected), config("job", &storage)).unwrap();
-    assert_eq!(sorted(&collected), expected(NUMBERS));
+    assert_exact(&collected, NUMBERS);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn the_older_of_two_jobs_with_one_id_is_fenced_and_nothing_is_given_twice() {
     }
     halfway.faucet.open();
     newer.wait().unwrap();
-    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+    assert_exact(&halfway.collected, NUMBERS);
 }
 
 #[test]
@@ -131,5 +131,5 @@ fn a_job_that_cannot_run_does_not_fence_one_that_does() {
     assert!(error.to_string().contains("parallelism 0"), "{error}");
     halfway.faucet.open();
     job.wait().unwrap();
-    assert_eq!(sorted(&halfway.collected), expected(NUMBERS));
+    assert_exact(&halfway.collected, NUMBERS);
 }
