@@ -12,21 +12,19 @@
 //! [`SlidingEventTimeWindows`](super::SlidingEventTimeWindows).
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use super::aggregate::AggregateFunction;
 use super::panes::Panes;
-use super::{Aligned, Lateness, TimeDomain, TimeWindow, event_time};
+use super::time::WindowTime;
+use super::{Aligned, Lateness, TimeDomain, TimeWindow};
 use crate::error::BoxError;
 use crate::hash::key_hash;
-use crate::metrics::OperatorMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, States};
-use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
-use crate::watermark::CurrentWatermark;
+use crate::time::{MAX_WATERMARK, Timestamp};
 
 /// The operator. See the [module](super).
 #[derive(Clone, Debug)]
@@ -36,12 +34,9 @@ pub struct AlignedWindows<K, A: AggregateFunction, F, Out> {
     aggregate: A,
     function: F,
     panes: Panes<K, A::Accumulator>,
-    /// Windows that end at or before it have fired.
-    fired: CurrentWatermark,
+    time: WindowTime,
     /// For windows of more than one pane, while one fires.
     merged: KeyedTable<K, A::Accumulator>,
-    clock: TaskClock,
-    metrics: Arc<OperatorMetrics>,
     out: PhantomData<fn() -> Out>,
 }
 
@@ -82,17 +77,15 @@ where
             aggregate,
             function,
             panes: Panes::default(),
-            fired: CurrentWatermark::default(),
+            time: WindowTime::new(windows.domain),
             merged: KeyedTable::default(),
-            clock: TaskClock::default(),
-            metrics: Arc::default(),
             out: PhantomData,
         }
     }
 
     #[cold]
     fn turn_to(&mut self, time: Timestamp) -> Place {
-        let (start, fired) = (self.windows.pane_of(time), self.fired.get());
+        let (start, fired) = (self.windows.pane_of(time), self.time.fired());
         let mut windows = self.windows.windows_of(start);
         let (earliest, latest) = (windows.next(), windows.next_back());
         let kind = match (earliest, latest.or(earliest)) {
@@ -109,14 +102,7 @@ where
     }
 
     fn is_over(&self, window: TimeWindow) -> bool {
-        window.max_timestamp().saturating_add(self.lateness.allowed) <= self.fired.get()
-    }
-
-    fn late(&mut self, value: A::In, time: Timestamp, output: &mut Output<Out>) {
-        self.metrics.late_records.add(1);
-        if let Some(tag) = &self.lateness.tag {
-            output.push_side(tag, value, time);
-        }
+        window.max_timestamp().saturating_add(self.lateness.allowed) <= self.time.fired()
     }
 
     /// Fires the windows of a pane again that have fired and are not over, for one key.
@@ -127,7 +113,7 @@ where
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
         for window in self.windows.windows_of(pane) {
-            if window.max_timestamp() > self.fired.get() || self.is_over(window) {
+            if window.max_timestamp() > self.time.fired() || self.is_over(window) {
                 continue;
             }
             let Self { aggregate, panes, .. } = &mut *self;
@@ -169,17 +155,17 @@ where
     fn next_window(&self) -> Option<TimeWindow> {
         // Windows begin and end in the same order. So the first pane with one that has not fired has the earliest.
         self.panes.starts().find_map(|pane| {
-            self.windows.windows_of(pane).find(|window| window.max_timestamp() > self.fired.get())
+            self.windows.windows_of(pane).find(|window| window.max_timestamp() > self.time.fired())
         })
     }
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         while let Some(window) = self.next_window().filter(|window| window.max_timestamp() <= time) {
             self.fire(window, output)?;
-            self.fired.advance(window.max_timestamp());
+            self.time.advance(window.max_timestamp());
         }
-        self.fired.advance(time);
-        let (fired, allowed, windows) = (self.fired.get(), self.lateness.allowed, self.windows);
+        self.time.advance(time);
+        let (fired, allowed, windows) = (self.time.fired(), self.lateness.allowed, self.windows);
         self.panes.remove_while(|pane| {
             let last = windows.windows_of(pane).next_back();
             last.is_none_or(|last| last.max_timestamp().saturating_add(allowed) <= fired)
@@ -200,27 +186,20 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.merged = KeyedTable::new(&context.key_groups);
-        (self.clock, self.metrics) = (context.clock.clone(), context.metrics.clone());
+        self.time.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("panes", &mut self.panes);
-        self.fired.states(states);
+        self.time.states(states);
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
-        let processing_time = match self.windows.domain {
-            TimeDomain::Event => None,
-            // A clock that was set back must not make records late.
-            TimeDomain::Processing => Some(self.clock.now().max(self.fired.get().saturating_add(1))),
-        };
+        let times = self.time.of_batch();
         let mut place: Option<Place> = None;
         for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
-            let time = match processing_time {
-                Some(now) => now,
-                None => event_time(timestamp)?,
-            };
+            let time = times.of(timestamp)?;
             let place = match place {
                 Some(place) if place.start <= time && time < place.end => place,
                 _ => *place.insert(self.turn_to(time)),
@@ -237,7 +216,7 @@ where
                     self.aggregate.add(accumulator, value);
                     self.fire_again(place.start, (hash, &key), output)?;
                 }
-                PlaceKind::Late => self.late(value, time, output),
+                PlaceKind::Late => self.time.late(&self.lateness, value, time, output),
                 PlaceKind::Gap => {}
             }
         }
@@ -249,14 +228,14 @@ where
         watermark: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        if self.windows.domain == TimeDomain::Event {
+        if self.time.domain == TimeDomain::Event {
             self.fire_until(watermark, output)?;
         }
         Ok(Some(watermark))
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        match self.windows.domain {
+        match self.time.domain {
             TimeDomain::Event => None,
             TimeDomain::Processing => self.next_window().map(|window| window.end),
         }
@@ -267,7 +246,7 @@ where
     }
 
     fn end(&mut self, output: &mut Output<Out>) -> Result<(), BoxError> {
-        match self.windows.domain {
+        match self.time.domain {
             TimeDomain::Event => Ok(()),
             TimeDomain::Processing => self.fire_until(MAX_WATERMARK, output),
         }

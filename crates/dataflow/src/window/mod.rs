@@ -20,6 +20,7 @@ pub mod assigner;
 mod panes;
 pub mod session;
 pub mod sliding;
+mod time;
 pub mod tumbling;
 
 use std::fmt;
@@ -30,9 +31,8 @@ pub use session::{EventTimeSessionWindows, ProcessingTimeSessionWindows, Session
 pub use sliding::{SlidingEventTimeWindows, SlidingProcessingTimeWindows};
 pub use tumbling::{TumblingEventTimeWindows, TumblingProcessingTimeWindows};
 
-use crate::error::BoxError;
 use crate::output::OutputTag;
-use crate::time::{NO_TIMESTAMP, Timestamp};
+use crate::time::Timestamp;
 
 /// The time that a window spans, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -69,16 +69,4 @@ impl<T> Default for Lateness<T> {
     fn default() -> Self {
         Self { allowed: 0, tag: None }
     }
-}
-
-/// The time of a record, for windows of event time.
-fn event_time(timestamp: Timestamp) -> Result<Timestamp, BoxError> {
-    if timestamp == NO_TIMESTAMP {
-        return Err(
-            "a record without an event time cannot be put into a window of event time; give the source a \
-                    WatermarkStrategy with a timestamp assigner, or use windows of processing time"
-                .into(),
-        );
-    }
-    Ok(timestamp)
 }

@@ -30,20 +30,18 @@
 //! ```
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
-use super::{Lateness, Session, TimeDomain, TimeWindow, event_time};
+use super::time::WindowTime;
+use super::{Lateness, Session, TimeDomain, TimeWindow};
 use crate::error::BoxError;
-use crate::metrics::OperatorMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, States, TimerQueue};
-use crate::time::{MAX_WATERMARK, TaskClock, Timestamp, millis};
-use crate::watermark::CurrentWatermark;
+use crate::time::{MAX_WATERMARK, Timestamp, millis};
 
 /// Sessions of event time.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +77,7 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     /// Of each session a time at or before which it has to be looked at: when it began, its last millisecond; then, as often as that
     /// finds it extended, its new one; at last that after which it is forgotten. So a record that extends a session sets no timer.
     timers: TimerQueue<K>,
-    fired: CurrentWatermark,
-    clock: TaskClock,
-    metrics: Arc<OperatorMetrics>,
+    time: WindowTime,
     out: PhantomData<fn() -> Out>,
 }
 
@@ -101,9 +97,7 @@ where
             function,
             sessions: KeyedTable::default(),
             timers: TimerQueue::default(),
-            fired: CurrentWatermark::default(),
-            clock: TaskClock::default(),
-            metrics: Arc::default(),
+            time: WindowTime::new(windows.domain),
             out: PhantomData,
         }
     }
@@ -129,14 +123,11 @@ where
         if let [.., (latest, _)] = &known[first..after] {
             session.end = session.end.max(latest.end);
         }
-        if self.forgotten_at(session) <= self.fired.get() {
-            self.metrics.late_records.add(1);
-            if let Some(tag) = &self.lateness.tag {
-                output.push_side(tag, value, time);
-            }
+        if self.forgotten_at(session) <= self.time.fired() {
+            self.time.late(&self.lateness, value, time, output);
             return Ok(());
         }
-        let (fired, forgotten_at) = (self.fired.get(), self.forgotten_at(session));
+        let (fired, forgotten_at) = (self.time.fired(), self.forgotten_at(session));
         let has_fired = session.max_timestamp() <= fired;
         // One that has not fired has a timer that is early enough; one that is extended after it has fired may not.
         let needs_timer =
@@ -160,7 +151,7 @@ where
     }
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
-        let fired_before = self.fired.get();
+        let fired_before = self.time.fired();
         while let Some(timer) = self.timers.pop_due(time) {
             let key = timer.at();
             let Some(sessions) = self.sessions.get_mut(key.hash, key.key) else { continue };
@@ -183,7 +174,7 @@ where
                 self.sessions.remove(key.hash, key.key);
             }
         }
-        self.fired.advance(time);
+        self.time.advance(time);
         Ok(())
     }
 }
@@ -199,27 +190,20 @@ where
     type Out = Out;
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        (self.clock, self.metrics) = (context.clock.clone(), context.metrics.clone());
+        self.time.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("sessions", &mut self.sessions);
         states.keyed("timers", &mut self.timers);
-        self.fired.states(states);
+        self.time.states(states);
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
-        let processing_time = match self.windows.domain {
-            TimeDomain::Event => None,
-            // A clock that was set back must not make records late.
-            TimeDomain::Processing => Some(self.clock.now().max(self.fired.get().saturating_add(1))),
-        };
+        let times = self.time.of_batch();
         for Record { value, timestamp } in batch.records.drain(..) {
-            let time = match processing_time {
-                Some(now) => now,
-                None => event_time(timestamp)?,
-            };
+            let time = times.of(timestamp)?;
             self.add(value, time, output)?;
         }
         Ok(())
@@ -230,14 +214,14 @@ where
         watermark: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        if self.windows.domain == TimeDomain::Event {
+        if self.time.domain == TimeDomain::Event {
             self.fire_until(watermark, output)?;
         }
         Ok(Some(watermark))
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        match self.windows.domain {
+        match self.time.domain {
             TimeDomain::Event => None,
             TimeDomain::Processing => self.timers.next().map(|last| last.saturating_add(1)),
         }
@@ -248,7 +232,7 @@ where
     }
 
     fn end(&mut self, output: &mut Output<Out>) -> Result<(), BoxError> {
-        match self.windows.domain {
+        match self.time.domain {
             TimeDomain::Event => Ok(()),
             TimeDomain::Processing => self.fire_until(MAX_WATERMARK, output),
         }
