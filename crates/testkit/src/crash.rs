@@ -45,7 +45,7 @@ impl CrashPoint {
     pub fn on<T: Data>(&self, stream: &Stream<T>) -> Stream<T> {
         stream.apply(
             "crash-point",
-            CrashOperator { point: self.clone(), seen: 0, types: std::marker::PhantomData },
+            CrashOperator { point: self.clone(), seen: 0, waited: 0, types: std::marker::PhantomData },
         )
     }
 }
@@ -55,6 +55,8 @@ struct CrashOperator<T> {
     point: CrashPoint,
     /// The last epoch seen committed: at a restore it is told again of the one restored.
     seen: Epoch,
+    /// The batches that it has slowed down since the last commit.
+    waited: u32,
     types: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -66,7 +68,9 @@ impl<T: Data> Operator for CrashOperator<T> {
     fn process(&mut self, batch: &mut Batch<T>, output: &mut Output<T>) -> Result<(), BoxError> {
         let point = &self.point;
         if point.armed.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_micros(500));
+            // The longer it takes to get to a commit, the slower: a busy machine must not run out of input first.
+            self.waited += 1;
+            std::thread::sleep(Duration::from_micros(500 << (self.waited / 8).min(7)));
             if point.commits.load(Ordering::SeqCst) >= point.after_commits {
                 let records =
                     point.records.fetch_add(batch.len() as u64, Ordering::SeqCst) + batch.len() as u64;
@@ -82,6 +86,7 @@ impl<T: Data> Operator for CrashOperator<T> {
     fn committed(&mut self, epoch: Epoch) -> Result<(), BoxError> {
         if epoch > self.seen {
             self.seen = epoch;
+            self.waited = 0;
             self.point.commits.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
