@@ -55,6 +55,12 @@ impl<O: Operator> Chained<O> {
         let value = match result {
             Ok(Ok((value, flushed))) => {
                 flushed?;
+                if let Some(tag) = self.output.misread() {
+                    let error =
+                        format!("its side output `{tag}` is read as another type than it is written as");
+                    let (operator, origin) = (operator(), origin.clone());
+                    return Err(Failure::Returned { operator, origin, error: error.into() });
+                }
                 value
             }
             Ok(Err(error)) => {

@@ -18,11 +18,12 @@ pub struct Output<T> {
     pushed: u64,
     /// A watermark, or idleness, that the operator wants to be passed on after its records.
     event_time: Option<Control>,
+    misread: Option<&'static str>,
 }
 
 impl<T: Send + 'static> Output<T> {
     pub(crate) fn new(next: Box<dyn Collector<T>>, sides: Vec<Box<dyn SidePort>>) -> Self {
-        Self { batch: Batch::new(), next, sides, failure: None, pushed: 0, event_time: None }
+        Self { batch: Batch::new(), next, sides, failure: None, pushed: 0, event_time: None, misread: None }
     }
 
     /// Hands on a record.
@@ -48,15 +49,22 @@ impl<T: Send + 'static> Output<T> {
 
     /// Hands a record to a side output. Where nobody reads that side output, the record is dropped.
     pub fn push_side<S: Send + 'static>(&mut self, tag: &OutputTag<S>, value: S, timestamp: Timestamp) {
-        let port = self.sides.iter_mut().find(|side| side.tag() == tag.name);
-        if let Some(port) = port.and_then(|port| port.as_any().downcast_mut::<TypedSidePort<S>>()) {
-            port.batch.records.push(Record { value, timestamp });
-            if port.batch.len() >= BATCH_SIZE {
-                let result = port.next.batch(&mut port.batch);
-                port.batch.records.clear();
-                keep_first(&mut self.failure, result);
-            }
+        let Some(port) = self.sides.iter_mut().find(|side| side.tag() == tag.name) else { return };
+        let Some(port) = port.as_any().downcast_mut::<TypedSidePort<S>>() else {
+            self.misread = Some(tag.name);
+            return;
+        };
+        port.batch.records.push(Record { value, timestamp });
+        if port.batch.len() >= BATCH_SIZE {
+            let result = port.next.batch(&mut port.batch);
+            port.batch.records.clear();
+            keep_first(&mut self.failure, result);
         }
+    }
+
+    /// The side output, if there is one, that is read as another type than it is written as.
+    pub(crate) fn misread(&self) -> Option<&'static str> {
+        self.misread
     }
 
     /// Passes `watermark` on after what has been pushed, if it is above the last: for operators that make event time.
@@ -71,11 +79,6 @@ impl<T: Send + 'static> Output<T> {
 
     pub(crate) fn take_event_time(&mut self) -> Option<Control> {
         self.event_time.take()
-    }
-
-    /// Whether anybody reads this side output.
-    pub fn has_side<S>(&self, tag: &OutputTag<S>) -> bool {
-        self.sides.iter().any(|side| side.tag() == tag.name)
     }
 
     #[cold]

@@ -1,6 +1,6 @@
 //! Nodes and edges, and the factories that know their types.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) type Untyped = Box<dyn Any + Send>;
 pub(crate) fn typed<T: 'static>(value: Untyped) -> T {
     match value.downcast::<T>() {
         Ok(value) => *value,
-        // Edges are made by `Stream<T>` only, between the output and the input of one type.
+        // Edges are made by `Stream<T>` only, between the output and the input of one type; what a tag names is checked.
         Err(_) => unreachable!("an edge of another type than {}", std::any::type_name::<T>()),
     }
 }
@@ -81,6 +81,8 @@ pub(crate) struct Edge {
 
 /// Makes the pieces of an edge, of the type that it carries.
 pub(crate) trait EdgeFactory: Send + Sync {
+    /// The type that it carries.
+    fn carries(&self) -> TypeId;
     /// A channel into a gate.
     fn channel(&self, gate: &Untyped) -> Untyped;
     /// A writer to these channels.
@@ -109,6 +111,10 @@ pub(crate) struct TypedEdge<T> {
 }
 
 impl<T: Data> EdgeFactory for TypedEdge<T> {
+    fn carries(&self) -> TypeId {
+        TypeId::of::<T>()
+    }
+
     fn channel(&self, gate: &Untyped) -> Untyped {
         Box::new(typed_ref::<Gate<T>>(gate).add_channel())
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::GraphData;
-use super::node::{NodeKind, Outputs, Partitioning, Untyped};
+use super::node::{Edge, NodeKind, Outputs, Partitioning, Untyped};
 use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
 use crate::key_group::KeyGroups;
@@ -85,6 +85,17 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
     }
     graph.uids()?;
     parallelisms(graph, config)?;
+    for (index, edge) in graph.edges.iter().enumerate() {
+        let same_output = |other: &&Edge| (other.from, other.port) == (edge.from, edge.port);
+        let others = graph.edges[..index].iter().filter(same_output);
+        if others.into_iter().any(|other| other.factory.carries() != edge.factory.carries()) {
+            let reason = format!(
+                "the side output `{}` of operator `{}` is read as two types; give each type a tag of its own",
+                edge.port, graph.nodes[edge.from].name
+            );
+            return Err(JobError::Graph(reason));
+        }
+    }
     Ok(())
 }
 

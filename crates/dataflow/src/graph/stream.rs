@@ -155,6 +155,7 @@ impl<T: Data> Stream<T> {
     pub fn union(&self, other: &Self) -> Self {
         if !Arc::ptr_eq(&self.graph.0, &other.graph.0) {
             self.graph.refuse("a union of streams of two jobs; both must come from the same environment");
+            return self.clone();
         }
         if self.partitioning != other.partitioning {
             self.graph

@@ -9,9 +9,13 @@ use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::operators::BatchFold;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, RestoreFrom, run, start};
+use thalweg_dataflow::source::QueueSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
+
+use thalweg_testkit::{CollectSink, Collected};
 
 use crate::counts::{Counts, KEYS, assert_exact, config, count, counts, sorted, until, until_collected};
 use crate::faucet::Faucet;
@@ -169,6 +173,37 @@ fn a_stop_is_not_forgotten_by_a_restart() {
     let result = job.wait().unwrap();
     assert_eq!((result.restarts, failing.load(Ordering::SeqCst)), (1, false));
     assert_exact(&collected, NUMBERS / 2);
+}
+
+#[test]
+fn suspending_in_the_middle_of_a_batch_does_not_change_what_is_in_it() {
+    const BATCHES: u64 = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let storage = CheckpointStorage::local(folder.path()).unwrap();
+    let sizes = Collected::default();
+    let (mut runs, mut last) = (0, false);
+    while !last {
+        let graph = StreamGraph::new();
+        graph.batch_interval(20);
+        // No two batches together have as many records as another.
+        let batches = (1..=BATCHES).map(|n| vec![1_u64; 1 << n]).collect();
+        let queue = graph.source("queue", QueueSource::new(batches, 20), WatermarkStrategy::no_watermarks());
+        let count = || BatchFold::new(0_u64, |a, b| a + b, |a, b| a + b, 20);
+        let whole = queue.apply("shares", count()).rebalance().apply("whole", count()).parallelism(1);
+        let _ = whole.apply("sizes", CollectSink::new(sizes.clone())).parallelism(1);
+        let job = start(&graph, JobConfig { parallelism: 1 + runs % 3, ..config("job", &storage) }).unwrap();
+        let before = sizes.len();
+        until("a batch is through", || job.is_finished() || sizes.len() > before);
+        last = runs == 4;
+        if !last {
+            job.suspend();
+        }
+        job.wait().unwrap();
+        runs += 1;
+    }
+    let mut found = sizes.take();
+    found.retain(|size| *size > 0);
+    assert_eq!(found, (1..=BATCHES).map(|n| 1 << n).collect::<Vec<u64>>());
 }
 
 /// Fails at the end of its input, once.

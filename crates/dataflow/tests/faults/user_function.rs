@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, Serializer};
+use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::Fatal;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
-use thalweg_dataflow::operators::{Collect, Emit, Reduce};
+use thalweg_dataflow::operators::{Collect, Emit, Process, ProcessContext, Reduce};
 use thalweg_dataflow::record::Keyed;
 use thalweg_dataflow::runtime::{JobConfig, RestartStrategy, run, start};
 use thalweg_dataflow::watermark::WatermarkStrategy;
@@ -187,4 +188,37 @@ fn a_job_that_waits_for_its_restart_can_be_stopped() {
         let error = job.wait().unwrap_err().to_string();
         contains(&error, if stop { &["`fail`", "unlucky"] } else { &["was cancelled"] });
     }
+}
+
+#[test]
+fn a_side_output_that_is_read_as_another_type_is_refused() {
+    const LATE: OutputTag<u64> = OutputTag::new("late");
+    const ALSO_LATE: OutputTag<String> = OutputTag::new("late");
+    let written = |numbers: &Stream<u64>| {
+        numbers.apply(
+            "split",
+            Process::new(|n: u64, context: &mut ProcessContext<'_, u64>| {
+                context.output(&LATE, n);
+                Ok(())
+            }),
+        )
+    };
+    let (graph, numbers) = numbers();
+    let _ = written(&numbers).side_output(&ALSO_LATE).map("read", |_| ());
+    contains(&error_of(&graph), &["operator `split`", "side output `late` is read as another type"]);
+
+    let (graph, numbers) = self::numbers();
+    let split = written(&numbers);
+    let _ = split.side_output(&LATE).map("read", |_| ());
+    let _ = split.side_output(&ALSO_LATE).map("read", |_| ());
+    contains(&error_of(&graph), &["`late` of operator `split` is read as two types"]);
+}
+
+#[test]
+fn a_union_of_two_jobs_is_refused() {
+    let ((graph, left), (_, right)) = (numbers(), numbers());
+    let union = left.union(&right.map("beyond", |n| n).map("the other graph", |n| n));
+    assert!(!union.has_event_time());
+    let _ = union.map("both", |_| ());
+    contains(&error_of(&graph), &["a union of streams of two jobs"]);
 }
