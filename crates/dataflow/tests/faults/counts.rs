@@ -18,13 +18,15 @@ pub(crate) const KEYS: u64 = 13;
 
 pub(crate) type Counts = Collected<(u64, i64)>;
 
-/// Counts what flows out of `source`, which must not be its own key's hash order.
+/// Counts the numbers of each key.
+pub(crate) fn counted(numbers: &Stream<u64>) -> Stream<(u64, i64)> {
+    let sums = Reduce::new(|a, b| a + b, |key: &u64, n: &i64| (*key, *n), Emit::Each);
+    numbers.map("key", |n| Keyed::new(n % KEYS, 1_i64)).exchange().apply("count", sums)
+}
+
+/// Counts the numbers of each key, into `collected`.
 pub(crate) fn count(numbers: &Stream<u64>, collected: &Counts) {
-    let counted = numbers
-        .map("key", |n| Keyed::new(n % KEYS, 1_i64))
-        .exchange()
-        .apply("count", Reduce::new(|a, b| a + b, |key: &u64, n: &i64| (*key, *n), Emit::Each));
-    let _ = counted.apply("collect", CollectSink::new(collected.clone()));
+    let _ = counted(numbers).apply("collect", CollectSink::new(collected.clone()));
 }
 
 /// The job: counts what comes out of `faucet`.

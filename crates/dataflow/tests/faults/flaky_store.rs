@@ -10,7 +10,7 @@ use futures_core::Stream;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
@@ -38,6 +38,42 @@ impl FlakyStore {
     /// There is space again.
     pub(crate) fn free_space(&self) {
         self.fill_up_after(i64::MAX);
+    }
+
+    /// Writes nonsense to the file in `folder` whose name begins like this. Returns what was there.
+    pub(crate) fn damage(&self, folder: &str, name: &str) -> (Path, PutPayload) {
+        self.block_on(async {
+            let files = self.inner.list_with_delimiter(Some(&Path::from(folder))).await.unwrap().objects;
+            let named = |file: &ObjectMeta| file.location.filename().unwrap().starts_with(name);
+            let path = files.into_iter().find(named).unwrap().location;
+            let bytes = self.inner.get(&path).await.unwrap().bytes().await.unwrap();
+            self.inner.put(&path, "nonsense".into()).await.unwrap();
+            (path, bytes.into())
+        })
+    }
+
+    /// Writes what [`damage`](Self::damage) returned.
+    pub(crate) fn repair(&self, (path, bytes): (Path, PutPayload)) {
+        self.block_on(async { self.inner.put(&path, bytes).await }).unwrap();
+    }
+
+    /// The folders in `folder` that have a file of this name.
+    pub(crate) fn folders_with(&self, folder: &str, name: &str) -> Vec<Path> {
+        self.block_on(async {
+            let mut found = Vec::new();
+            for path in
+                self.inner.list_with_delimiter(Some(&Path::from(folder))).await.unwrap().common_prefixes
+            {
+                if self.inner.get(&path.clone().join(name)).await.is_ok() {
+                    found.push(path);
+                }
+            }
+            found
+        })
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
     pub(crate) fn has_refused(&self) -> bool {

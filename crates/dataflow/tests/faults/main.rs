@@ -9,6 +9,8 @@ mod event_time;
 mod faucet;
 mod flaky_store;
 mod lifecycle;
+mod log;
 mod storage;
+mod transactions;
 mod user_function;
 mod windows;

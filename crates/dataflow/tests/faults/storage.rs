@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
-use object_store::path::Path;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
-use object_store::{ObjectStore, ObjectStoreExt};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{CheckpointError, JobError};
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, run, start};
@@ -19,7 +18,6 @@ const NUMBERS: u64 = 4000;
 
 /// A job halfway through its input, and the store of its checkpoints.
 struct Halfway {
-    memory: Arc<InMemory>,
     store: FlakyStore,
     storage: CheckpointStorage,
     faucet: Faucet,
@@ -28,30 +26,14 @@ struct Halfway {
 
 impl Halfway {
     fn start(restart: RestartStrategy) -> (Self, JobHandle) {
-        let memory = Arc::new(InMemory::new());
-        let store = FlakyStore::new(memory.clone());
+        let store = FlakyStore::new(Arc::new(InMemory::new()));
         let storage = CheckpointStorage::object_store(Arc::new(store.clone()), "checkpoints");
         let (faucet, collected) = (Faucet::new(NUMBERS), Counts::default());
         let config = JobConfig { restart: Some(restart), ..config("job", &storage) };
         let job = start(&counts(&faucet, &collected), config).unwrap();
         faucet.release(NUMBERS / 2);
         until_collected(&job, &collected, NUMBERS as usize / 2);
-        (Self { memory, store, storage, faucet, collected }, job)
-    }
-
-    /// The folders of the checkpoints that are complete.
-    fn complete(&self) -> Vec<Path> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let job = Path::from("checkpoints/job");
-            let mut complete = Vec::new();
-            for folder in self.memory.list_with_delimiter(Some(&job)).await.unwrap().common_prefixes {
-                if self.memory.get(&folder.clone().join("manifest.json")).await.is_ok() {
-                    complete.push(folder);
-                }
-            }
-            complete
-        })
+        (Self { store, storage, faucet, collected }, job)
     }
 }
 
@@ -68,7 +50,11 @@ fn a_full_disk_fails_the_job_and_a_later_run_resumes_exactly() {
         for part in ["flaky/checkpoints/job", "no storage space", "is untouched", "start the job again"] {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }
-        assert_eq!(halfway.complete().len(), 1, "with room for {room}: what was cut short is no checkpoint");
+        assert_eq!(
+            halfway.store.folders_with("checkpoints/job", "manifest.json").len(),
+            1,
+            "with room for {room}: what was cut short is no checkpoint"
+        );
         halfway.store.free_space();
         halfway.faucet.open();
         run(&counts(&halfway.faucet, &halfway.collected), config("job", &halfway.storage)).unwrap();
