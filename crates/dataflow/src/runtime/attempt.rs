@@ -82,7 +82,7 @@ impl<'a> Attempt<'a> {
         graph: &GraphData,
         config: &'a JobConfig,
         store: Option<Arc<CheckpointStore>>,
-        Recovered { committer, restore, last_epoch }: Recovered,
+        Recovered { committer, restore, last_epoch, committed }: Recovered,
         (number, sender): (u32, Sender<Message>),
         shown: Arc<Shown>,
     ) -> Result<Self, JobError> {
@@ -130,7 +130,7 @@ impl<'a> Attempt<'a> {
             notes: Vec::new(),
             savepoints: Vec::new(),
             last_epoch,
-            committed: restored,
+            committed,
             failure: None,
             give_up: false,
             cancelled,

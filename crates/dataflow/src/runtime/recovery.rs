@@ -16,6 +16,8 @@ pub(super) struct Recovered {
     /// was sent back to an older checkpoint: so the newest is always the one to resume from, and no file is
     /// written over.
     pub(super) last_epoch: Epoch,
+    /// The last epoch that this job has committed, as far as it continues from there; 0 if from nothing, or from a savepoint.
+    pub(super) committed: Epoch,
 }
 
 /// Finds where to continue, attempt after attempt.
@@ -70,7 +72,8 @@ impl Recovery {
         if let Some(committer) = &mut committer {
             committer.start(restored).map_err(JobError::Commit)?;
         }
-        Ok(Recovered { committer, restore, last_epoch: restored.max(latest.unwrap_or(0)) })
+        let last_epoch = restored.max(latest.unwrap_or(0));
+        Ok(Recovered { committer, restore, last_epoch, committed: epoch.unwrap_or(0) })
     }
 }
 

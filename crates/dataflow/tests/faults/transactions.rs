@@ -141,3 +141,26 @@ fn a_sink_that_has_lost_its_marker_does_not_make_the_job_begin_anew() {
     run(&halfway.graph(), JobConfig { restore, ..halfway.config() }).unwrap();
     halfway.assert_exact("from the checkpoint");
 }
+
+#[test]
+fn a_job_that_begins_at_a_savepoint_survives_the_failure_of_its_first_commit() {
+    let (halfway, job) = Halfway::start(0, 1);
+    let savepoint = CheckpointStorage::object_store(Arc::new(InMemory::new()), "savepoint");
+    job.savepoint(savepoint.clone()).unwrap();
+    job.cancel();
+    job.wait().unwrap_err();
+    let first_half = halfway.log.committed();
+
+    let other = Halfway { log: Log::default(), ..halfway };
+    other.log.fail_once(Fault::CommitLost);
+    other.faucet.open();
+    let config = JobConfig {
+        restore: RestoreFrom::Savepoint(savepoint),
+        restart: Some(RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO }),
+        ..config("other", &other.storage)
+    };
+    assert_eq!(run(&other.graph(), config).unwrap().restarts, 1);
+    let mut all = [first_half, other.log.committed()].concat();
+    all.sort_unstable();
+    assert!(all == expected(NUMBERS), "{} results", all.len());
+}
