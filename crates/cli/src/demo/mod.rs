@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
     data: Option<PathBuf>,
     /// How long a micro-batch is.
-    #[arg(long, default_value = "50ms", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "25ms", value_name = "TIME", value_parser = humantime::parse_duration)]
     batch_interval: Duration,
     /// How often results are committed; rounded up to whole batches.
     #[arg(long, default_value = "500ms", value_name = "TIME", value_parser = humantime::parse_duration)]
