@@ -72,9 +72,9 @@ pub(crate) fn config(id: &str, storage: &CheckpointStorage) -> JobConfig {
 
 /// Waits until `condition` holds.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(100);
     while !condition() {
-        assert!(Instant::now() < deadline, "waited 30 s until {what}");
+        assert!(Instant::now() < deadline, "waited 100 s until {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
