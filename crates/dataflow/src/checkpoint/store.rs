@@ -215,6 +215,11 @@ impl CheckpointStore {
         load(self, &self.checkpoint(epoch), Some(epoch))
     }
 
+    /// What a checkpoint consists of, without reading it all.
+    pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Manifest, CheckpointError> {
+        read_manifest(self, &self.checkpoint(epoch), Some(epoch))
+    }
+
     /// Removes the checkpoints before `newest`, except that `keep` are kept, `newest` among them. The manifest
     /// goes first: half a checkpoint is none.
     pub(crate) fn discard(&self, newest: Epoch, keep: usize) -> Result<(), CheckpointError> {
@@ -251,7 +256,7 @@ impl CheckpointStore {
             let reason = "there is one already; choose another place".to_owned();
             return Err(CheckpointError::Savepoint { location: target.location(), reason });
         }
-        let mut files = read_manifest(self, &folder, Some(epoch))?.files;
+        let mut files = self.manifest(epoch)?.files;
         files.push(MANIFEST.to_owned());
         for name in files {
             let missing = || CheckpointError::Missing { location: self.location(), epoch: Some(epoch) };

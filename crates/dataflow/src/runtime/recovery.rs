@@ -36,6 +36,10 @@ impl Recovery {
         config: &JobConfig,
         store: Option<&CheckpointStore>,
     ) -> Result<Recovered, JobError> {
+        // Whoever was taken over while it waited for a restart must not fence the instance that did it.
+        if let Some(store) = store {
+            store.check_owner()?;
+        }
         let mut committer = committer(graph, config)?;
         // Fencing comes first: only then is the marker final.
         let marker =
@@ -95,7 +99,7 @@ fn check_never_committed(config: &JobConfig, store: &CheckpointStore, latest: Ep
     if matches!(config.restore, RestoreFrom::Epoch(_) | RestoreFrom::Nothing) {
         return Ok(());
     }
-    match store.load(latest)?.manifest().committed {
+    match store.manifest(latest)?.committed {
         0 => Ok(()),
         committed => Err(JobError::Config(format!(
             "the sink knows of no commit of this job, but checkpoint {latest} says that epoch {committed} was committed: the marker is \
