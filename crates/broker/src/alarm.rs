@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::clock::now_ms;
+use crate::clock::Clock;
 
 /// The longest sleep, so that a clock that is set back or forth is noticed.
 const NAP_MS: i64 = 60_000;
@@ -31,10 +31,15 @@ impl Alarm {
         }
     }
 
+    /// Makes it ring now, because the clock was moved.
+    pub(crate) fn now(&self) {
+        self.by(i64::MIN);
+    }
+
     /// Sleeps until the alarm rings, and clears it: whoever wakes has to look at all deadlines and set it again.
-    pub(crate) async fn ring(&self) {
+    pub(crate) async fn ring(&self, clock: &Clock) {
         loop {
-            let left_ms = self.at_ms.load(Ordering::Acquire).saturating_sub(now_ms());
+            let left_ms = self.at_ms.load(Ordering::Acquire).saturating_sub(clock.now_ms());
             if left_ms <= 0 {
                 self.at_ms.store(i64::MAX, Ordering::Release);
                 return;
@@ -57,14 +62,15 @@ mod tests {
     #[tokio::test]
     async fn an_earlier_deadline_wakes_a_sleeping_alarm() {
         let alarm = Arc::new(Alarm::default());
-        alarm.by(now_ms() + 3_600_000);
+        let clock = Arc::new(Clock::default());
+        alarm.by(clock.now_ms() + 3_600_000);
         let ringing = tokio::spawn({
-            let alarm = Arc::clone(&alarm);
-            async move { alarm.ring().await }
+            let (alarm, clock) = (Arc::clone(&alarm), Arc::clone(&clock));
+            async move { alarm.ring(&clock).await }
         });
         tokio::task::yield_now().await;
         assert!(!ringing.is_finished());
-        alarm.by(now_ms());
+        alarm.by(clock.now_ms());
         ringing.await.unwrap();
         alarm.by(i64::MAX - 1);
         assert_eq!(alarm.at_ms.load(Ordering::Acquire), i64::MAX - 1, "ringing has cleared it");

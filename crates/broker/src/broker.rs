@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::faults::Faults;
 use crate::server::listener;
 use crate::state::State;
 use crate::topic_config::TopicConfig;
@@ -99,6 +100,11 @@ impl Broker {
             };
             BrokerError::Topic { name: name.to_owned(), reason }
         })
+    }
+
+    /// What tests can do to this broker.
+    pub fn faults(&self) -> Faults<'_> {
+        Faults::new(&self.state)
     }
 
     /// Stops serving and waits until all threads have ended. Dropping the broker does the same.

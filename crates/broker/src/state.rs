@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::alarm::Alarm;
-use crate::clock::now_ms;
+use crate::clock::Clock;
 use crate::config::{BrokerConfig, Storage};
 use crate::error::BrokerError;
 use crate::group::Groups;
@@ -26,6 +26,7 @@ pub(crate) struct State {
     pub(crate) config: BrokerConfig,
     pub(crate) cluster_id: StrBytes,
     pub(crate) advertised: Option<(StrBytes, u16)>,
+    pub(crate) clock: Clock,
     pub(crate) alarm: Alarm,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
@@ -51,6 +52,7 @@ impl State {
                 config,
                 cluster_id: StrBytes::from_string(new_cluster_id()),
                 advertised,
+                clock: Clock::default(),
                 alarm: Alarm::default(),
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
@@ -74,6 +76,7 @@ impl State {
                     config,
                     cluster_id: StrBytes::from_string(identity.cluster_id),
                     advertised,
+                    clock: Clock::default(),
                     alarm: Alarm::default(),
                     topics: Topics::open(&data)?,
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
@@ -89,7 +92,7 @@ impl State {
 
     /// Does what is due, and sets the alarm for what is due next.
     pub(crate) fn tick(&self) {
-        let now_ms = now_ms();
+        let now_ms = self.clock.now_ms();
         let due = [self.groups.tick(now_ms), self.transactions.tick(self, now_ms)];
         if let Some(next_ms) = due.into_iter().flatten().min() {
             self.alarm.by(next_ms);

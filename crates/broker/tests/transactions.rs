@@ -183,12 +183,12 @@ fn a_second_producer_of_the_same_id_fences_the_first_and_aborts_what_it_left() {
 fn a_transaction_that_is_not_ended_in_time_is_aborted() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
-    let producer: Transactional =
-        config(&broker).set("transactional.id", "x").set("transaction.timeout.ms", "1000").create().unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
+    let producer = transactional(&broker, "x");
     producer.begin_transaction().unwrap();
     put(&producer, "t", "late");
     producer.flush(PATIENCE).unwrap();
+    // The default of `transaction.timeout.ms` is a minute.
+    broker.faults().advance_clock(Duration::from_secs(61));
     send(&common::producer(&broker, |_| {}), "t", &["after".to_owned()]);
     assert_eq!(poll_values(&committed_reader(&broker, "t"), 1), ["after"]);
     assert_eq!(code(&producer.commit_transaction(PATIENCE).unwrap_err()), RDKafkaErrorCode::Fenced);

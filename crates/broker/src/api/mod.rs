@@ -99,7 +99,7 @@ impl Call<'_> {
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
-        crate::clock::now_ms()
+        self.state.clock.now_ms()
     }
 }
 

@@ -46,7 +46,7 @@ async fn accept(state: Arc<State>, listener: TcpListener) {
 
 async fn meet_deadlines(state: Arc<State>) {
     loop {
-        state.alarm.ring().await;
+        state.alarm.ring(&state.clock).await;
         state.tick();
     }
 }

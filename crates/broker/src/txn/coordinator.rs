@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::now_ms;
 use crate::journal::Journal;
 use crate::log::batch::Marker;
 use crate::state::State;
@@ -172,7 +171,7 @@ impl Transactions {
         let entry = self.find(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         let mut transaction = lock(&entry);
         transaction.check(producer)?;
-        if let Some(next) = transaction.with(partitions, group, now_ms())? {
+        if let Some(next) = transaction.with(partitions, group, state.clock.now_ms())? {
             self.store(&mut transaction, next)?;
             if let Some(deadline_ms) = transaction.deadline_ms() {
                 state.alarm.by(deadline_ms);
@@ -277,7 +276,7 @@ impl Transactions {
     ) -> Result<(), ResponseError> {
         self.tell(state, transaction, marker, again).map_err(|error| {
             tracing::error!(id = transaction.id, %error, "a decided transaction cannot be finished now");
-            state.alarm.by(now_ms() + RETRY_MS);
+            state.alarm.by(state.clock.now_ms() + RETRY_MS);
             // What clients understand as "ask again".
             ResponseError::CoordinatorNotAvailable
         })
@@ -299,7 +298,7 @@ impl Transactions {
                 continue;
             }
             let config = topic.config();
-            match partition.append_marker(marker, producer_id, epoch, config.rules(), now_ms()) {
+            match partition.append_marker(marker, producer_id, epoch, config.rules(), state.clock.now_ms()) {
                 // A later epoch has been there, or the topic has gone since: there is nothing left to end.
                 Ok(())
                 | Err(ResponseError::InvalidProducerEpoch | ResponseError::UnknownTopicOrPartition) => {}

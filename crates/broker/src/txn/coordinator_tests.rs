@@ -8,7 +8,6 @@ use kafka_protocol::ResponseError::{
 };
 
 use super::transaction::{ProducerKey, Transaction};
-use crate::clock::now_ms;
 use crate::config::{BrokerConfig, Storage};
 use crate::log::batch::{Marker, tests::plain_batch};
 use crate::log::partition::{Bounds, Isolation};
@@ -74,7 +73,7 @@ fn a_marker_that_cannot_be_written_is_written_later() {
 fn a_transaction_is_aborted_at_its_deadline_and_not_before() {
     let state = state(None);
     let producer = init(&state, None);
-    let begun = now_ms();
+    let begun = state.clock.now_ms();
     write(&state, producer);
     let deadline = state.transactions.tick(&state, begun).unwrap();
     assert!((begun + TIMEOUT_MS..begun + TIMEOUT_MS + 5_000).contains(&deadline), "{}", deadline - begun);
