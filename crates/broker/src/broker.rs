@@ -12,8 +12,8 @@ use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
 use crate::server::listener;
+use crate::settings::topic::TopicConfig;
 use crate::state::State;
-use crate::topic_config::TopicConfig;
 
 /// Threads that serve clients.
 const WORKERS: usize = 2;
@@ -87,7 +87,8 @@ impl Broker {
     ///
     /// If the name is taken or illegal, the count is not 1 to 10000, or the topic cannot be stored.
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        let created = self.state.topics.create(name, partitions, TopicConfig::default());
+        let created =
+            self.state.topics.create(name, partitions, TopicConfig::inherited(&self.state.settings.broker()));
         created.map(drop).map_err(|error| {
             let reason = match error {
                 ResponseError::TopicAlreadyExists => "there is one of that name".to_owned(),

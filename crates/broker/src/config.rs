@@ -1,6 +1,9 @@
 //! What a broker is started with.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use crate::settings::Given;
 
 /// Where the broker keeps what it acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +33,25 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// Bytes of the longest request that is read; a client that announces more is disconnected.
     pub max_request_bytes: usize,
+    /// Settings under Kafka's names, as in a `server.properties`. They count more than the fields above.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl BrokerConfig {
+    /// Everything under Kafka's names.
+    pub(crate) fn given(&self) -> Given {
+        let mut given = Given::new();
+        let mut set = |name: &str, value: String| given.insert(name.to_owned(), value);
+        set("num.partitions", self.default_partitions.to_string());
+        set("auto.create.topics.enable", self.auto_create_topics.to_string());
+        set("max.connections", self.max_connections.min(i32::MAX as usize).to_string());
+        set("socket.request.max.bytes", self.max_request_bytes.min(i32::MAX as usize).to_string());
+        if let Storage::Directory(data) = &self.storage {
+            set("log.dirs", data.display().to_string());
+        }
+        given.extend(self.properties.clone());
+        given
+    }
 }
 
 impl Default for BrokerConfig {
@@ -42,6 +64,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             max_connections: 1_000,
             max_request_bytes: 100 << 20,
+            properties: BTreeMap::new(),
         }
     }
 }

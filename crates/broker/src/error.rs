@@ -20,9 +20,9 @@ pub enum BrokerError {
     /// [`BrokerConfig::advertised`](crate::BrokerConfig::advertised) is not `host:port`.
     #[error("the advertised address {0:?} is not of the form host:port")]
     Advertised(String),
-    /// [`BrokerConfig::default_partitions`](crate::BrokerConfig::default_partitions) is out of range.
-    #[error("topics cannot have {0} partitions by default; choose 1 to 10000")]
-    DefaultPartitions(i32),
+    /// A setting is not known or out of range.
+    #[error("{0}")]
+    Setting(String),
     /// The data folder cannot be read or written.
     #[error("the broker's data at {path}: {source}; check that the folder is writable and has space")]
     Data {

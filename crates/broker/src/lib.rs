@@ -11,8 +11,8 @@ mod group;
 mod journal;
 mod log;
 mod server;
+mod settings;
 mod state;
-mod topic_config;
 mod topics;
 mod txn;
 

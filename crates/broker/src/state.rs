@@ -14,7 +14,9 @@ use crate::config::{BrokerConfig, Storage};
 use crate::error::BrokerError;
 use crate::group::Groups;
 use crate::journal::replace;
-use crate::topics::{Topics, check_count};
+use crate::settings::broker::BrokerSettings;
+use crate::settings::store::Settings;
+use crate::topics::Topics;
 use crate::txn::coordinator::Transactions;
 
 /// The version of the files in a data folder.
@@ -24,6 +26,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) config: BrokerConfig,
+    pub(crate) settings: Settings,
     pub(crate) cluster_id: StrBytes,
     pub(crate) advertised: Option<(StrBytes, u16)>,
     pub(crate) clock: Clock,
@@ -45,11 +48,13 @@ impl State {
     /// Opens what the configuration names, and finishes what a crash has left undone.
     pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
         let advertised = config.advertised.as_deref().map(parse_advertised).transpose()?;
-        check_count(config.default_partitions)
-            .map_err(|_| BrokerError::DefaultPartitions(config.default_partitions))?;
+        let at_start = config.given();
+        // Before anything is created: this is no fault of the data.
+        BrokerSettings::new(&[&at_start]).map_err(BrokerError::Setting)?;
         let state = match config.storage.clone() {
             Storage::Memory => Self {
                 config,
+                settings: Settings::in_memory(at_start).map_err(BrokerError::Setting)?,
                 cluster_id: StrBytes::from_string(new_cluster_id()),
                 advertised,
                 clock: Clock::default(),
@@ -72,13 +77,16 @@ impl State {
                     Err(fs::TryLockError::Error(source)) => return Err(failed("lock")(source)),
                 }
                 let identity = identity(&data.join("broker.json")).map_err(failed("broker.json"))?;
+                let settings =
+                    Settings::open(at_start, &data.join("settings.json")).map_err(failed("settings.json"))?;
                 Self {
                     config,
                     cluster_id: StrBytes::from_string(identity.cluster_id),
                     advertised,
                     clock: Clock::default(),
                     alarm: Alarm::default(),
-                    topics: Topics::open(&data)?,
+                    topics: Topics::open(&data, &settings.broker())?,
+                    settings,
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
                     transactions: Transactions::open(&data.join("transactions.journal"))
                         .map_err(failed("transactions.journal"))?,
@@ -155,6 +163,6 @@ mod tests {
     #[test]
     fn a_broker_that_could_create_no_topic_is_not_started() {
         let config = BrokerConfig { default_partitions: 0, ..BrokerConfig::default() };
-        assert!(matches!(State::open(config), Err(BrokerError::DefaultPartitions(0))));
+        assert!(matches!(State::open(config), Err(BrokerError::Setting(_))));
     }
 }

@@ -12,12 +12,13 @@ use uuid::Uuid;
 use crate::error::BrokerError;
 use crate::journal::replace;
 use crate::log::partition::Partition;
-use crate::topic_config::TopicConfig;
+use crate::settings::broker::BrokerSettings;
+use crate::settings::topic::TopicConfig;
 
 /// The longest name: it has to fit into a file name together with the partition.
 const MAX_NAME: usize = 249;
 /// Partitions a topic may have.
-const MAX_PARTITIONS: i32 = 10_000;
+pub(crate) const MAX_PARTITIONS: i32 = 10_000;
 
 /// A topic. Creating it anew under the same name makes another one, with another id.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(crate) struct Topic {
     pub(crate) name: String,
     pub(crate) id: Uuid,
     partitions: RwLock<Vec<Arc<Partition>>>,
-    config: TopicConfig,
+    config: RwLock<Arc<TopicConfig>>,
 }
 
 /// All topics, by name and by id.
@@ -53,7 +54,12 @@ struct Entry {
 
 impl Topic {
     fn new(name: String, id: Uuid, partitions: Vec<Arc<Partition>>, config: TopicConfig) -> Arc<Self> {
-        Arc::new(Self { name, id, partitions: RwLock::new(partitions), config })
+        Arc::new(Self {
+            name,
+            id,
+            partitions: RwLock::new(partitions),
+            config: RwLock::new(Arc::new(config)),
+        })
     }
 
     pub(crate) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
@@ -65,8 +71,9 @@ impl Topic {
         self.partitions.read().unwrap_or_else(PoisonError::into_inner).len() as i32
     }
 
-    pub(crate) fn config(&self) -> &TopicConfig {
-        &self.config
+    /// The settings as they are now.
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn entry(&self) -> Entry {
@@ -86,7 +93,7 @@ impl Topics {
     }
 
     /// The topics of a data folder.
-    pub(crate) fn open(data: &Path) -> Result<Self, BrokerError> {
+    pub(crate) fn open(data: &Path, broker: &BrokerSettings) -> Result<Self, BrokerError> {
         let path = data.join("topics.json");
         let failed = |source| BrokerError::Data { path: path.clone(), source };
         let entries: Vec<Entry> = match std::fs::read(&path) {
@@ -96,7 +103,7 @@ impl Topics {
         };
         let topics = Self { data: Some(data.to_owned()), all: RwLock::default() };
         for entry in entries {
-            let config = TopicConfig::new(entry.config)
+            let config = TopicConfig::new(entry.config, broker)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
             let open = |index| {
                 let directory = directory(data, &entry.name, index);
@@ -264,7 +271,7 @@ mod tests {
     #[test]
     fn topics_survive_and_a_recreated_one_is_another() {
         let data = tempfile::tempdir().unwrap();
-        let topics = Topics::open(data.path()).unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
         let first = topics.create("t", 1, TopicConfig::default()).unwrap();
         assert_eq!(
             topics.create("t", 1, TopicConfig::default()).unwrap_err(),
@@ -274,7 +281,7 @@ mod tests {
         let second = topics.create("t", 2, TopicConfig::default()).unwrap();
         topics.grow(&second, 3).unwrap();
         assert_eq!(topics.grow(&second, 3).unwrap_err(), ResponseError::InvalidPartitions);
-        let again = Topics::open(data.path()).unwrap().get("t").unwrap();
+        let again = Topics::open(data.path(), &BrokerSettings::default()).unwrap().get("t").unwrap();
         assert_eq!((again.id, again.partition_count()), (second.id, 3));
         assert_ne!(again.id, first.id);
     }
@@ -285,7 +292,7 @@ mod tests {
         let left = directory(data.path(), "t", 1);
         std::fs::create_dir_all(&left).unwrap();
         std::fs::write(left.join("00000000000000000007.log"), "left over").unwrap();
-        let topics = Topics::open(data.path()).unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
         let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
         topics.grow(&topic, 2).unwrap();
         assert_eq!(topic.partition(1).unwrap().bounds().end, 0);

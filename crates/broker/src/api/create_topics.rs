@@ -9,7 +9,8 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use uuid::Uuid;
 
 use crate::api::{Call, text};
-use crate::topic_config::{SETTINGS, TopicConfig};
+use crate::settings::definition::Definition;
+use crate::settings::topic::{TopicConfig, described};
 
 pub(super) fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let results = request.topics.iter().map(|wanted| {
@@ -41,7 +42,7 @@ fn create(
     }
     let partitions = match wanted.num_partitions {
         -1 if !wanted.assignments.is_empty() => wanted.assignments.len() as i32,
-        -1 => call.state.config.default_partitions,
+        -1 => call.state.settings.broker().num_partitions,
         count => count,
     };
     let given: BTreeMap<String, String> = wanted
@@ -49,7 +50,8 @@ fn create(
         .iter()
         .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())))
         .collect();
-    let config = TopicConfig::new(given).map_err(|reason| (ResponseError::InvalidConfig, reason))?;
+    let config = TopicConfig::new(given, &call.state.settings.broker())
+        .map_err(|reason| (ResponseError::InvalidConfig, reason))?;
     let explained = |error: ResponseError| {
         let name = wanted.name.as_str();
         let reason = match error {
@@ -75,12 +77,12 @@ fn create(
 }
 
 fn describe(config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
-    let describe = |setting: &crate::topic_config::Setting| {
-        let set = config.overrides().get(setting.name);
+    let describe = |setting: &Definition| {
+        let set = config.overrides().contains_key(setting.name);
         CreatableTopicConfigs::default()
             .with_name(text(setting.name))
-            .with_value(Some(text(set.map_or(setting.default, String::as_str))))
-            .with_config_source(if set.is_some() { 1 } else { 5 })
+            .with_value(config.value(setting.name).map(text))
+            .with_config_source(if set { 1 } else { 5 })
     };
-    SETTINGS.iter().map(describe).collect()
+    described().map(describe).collect()
 }

@@ -1,4 +1,4 @@
-//! DescribeConfigs: the settings of topics, and of the broker those that clients look for.
+//! DescribeConfigs: the settings of topics and of the broker.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -8,7 +8,9 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::api::{Call, NODE_ID, text};
-use crate::topic_config::{Kind, SETTINGS};
+use crate::settings::broker;
+use crate::settings::definition::{Definition, Kind};
+use crate::settings::topic;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -16,10 +18,6 @@ const BROKER: i8 = 4;
 const SET_ON_TOPIC: i8 = 1;
 const SET_AT_START: i8 = 4;
 const DEFAULT: i8 = 5;
-
-const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.into_iter().map(|resource| {
@@ -56,25 +54,22 @@ fn describe(
                 .get(&resource.resource_name)
                 .ok_or(ResponseError::UnknownTopicOrPartition)?;
             let config = topic.config();
-            let describe = |setting: &crate::topic_config::Setting| match config.overrides().get(setting.name)
-            {
-                Some(value) => setting_result(setting.name, value, SET_ON_TOPIC, type_of(setting.kind)),
-                None => setting_result(setting.name, setting.default, DEFAULT, type_of(setting.kind)),
+            let describe = |setting: &Definition| {
+                let set = config.overrides().contains_key(setting.name);
+                let source = if set { SET_ON_TOPIC } else { DEFAULT };
+                setting_result(setting, config.value(setting.name), source)
             };
-            Ok(SETTINGS.iter().map(describe).collect())
+            Ok(topic::described().map(describe).collect())
         }
         BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
         BROKER if resource.resource_name.parse() == Ok(NODE_ID) => {
-            let config = &call.state.config;
-            let at_start = |name, value: &str, config_type| {
-                setting_result(name, value, SET_AT_START, config_type).with_read_only(true)
+            let settings = call.state.settings.broker();
+            let describe = |setting: &Definition| {
+                let value = settings.value(setting.name);
+                let source = if value == setting.default { DEFAULT } else { SET_AT_START };
+                setting_result(setting, value, source).with_read_only(true)
             };
-            Ok(vec![
-                at_start("auto.create.topics.enable", &config.auto_create_topics.to_string(), BOOLEAN),
-                at_start("num.partitions", &config.default_partitions.to_string(), INT),
-                at_start("default.replication.factor", "1", INT),
-                at_start("socket.request.max.bytes", &config.max_request_bytes.to_string(), INT),
-            ])
+            Ok(broker::definitions().map(describe).collect())
         }
         BROKER => Err(ResponseError::InvalidRequest),
         _ => Ok(Vec::new()),
@@ -83,25 +78,26 @@ fn describe(
 
 fn type_of(kind: Kind) -> i8 {
     match kind {
-        Kind::Int => INT,
-        Kind::OneOf(_) => STRING,
+        Kind::Boolean => 1,
+        Kind::OneOf(_) | Kind::Text => 2,
+        Kind::Int(..) => 3,
+        Kind::Long(..) => 5,
+        Kind::Double(..) => 6,
+        Kind::List(_) | Kind::Replicas => 7,
+        Kind::Password => 9,
     }
 }
 
-fn setting_result(
-    name: &'static str,
-    value: &str,
-    source: i8,
-    config_type: i8,
-) -> DescribeConfigsResourceResult {
+fn setting_result(setting: &Definition, value: Option<&str>, source: i8) -> DescribeConfigsResourceResult {
     let synonym = DescribeConfigsSynonym::default()
-        .with_name(text(name))
-        .with_value(Some(text(value)))
+        .with_name(text(setting.name))
+        .with_value(value.map(text))
         .with_source(source);
     DescribeConfigsResourceResult::default()
-        .with_name(text(name))
-        .with_value(Some(text(value)))
+        .with_name(text(setting.name))
+        .with_value(value.map(text))
         .with_config_source(source)
         .with_synonyms(vec![synonym])
-        .with_config_type(config_type)
+        .with_config_type(type_of(setting.kind))
+        .with_documentation(Some(text(setting.doc)))
 }

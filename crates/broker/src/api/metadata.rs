@@ -8,7 +8,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 
 use crate::api::{Call, NO_AUTHORIZATION, NODE_ID, text};
-use crate::topic_config::TopicConfig;
+use crate::settings::topic::TopicConfig;
 use crate::topics::Topic;
 
 pub(super) fn handle(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
@@ -17,8 +17,8 @@ pub(super) fn handle(call: &Call<'_>, request: MetadataRequest) -> MetadataRespo
         // Version 0 could not say null.
         Some(topics) => topics.is_empty() && call.version == 0,
     };
-    let create =
-        call.state.config.auto_create_topics && (call.version < 4 || request.allow_auto_topic_creation);
+    let create = call.state.settings.broker().auto_create_topics
+        && (call.version < 4 || request.allow_auto_topic_creation);
     let topics = if all {
         call.state.topics.list().iter().map(|topic| describe(topic)).collect()
     } else {
@@ -55,8 +55,9 @@ fn find(call: &Call<'_>, wanted: MetadataRequestTopic, create: bool) -> Metadata
     if let Some(topic) = topics.get(name) {
         return describe(&topic);
     }
+    let broker = call.state.settings.broker();
     let created = if create {
-        topics.create(name, call.state.config.default_partitions, TopicConfig::default())
+        topics.create(name, broker.num_partitions, TopicConfig::inherited(&broker))
     } else {
         topics.may_create(name, 1).and(Err(ResponseError::UnknownTopicOrPartition))
     };

@@ -57,7 +57,7 @@ async fn answer_all(
     input: &mut BytesMut,
     output: &mut BytesMut,
 ) -> Result<(), Closed> {
-    while let Some(bytes) = take_frame(input, state.config.max_request_bytes)? {
+    while let Some(bytes) = take_frame(input, state.settings.broker().max_request_bytes)? {
         let frame = Frame::parse(bytes)?;
         if frame.may_wait() || output.len() > COLLECTED {
             flush(stream, output).await?;

@@ -19,7 +19,8 @@ pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, stop: onesho
 }
 
 async fn accept(state: Arc<State>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(state.config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let limit = state.settings.broker().max_connections;
+    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -31,7 +32,7 @@ async fn accept(state: Arc<State>, listener: TcpListener) {
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(%peer, limit = state.config.max_connections, "too many connections; closing a new one");
+            tracing::warn!(%peer, limit, "too many connections; closing a new one");
             continue;
         };
         let state = Arc::clone(&state);

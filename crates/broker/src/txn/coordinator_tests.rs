@@ -11,8 +11,8 @@ use super::transaction::{ProducerKey, Transaction};
 use crate::config::{BrokerConfig, Storage};
 use crate::log::batch::{Marker, tests::plain_batch};
 use crate::log::partition::{Bounds, Isolation};
+use crate::settings::topic::TopicConfig;
 use crate::state::State;
-use crate::topic_config::TopicConfig;
 
 const TIMEOUT_MS: i64 = 10_000;
 
@@ -20,7 +20,11 @@ const TIMEOUT_MS: i64 = 10_000;
 fn state(data: Option<&Path>) -> State {
     let storage = data.map_or(Storage::Memory, |data| Storage::Directory(data.to_owned()));
     let state = State::open(BrokerConfig { storage, ..BrokerConfig::default() }).unwrap();
-    let config = TopicConfig::new([("segment.bytes".to_owned(), "1".to_owned())].into()).unwrap();
+    let config = TopicConfig::new(
+        [("internal.segment.bytes".to_owned(), "1".to_owned())].into(),
+        &state.settings.broker(),
+    )
+    .unwrap();
     state.topics.create("t", 1, config).unwrap();
     state
 }
