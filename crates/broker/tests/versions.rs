@@ -11,6 +11,7 @@ use common::wire::{NO_PRODUCER, Wire, batch, name, patient_fetch, transactional_
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -135,6 +136,15 @@ fn records(caller: &mut Caller) {
         assert_eq!((partition.high_watermark, partition.last_stable_offset), (9, 9));
         assert!(partition.records.as_ref().is_some_and(|records| !records.is_empty()));
     }
+    let deleted = caller.each(
+        |version| {
+            let partition = DeleteRecordsPartition::default().with_offset(version.into());
+            let topic = DeleteRecordsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+            DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000)
+        },
+        |_, response| response.topics[0].partitions[0].error_code,
+    );
+    assert_eq!(deleted.last().unwrap().topics[0].partitions[0].low_watermark, 2);
     let listed = caller.each(
         |_| {
             let partition =
@@ -144,7 +154,7 @@ fn records(caller: &mut Caller) {
         },
         |_, response| response.topics[0].partitions[0].error_code,
     );
-    assert!(listed.iter().all(|response| response.topics[0].partitions[0].offset == 0));
+    assert!(listed.iter().all(|response| response.topics[0].partitions[0].offset == 2));
 }
 
 fn topics(caller: &mut Caller) {

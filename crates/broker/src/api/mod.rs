@@ -8,6 +8,7 @@ mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -63,6 +64,7 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::AddPartitionsToTxn, 0, 3),
     (ApiKey::AddOffsetsToTxn, 0, 4),
@@ -189,6 +191,7 @@ pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) ->
         }
         ApiKey::CreateTopics => reply(call, id, out, &create_topics::handle(call, decode(call, body)?)),
         ApiKey::DeleteTopics => reply(call, id, out, &delete_topics::handle(call, decode(call, body)?)),
+        ApiKey::DeleteRecords => reply(call, id, out, &delete_records::handle(call, decode(call, body)?)),
         ApiKey::InitProducerId => reply(call, id, out, &init_producer_id::handle(call, decode(call, body)?)),
         ApiKey::AddPartitionsToTxn => {
             reply(call, id, out, &add_partitions_to_txn::handle(call, decode(call, body)?))

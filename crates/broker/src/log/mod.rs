@@ -6,4 +6,5 @@ pub(crate) mod producers;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod segment;
+pub(crate) mod start_offset;
 pub(crate) mod waiters;

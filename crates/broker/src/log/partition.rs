@@ -15,6 +15,7 @@ use crate::log::producers::{AbortedTransaction, Producers, Verdict};
 use crate::log::records::{TimedOffset, first_at_or_after, newest};
 use crate::log::recover::recover;
 use crate::log::segment::{Extent, MARK_EVERY, Segment};
+use crate::log::start_offset;
 use crate::log::waiters::{Waiter, Waiters};
 
 /// Bytes of memory a partition keeps for the next batch.
@@ -104,7 +105,7 @@ struct Log {
 impl Partition {
     /// An empty partition in memory.
     pub(crate) fn in_memory() -> Self {
-        Self::new(None, vec![Segment::in_memory(0)], Producers::default(), 0)
+        Self::new(None, vec![Segment::in_memory(0)], Producers::default(), 0, 0)
     }
 
     /// An empty partition in `directory`. What a crash has left there of an earlier one is removed.
@@ -128,6 +129,7 @@ impl Partition {
             Some(directory.to_owned()),
             recovered.segments,
             recovered.producers,
+            recovered.start_offset,
             recovered.next_offset,
         ))
     }
@@ -136,9 +138,11 @@ impl Partition {
         directory: Option<PathBuf>,
         segments: Vec<Segment>,
         producers: Producers,
+        start_offset: i64,
         next_offset: i64,
     ) -> Self {
-        let start_offset = segments.first().map_or(0, Segment::base_offset);
+        let first = segments.first().map_or(0, Segment::base_offset);
+        let start_offset = start_offset.clamp(first, next_offset.max(first));
         let (waiters, scratch) = (Waiters::default(), BytesMut::new());
         Self {
             log: Mutex::new(Log {
@@ -274,7 +278,7 @@ impl Partition {
             if header.is_control() || header.last_offset() < bounds.start {
                 return None;
             }
-            first_at_or_after(batch, header, timestamp)
+            first_at_or_after(batch, header, timestamp, bounds.start)
         })?;
         Ok(found.filter(|found| found.offset < bounds.visible_end(isolation)))
     }
@@ -305,6 +309,20 @@ impl Partition {
         Ok(None)
     }
 
+    /// Forgets the records before `offset`, or all there are now if it is -1; returns the first offset left.
+    pub(crate) fn delete_records(&self, offset: i64) -> Result<i64, ResponseError> {
+        let mut log = self.log();
+        if log.deleted {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
+        let before = if offset == -1 { log.next_offset } else { offset };
+        if !(0..=log.next_offset).contains(&before) {
+            return Err(ResponseError::OffsetOutOfRange);
+        }
+        log.raise_start(before).map_err(storage_error)?;
+        Ok(log.start_offset)
+    }
+
     /// Removes the files. Nothing can be appended any more.
     pub(crate) fn delete(&self) -> io::Result<()> {
         let mut log = self.log();
@@ -319,7 +337,7 @@ impl Partition {
 
 impl Log {
     fn bounds(&self) -> Bounds {
-        let last_stable = self.producers.first_open().unwrap_or(self.next_offset);
+        let last_stable = self.producers.first_open().unwrap_or(self.next_offset).max(self.start_offset);
         Bounds { start: self.start_offset, end: self.next_offset, last_stable }
     }
 
@@ -362,6 +380,34 @@ impl Log {
             None => Segment::in_memory(self.next_offset),
         });
         Ok(())
+    }
+
+    /// Makes `offset` the first one that can be read, if it is not before that already. Segments that have nothing else
+    /// are removed.
+    fn raise_start(&mut self, offset: i64) -> io::Result<()> {
+        if offset <= self.start_offset {
+            return Ok(());
+        }
+        if let Some(directory) = &self.directory {
+            start_offset::store(directory, offset)?;
+        }
+        self.start_offset = offset;
+        self.drop_front();
+        Ok(())
+    }
+
+    /// Removes the segments at the front that have nothing at or after the start.
+    fn drop_front(&mut self) {
+        let gone = self.segments[1..].partition_point(|next| next.base_offset() <= self.start_offset);
+        for segment in self.segments.drain(..gone) {
+            if let Some(directory) = &self.directory
+                && let Err(error) = segment.remove_file(directory)
+            {
+                // It is below the start, so nobody reads it, and the next start of the broker tries again.
+                tracing::warn!(directory = %directory.display(), %error, "a segment could not be removed");
+            }
+        }
+        self.producers.forget_aborted_before(self.start_offset);
     }
 
     /// About `len` bytes from the index mark before `offset` on, and where the following segment begins.

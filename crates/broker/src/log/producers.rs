@@ -142,6 +142,14 @@ impl Producers {
     }
 }
 
+impl Producers {
+    /// Forgets the aborted transactions that ended before `offset`, where nobody reads any more.
+    pub(crate) fn forget_aborted_before(&mut self, offset: i64) {
+        let gone = self.aborted.partition_point(|aborted| aborted.last_offset < offset);
+        self.aborted.drain(..gone);
+    }
+}
+
 impl Producer {
     fn new(epoch: i16) -> Self {
         Self { epoch, batches: VecDeque::new(), open_since: None }

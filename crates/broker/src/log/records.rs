@@ -12,19 +12,24 @@ pub(crate) struct TimedOffset {
     pub(crate) timestamp: i64,
 }
 
-/// The first record of `batch` whose timestamp is at least `timestamp`.
-pub(crate) fn first_at_or_after(batch: &[u8], header: &BatchHeader, timestamp: i64) -> Option<TimedOffset> {
+/// The first record of `batch`, from offset `start` on, whose timestamp is at least `timestamp`.
+pub(crate) fn first_at_or_after(
+    batch: &[u8],
+    header: &BatchHeader,
+    timestamp: i64,
+    start: i64,
+) -> Option<TimedOffset> {
     if header.max_timestamp < timestamp {
         return None;
     }
     if header.is_append_time() {
-        return Some(TimedOffset { offset: header.base_offset, timestamp: header.max_timestamp });
+        return Some(TimedOffset { offset: header.base_offset.max(start), timestamp: header.max_timestamp });
     }
     if header.is_compressed() {
         let first = header.base_timestamp.max(timestamp).min(header.max_timestamp);
-        return Some(TimedOffset { offset: header.base_offset, timestamp: first });
+        return Some(TimedOffset { offset: header.base_offset.max(start), timestamp: first });
     }
-    records(batch, header).find(|record| record.timestamp >= timestamp)
+    records(batch, header).find(|record| record.timestamp >= timestamp && record.offset >= start)
 }
 
 /// The first of the newest records of `batch`.
@@ -60,9 +65,13 @@ mod tests {
     fn finds_the_record_of_a_time() {
         let batch = plain_batch(5, 100, (-1, -1, -1), false);
         let header = BatchHeader::parse(&batch).unwrap();
-        assert_eq!(first_at_or_after(&batch, &header, 103), Some(TimedOffset { offset: 3, timestamp: 103 }));
-        assert_eq!(first_at_or_after(&batch, &header, 0), Some(TimedOffset { offset: 0, timestamp: 100 }));
-        assert_eq!(first_at_or_after(&batch, &header, 105), None);
+        assert_eq!(
+            first_at_or_after(&batch, &header, 103, 0),
+            Some(TimedOffset { offset: 3, timestamp: 103 })
+        );
+        assert_eq!(first_at_or_after(&batch, &header, 0, 0), Some(TimedOffset { offset: 0, timestamp: 100 }));
+        assert_eq!(first_at_or_after(&batch, &header, 105, 0), None);
+        assert_eq!(first_at_or_after(&batch, &header, 0, 2), Some(TimedOffset { offset: 2, timestamp: 102 }));
         assert_eq!(newest(&batch, &header), TimedOffset { offset: 4, timestamp: 104 });
     }
 }

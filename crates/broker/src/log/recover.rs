@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::log::batch::{BatchHeader, marker_of};
 use crate::log::producers::Producers;
 use crate::log::segment::{Segment, base_offset_of};
+use crate::log::start_offset;
 
 /// What a partition's folder holds.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Recovered {
     /// In order of offsets; never empty.
     pub(crate) segments: Vec<Segment>,
     pub(crate) producers: Producers,
+    pub(crate) start_offset: i64,
     pub(crate) next_offset: i64,
     /// Bytes of a torn end that were cut off.
     pub(crate) cut: u64,
@@ -33,8 +35,14 @@ pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
     if bases.is_empty() {
         bases.push(0);
     }
-    let mut recovered =
-        Recovered { segments: Vec::new(), producers: Producers::default(), next_offset: bases[0], cut: 0 };
+    let start_offset = start_offset::load(directory)?.max(bases[0]);
+    let mut recovered = Recovered {
+        segments: Vec::new(),
+        producers: Producers::default(),
+        start_offset,
+        next_offset: bases[0],
+        cut: 0,
+    };
     let last = bases.len() - 1;
     for (n, base) in bases.into_iter().enumerate() {
         recovered.next_offset = recovered.next_offset.max(base);
@@ -43,6 +51,7 @@ pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
             replay(&mut segment, &mut recovered.producers, &mut recovered.next_offset, n == last)?;
         recovered.segments.push(segment);
     }
+    recovered.producers.forget_aborted_before(start_offset);
     Ok(recovered)
 }
 

@@ -167,6 +167,11 @@ impl Segment {
         }
     }
 
+    /// Removes the file. Whoever is reading it can go on.
+    pub(crate) fn remove_file(&self, directory: &Path) -> io::Result<()> {
+        std::fs::remove_file(directory.join(file_name(self.base_offset)))
+    }
+
     /// Cuts off what is in the file beyond the batches noted.
     /// Returns how many bytes that were.
     pub(crate) fn cut_file(&self) -> io::Result<u64> {
