@@ -1,7 +1,7 @@
 //! Starting and stopping a broker.
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -11,12 +11,27 @@ use tokio::sync::oneshot;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
+use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
 use crate::settings::topic::TopicConfig;
 use crate::state::State;
 
 /// Threads that serve clients.
 const WORKERS: usize = 2;
+
+/// A listener as its clients see it.
+#[derive(Debug)]
+struct Reached {
+    name: String,
+    address: SocketAddr,
+    bootstrap: String,
+}
+
+impl Reached {
+    fn new(bound: &Bound) -> Self {
+        Self { name: bound.endpoint.name.clone(), address: bound.address, bootstrap: bound.bootstrap() }
+    }
+}
 
 /// A running broker. It serves from threads of its own until it is dropped.
 ///
@@ -30,7 +45,7 @@ const WORKERS: usize = 2;
 /// ```
 pub struct Broker {
     state: Arc<State>,
-    address: SocketAddr,
+    listeners: Vec<Reached>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,10 +57,8 @@ impl Broker {
     ///
     /// If the address cannot be listened on, the data folder cannot be read or is in use, or a setting is out of range.
     pub fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
-        let cannot_listen = |source| BrokerError::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).map_err(cannot_listen)?;
-        listener.set_nonblocking(true).map_err(cannot_listen)?;
-        let address = listener.local_addr().map_err(cannot_listen)?;
+        let bound = listeners(&config)?.iter().map(Bound::new).collect::<Result<Vec<_>, _>>()?;
+        let listeners = bound.iter().map(Reached::new).collect();
         let state = Arc::new(State::open(config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
@@ -54,31 +67,34 @@ impl Broker {
             .build()
             .map_err(BrokerError::Threads)?;
         let (stop, stopped) = oneshot::channel();
-        let listener = {
+        let bound = {
             let _context = runtime.enter();
-            tokio::net::TcpListener::from_std(listener).map_err(BrokerError::Threads)?
+            let listen =
+                |bound: Bound| Ok((tokio::net::TcpListener::from_std(bound.socket)?, bound.endpoint));
+            bound.into_iter().map(listen).collect::<Result<Vec<_>, _>>().map_err(BrokerError::Threads)?
         };
         let serving = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("thalweg-broker".to_owned())
             // The runtime ends with this thread, and every connection with the runtime.
-            .spawn(move || runtime.block_on(listener::serve(serving, listener, stopped)))
+            .spawn(move || runtime.block_on(listener::serve(serving, bound, stopped)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { state, listeners, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The address that is listened on.
+    /// The address that is listened on: the first listener's, if there are several.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listeners[0].address
     }
 
-    /// What clients take as `bootstrap.servers`.
+    /// The address of one listener.
+    pub fn address_of(&self, listener: &str) -> Option<SocketAddr> {
+        self.listeners.iter().find(|reached| reached.name == listener).map(|reached| reached.address)
+    }
+
+    /// What clients take as `bootstrap.servers`: the first listener's, if there are several.
     pub fn bootstrap(&self) -> String {
-        match &self.state.config.advertised {
-            Some(advertised) => advertised.clone(),
-            None if self.address.ip().is_unspecified() => format!("127.0.0.1:{}", self.address.port()),
-            None => self.address.to_string(),
-        }
+        self.listeners[0].bootstrap.clone()
     }
 
     /// Creates a topic. It is there when this returns.
@@ -116,7 +132,7 @@ impl Broker {
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker")
-            .field("address", &self.address)
+            .field("listeners", &self.listeners)
             .field("config", &self.state.config)
             .finish_non_exhaustive()
     }

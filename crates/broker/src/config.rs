@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::server::endpoint::Listener;
 use crate::settings::Given;
 
 /// Where the broker keeps what it acknowledged.
@@ -23,6 +24,8 @@ pub struct BrokerConfig {
     pub listen: String,
     /// `host:port` that clients are told to connect to; by default the address they have reached the broker at.
     pub advertised: Option<String>,
+    /// Where to listen instead of `listen`, if it is more than one address or secured.
+    pub listeners: Vec<Listener>,
     /// Where topics, offsets and transactions are kept.
     pub storage: Storage,
     /// Partitions of a topic that is created without saying how many.
@@ -59,6 +62,7 @@ impl Default for BrokerConfig {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             advertised: None,
+            listeners: Vec::new(),
             storage: Storage::Memory,
             default_partitions: 1,
             auto_create_topics: true,

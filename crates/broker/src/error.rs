@@ -12,7 +12,7 @@ pub enum BrokerError {
         "the broker cannot listen on {address}: {source}; choose another address, or port 0 for a free one"
     )]
     Listen {
-        /// As given in [`BrokerConfig::listen`](crate::BrokerConfig::listen).
+        /// As given in [`Listener::listen`](crate::Listener::listen).
         address: String,
         /// What the operating system said.
         source: io::Error,
@@ -20,6 +20,9 @@ pub enum BrokerError {
     /// [`BrokerConfig::advertised`](crate::BrokerConfig::advertised) is not `host:port`.
     #[error("the advertised address {0:?} is not of the form host:port")]
     Advertised(String),
+    /// Two of [`BrokerConfig::listeners`](crate::BrokerConfig::listeners) have the same name.
+    #[error("two listeners are named {0:?}; give each a name of its own")]
+    ListenerName(String),
     /// A setting is not known or out of range.
     #[error("{0}")]
     Setting(String),

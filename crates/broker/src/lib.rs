@@ -20,3 +20,4 @@ pub use broker::Broker;
 pub use config::{BrokerConfig, Storage};
 pub use error::BrokerError;
 pub use faults::Faults;
+pub use server::endpoint::Listener;

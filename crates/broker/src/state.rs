@@ -28,7 +28,6 @@ pub(crate) struct State {
     pub(crate) config: BrokerConfig,
     pub(crate) settings: Settings,
     pub(crate) cluster_id: StrBytes,
-    pub(crate) advertised: Option<(StrBytes, u16)>,
     pub(crate) clock: Clock,
     pub(crate) alarm: Alarm,
     pub(crate) topics: Topics,
@@ -47,7 +46,6 @@ struct Identity {
 impl State {
     /// Opens what the configuration names, and finishes what a crash has left undone.
     pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
-        let advertised = config.advertised.as_deref().map(parse_advertised).transpose()?;
         let at_start = config.given();
         // Before anything is created: this is no fault of the data.
         BrokerSettings::new(&[&at_start]).map_err(BrokerError::Setting)?;
@@ -56,7 +54,6 @@ impl State {
                 config,
                 settings: Settings::in_memory(at_start).map_err(BrokerError::Setting)?,
                 cluster_id: StrBytes::from_string(new_cluster_id()),
-                advertised,
                 clock: Clock::default(),
                 alarm: Alarm::default(),
                 topics: Topics::in_memory(),
@@ -82,7 +79,6 @@ impl State {
                 Self {
                     config,
                     cluster_id: StrBytes::from_string(identity.cluster_id),
-                    advertised,
                     clock: Clock::default(),
                     alarm: Alarm::default(),
                     topics: Topics::open(&data, &settings.broker())?,
@@ -135,30 +131,9 @@ fn new_cluster_id() -> String {
     id
 }
 
-fn parse_advertised(address: &str) -> Result<(StrBytes, u16), BrokerError> {
-    let invalid = || BrokerError::Advertised(address.to_owned());
-    let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
-    let port = port.parse().map_err(|_| invalid())?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err(invalid());
-    }
-    Ok((StrBytes::from_string(host.to_owned()), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_advertised_address_has_a_host_and_a_port() {
-        let parsed = |address| parse_advertised(address).map(|(host, port)| (host.to_string(), port)).ok();
-        assert_eq!(parsed("example.org:9092"), Some(("example.org".to_owned(), 9092)));
-        assert_eq!(parsed("[::1]:9092"), Some(("::1".to_owned(), 9092)));
-        for wrong in ["example.org", ":9092", "example.org:", "example.org:70000"] {
-            assert_eq!(parsed(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_broker_that_could_create_no_topic_is_not_started() {

@@ -39,6 +39,7 @@ use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
 use crate::api::lengths::Wary;
+use crate::server::endpoint::Endpoint;
 use crate::state::State;
 
 /// The only node's id.
@@ -86,13 +87,15 @@ pub(crate) struct Call<'a> {
     pub(crate) peer: IpAddr,
     /// Where the client has reached us.
     pub(crate) local: SocketAddr,
+    /// The listener it has come by.
+    pub(crate) listener: &'a Endpoint,
 }
 
 impl Call<'_> {
     /// Host and port that clients shall connect to.
     pub(crate) fn endpoint(&self) -> (StrBytes, i32) {
-        match &self.state.advertised {
-            Some((host, port)) => (host.clone(), i32::from(*port)),
+        match &self.listener.advertised {
+            Some(advertised) => (advertised.host.clone(), i32::from(advertised.port)),
             None => (
                 StrBytes::from_string(self.local.ip().to_canonical().to_string()),
                 i32::from(self.local.port()),

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::api::{self, Call, Frame, Refused};
+use crate::server::endpoint::Endpoint;
 use crate::state::State;
 
 /// Bytes of answers that are collected at most.
@@ -32,13 +33,19 @@ pub(crate) enum Closed {
 }
 
 /// Answers requests until the client goes or misbehaves.
-pub(crate) async fn serve(state: &State, mut stream: TcpStream, peer: SocketAddr) -> Result<(), Closed> {
+pub(crate) async fn serve(
+    state: &State,
+    listener: &Endpoint,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
     let mut input = BytesMut::with_capacity(16 * 1024);
     let mut output = BytesMut::new();
     loop {
-        let answered = answer_all(state, &mut stream, (local, peer), &mut input, &mut output).await;
+        let answered =
+            answer_all((state, listener), &mut stream, (local, peer), &mut input, &mut output).await;
         // Also if the connection is about to be closed: what was done before is acknowledged.
         flush(&mut stream, &mut output).await?;
         answered?;
@@ -51,7 +58,7 @@ pub(crate) async fn serve(state: &State, mut stream: TcpStream, peer: SocketAddr
 
 /// Answers the complete requests of the input.
 async fn answer_all(
-    state: &State,
+    (state, listener): (&State, &Endpoint),
     stream: &mut TcpStream,
     (local, peer): (SocketAddr, SocketAddr),
     input: &mut BytesMut,
@@ -63,7 +70,7 @@ async fn answer_all(
             flush(stream, output).await?;
         }
         let client_id = frame.client_id.clone();
-        let call = Call { state, version: frame.version, client_id, peer: peer.ip(), local };
+        let call = Call { state, version: frame.version, client_id, peer: peer.ip(), local, listener };
         api::answer(&call, frame, output).await?;
     }
     Ok(())

@@ -5,22 +5,31 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 use crate::server::connection;
+use crate::server::endpoint::Endpoint;
 use crate::state::State;
 
 /// Serves clients and meets deadlines until `stop` is dropped or sent.
-pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, stop: oneshot::Receiver<()>) {
+pub(crate) async fn serve(
+    state: Arc<State>,
+    listeners: Vec<(TcpListener, Endpoint)>,
+    stop: oneshot::Receiver<()>,
+) {
+    let limit = state.settings.broker().max_connections;
+    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    let mut accepting = JoinSet::new();
+    for (listener, endpoint) in listeners {
+        accepting.spawn(accept(Arc::clone(&state), listener, Arc::new(endpoint), Arc::clone(&places)));
+    }
     tokio::select! {
         _ = stop => {}
-        () = accept(Arc::clone(&state), listener) => {}
         () = meet_deadlines(state) => {}
     }
 }
 
-async fn accept(state: Arc<State>, listener: TcpListener) {
-    let limit = state.settings.broker().max_connections;
-    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint>, places: Arc<Semaphore>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -32,13 +41,13 @@ async fn accept(state: Arc<State>, listener: TcpListener) {
             }
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(%peer, limit, "too many connections; closing a new one");
+            tracing::warn!(%peer, "too many connections; closing a new one");
             continue;
         };
-        let state = Arc::clone(&state);
+        let (state, endpoint) = (Arc::clone(&state), Arc::clone(&endpoint));
         tokio::spawn(async move {
-            if let Err(error) = connection::serve(&state, stream, peer).await {
-                tracing::debug!(%peer, %error, "the connection was closed");
+            if let Err(error) = connection::serve(&state, &endpoint, stream, peer).await {
+                tracing::debug!(listener = endpoint.name, %peer, %error, "the connection was closed");
             }
             drop(place);
         });

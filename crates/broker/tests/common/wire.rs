@@ -1,7 +1,7 @@
 //! A client that says exactly what a test wants said.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -26,7 +26,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(broker.address()).unwrap();
+        Self::connect_to(broker.address())
+    }
+
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, correlation_id: 0 }
