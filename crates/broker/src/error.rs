@@ -40,6 +40,9 @@ pub enum BrokerError {
     /// The threads that serve clients cannot be started.
     #[error("the broker's threads cannot be started: {0}")]
     Threads(io::Error),
+    /// A fault cannot be set.
+    #[error("the fault cannot be set: {0}")]
+    Fault(String),
     /// A topic cannot be created.
     #[error("topic {name:?} cannot be created: {reason}")]
     Topic {

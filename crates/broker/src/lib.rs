@@ -19,5 +19,7 @@ mod txn;
 pub use broker::Broker;
 pub use config::{BrokerConfig, Storage};
 pub use error::BrokerError;
-pub use faults::Faults;
+pub use faults::{Asked, Fault, Faults, Injected, Lost};
+/// Kafka's words for what is asked and what goes wrong.
+pub use kafka_protocol::{ResponseError, messages::ApiKey};
 pub use server::endpoint::Listener;

@@ -12,6 +12,7 @@ use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Storage};
 use crate::error::BrokerError;
+use crate::faults::rules::Rules;
 use crate::group::Groups;
 use crate::journal::replace;
 use crate::settings::broker::BrokerSettings;
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) cluster_id: StrBytes,
     pub(crate) clock: Clock,
     pub(crate) alarm: Alarm,
+    pub(crate) faults: Rules,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
@@ -56,6 +58,7 @@ impl State {
                 cluster_id: StrBytes::from_string(new_cluster_id()),
                 clock: Clock::default(),
                 alarm: Alarm::default(),
+                faults: Rules::default(),
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
@@ -83,6 +86,7 @@ impl State {
                     alarm: Alarm::default(),
                     topics: Topics::open(&data, &settings.broker())?,
                     settings,
+                    faults: Rules::default(),
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
                     transactions: Transactions::open(&data.join("transactions.journal"))
                         .map_err(failed("transactions.journal"))?,

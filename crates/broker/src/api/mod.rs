@@ -14,6 +14,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod end_txn;
+pub(crate) mod faulty;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -119,6 +120,10 @@ pub(crate) enum Refused {
     Unsupported { api_key: i16, version: i16 },
     #[error("a produce request that wants no answer has failed: {0}")]
     Unacknowledged(ResponseError),
+    #[error("a test wants the connection closed")]
+    Disconnected,
+    #[error("a test wants silence on the connection")]
+    Silenced,
 }
 
 /// A request whose header is read.
@@ -168,8 +173,24 @@ impl Frame {
     }
 }
 
-/// Carries a request out and appends the answer, if there is one, to `out`.
+/// Carries a request out and appends the answer, if there is one, to `out`. Faults that tests have set come first.
 pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
+    if !call.state.faults.any() {
+        return carry_out(call, frame, out).await;
+    }
+    let before = out.len();
+    match faulty::meet(call, &frame, out).await? {
+        faulty::Met::Nothing => carry_out(call, frame, out).await,
+        faulty::Met::Refused => Ok(()),
+        faulty::Met::LostAnswer(refused) => {
+            carry_out(call, frame, out).await?;
+            out.truncate(before);
+            Err(refused)
+        }
+    }
+}
+
+async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
     let Frame { key, correlation_id: id, body, .. } = frame;
     match key {
         ApiKey::Produce => match produce::handle(call, decode(call, body)?)? {

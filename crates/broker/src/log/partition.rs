@@ -100,6 +100,8 @@ struct Log {
     scratch: BytesMut,
     /// Whoever still holds the partition must not believe that it keeps anything.
     deleted: bool,
+    /// A test wants writes to fail for want of space.
+    full: bool,
 }
 
 impl Partition {
@@ -154,6 +156,7 @@ impl Partition {
                 waiters,
                 scratch,
                 deleted: false,
+                full: false,
             }),
         }
     }
@@ -214,6 +217,11 @@ impl Partition {
 
     pub(crate) fn bounds(&self) -> Bounds {
         self.log().bounds()
+    }
+
+    /// Lets every write fail as on a full disk, or no longer.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.log().full = full;
     }
 
     /// Has `waiter` woken by the next append.
@@ -351,6 +359,9 @@ impl Log {
     ) -> Result<i64, ResponseError> {
         if self.deleted {
             return Err(ResponseError::UnknownTopicOrPartition);
+        }
+        if self.full {
+            return Err(storage_error(io::ErrorKind::StorageFull.into()));
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(bytes);

@@ -48,6 +48,9 @@ pub(crate) async fn serve(
             answer_all((state, listener), &mut stream, (local, peer), &mut input, &mut output).await;
         // Also if the connection is about to be closed: what was done before is acknowledged.
         flush(&mut stream, &mut output).await?;
+        if let Err(Closed::Refused(Refused::Silenced)) = answered {
+            return swallow(&mut stream, input).await;
+        }
         answered?;
         input.reserve(missing(&input).min(AHEAD));
         if stream.read_buf(&mut input).await? == 0 {
@@ -66,7 +69,7 @@ async fn answer_all(
 ) -> Result<(), Closed> {
     while let Some(bytes) = take_frame(input, state.settings.broker().max_request_bytes)? {
         let frame = Frame::parse(bytes)?;
-        if frame.may_wait() || output.len() > COLLECTED {
+        if frame.may_wait() || state.faults.any() || output.len() > COLLECTED {
             flush(stream, output).await?;
         }
         let client_id = frame.client_id.clone();
@@ -74,6 +77,16 @@ async fn answer_all(
         api::answer(&call, frame, output).await?;
     }
     Ok(())
+}
+
+/// Reads on, does nothing and says nothing, until the client gives up.
+async fn swallow(stream: &mut TcpStream, mut input: BytesMut) -> Result<(), Closed> {
+    loop {
+        input.clear();
+        if stream.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Takes a complete request off the front.

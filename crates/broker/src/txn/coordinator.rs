@@ -212,7 +212,11 @@ impl Transactions {
             (Phase::Ongoing, _) => {
                 let next = transaction.decided(marker);
                 self.store(&mut transaction, next)?;
-                self.deliver(state, &mut transaction, marker, false)
+                match self.deliver(state, &mut transaction, marker, false) {
+                    // It is decided, which is what the producer wants to know.
+                    Err(ResponseError::ConcurrentTransactions) => Ok(()),
+                    done => done,
+                }
             }
             // The answer to the first request was lost.
             (Phase::CompleteCommit, Marker::Commit) | (Phase::CompleteAbort, Marker::Abort) => Ok(()),
@@ -275,6 +279,9 @@ impl Transactions {
         again: bool,
     ) -> Result<(), ResponseError> {
         self.tell(state, transaction, marker, again).map_err(|error| {
+            if error == ResponseError::ConcurrentTransactions {
+                return error;
+            }
             tracing::error!(id = transaction.id, %error, "a decided transaction cannot be finished now");
             state.alarm.by(state.clock.now_ms() + RETRY_MS);
             // What clients understand as "ask again".
@@ -283,6 +290,7 @@ impl Transactions {
     }
 
     /// Tells partitions and groups, in this order. A second attempt leaves out the partitions that know.
+    /// Where a test holds markers back, the transaction stays unfinished.
     fn tell(
         &self,
         state: &State,
@@ -291,7 +299,13 @@ impl Transactions {
         again: bool,
     ) -> Result<(), ResponseError> {
         let ProducerKey { id: producer_id, epoch } = transaction.key();
-        for (name, index) in &transaction.partitions {
+        let mut held = false;
+        for place in &transaction.partitions {
+            if state.faults.holds(&transaction.id, Some(place)) {
+                held = true;
+                continue;
+            }
+            let (name, index) = place;
             // A topic that was deleted meanwhile has nothing to be told.
             let Some((topic, partition)) = state.topics.partition(name, *index) else { continue };
             if again && !partition.has_open_transaction(producer_id) {
@@ -306,7 +320,14 @@ impl Transactions {
             }
         }
         for group in &transaction.groups {
+            if state.faults.holds(&transaction.id, None) {
+                held = true;
+                continue;
+            }
             state.groups.end_transaction(group, producer_id, marker == Marker::Commit)?;
+        }
+        if held {
+            return Err(ResponseError::ConcurrentTransactions);
         }
         let next = transaction.completed(marker);
         self.store(transaction, next)
