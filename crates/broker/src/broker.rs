@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use kafka_protocol::ResponseError;
-use tokio::sync::oneshot;
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
@@ -46,7 +45,6 @@ impl Reached {
 pub struct Broker {
     state: Arc<State>,
     listeners: Vec<Reached>,
-    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -66,7 +64,6 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Threads)?;
-        let (stop, stopped) = oneshot::channel();
         let bound = {
             let _context = runtime.enter();
             let listen =
@@ -77,9 +74,9 @@ impl Broker {
         let thread = std::thread::Builder::new()
             .name("thalweg-broker".to_owned())
             // The runtime ends with this thread, and every connection with the runtime.
-            .spawn(move || runtime.block_on(listener::serve(serving, bound, stopped)))
+            .spawn(move || runtime.block_on(listener::serve(serving, bound)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { state, listeners, thread: Some(thread) })
     }
 
     /// The address that is listened on: the first listener's, if there are several.
@@ -124,7 +121,8 @@ impl Broker {
         Faults::new(&self.state)
     }
 
-    /// Stops serving and waits until all threads have ended. Dropping the broker does the same.
+    /// Takes no more connections and requests, answers those requests that are there, and waits until all threads
+    /// have ended: a few seconds at most. Dropping the broker does the same.
     pub fn stop(self) {}
 }
 
@@ -140,7 +138,7 @@ impl fmt::Debug for Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.state.stopping.tell();
         if let Some(thread) = self.thread.take() {
             // It has nothing to say but a panic, which has been printed.
             let _ = thread.join();

@@ -15,6 +15,8 @@ use crate::error::BrokerError;
 use crate::faults::rules::Rules;
 use crate::group::Groups;
 use crate::journal::replace;
+use crate::server::limits::Limits;
+use crate::server::stopping::Stopping;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::Settings;
 use crate::topics::Topics;
@@ -32,6 +34,8 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) alarm: Alarm,
     pub(crate) faults: Rules,
+    pub(crate) limits: Limits,
+    pub(crate) stopping: Stopping,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
@@ -50,7 +54,7 @@ impl State {
     pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
         let at_start = config.given();
         // Before anything is created: this is no fault of the data.
-        BrokerSettings::new(&[&at_start]).map_err(BrokerError::Setting)?;
+        let limits = Limits::new(&BrokerSettings::new(&[&at_start]).map_err(BrokerError::Setting)?);
         let state = match config.storage.clone() {
             Storage::Memory => Self {
                 config,
@@ -59,6 +63,8 @@ impl State {
                 clock: Clock::default(),
                 alarm: Alarm::default(),
                 faults: Rules::default(),
+                limits,
+                stopping: Stopping::default(),
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
@@ -87,6 +93,8 @@ impl State {
                     topics: Topics::open(&data, &settings.broker())?,
                     settings,
                     faults: Rules::default(),
+                    limits,
+                    stopping: Stopping::default(),
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
                     transactions: Transactions::open(&data.join("transactions.journal"))
                         .map_err(failed("transactions.journal"))?,

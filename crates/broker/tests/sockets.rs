@@ -5,17 +5,24 @@
 mod common;
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
-use common::wire::{NO_PRODUCER, Wire, batch, frame, name, patient_fetch};
+use common::wire::{NO_PRODUCER, Wire, batch, frame, name, patient_fetch, produce_request};
 use common::{PATIENCE, memory};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, GroupId, JoinGroupRequest, ListGroupsRequest, MetadataRequest,
+    ApiVersionsRequest, FetchRequest, GroupId, JoinGroupRequest, ListGroupsRequest, MetadataRequest,
+    ProduceRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use thalweg_broker::{Broker, BrokerConfig};
+
+fn with(properties: &[(&str, &str)]) -> Broker {
+    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Broker::start(BrokerConfig { properties: properties.collect(), ..BrokerConfig::default() }).unwrap()
+}
 
 fn metadata(topic: &str) -> MetadataRequest {
     MetadataRequest::default()
@@ -145,11 +152,13 @@ fn a_request_longer_than_the_limit_is_not_read() {
 }
 
 #[test]
-fn stopping_does_not_wait_for_clients() {
+fn stopping_answers_what_can_be_answered_and_does_not_wait_for_clients() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
     let mut idle = Wire::connect(&broker);
     idle.call(3, &ApiVersionsRequest::default());
+    let mut half = Wire::connect(&broker);
+    half.stream.write_all(&[0, 0, 0, 100, 0, 3]).unwrap();
     let mut fetching = Wire::connect(&broker);
     fetching.send(11, &patient_fetch("t", 0, false));
     let mut joining = Wire::connect(&broker);
@@ -160,10 +169,70 @@ fn stopping_does_not_wait_for_clients() {
         .with_protocol_type(StrBytes::from_static_str("consumer"));
     joining.send(5, &join);
     assert!(fetching.is_silent());
+    let address = broker.address();
     let start = Instant::now();
-    drop(broker);
+    broker.stop();
     let took = start.elapsed();
     // A broker that waited for its clients would wait for ever.
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert!(idle.is_closed() && fetching.is_closed() && joining.is_closed());
+    let fetched = fetching.receive::<FetchRequest>(11).responses.remove(0).partitions.remove(0);
+    assert_eq!((fetched.error_code, fetched.high_watermark), (0, 0));
+    assert!(idle.is_closed() && half.is_closed() && fetching.is_closed() && joining.is_closed());
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn an_idle_connection_is_closed_also_in_the_middle_of_a_request_or_an_answer() {
+    let broker = with(&[("connections.max.idle.ms", "200")]);
+    broker.create_topic("t", 1).unwrap();
+    let mut idle = Wire::connect(&broker);
+    idle.call(3, &ApiVersionsRequest::default());
+    let mut half = Wire::connect(&broker);
+    half.stream.write_all(&[0, 0, 0, 100, 0, 3]).unwrap();
+    // Waiting for records is not idling.
+    let mut fetching = Wire::connect(&broker);
+    fetching.send(11, &patient_fetch("t", 0, false));
+    let mut deaf = Wire::connect(&broker);
+    let produced = deaf.produce("t", batch(&[&"x".repeat(900_000)], NO_PRODUCER, false), None);
+    assert_eq!(produced.error_code, 0);
+    assert_eq!(fetching.receive::<FetchRequest>(11).responses.len(), 1);
+    assert!(idle.is_closed() && half.is_closed());
+    // More than the sockets hold, and none of it is read until the broker has lost patience.
+    let fetch = frame(11, 1, &patient_fetch("t", 0, false));
+    while deaf.stream.write_all(&fetch).is_ok() {
+        std::thread::yield_now();
+    }
+    let mut next = Wire::connect(&broker);
+    assert_eq!(next.call(3, &ApiVersionsRequest::default()).error_code, 0);
+}
+
+#[test]
+fn an_address_has_only_so_many_connections() {
+    let broker = with(&[("max.connections.per.ip", "1")]);
+    let mut first = Wire::connect(&broker);
+    first.call(3, &ApiVersionsRequest::default());
+    assert!(Wire::connect(&broker).is_closed());
+    first.call(3, &ApiVersionsRequest::default());
+}
+
+/// A request that is being read holds its share of the memory for requests, and others wait for theirs.
+#[test]
+fn long_requests_share_the_memory_there_is_for_them() {
+    let broker = with(&[("queued.max.request.bytes", "1000000"), ("socket.request.max.bytes", "1000000")]);
+    broker.create_topic("t", 1).unwrap();
+    let mut first = Wire::connect(&broker);
+    let mut bytes = frame(3, 0, &ApiVersionsRequest::default());
+    bytes.put_i32(900_000);
+    bytes.put_bytes(0, 1_000);
+    first.stream.write_all(&bytes).unwrap();
+    first.receive::<ApiVersionsRequest>(3);
+    let mut small = Wire::connect(&broker);
+    assert_eq!(small.produce("t", batch(&["a"], NO_PRODUCER, false), None).error_code, 0);
+    let mut second = Wire::connect(&broker);
+    second.send(9, &produce_request("t", batch(&[&"x".repeat(150_000)], NO_PRODUCER, false), None));
+    assert!(second.is_silent(), "it has not waited for its share");
+    assert_eq!(small.produce("t", batch(&["b"], NO_PRODUCER, false), None).error_code, 0);
+    drop(first);
+    let produced = second.receive::<ProduceRequest>(9).responses.remove(0).partition_responses.remove(0);
+    assert_eq!((produced.error_code, produced.base_offset), (0, 2));
 }

@@ -33,8 +33,11 @@ pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchRespo
                 // Something may have come before the waiter hung.
                 found = read(call, &request);
                 if !found.is_enough(min_bytes) {
-                    waiter.woken().await;
+                    let woken = call.state.stopping.unless(waiter.woken()).await;
                     found = read(call, &request);
+                    if woken.is_none() {
+                        break;
+                    }
                 }
             }
         });

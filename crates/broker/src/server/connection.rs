@@ -1,25 +1,30 @@
 //! One client: requests are read one after the other and answered in that order.
 //!
 //! Answers are collected for as long as complete requests are at hand, and then written together. A client that
-//! sends what is no request, or announces one that is too long, is disconnected.
+//! sends what is no request, or announces one that is too long, is disconnected. The next request is carried out
+//! only when the answers before it are written or few, so a client that does not read its answers has no more of
+//! them in memory than that; and the rest of its requests stay where they are, in the socket.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::SemaphorePermit;
 
 use crate::api::{self, Call, Frame, Refused};
 use crate::server::endpoint::Endpoint;
+use crate::server::frames::{self, WrongLength};
+use crate::server::patience::{Impatient, Patience};
 use crate::state::State;
 
 /// Bytes of answers that are collected at most.
 const COLLECTED: usize = 256 * 1024;
-/// Bytes that are made room for before they have come, whatever length is announced.
-const AHEAD: usize = 256 * 1024;
 /// Bytes of a buffer that is kept for the next answer.
 const KEPT: usize = 1 << 20;
+/// Bytes of a request that every connection may read without asking for its share of the memory.
+const SMALL: usize = 64 * 1024;
 
 /// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
@@ -28,114 +33,167 @@ pub(crate) enum Closed {
     Io(#[from] io::Error),
     #[error(transparent)]
     Refused(#[from] Refused),
-    #[error("a request of {0} bytes was announced")]
-    Length(i32),
+    #[error(transparent)]
+    Length(#[from] WrongLength),
+    #[error(transparent)]
+    Impatient(#[from] Impatient),
 }
 
-/// Answers requests until the client goes or misbehaves.
-pub(crate) async fn serve(
-    state: &State,
-    listener: &Endpoint,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-) -> Result<(), Closed> {
-    stream.set_nodelay(true)?;
-    let local = stream.local_addr()?;
-    let mut input = BytesMut::with_capacity(16 * 1024);
-    let mut output = BytesMut::new();
-    loop {
-        let answered =
-            answer_all((state, listener), &mut stream, (local, peer), &mut input, &mut output).await;
-        // Also if the connection is about to be closed: what was done before is acknowledged.
-        flush(&mut stream, &mut output).await?;
-        if let Err(Closed::Refused(Refused::Silenced)) = answered {
-            return swallow(&mut stream, input).await;
+/// From where and by which way a client has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) listener: &'a Endpoint,
+    /// Where it has reached us.
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Answers requests until the client goes or misbehaves, or the broker stops.
+pub(crate) async fn serve<S>(state: &State, way: Way<'_>, stream: S) -> Result<(), Closed>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let settings = state.settings.broker();
+    let mut connection = Connection {
+        state,
+        way,
+        stream,
+        max_request: settings.max_request_bytes,
+        input: BytesMut::with_capacity(16 * 1024),
+        output: BytesMut::new(),
+        patience: Patience::new(settings.connections_max_idle_ms),
+    };
+    drop(settings);
+    let served = connection.serve().await;
+    // Courtesy of TLS; the client may be gone.
+    let _ = connection.stream.shutdown().await;
+    served
+}
+
+#[derive(Debug)]
+struct Connection<'a, S> {
+    state: &'a State,
+    way: Way<'a>,
+    stream: S,
+    max_request: usize,
+    input: BytesMut,
+    output: BytesMut,
+    patience: Patience,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    async fn serve(&mut self) -> Result<(), Closed> {
+        let mut stopped = pin!(self.state.stopping.told());
+        // Memory for the request that is being read, if it is a long one.
+        let mut share = None;
+        loop {
+            let answered = self.answer_all(&mut share).await;
+            // Also if the connection is about to be closed: what was done before is acknowledged.
+            self.flush().await?;
+            if let Err(Closed::Refused(Refused::Silenced)) = answered {
+                return self.swallow().await;
+            }
+            answered?;
+            if self.state.stopping.is_told() {
+                return Ok(());
+            }
+            let len = frames::announced(&self.input, self.max_request)?;
+            if !self.input.is_empty() {
+                self.patience.incomplete(len.unwrap_or(0));
+            }
+            if share.is_none() && len.is_some_and(|len| len > SMALL) {
+                tokio::select! {
+                    biased;
+                    taken = self.state.limits.share(len.unwrap_or(0)) => share = taken,
+                    () = &mut stopped => return Ok(()),
+                }
+            }
+            frames::make_room(&mut self.input, len);
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.input) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    self.patience.moved();
+                }
+                over = self.patience.over() => return Err(over.into()),
+                () = &mut stopped => return Ok(()),
+            }
         }
-        answered?;
-        input.reserve(missing(&input).min(AHEAD));
-        if stream.read_buf(&mut input).await? == 0 {
+    }
+
+    /// Answers the complete requests of the input.
+    async fn answer_all(&mut self, share: &mut Option<SemaphorePermit<'a>>) -> Result<(), Closed> {
+        while let Some(bytes) = frames::take(&mut self.input, self.max_request)? {
+            self.patience.complete();
+            let frame = Frame::parse(bytes)?;
+            if frame.may_wait() || self.state.faults.any() || self.output.len() > COLLECTED {
+                self.flush().await?;
+            }
+            let call = Call {
+                state: self.state,
+                version: frame.version,
+                client_id: frame.client_id.clone(),
+                peer: self.way.peer.ip(),
+                local: self.way.local,
+                listener: self.way.listener,
+            };
+            let waits = frame.may_wait();
+            let answered = api::answer(&call, frame, &mut self.output);
+            if waits {
+                // A fetch comes back by itself. Who waits for the other members of its group is not answered, and
+                // asks again when there is a broker.
+                self.state.stopping.unless(answered).await.unwrap_or(Ok(()))?;
+            } else {
+                answered.await?;
+            }
+            *share = None;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), Closed> {
+        if self.output.is_empty() {
             return Ok(());
         }
-    }
-}
-
-/// Answers the complete requests of the input.
-async fn answer_all(
-    (state, listener): (&State, &Endpoint),
-    stream: &mut TcpStream,
-    (local, peer): (SocketAddr, SocketAddr),
-    input: &mut BytesMut,
-    output: &mut BytesMut,
-) -> Result<(), Closed> {
-    while let Some(bytes) = take_frame(input, state.settings.broker().max_request_bytes)? {
-        let frame = Frame::parse(bytes)?;
-        if frame.may_wait() || state.faults.any() || output.len() > COLLECTED {
-            flush(stream, output).await?;
+        // The client is as slow as it likes, so long as it is not idle.
+        self.patience.moved();
+        let mut written = 0;
+        while written < self.output.len() {
+            tokio::select! {
+                biased;
+                some = self.stream.write(&self.output[written..]) => match some? {
+                    0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                    some => written += some,
+                },
+                over = self.patience.over() => return Err(over.into()),
+            }
+            self.patience.moved();
         }
-        let client_id = frame.client_id.clone();
-        let call = Call { state, version: frame.version, client_id, peer: peer.ip(), local, listener };
-        api::answer(&call, frame, output).await?;
-    }
-    Ok(())
-}
-
-/// Reads on, does nothing and says nothing, until the client gives up.
-async fn swallow(stream: &mut TcpStream, mut input: BytesMut) -> Result<(), Closed> {
-    loop {
-        input.clear();
-        if stream.read_buf(&mut input).await? == 0 {
-            return Ok(());
+        // TLS may have kept some.
+        tokio::select! {
+            biased;
+            flushed = self.stream.flush() => flushed?,
+            over = self.patience.over() => return Err(over.into()),
         }
+        self.output.clear();
+        if self.output.capacity() > KEPT {
+            self.output = BytesMut::new();
+        }
+        Ok(())
     }
-}
 
-/// Takes a complete request off the front.
-fn take_frame(input: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Closed> {
-    let Some(announced) = announced(input) else { return Ok(None) };
-    let len = usize::try_from(announced).ok().filter(|len| *len <= max).ok_or(Closed::Length(announced))?;
-    if input.len() < 4 + len {
-        return Ok(None);
-    }
-    input.advance(4);
-    Ok(Some(input.split_to(len).freeze()))
-}
-
-fn announced(input: &BytesMut) -> Option<i32> {
-    input.get(..4).map(|mut length| length.get_i32())
-}
-
-/// How many bytes the request at the front still lacks, or some if none is there.
-fn missing(input: &BytesMut) -> usize {
-    let len = announced(input).and_then(|len| usize::try_from(len).ok()).unwrap_or(16 * 1024);
-    (4 + len).saturating_sub(input.len()).max(16 * 1024)
-}
-
-async fn flush(stream: &mut TcpStream, output: &mut BytesMut) -> io::Result<()> {
-    if output.is_empty() {
-        return Ok(());
-    }
-    stream.write_all(output).await?;
-    output.clear();
-    if output.capacity() > KEPT {
-        *output = BytesMut::new();
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_taken_when_they_are_complete() {
-        let mut input = BytesMut::from(&[0, 0, 0, 2, 7][..]);
-        assert!(take_frame(&mut input, 10).unwrap().is_none());
-        input.extend_from_slice(&[8, 0]);
-        assert_eq!(take_frame(&mut input, 10).unwrap().unwrap()[..], [7, 8]);
-        assert!(take_frame(&mut input, 10).unwrap().is_none());
-        let mut huge = BytesMut::from(&i32::MAX.to_be_bytes()[..]);
-        assert!(matches!(take_frame(&mut huge, 10), Err(Closed::Length(i32::MAX))));
-        let mut negative = BytesMut::from(&(-1i32).to_be_bytes()[..]);
-        assert!(matches!(take_frame(&mut negative, 10), Err(Closed::Length(-1))));
+    /// Reads on, does nothing and says nothing, until the client gives up.
+    async fn swallow(&mut self) -> Result<(), Closed> {
+        loop {
+            self.input.clear();
+            tokio::select! {
+                read = self.stream.read_buf(&mut self.input) => if read? == 0 {
+                    return Ok(());
+                },
+                () = self.state.stopping.told() => return Ok(()),
+            }
+        }
     }
 }

@@ -1,37 +1,44 @@
 //! Accepts connections, up to a limit, until the broker is told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
 
-use crate::server::connection;
+use crate::server::connection::{self, Closed, Way};
 use crate::server::endpoint::Endpoint;
+use crate::server::limits::Place;
 use crate::state::State;
 
-/// Serves clients and meets deadlines until `stop` is dropped or sent.
-pub(crate) async fn serve(
-    state: Arc<State>,
-    listeners: Vec<(TcpListener, Endpoint)>,
-    stop: oneshot::Receiver<()>,
-) {
-    let limit = state.settings.broker().max_connections;
-    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+/// How long requests may take that are being carried out when the broker stops.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Serves clients and meets deadlines until the broker stops, and then until clients have their answers.
+pub(crate) async fn serve(state: Arc<State>, listeners: Vec<(TcpListener, Endpoint)>) {
     let mut accepting = JoinSet::new();
     for (listener, endpoint) in listeners {
-        accepting.spawn(accept(Arc::clone(&state), listener, Arc::new(endpoint), Arc::clone(&places)));
+        accepting.spawn(accept(Arc::clone(&state), listener, Arc::new(endpoint)));
     }
     tokio::select! {
-        _ = stop => {}
+        () = async { while accepting.join_next().await.is_some() {} } => {}
         () = meet_deadlines(state) => {}
     }
 }
 
-async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint>, places: Arc<Semaphore>) {
+async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint>) {
+    let mut connections = JoinSet::new();
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
+            }
+            () = state.stopping.told() => break,
+        };
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely. The connections there are will go on, and some will close.
@@ -40,17 +47,45 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(%peer, "too many connections; closing a new one");
-            continue;
-        };
-        let (state, endpoint) = (Arc::clone(&state), Arc::clone(&endpoint));
-        tokio::spawn(async move {
-            if let Err(error) = connection::serve(&state, &endpoint, stream, peer).await {
-                tracing::debug!(listener = endpoint.name, %peer, %error, "the connection was closed");
-            }
-            drop(place);
-        });
+        match Place::take(&state, peer.ip().to_canonical()) {
+            Ok(place) => drop(connections.spawn(serve_one(Arc::clone(&endpoint), stream, peer, place))),
+            Err(full) => tracing::warn!(listener = endpoint.name, %peer, %full, "closing a new connection"),
+        }
+    }
+    drop(listener);
+    let all_ended = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, all_ended).await.is_err() {
+        tracing::warn!(listener = endpoint.name, "stopping before all clients have their answers");
+    }
+}
+
+async fn serve_one(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr, place: Place) {
+    if let Err(error) = secure(&endpoint, stream, peer, place.state()).await {
+        tracing::debug!(listener = endpoint.name, %peer, %error, "the connection was closed");
+    }
+}
+
+async fn secure(
+    listener: &Endpoint,
+    stream: TcpStream,
+    peer: SocketAddr,
+    state: &State,
+) -> Result<(), Closed> {
+    stream.set_nodelay(true)?;
+    let way = Way { listener, local: stream.local_addr()?, peer };
+    connection::serve(state, way, stream).await
+}
+
+/// A connection that ended in a panic is a bug of ours; it has harmed no other.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a request could not be carried out; its connection was closed");
     }
 }
 

@@ -2,4 +2,8 @@
 
 pub(crate) mod connection;
 pub(crate) mod endpoint;
+mod frames;
+pub(crate) mod limits;
 pub(crate) mod listener;
+mod patience;
+pub(crate) mod stopping;

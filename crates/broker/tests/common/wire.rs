@@ -91,13 +91,7 @@ impl Wire {
         batch: Bytes,
         id: Option<&str>,
     ) -> PartitionProduceResponse {
-        let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
-        let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
-        let request = ProduceRequest::default()
-            .with_acks(-1)
-            .with_timeout_ms(1_000)
-            .with_transactional_id(id.map(transactional_id))
-            .with_topic_data(vec![topic]);
+        let request = produce_request(topic, batch, id);
         self.call(9, &request).responses.remove(0).partition_responses.remove(0)
     }
 
@@ -127,6 +121,17 @@ pub(crate) fn frame<Q: Request>(version: i16, correlation_id: i32, request: &Q) 
     let len = (bytes.len() - 4) as i32;
     (&mut bytes[..4]).put_i32(len);
     bytes
+}
+
+/// Wants a batch appended to partition 0 of a topic.
+pub(crate) fn produce_request(topic: &str, batch: Bytes, id: Option<&str>) -> ProduceRequest {
+    let partition = PartitionProduceData::default().with_index(0).with_records(Some(batch));
+    let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![partition]);
+    ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(1_000)
+        .with_transactional_id(id.map(transactional_id))
+        .with_topic_data(vec![topic])
 }
 
 /// A fetch of partition 0 that waits a minute for a byte.
