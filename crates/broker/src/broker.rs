@@ -10,6 +10,7 @@ use kafka_protocol::ResponseError;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
+use crate::log::upkeep::UpkeepThread;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
 use crate::settings::topic::TopicConfig;
@@ -46,6 +47,8 @@ pub struct Broker {
     state: Arc<State>,
     listeners: Vec<Reached>,
     thread: Option<JoinHandle<()>>,
+    /// Ends after the others: it writes down what they left.
+    _upkeep: UpkeepThread,
 }
 
 impl Broker {
@@ -64,6 +67,7 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Threads)?;
+        let upkeep = UpkeepThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
         let bound = {
             let _context = runtime.enter();
             let listen =
@@ -76,7 +80,7 @@ impl Broker {
             // The runtime ends with this thread, and every connection with the runtime.
             .spawn(move || runtime.block_on(listener::serve(serving, bound)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, thread: Some(thread) })
+        Ok(Self { state, listeners, thread: Some(thread), _upkeep: upkeep })
     }
 
     /// The address that is listened on: the first listener's, if there are several.
