@@ -10,7 +10,6 @@ use kafka_protocol::ResponseError;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
-use crate::log::upkeep::UpkeepThread;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
 use crate::settings::topic::TopicConfig;
@@ -47,8 +46,6 @@ pub struct Broker {
     state: Arc<State>,
     listeners: Vec<Reached>,
     thread: Option<JoinHandle<()>>,
-    /// Ends after the others: it writes down what they left.
-    _upkeep: UpkeepThread,
 }
 
 impl Broker {
@@ -67,7 +64,6 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Threads)?;
-        let upkeep = UpkeepThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
         let bound = {
             let _context = runtime.enter();
             let listen =
@@ -80,7 +76,7 @@ impl Broker {
             // The runtime ends with this thread, and every connection with the runtime.
             .spawn(move || runtime.block_on(listener::serve(serving, bound)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, thread: Some(thread), _upkeep: upkeep })
+        Ok(Self { state, listeners, thread: Some(thread) })
     }
 
     /// The address that is listened on: the first listener's, if there are several.

@@ -102,6 +102,7 @@ impl State {
                 }
             }
         };
+        state.groups.go_on(&state);
         state.tick();
         Ok(state)
     }

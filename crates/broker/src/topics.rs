@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kafka_protocol::ResponseError;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 use crate::error::BrokerError;
 use crate::journal::replace;
 use crate::log::partition::Partition;
-use crate::log::upkeep::Upkeep;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::topic::TopicConfig;
 
@@ -34,8 +34,9 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct Topics {
     data: Option<PathBuf>,
-    upkeep: Arc<Upkeep>,
     all: RwLock<All>,
+    /// Goes up whenever a topic has come, gone or grown.
+    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,10 +70,6 @@ impl Topic {
         partitions.get(usize::try_from(index).ok()?).cloned()
     }
 
-    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     pub(crate) fn partition_count(&self) -> i32 {
         self.partitions.read().unwrap_or_else(PoisonError::into_inner).len() as i32
     }
@@ -95,7 +92,7 @@ impl Topic {
 impl Topics {
     /// No topics, and none will be kept.
     pub(crate) fn in_memory() -> Self {
-        Self { data: None, upkeep: Arc::default(), all: RwLock::default() }
+        Self { data: None, all: RwLock::default(), version: AtomicU64::new(0) }
     }
 
     /// The topics of a data folder.
@@ -107,20 +104,24 @@ impl Topics {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let upkeep = Arc::default();
-        let topics = Self { data: Some(data.to_owned()), upkeep, all: RwLock::default() };
+        let topics = Self { data: Some(data.to_owned()), all: RwLock::default(), version: AtomicU64::new(0) };
         for entry in entries {
             let config = TopicConfig::new(entry.config, broker)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
             let open = |index| {
                 let directory = directory(data, &entry.name, index);
-                let opened = Partition::open(&directory, &topics.upkeep).map(Arc::new);
+                let opened = Partition::open(&directory).map(Arc::new);
                 opened.map_err(|source| BrokerError::Data { path: directory, source })
             };
             let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
             topics.write().insert(Topic::new(entry.name, entry.id, partitions, config));
         }
         Ok(topics)
+    }
+
+    /// A number that is another one whenever a topic has come, gone or grown since.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
@@ -135,11 +136,6 @@ impl Topics {
         let topic = self.get(name)?;
         let partition = topic.partition(index)?;
         Some((topic, partition))
-    }
-
-    /// What tells the thread that works on the logs that there is something to do.
-    pub(crate) fn upkeep(&self) -> &Upkeep {
-        &self.upkeep
     }
 
     /// All topics in the order of their names.
@@ -219,12 +215,14 @@ impl Topics {
 
     fn create_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         Ok(Arc::new(match &self.data {
-            Some(data) => Partition::create(&directory(data, name, index), &self.upkeep)?,
-            None => Partition::in_memory(&self.upkeep),
+            Some(data) => Partition::create(&directory(data, name, index))?,
+            None => Partition::in_memory(),
         }))
     }
 
+    /// Writes down what there is now; called after every change.
     fn save(&self, all: &All) -> io::Result<()> {
+        self.version.fetch_add(1, Ordering::AcqRel);
         let Some(data) = &self.data else { return Ok(()) };
         let entries: Vec<Entry> = all.by_name.values().map(|topic| topic.entry()).collect();
         replace(&data.join("topics.json"), &serde_json::to_vec_pretty(&entries)?)?;

@@ -90,6 +90,7 @@ fn every_advertised_version_is_answered() {
     topics(&mut caller);
     transactions(&mut caller);
     groups(&mut caller);
+    consumer_groups(&mut caller);
     let software = || {
         ApiVersionsRequest::default()
             .with_client_software_name(string("wire"))
@@ -384,4 +385,24 @@ fn groups(caller: &mut Caller) {
         // There is none of that name.
         |_, response| response.results[0].error_code - 69,
     );
+}
+
+fn consumer_groups(caller: &mut Caller) {
+    let id = |version: i16| group(&format!("consumer-{version}"));
+    caller.each(
+        |version| {
+            ConsumerGroupHeartbeatRequest::default()
+                .with_group_id(id(version))
+                .with_member_id(string("m"))
+                .with_rebalance_timeout_ms(1_000)
+                .with_subscribed_topic_names(Some(vec![name("t")]))
+                .with_topic_partitions(Some(Vec::new()))
+        },
+        |_, response| response.error_code,
+    );
+    let described = caller.each(
+        |version| ConsumerGroupDescribeRequest::default().with_group_ids(vec![id(version)]),
+        |_, response| response.groups[0].error_code,
+    );
+    assert!(described.iter().all(|response| response.groups[0].members.len() == 1));
 }

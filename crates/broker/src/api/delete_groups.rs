@@ -5,15 +5,15 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
 use crate::api::{Call, code};
-use crate::group::offsets::OffsetEvent;
+use crate::group::events::Event;
 
 pub(super) fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut inner = call.state.groups.lock();
     let results = request.groups_names.into_iter().map(|id| {
         let deleted = match inner.by_id.get(id.as_str()) {
             None => Err(ResponseError::GroupIdNotFound),
-            Some(group) if !group.classic.members.is_empty() => Err(ResponseError::NonEmptyGroup),
-            Some(_) => inner.record(OffsetEvent::Delete { group: id.to_string() }),
+            Some(group) if !group.members.is_empty() => Err(ResponseError::NonEmptyGroup),
+            Some(_) => inner.record(Event::Delete { group: id.to_string() }),
         };
         DeletableGroupResult::default().with_group_id(id).with_error_code(code(&deleted))
     });

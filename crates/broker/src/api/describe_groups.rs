@@ -5,14 +5,16 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
 use crate::api::{Call, NO_AUTHORIZATION, text};
-use crate::group::Group;
-use crate::group::classic::Phase;
+use crate::group::classic::{Classic, Phase};
+use crate::group::{Group, Members};
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let inner = call.state.groups.lock();
     let groups = request.groups.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
-        Some(group) => describe(id, group),
-        None => {
+        Some(Group { members: Members::Classic(classic), .. }) => describe(id, classic),
+        found => {
+            let why = if found.is_some() { "is not a classic group" } else { "not found" };
+            let message = format!("Group {} {why}.", id.as_str());
             let group = DescribedGroup::default()
                 .with_group_id(id)
                 .with_group_state(text("Dead"))
@@ -21,14 +23,13 @@ pub(super) fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Describ
                 return group;
             }
             let error = ResponseError::GroupIdNotFound;
-            group.with_error_code(error.code()).with_error_message(Some(text("There is no such group.")))
+            group.with_error_code(error.code()).with_error_message(Some(text(&message)))
         }
     });
     DescribeGroupsResponse::default().with_groups(groups.collect())
 }
 
-fn describe(id: GroupId, group: &Group) -> DescribedGroup {
-    let classic = &group.classic;
+fn describe(id: GroupId, classic: &Classic) -> DescribedGroup {
     let settled = classic.phase == Phase::Stable;
     let members = classic.members.iter().map(|member| {
         let described = DescribedGroupMember::default()

@@ -11,9 +11,9 @@ pub(super) fn handle(call: &Call<'_>, request: HeartbeatRequest) -> HeartbeatRes
         instance_id: request.group_instance_id,
         generation: request.generation_id,
     };
-    let (state, now_ms) = (call.state, call.now_ms());
-    let beat = state
-        .groups
-        .with_members(&request.group_id, &state.alarm, now_ms, |group| group.heartbeat(&who, now_ms));
+    let groups = &call.state.groups;
+    let beat = groups
+        .with_classic(&request.group_id, call.state, false, |group, now_ms| group.heartbeat(&who, now_ms));
+    let beat = beat.and_then(std::convert::identity);
     HeartbeatResponse::default().with_error_code(code(&beat))
 }

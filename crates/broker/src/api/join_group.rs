@@ -32,11 +32,15 @@ pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGr
         two_steps: call.version >= 4,
         may_skip_assignment: call.version >= 9,
     };
-    let (state, now_ms) = (call.state, call.now_ms());
+    let (groups, create) = (&call.state.groups, join.member_id.is_empty());
     let answer =
-        state.groups.with_members(&request.group_id, &state.alarm, now_ms, |group| group.join(join, now_ms));
-    let gone = JoinRefused { error: ResponseError::UnknownMemberId, member_id: request.member_id };
-    respond(call, answer.get().await.unwrap_or(Err(gone)))
+        groups.with_classic(&request.group_id, call.state, create, |group, now_ms| group.join(join, now_ms));
+    let refused = |error| Err(JoinRefused { error, member_id: request.member_id });
+    let reply = match answer {
+        Ok(answer) => answer.get().await.unwrap_or_else(|| refused(ResponseError::UnknownMemberId)),
+        Err(error) => refused(error),
+    };
+    respond(call, reply)
 }
 
 fn respond(call: &Call<'_>, reply: JoinReply) -> JoinGroupResponse {

@@ -8,11 +8,11 @@ use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use crate::api::{Call, code};
 
 pub(super) fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> LeaveGroupResponse {
-    let (state, now_ms) = (call.state, call.now_ms());
     let leave = |member: &MemberIdentity| {
-        state.groups.with_members(&request.group_id, &state.alarm, now_ms, |group| {
+        let left = call.state.groups.with_classic(&request.group_id, call.state, false, |group, now_ms| {
             group.leave(&member.member_id, member.group_instance_id.as_ref(), now_ms)
-        })
+        });
+        left.and_then(std::convert::identity)
     };
     if call.version < 3 {
         let left = leave(&MemberIdentity::default().with_member_id(request.member_id));

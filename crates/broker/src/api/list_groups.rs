@@ -5,22 +5,25 @@ use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::{Call, text};
-
-const CLASSIC: &str = "classic";
+use crate::group::Members;
 
 pub(super) fn handle(call: &Call<'_>, request: ListGroupsRequest) -> ListGroupsResponse {
     let wanted = |filter: &[StrBytes], value: &str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+        filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
     };
     let inner = call.state.groups.lock();
     let groups = inner.by_id.iter().filter_map(|(id, group)| {
-        let state = group.classic.phase.name();
-        (wanted(&request.states_filter, state) && wanted(&request.types_filter, CLASSIC)).then(|| {
+        let state = group.members.state();
+        let (kind, protocol_type) = match &group.members {
+            Members::Classic(classic) => ("Classic", classic.protocol_type.clone()),
+            Members::Consumer(_) => ("Consumer", text("consumer")),
+        };
+        (wanted(&request.states_filter, state) && wanted(&request.types_filter, kind)).then(|| {
             ListedGroup::default()
                 .with_group_id(GroupId(text(id)))
-                .with_protocol_type(group.classic.protocol_type.clone())
+                .with_protocol_type(protocol_type)
                 .with_group_state(text(state))
-                .with_group_type(text(CLASSIC))
+                .with_group_type(text(kind))
         })
     });
     ListGroupsResponse::default().with_groups(groups.collect())

@@ -5,6 +5,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -77,6 +79,8 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
 ];
 
 /// Who asks, and how.
@@ -234,6 +238,12 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         ApiKey::DeleteGroups => reply(call, id, out, &delete_groups::handle(call, decode(call, body)?)),
         ApiKey::OffsetDelete => reply(call, id, out, &offset_delete::handle(call, decode(call, body)?)),
         ApiKey::DescribeCluster => reply(call, id, out, &describe_cluster::handle(call, decode(call, body)?)),
+        ApiKey::ConsumerGroupHeartbeat => {
+            reply(call, id, out, &consumer_group_heartbeat::handle(call, decode(call, body)?))
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            reply(call, id, out, &consumer_group_describe::handle(call, decode(call, body)?))
+        }
         // `SUPPORTED` let it through, so this is a line forgotten above.
         _ => Err(Refused::Unsupported { api_key: key as i16, version: call.version }),
     }

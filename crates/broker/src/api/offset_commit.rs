@@ -8,6 +8,7 @@ use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::Call;
+use crate::group::Commit;
 use crate::group::classic::Identity;
 use crate::group::offsets::{Commits, Committed};
 
@@ -43,7 +44,8 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
     let committed = if request.group_id.is_empty() && who.generation >= 0 {
         Err(ResponseError::InvalidGroupId)
     } else {
-        call.state.groups.commit(&request.group_id, &who, offsets)
+        let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
+        call.state.groups.commit(&request.group_id, &who, how, offsets)
     };
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);

@@ -7,19 +7,19 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use crate::api::{Call, code};
-use crate::group::offsets::{OffsetEvent, Place};
+use crate::group::events::Event;
+use crate::group::offsets::Place;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let mut inner = call.state.groups.lock();
     let Some(group) = inner.by_id.get(request.group_id.as_str()) else {
         return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
     };
-    let subscribed = group.classic.subscribed_topics();
     let mut places: Vec<Place> = Vec::new();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
             let index = wanted.partition_index;
-            let checked = if subscribed.as_ref().is_none_or(|topics| topics.contains(topic.name.as_str())) {
+            let checked = if group.members.is_subscribed(&topic.name) {
                 Err(ResponseError::GroupSubscribedToTopic)
             } else if call.state.topics.partition(&topic.name, index).is_none() {
                 Err(ResponseError::UnknownTopicOrPartition)
@@ -35,6 +35,6 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDel
         OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     });
     let topics = topics.collect();
-    let forgotten = inner.record(OffsetEvent::Forget { group: request.group_id.to_string(), places });
+    let forgotten = inner.record(Event::Forget { group: request.group_id.to_string(), places });
     OffsetDeleteResponse::default().with_topics(topics).with_error_code(code(&forgotten))
 }

@@ -11,6 +11,7 @@ use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicNam
 
 use crate::api::{Call, text};
 use crate::group::offsets::{Committed, Offsets};
+use crate::group::{Group, Members};
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let stable = request.require_stable;
@@ -45,7 +46,17 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetc
 fn group(call: &Call<'_>, wanted: OffsetFetchRequestGroup, stable: bool) -> OffsetFetchResponseGroup {
     let inner = call.state.groups.lock();
     let none = Offsets::default();
-    let offsets = inner.by_id.get(wanted.group_id.as_str()).map_or(&none, |group| &group.offsets);
+    let found = inner.by_id.get(wanted.group_id.as_str());
+    // Members of the new protocol say who they are, so that one that was removed learns it here.
+    if let (Some(Group { members: Members::Consumer(consumer), .. }), Some(member)) =
+        (found, &wanted.member_id)
+        && let Err(error) = consumer.may_fetch(member, wanted.member_epoch)
+    {
+        return OffsetFetchResponseGroup::default()
+            .with_group_id(wanted.group_id)
+            .with_error_code(error.code());
+    }
+    let offsets = found.map_or(&none, |group| &group.offsets);
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     match wanted.topics {
         Some(wanted) => {

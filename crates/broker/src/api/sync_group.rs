@@ -15,11 +15,14 @@ pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGr
     let assignments =
         request.assignments.into_iter().map(|given| (given.member_id, given.assignment)).collect();
     let protocol = (request.protocol_type, request.protocol_name);
-    let (state, now_ms) = (call.state, call.now_ms());
-    let answer = state.groups.with_members(&request.group_id, &state.alarm, now_ms, |group| {
+    let answer = call.state.groups.with_classic(&request.group_id, call.state, false, |group, now_ms| {
         group.sync(&who, protocol, assignments, now_ms)
     });
-    match answer.get().await.unwrap_or(Err(ResponseError::UnknownMemberId)) {
+    let synced = match answer {
+        Ok(answer) => answer.get().await.unwrap_or(Err(ResponseError::UnknownMemberId)),
+        Err(error) => Err(error),
+    };
+    match synced {
         Ok(synced) => SyncGroupResponse::default()
             .with_protocol_type(Some(synced.protocol_type))
             .with_protocol_name(Some(synced.protocol))

@@ -75,11 +75,15 @@ pub(crate) struct Classic {
     pub(crate) generation: i32,
     pub(crate) protocol_type: StrBytes,
     pub(crate) protocol: StrBytes,
-    leader: StrBytes,
+    pub(super) leader: StrBytes,
+    /// Since when nobody is in it.
+    pub(super) empty_since_ms: Option<i64>,
     /// In the order of joining.
     pub(crate) members: Vec<Member>,
     /// Ids that were given out and not used yet, and when they expire.
     pending: BTreeMap<StrBytes, i64>,
+    /// Whether there is something to be written down.
+    changed: bool,
 }
 
 impl Default for Classic {
@@ -90,8 +94,10 @@ impl Default for Classic {
             protocol_type: StrBytes::new(),
             protocol: StrBytes::new(),
             leader: StrBytes::new(),
+            empty_since_ms: None,
             members: Vec::new(),
             pending: BTreeMap::new(),
+            changed: false,
         }
     }
 }
@@ -158,6 +164,7 @@ impl Classic {
                 self.members[n].syncing = Some(sender);
                 if self.members[n].id == self.leader {
                     self.phase = Phase::Stable;
+                    self.changed = true;
                     for n in 0..self.members.len() {
                         let assignment = assignments.remove(&self.members[n].id).unwrap_or_default();
                         self.members[n].assignment = assignment;
@@ -201,18 +208,20 @@ impl Classic {
         Ok(())
     }
 
-    /// Whether offsets may be committed by `who`.
-    pub(crate) fn may_commit(&self, who: &Identity) -> Result<(), ResponseError> {
-        if who.generation < 0 && who.member_id.is_empty() && who.instance_id.is_none() {
-            // Someone who assigns partitions by itself; it must not interfere with a living group.
-            return if self.members.is_empty() { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+    /// Whether offsets may be committed by `who`. Transactions may do so without being in the group, and at any
+    /// moment.
+    pub(crate) fn may_commit(&self, who: &Identity, transactional: bool) -> Result<(), ResponseError> {
+        if who.generation < 0 && self.phase == Phase::Empty {
+            // Someone who assigns partitions by itself.
+            return Ok(());
         }
-        if self.members.is_empty() && self.generation == 0 {
-            return Err(ResponseError::IllegalGeneration);
+        if who.generation >= 0 || !who.member_id.is_empty() || who.instance_id.is_some() {
+            self.member(who)?;
+        } else if !transactional {
+            return Err(ResponseError::UnknownMemberId);
         }
-        self.member(who)?;
         match self.phase {
-            Phase::CompletingRebalance { .. } => Err(ResponseError::RebalanceInProgress),
+            Phase::CompletingRebalance { .. } if !transactional => Err(ResponseError::RebalanceInProgress),
             _ => Ok(()),
         }
     }
@@ -263,6 +272,21 @@ impl Classic {
             topics.extend(subscription(metadata)?);
         }
         Some(topics)
+    }
+
+    /// The sessions of members that were there before a restart begin now.
+    pub(crate) fn go_on(&mut self, now_ms: i64) {
+        self.members.iter_mut().for_each(|member| member.touch(now_ms));
+    }
+
+    /// Whether there is news to write down since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether it ever had members; otherwise it is but a name for offsets.
+    pub(crate) fn is_worth_writing(&self) -> bool {
+        self.generation > 0
     }
 
     /// Nobody is in it, or about to be.
@@ -358,6 +382,7 @@ impl Classic {
         if self.phase != Phase::Stable || self.members[n].protocols != join.protocols {
             return self.wait_for_join(n, join, now_ms);
         }
+        self.changed = true;
         self.members[n].touch(now_ms);
         let mut joined = self.joined(n);
         joined.skip_assignment = was_leader && join.may_skip_assignment;
@@ -418,6 +443,7 @@ impl Classic {
             self.members.iter().find(|member| member.joining.is_some()).or(self.members.first())
         else {
             self.phase = Phase::Empty;
+            (self.empty_since_ms, self.changed) = (Some(now_ms), true);
             (self.protocol, self.leader) = (StrBytes::new(), StrBytes::new());
             return;
         };

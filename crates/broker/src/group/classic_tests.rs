@@ -147,7 +147,7 @@ fn a_static_member_keeps_its_share_over_a_restart_and_its_predecessor_is_fenced(
     let back = who(&back, Some("b"));
     assert_eq!(now(sync(&mut group, &back, &[], 500)).unwrap().assignment, "two");
     assert_eq!(group.heartbeat(&second, 600), Err(FencedInstanceId));
-    assert_eq!(group.may_commit(&second), Err(FencedInstanceId));
+    assert_eq!(group.may_commit(&second, false), Err(FencedInstanceId));
     assert_eq!((group.heartbeat(&back, 600), group.heartbeat(&first, 600)), (Ok(()), Ok(())));
 }
 
@@ -155,13 +155,13 @@ fn a_static_member_keeps_its_share_over_a_restart_and_its_predecessor_is_fenced(
 fn offsets_are_committed_by_members_of_the_present_generation_or_into_an_empty_group() {
     let (mut group, first, second) = pair(None);
     let nobody = Identity { member_id: text(""), instance_id: None, generation: -1 };
-    assert_eq!(group.may_commit(&first), Ok(()));
-    assert_eq!(group.may_commit(&nobody), Err(UnknownMemberId));
+    assert_eq!(group.may_commit(&first, false), Ok(()));
+    assert_eq!(group.may_commit(&nobody, false), Err(UnknownMemberId));
     let early = Identity { generation: 1, ..first.clone() };
-    assert_eq!(group.may_commit(&early), Err(IllegalGeneration));
+    assert_eq!(group.may_commit(&early, false), Err(IllegalGeneration));
     group.leave(&second.member_id, None, 0).unwrap();
-    assert_eq!(group.may_commit(&first), Ok(()), "before it joins again it may say how far it came");
+    assert_eq!(group.may_commit(&first, false), Ok(()), "before it joins again it may say how far it came");
     group.leave(&first.member_id, None, 0).unwrap();
-    assert_eq!(group.may_commit(&nobody), Ok(()));
-    assert_eq!(group.may_commit(&first), Err(UnknownMemberId));
+    assert_eq!(group.may_commit(&nobody, false), Ok(()));
+    assert_eq!(group.may_commit(&first, false), Err(UnknownMemberId));
 }

@@ -1,8 +1,11 @@
 //! Consumer groups: their members, and the offsets they commit.
 
 pub(crate) mod classic;
+mod classic_record;
 #[cfg(test)]
 mod classic_tests;
+pub(crate) mod consumer;
+pub(crate) mod events;
 pub(crate) mod member;
 pub(crate) mod offsets;
 
@@ -13,23 +16,125 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::ResponseError;
 
-use crate::alarm::Alarm;
 use crate::group::classic::{Classic, Identity};
-use crate::group::offsets::{Commits, OffsetEvent, Offsets, Place};
+use crate::group::consumer::Consumer;
+use crate::group::events::{Event, apply, news, outcome};
+use crate::group::offsets::{Commits, Offsets, Place};
 use crate::journal::Journal;
+use crate::state::State;
+
+/// Why a request is refused, and what to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) error: ResponseError,
+    pub(crate) message: String,
+}
+
+impl Denied {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    fn unknown_member(id: &str) -> Self {
+        Self::new(ResponseError::UnknownMemberId, format!("Member {id} is not a member of the group."))
+    }
+
+    fn no_consumer_group(id: &str, why: &str) -> Self {
+        Self::new(ResponseError::GroupIdNotFound, format!("Consumer group {id} {why}."))
+    }
+}
 
 /// One group.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) classic: Classic,
+    pub(crate) members: Members,
     pub(crate) offsets: Offsets,
 }
 
-impl Group {
-    /// Nobody is in it and nothing is committed: as good as none.
-    fn is_nothing(&self) -> bool {
-        self.classic.is_deserted() && self.offsets.is_empty()
+/// The members of a group, by the protocol that they speak. While there are none, either may take it over.
+#[derive(Debug)]
+pub(crate) enum Members {
+    Classic(Classic),
+    Consumer(Consumer),
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::Classic(Classic::default())
     }
+}
+
+impl Members {
+    /// Nobody is in it, or about to be.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(classic) => classic.is_deserted(),
+            Self::Consumer(consumer) => consumer.is_empty(),
+        }
+    }
+
+    /// Kafka's name of the state.
+    pub(crate) fn state(&self) -> &'static str {
+        match self {
+            Self::Classic(classic) => classic.phase.name(),
+            Self::Consumer(consumer) => consumer.state(),
+        }
+    }
+
+    /// Whether anyone reads this topic, as far as can be known.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(classic) => classic.subscribed_topics().is_none_or(|topics| topics.contains(topic)),
+            Self::Consumer(consumer) => consumer.is_subscribed(topic),
+        }
+    }
+
+    fn tick(&mut self, now_ms: i64) -> Option<i64> {
+        match self {
+            Self::Classic(classic) => classic.tick(now_ms),
+            Self::Consumer(consumer) => consumer.tick(now_ms),
+        }
+    }
+}
+
+impl Group {
+    /// It never had members, and has no offsets: as good as none.
+    fn is_nothing(&self) -> bool {
+        let was_used = match &self.members {
+            Members::Classic(classic) => classic.is_worth_writing(),
+            Members::Consumer(_) => true,
+        };
+        !was_used && self.members.is_empty() && self.offsets.is_empty()
+    }
+
+    fn may_commit(&self, who: &Identity, how: Commit) -> Result<(), ResponseError> {
+        let transactional = how == Commit::InTransaction;
+        match &self.members {
+            Members::Classic(classic) => classic.may_commit(who, transactional),
+            Members::Consumer(consumer) => {
+                match consumer.may_commit(&who.member_id, who.generation) {
+                    Err(ResponseError::StaleMemberEpoch) if transactional => {
+                        Err(ResponseError::IllegalGeneration)
+                    }
+                    // It could not tell a stale epoch from other errors.
+                    Ok(()) if how == Commit::Old && !consumer.is_empty() => {
+                        Err(ResponseError::UnsupportedVersion)
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+}
+
+/// How offsets are committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// By a client that knows about member epochs: from version 9 of OffsetCommit on.
+    Plain,
+    /// By one that does not.
+    Old,
+    InTransaction,
 }
 
 /// All groups. One lock serves them all, because what they do is rare next to what partitions do.
@@ -42,7 +147,7 @@ pub(crate) struct Groups {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) by_id: BTreeMap<String, Group>,
-    journal: Journal<OffsetEvent>,
+    journal: Journal<Event>,
 }
 
 impl Groups {
@@ -51,15 +156,28 @@ impl Groups {
         Self { inner: Mutex::new(Inner { by_id: BTreeMap::new(), journal: Journal::in_memory() }) }
     }
 
-    /// The groups of a data folder: their offsets, without members.
+    /// The groups of a data folder. Sessions of their members begin with [`Groups::go_on`].
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut by_id = BTreeMap::new();
         let mut journal = Journal::open(path, |event| apply(&mut by_id, event))?;
-        by_id.retain(|_, group: &mut Group| !group.offsets.is_empty());
+        by_id.retain(|_, group: &mut Group| !group.is_nothing());
         if journal.is_long() {
             journal.rewrite(outcome(&by_id))?;
         }
         Ok(Self { inner: Mutex::new(Inner { by_id, journal }) })
+    }
+
+    /// After a restart, members have their session timeout to be heard of again.
+    pub(crate) fn go_on(&self, state: &State) {
+        let now_ms = state.clock.now_ms();
+        for (id, group) in &mut self.lock().by_id {
+            match &mut group.members {
+                Members::Classic(classic) => classic.go_on(now_ms),
+                Members::Consumer(consumer) => {
+                    consumer.go_on(now_ms, state.settings.group(id).session_timeout_ms.into());
+                }
+            }
+        }
     }
 
     /// Takes the lock.
@@ -67,45 +185,111 @@ impl Groups {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a group's members act, creating the group, and sets the alarm for what they wait for.
-    pub(crate) fn with_members<T>(
+    /// Lets members of a classic group act, and sets the alarm for what they wait for. Without `create`, a group
+    /// that is not there has no members.
+    pub(crate) fn with_classic<T>(
         &self,
         id: &str,
-        alarm: &Alarm,
-        now_ms: i64,
-        act: impl FnOnce(&mut Classic) -> T,
-    ) -> T {
+        state: &State,
+        create: bool,
+        act: impl FnOnce(&mut Classic, i64) -> T,
+    ) -> Result<T, ResponseError> {
+        let now_ms = state.clock.now_ms();
         let mut inner = self.lock();
-        if !inner.by_id.contains_key(id) {
+        if create && !inner.by_id.contains_key(id) {
             inner.by_id.insert(id.to_owned(), Group::default());
         }
-        let group = inner.by_id.entry(id.to_owned()).or_default();
-        let result = act(&mut group.classic);
-        if let Some(next_ms) = group.classic.tick(now_ms) {
-            alarm.by(next_ms);
+        let group = inner.by_id.get_mut(id).ok_or(ResponseError::UnknownMemberId)?;
+        if let Members::Consumer(consumer) = &group.members {
+            if !create {
+                return Err(ResponseError::UnknownMemberId);
+            }
+            if !consumer.is_empty() {
+                return Err(ResponseError::InconsistentGroupProtocol);
+            }
+            group.members = Members::default();
         }
+        let Members::Classic(classic) = &mut group.members else {
+            return Err(ResponseError::UnknownMemberId);
+        };
+        let result = act(classic, now_ms);
+        if let Some(next_ms) = classic.tick(now_ms) {
+            state.alarm.by(next_ms);
+        }
+        let news = news(id, group);
         if group.is_nothing() {
             inner.by_id.remove(id);
         }
+        inner.write_down(&news);
+        Ok(result)
+    }
+
+    /// A member of a consumer group beats, joins or leaves.
+    pub(crate) fn with_consumer<T>(
+        &self,
+        id: &str,
+        state: &State,
+        create: bool,
+        act: impl FnOnce(&mut Consumer, i64) -> Result<T, Denied>,
+    ) -> Result<T, Denied> {
+        let now_ms = state.clock.now_ms();
+        let mut inner = self.lock();
+        let group = match inner.by_id.get_mut(id) {
+            Some(group) => group,
+            None if create => inner.by_id.entry(id.to_owned()).or_default(),
+            None => return Err(Denied::no_consumer_group(id, "not found")),
+        };
+        let mut created = Consumer::default();
+        let (consumer, is_new) = match &mut group.members {
+            Members::Consumer(consumer) => (consumer, false),
+            Members::Classic(classic) if create && classic.is_deserted() => (&mut created, true),
+            Members::Classic(_) => {
+                return Err(Denied::no_consumer_group(id, "has members that speak the classic protocol"));
+            }
+        };
+        let result = act(consumer, now_ms);
+        if let Some(next_ms) = consumer.tick(now_ms) {
+            state.alarm.by(next_ms);
+        }
+        if is_new && result.is_ok() {
+            group.members = Members::Consumer(created);
+        }
+        let news = news(id, group);
+        if group.is_nothing() {
+            inner.by_id.remove(id);
+        }
+        inner.write_down(&news);
         result
     }
 
     /// Ends what is overdue in all groups; returns when the next is.
     pub(crate) fn tick(&self, now_ms: i64) -> Option<i64> {
         let mut inner = self.lock();
-        let next_ms = inner.by_id.values_mut().filter_map(|group| group.classic.tick(now_ms)).min();
+        let mut next_ms: Option<i64> = None;
+        let mut events = Vec::new();
+        for (id, group) in &mut inner.by_id {
+            next_ms = next_ms.into_iter().chain(group.members.tick(now_ms)).min();
+            events.extend(news(id, group));
+        }
         inner.by_id.retain(|_, group| !group.is_nothing());
+        inner.write_down(&events);
         next_ms
     }
 
     /// Commits offsets for a member, or for someone outside a group.
-    pub(crate) fn commit(&self, id: &str, who: &Identity, offsets: Commits) -> Result<(), ResponseError> {
+    pub(crate) fn commit(
+        &self,
+        id: &str,
+        who: &Identity,
+        how: Commit,
+        offsets: Commits,
+    ) -> Result<(), ResponseError> {
         let mut inner = self.lock();
-        inner.may_commit(id, who)?;
+        inner.may_commit(id, who, how)?;
         if offsets.is_empty() {
             return Ok(());
         }
-        inner.record(OffsetEvent::Commit { group: id.to_owned(), offsets })
+        inner.record(Event::Commit { group: id.to_owned(), offsets })
     }
 
     /// Commits offsets for the case that a transaction commits.
@@ -117,13 +301,11 @@ impl Groups {
         offsets: Commits,
     ) -> Result<(), ResponseError> {
         let mut inner = self.lock();
-        if who.generation >= 0 || !who.member_id.is_empty() || who.instance_id.is_some() {
-            inner.may_commit(id, who)?;
-        }
+        inner.may_commit(id, who, Commit::InTransaction)?;
         if offsets.is_empty() {
             return Ok(());
         }
-        inner.record(OffsetEvent::Pending { group: id.to_owned(), producer, offsets })
+        inner.record(Event::Pending { group: id.to_owned(), producer, offsets })
     }
 
     /// A transaction has ended: its offsets count, or are forgotten.
@@ -132,7 +314,7 @@ impl Groups {
         if !inner.by_id.get(id).is_some_and(|group| group.offsets.has_pending_of(producer)) {
             return Ok(());
         }
-        inner.record(OffsetEvent::Ended { group: id.to_owned(), producer, commit })
+        inner.record(Event::Ended { group: id.to_owned(), producer, commit })
     }
 
     /// Forgets offsets of all groups for partitions that are no more.
@@ -142,7 +324,7 @@ impl Groups {
         for (id, group) in &inner.by_id {
             let places: Vec<Place> = group.offsets.places_of(topic).into_iter().collect();
             if !places.is_empty() {
-                events.push(OffsetEvent::Forget { group: id.clone(), places });
+                events.push(Event::Forget { group: id.clone(), places });
             }
         }
         for event in events {
@@ -155,48 +337,42 @@ impl Groups {
 
 impl Inner {
     /// Writes an event down, then lets it happen.
-    pub(crate) fn record(&mut self, event: OffsetEvent) -> Result<(), ResponseError> {
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), ResponseError> {
         self.journal.append(&event).map_err(|error| {
             tracing::error!(%error, "committed offsets cannot be written");
             ResponseError::CoordinatorNotAvailable
         })?;
         apply(&mut self.by_id, event);
-        if self.journal.is_long()
-            && let Err(error) = self.journal.rewrite(outcome(&self.by_id))
-        {
-            tracing::warn!(%error, "the journal of offsets cannot be made shorter");
-        }
+        self.shorten();
         Ok(())
     }
 
-    fn may_commit(&self, id: &str, who: &Identity) -> Result<(), ResponseError> {
-        match self.by_id.get(id) {
-            Some(group) => group.classic.may_commit(who),
-            None => Classic::default().may_commit(who),
+    /// Writes down what has happened to members. If that fails they only notice after a restart.
+    fn write_down(&mut self, events: &[Event]) {
+        for event in events {
+            if let Err(error) = self.journal.append(event) {
+                tracing::error!(%error, "members of groups cannot be written; a restart would make them join again");
+                return;
+            }
+        }
+        self.shorten();
+    }
+
+    fn shorten(&mut self) {
+        if self.journal.is_long()
+            && let Err(error) = self.journal.rewrite(outcome(&self.by_id))
+        {
+            tracing::warn!(%error, "the journal of groups cannot be made shorter");
         }
     }
-}
 
-/// The events that say as much as all that were written.
-fn outcome(by_id: &BTreeMap<String, Group>) -> impl Iterator<Item = OffsetEvent> {
-    by_id.iter().flat_map(|(id, group)| group.offsets.events(id))
-}
-
-fn apply(by_id: &mut BTreeMap<String, Group>, event: OffsetEvent) {
-    match event {
-        OffsetEvent::Commit { group, offsets } => by_id.entry(group).or_default().offsets.commit(offsets),
-        OffsetEvent::Pending { group, producer, offsets } => {
-            by_id.entry(group).or_default().offsets.hold(producer, offsets);
-        }
-        OffsetEvent::Ended { group, producer, commit } => {
-            by_id.entry(group).or_default().offsets.end(producer, commit);
-        }
-        OffsetEvent::Forget { group, places } => {
-            let offsets = &mut by_id.entry(group).or_default().offsets;
-            places.iter().for_each(|place| offsets.forget(place));
-        }
-        OffsetEvent::Delete { group } => {
-            by_id.remove(&group);
+    fn may_commit(&self, id: &str, who: &Identity, how: Commit) -> Result<(), ResponseError> {
+        match self.by_id.get(id) {
+            Some(group) => group.may_commit(who, how),
+            // Someone who assigns partitions by itself: the group comes into being.
+            None if who.generation < 0 => Ok(()),
+            None if how == Commit::Plain => Err(ResponseError::GroupIdNotFound),
+            None => Err(ResponseError::IllegalGeneration),
         }
     }
 }

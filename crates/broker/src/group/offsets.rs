@@ -28,22 +28,6 @@ fn is_no_epoch(epoch: &i32) -> bool {
 /// Offsets by partition; a list, because JSON has no keys but strings.
 pub(crate) type Commits = Vec<(String, i32, Committed)>;
 
-/// A line of `offsets.journal`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OffsetEvent {
-    /// Committed.
-    Commit { group: String, offsets: Commits },
-    /// Committed if the transaction of this producer is.
-    Pending { group: String, producer: i64, offsets: Commits },
-    /// The transaction of this producer has ended.
-    Ended { group: String, producer: i64, commit: bool },
-    /// Deleted, or the topic was.
-    Forget { group: String, places: Vec<Place> },
-    /// The whole group was deleted.
-    Delete { group: String },
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Offsets {
@@ -102,19 +86,19 @@ impl Offsets {
         self.committed.is_empty() && self.pending.is_empty()
     }
 
-    /// The events that lead to this state.
-    pub(crate) fn events(&self, group: &str) -> impl Iterator<Item = OffsetEvent> {
-        let list = |offsets: &BTreeMap<Place, Committed>| -> Commits {
-            offsets.iter().map(|((topic, partition), at)| (topic.clone(), *partition, at.clone())).collect()
-        };
-        let committed = OffsetEvent::Commit { group: group.to_owned(), offsets: list(&self.committed) };
-        let pending = self.pending.iter().map(move |(producer, offsets)| OffsetEvent::Pending {
-            group: group.to_owned(),
-            producer: *producer,
-            offsets: list(offsets),
-        });
-        std::iter::once(committed).chain(pending).collect::<Vec<_>>().into_iter()
+    /// What counts now.
+    pub(crate) fn committed(&self) -> Commits {
+        list(&self.committed)
     }
+
+    /// What waits for the end of a transaction, by its producer.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (i64, Commits)> {
+        self.pending.iter().map(|(producer, offsets)| (*producer, list(offsets)))
+    }
+}
+
+fn list(offsets: &BTreeMap<Place, Committed>) -> Commits {
+    offsets.iter().map(|((topic, partition), at)| (topic.clone(), *partition, at.clone())).collect()
 }
 
 fn by_place(offsets: Commits) -> impl Iterator<Item = (Place, Committed)> {

@@ -62,7 +62,6 @@ impl Settings {
     }
 
     /// The settings of a group.
-    #[allow(dead_code, reason = "for consumer groups")]
     pub(crate) fn group(&self, id: &str) -> GroupSettings {
         let now = self.read();
         GroupSettings::new(now.altered.groups.get(id), &now.broker)
