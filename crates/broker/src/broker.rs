@@ -1,18 +1,16 @@
 //! Starting and stopping a broker.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-
-use kafka_protocol::ResponseError;
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
-use crate::settings::topic::TopicConfig;
 use crate::state::State;
 
 /// Threads that serve clients.
@@ -100,20 +98,8 @@ impl Broker {
     ///
     /// If the name is taken or illegal, the count is not 1 to 10000, or the topic cannot be stored.
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
-        let created =
-            self.state.topics.create(name, partitions, TopicConfig::inherited(&self.state.settings.broker()));
-        created.map(drop).map_err(|error| {
-            let reason = match error {
-                ResponseError::TopicAlreadyExists => "there is one of that name".to_owned(),
-                ResponseError::InvalidTopicException => {
-                    "a name has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', and is neither '.' nor '..'"
-                        .to_owned()
-                }
-                ResponseError::InvalidPartitions => "the number of partitions must be 1 to 10000".to_owned(),
-                other => format!("{other}; the log says more"),
-            };
-            BrokerError::Topic { name: name.to_owned(), reason }
-        })
+        let created = self.state.create_topic(name, partitions, BTreeMap::new());
+        created.map(drop).map_err(|(_, reason)| BrokerError::Topic { name: name.to_owned(), reason })
     }
 
     /// What tests can do to this broker.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::api::NODE_ID;
 use crate::server::endpoint::Listener;
 use crate::settings::Given;
 
@@ -43,14 +44,24 @@ pub struct BrokerConfig {
 impl BrokerConfig {
     /// Everything under Kafka's names.
     pub(crate) fn given(&self) -> Given {
-        let mut given = Given::new();
-        let mut set = |name: &str, value: String| given.insert(name.to_owned(), value);
-        set("num.partitions", self.default_partitions.to_string());
-        set("auto.create.topics.enable", self.auto_create_topics.to_string());
-        set("max.connections", self.max_connections.min(i32::MAX as usize).to_string());
-        set("socket.request.max.bytes", self.max_request_bytes.min(i32::MAX as usize).to_string());
+        let usual = Self::default();
+        let mut given = Given::from([("node.id".to_owned(), NODE_ID.to_string())]);
+        let mut set = |differs: bool, name: &str, value: String| {
+            if differs {
+                given.insert(name.to_owned(), value);
+            }
+        };
+        let int = |value: usize| i32::try_from(value).unwrap_or(i32::MAX).to_string();
+        let partitions = self.default_partitions;
+        set(partitions != usual.default_partitions, "num.partitions", partitions.to_string());
+        let create = self.auto_create_topics;
+        set(create != usual.auto_create_topics, "auto.create.topics.enable", create.to_string());
+        let connections = self.max_connections;
+        set(connections != usual.max_connections, "max.connections", int(connections));
+        let bytes = self.max_request_bytes;
+        set(bytes != usual.max_request_bytes, "socket.request.max.bytes", int(bytes));
         if let Storage::Directory(data) = &self.storage {
-            set("log.dirs", data.display().to_string());
+            set(true, "log.dirs", data.display().to_string());
         }
         given.extend(self.properties.clone());
         given

@@ -3,6 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use kafka_protocol::ResponseError;
+
+/// What a client is told: Kafka's code, and a sentence that says what is wrong.
+pub(crate) type Refusal = (ResponseError, String);
+
 /// An error of the broker itself; what clients do wrong is answered to them and is none.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

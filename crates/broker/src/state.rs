@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,15 +13,17 @@ use uuid::Uuid;
 use crate::alarm::Alarm;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Storage};
-use crate::error::BrokerError;
+use crate::error::{BrokerError, Refusal};
 use crate::faults::rules::Rules;
 use crate::group::Groups;
 use crate::journal::replace;
 use crate::server::limits::Limits;
 use crate::server::stopping::Stopping;
+use crate::settings::Given;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::Settings;
-use crate::topics::Topics;
+use crate::settings::topic::TopicConfig;
+use crate::topics::{Topic, Topics};
 use crate::txn::coordinator::Transactions;
 
 /// The version of the files in a data folder.
@@ -105,6 +109,24 @@ impl State {
         state.groups.go_on(&state);
         state.tick();
         Ok(state)
+    }
+
+    /// Creates a topic with what shall be set on it.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        given: Given,
+    ) -> Result<Arc<Topic>, Refusal> {
+        let broker = self.settings.broker();
+        let config =
+            TopicConfig::new(given, &broker).map_err(|message| (ResponseError::InvalidConfig, message))?;
+        let topic = self.topics.create(name, partitions, config)?;
+        if !Arc::ptr_eq(&broker, &self.settings.broker()) {
+            // They were altered meanwhile, and handed down before the topic was there.
+            self.topics.inherit(&self.settings);
+        }
+        Ok(topic)
     }
 
     /// Does what is due, and sets the alarm for what is due next.

@@ -10,10 +10,12 @@ use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::BrokerError;
+use crate::error::{BrokerError, Refusal};
 use crate::journal::replace;
 use crate::log::partition::Partition;
+use crate::settings::alter::Alteration;
 use crate::settings::broker::BrokerSettings;
+use crate::settings::store::{Settings, alter_topic};
 use crate::settings::topic::TopicConfig;
 
 /// The longest name: it has to fit into a file name together with the partition.
@@ -77,6 +79,10 @@ impl Topic {
     /// The settings as they are now.
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_config(&self, config: Arc<TopicConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     fn entry(&self) -> Entry {
@@ -144,12 +150,10 @@ impl Topics {
     }
 
     /// Checks what [`Topics::create`] checks, and creates nothing.
-    pub(crate) fn may_create(&self, name: &str, partitions: i32) -> Result<(), ResponseError> {
+    pub(crate) fn may_create(&self, name: &str, partitions: i32) -> Result<(), Refusal> {
         check_name(name)?;
-        if self.get(name).is_some() {
-            return Err(ResponseError::TopicAlreadyExists);
-        }
-        check_count(partitions)
+        check_count(partitions)?;
+        self.read().is_free(name)
     }
 
     /// Creates a topic.
@@ -158,13 +162,11 @@ impl Topics {
         name: &str,
         partitions: i32,
         config: TopicConfig,
-    ) -> Result<Arc<Topic>, ResponseError> {
+    ) -> Result<Arc<Topic>, Refusal> {
         check_name(name)?;
         check_count(partitions)?;
         let mut all = self.write();
-        if all.by_name.contains_key(name) {
-            return Err(ResponseError::TopicAlreadyExists);
-        }
+        all.is_free(name)?;
         let partitions: io::Result<Vec<_>> =
             (0..partitions as usize).map(|index| self.create_partition(name, index)).collect();
         let partitions = partitions.map_err(|error| storage_error(name, &error))?;
@@ -178,9 +180,12 @@ impl Topics {
     }
 
     /// Removes a topic and its records.
-    pub(crate) fn delete(&self, topic: &Topic) -> Result<(), ResponseError> {
+    pub(crate) fn delete(&self, topic: &Topic) -> Result<(), Refusal> {
         let mut all = self.write();
-        let Some(removed) = all.remove(topic) else { return Err(ResponseError::UnknownTopicOrPartition) };
+        let Some(removed) = all.remove(topic) else {
+            let error = ResponseError::UnknownTopicOrPartition;
+            return Err((error, error.to_string()));
+        };
         if let Err(error) = self.save(&all) {
             all.insert(removed);
             return Err(storage_error(&topic.name, &error));
@@ -194,15 +199,60 @@ impl Topics {
         Ok(())
     }
 
-    /// Adds partitions until there are `count`.
-    pub(crate) fn grow(&self, topic: &Topic, count: i32) -> Result<(), ResponseError> {
-        check_count(count)?;
+    /// Alters the settings of a topic.
+    pub(crate) fn alter(
+        &self,
+        topic: &Topic,
+        alteration: Alteration,
+        settings: &Settings,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        // One alteration at a time, and none while the broker's settings are being handed down.
         let all = self.write();
+        let before = topic.config();
+        let overrides = alter_topic(before.overrides(), alteration)?;
+        let config = TopicConfig::new(overrides, &settings.broker())
+            .map_err(|message| (ResponseError::InvalidConfig, message))?;
+        if validate_only {
+            return Ok(());
+        }
+        topic.set_config(Arc::new(config));
+        self.save(&all).map_err(|error| {
+            topic.set_config(before);
+            storage_error(&topic.name, &error)
+        })
+    }
+
+    /// Has all topics follow the settings of the broker, which have been altered.
+    pub(crate) fn inherit(&self, settings: &Settings) {
+        let all = self.write();
+        let broker = settings.broker();
+        for topic in all.by_name.values() {
+            topic.set_config(Arc::new(topic.config().under(&broker)));
+        }
+    }
+
+    /// Checks what [`Topics::grow`] checks, and adds nothing.
+    pub(crate) fn may_grow(&self, topic: &Topic, count: i32) -> Result<(), Refusal> {
+        let (name, before) = (&topic.name, topic.partition_count());
+        let message = match count {
+            same if same == before => format!("Topic already has {count} partition(s)."),
+            less if less < before => {
+                format!(
+                    "The topic {name} currently has {before} partition(s); {less} would not be an increase."
+                )
+            }
+            _ => return check_count(count),
+        };
+        Err((ResponseError::InvalidPartitions, message))
+    }
+
+    /// Adds partitions until there are `count`.
+    pub(crate) fn grow(&self, topic: &Topic, count: i32) -> Result<(), Refusal> {
+        let all = self.write();
+        self.may_grow(topic, count)?;
         let mut partitions = topic.partitions.write().unwrap_or_else(PoisonError::into_inner);
         let before = partitions.len();
-        if count as usize <= before {
-            return Err(ResponseError::InvalidPartitions);
-        }
         let more: io::Result<Vec<_>> =
             (before..count as usize).map(|index| self.create_partition(&topic.name, index)).collect();
         partitions.extend(more.map_err(|error| storage_error(&topic.name, &error))?);
@@ -244,6 +294,28 @@ impl All {
         self.by_name.insert(topic.name.clone(), topic);
     }
 
+    /// Whether a topic may have that name. Kafka's metrics make '_' of '.', so names that differ in nothing else collide.
+    fn is_free(&self, name: &str) -> Result<(), Refusal> {
+        if self.by_name.contains_key(name) {
+            return Err((ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
+        }
+        let ambiguous = |byte: u8| matches!(byte, b'.' | b'_');
+        if !name.bytes().any(ambiguous) {
+            return Ok(());
+        }
+        let collides = |other: &&String| {
+            let alike = |(a, b)| a == b || (ambiguous(a) && ambiguous(b));
+            other.len() == name.len() && other.bytes().zip(name.bytes()).all(alike)
+        };
+        match self.by_name.keys().find(collides) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!("Topic '{name}' collides with existing topic: {other}");
+                Err((ResponseError::InvalidTopicException, message))
+            }
+        }
+    }
+
     fn remove(&mut self, topic: &Topic) -> Option<Arc<Topic>> {
         let removed = self.by_id.remove(&topic.id)?;
         self.by_name.remove(&topic.name);
@@ -255,42 +327,56 @@ fn directory(data: &Path, topic: &str, index: usize) -> PathBuf {
     data.join("topics").join(format!("{topic}-{index}"))
 }
 
-fn check_name(name: &str) -> Result<(), ResponseError> {
+/// Whether a topic can have that name.
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > MAX_NAME || name == "." || name == ".." || !name.chars().all(legal) {
-        return Err(ResponseError::InvalidTopicException);
-    }
-    Ok(())
+    let wrong = match name {
+        "" => "the empty string is not allowed".to_owned(),
+        "." | ".." => format!("'{name}' is not allowed"),
+        long if long.len() > MAX_NAME => {
+            format!("the length of '{name}' is longer than the max allowed length {MAX_NAME}")
+        }
+        legible if legible.chars().all(legal) => return Ok(()),
+        _ => format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        ),
+    };
+    Err((ResponseError::InvalidTopicException, format!("Topic name is invalid: {wrong}")))
 }
 
-/// Whether a topic may have that many partitions.
-pub(crate) fn check_count(partitions: i32) -> Result<(), ResponseError> {
-    if (1..=MAX_PARTITIONS).contains(&partitions) { Ok(()) } else { Err(ResponseError::InvalidPartitions) }
+fn check_count(partitions: i32) -> Result<(), Refusal> {
+    let message = match partitions {
+        1..=MAX_PARTITIONS => return Ok(()),
+        ..1 => "Number of partitions was set to an invalid non-positive value.".to_owned(),
+        _ => format!("A topic of this broker can have up to {MAX_PARTITIONS} partitions."),
+    };
+    Err((ResponseError::InvalidPartitions, message))
 }
 
-fn storage_error(name: &str, error: &io::Error) -> ResponseError {
+fn storage_error(name: &str, error: &io::Error) -> Refusal {
     tracing::error!(topic = name, %error, "the topic cannot be stored");
-    ResponseError::KafkaStorageError
+    (ResponseError::KafkaStorageError, format!("The topic '{name}' cannot be stored: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::log::batch::tests::plain_batch;
+    use crate::settings::store::Layer;
 
     #[test]
     fn topics_survive_and_a_recreated_one_is_another() {
         let data = tempfile::tempdir().unwrap();
         let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
         let first = topics.create("t", 1, TopicConfig::default()).unwrap();
-        assert_eq!(
-            topics.create("t", 1, TopicConfig::default()).unwrap_err(),
-            ResponseError::TopicAlreadyExists
-        );
+        let twice = topics.create("t", 1, TopicConfig::default()).unwrap_err();
+        assert_eq!(twice.0, ResponseError::TopicAlreadyExists);
         topics.delete(&first).unwrap();
         let second = topics.create("t", 2, TopicConfig::default()).unwrap();
         topics.grow(&second, 3).unwrap();
-        assert_eq!(topics.grow(&second, 3).unwrap_err(), ResponseError::InvalidPartitions);
+        assert_eq!(topics.grow(&second, 3).unwrap_err().1, "Topic already has 3 partition(s).");
+        let less = topics.grow(&second, 2).unwrap_err();
+        assert_eq!(less.1, "The topic t currently has 3 partition(s); 2 would not be an increase.");
         let again = Topics::open(data.path(), &BrokerSettings::default()).unwrap().get("t").unwrap();
         assert_eq!((again.id, again.partition_count()), (second.id, 3));
         assert_ne!(again.id, first.id);
@@ -324,7 +410,45 @@ mod tests {
     fn names_cannot_leave_the_folder() {
         let topics = Topics::in_memory();
         for name in ["", ".", "..", "a/b", "ä", "a b", &"x".repeat(250)] {
-            assert_eq!(topics.may_create(name, 1), Err(ResponseError::InvalidTopicException), "{name}");
+            let refused = topics.may_create(name, 1).unwrap_err();
+            assert_eq!(refused.0, ResponseError::InvalidTopicException, "{name}");
         }
+    }
+
+    #[test]
+    fn names_that_metrics_cannot_tell_apart_collide() {
+        let topics = Topics::in_memory();
+        topics.create("a.b_c", 1, TopicConfig::default()).unwrap();
+        let collision = topics.may_create("a_b.c", 1).unwrap_err();
+        assert_eq!(
+            collision,
+            (
+                ResponseError::InvalidTopicException,
+                "Topic 'a_b.c' collides with existing topic: a.b_c".to_owned()
+            )
+        );
+        for other in ["a.b-c", "a.b_c_", "abc"] {
+            assert_eq!(topics.may_create(other, 1), Ok(()), "{other}");
+        }
+    }
+
+    #[test]
+    fn topics_follow_the_broker_where_nothing_was_set_on_them() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings::in_memory(BTreeMap::new()).unwrap();
+        let topics = Topics::open(data.path(), &settings.broker()).unwrap();
+        let names = ["follows", "stays"];
+        let [follows, stays] = names.map(|name| topics.create(name, 1, TopicConfig::default()).unwrap());
+        let set = |name: &str, value: &str| Alteration::Replace([(name.to_owned(), value.to_owned())].into());
+        topics.alter(&stays, set("retention.ms", "7"), &settings, false).unwrap();
+        settings.alter_broker(Layer::Cluster, set("log.retention.ms", "9"), false).unwrap();
+        topics.inherit(&settings);
+        assert_eq!((follows.config().retention_ms, stays.config().retention_ms), (Some(9), Some(7)));
+        let again = Topics::open(data.path(), &settings.broker()).unwrap();
+        let kept = names.map(|name| again.get(name).unwrap().config().retention_ms);
+        assert_eq!(kept, [Some(9), Some(7)]);
+        let refused = topics.alter(&stays, set("retention.ms", "x"), &settings, false).unwrap_err();
+        assert_eq!(refused.0, ResponseError::InvalidConfig);
+        assert_eq!(stays.config().retention_ms, Some(7));
     }
 }

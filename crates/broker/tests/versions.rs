@@ -172,8 +172,10 @@ fn topics(caller: &mut Caller) {
     );
     caller.each(
         |version| {
-            let topic =
-                CreatePartitionsTopic::default().with_name(topic_of(2)).with_count(2 + i32::from(version));
+            let topic = CreatePartitionsTopic::default()
+                .with_name(topic_of(2))
+                .with_count(2 + i32::from(version))
+                .with_assignments(None);
             CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(100)
         },
         |_, response| response.results[0].error_code,
@@ -188,6 +190,33 @@ fn topics(caller: &mut Caller) {
         },
         |_, response| response.results.iter().map(|result| result.error_code).sum(),
     );
+    caller.each(
+        |_| {
+            let config = alter_configs_request::AlterableConfig::default()
+                .with_name(string("retention.ms"))
+                .with_value(Some(string("1000")));
+            let topic = alter_configs_request::AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(string("t"))
+                .with_configs(vec![config]);
+            AlterConfigsRequest::default().with_resources(vec![topic])
+        },
+        |_, response| response.responses[0].error_code,
+    );
+    caller.each(
+        |_| {
+            let config = incremental_alter_configs_request::AlterableConfig::default()
+                .with_name(string("retention.ms"))
+                .with_config_operation(1);
+            let topic = incremental_alter_configs_request::AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(string("t"))
+                .with_configs(vec![config]);
+            IncrementalAlterConfigsRequest::default().with_resources(vec![topic])
+        },
+        |_, response| response.responses[0].error_code,
+    );
+    caller.each(|_| ListConfigResourcesRequest::default(), |_, response| response.error_code);
     caller.each(
         |version| {
             if version >= 6 {

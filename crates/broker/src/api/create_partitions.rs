@@ -3,25 +3,46 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 
-use crate::api::{Call, code, text};
+use crate::api::config_resource::{invalid, named_twice};
+use crate::api::{Call, assignments, text};
+use crate::error::Refusal;
 
 pub(super) fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let results = request.topics.into_iter().map(|wanted| {
-        let grown = grow(call, &wanted, request.validate_only);
-        CreatePartitionsTopicResult::default()
-            .with_error_code(code(&grown))
-            .with_error_message(grown.err().map(|error| text(&error.to_string())))
-            .with_name(wanted.name)
+    let twice: Vec<TopicName> = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
+    let duplicates = twice.iter().map(|name| (name.clone(), Err(invalid("Duplicate topic name."))));
+    let wanted = request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
+    let grown = wanted.map(|wanted| (wanted.name.clone(), grow(call, wanted, request.validate_only)));
+    let results = duplicates.chain(grown).map(|(name, grown)| {
+        let result = CreatePartitionsTopicResult::default().with_name(name);
+        match grown {
+            Ok(()) => result,
+            Err((error, message)) => {
+                result.with_error_code(error.code()).with_error_message(Some(text(&message)))
+            }
+        }
     });
     CreatePartitionsResponse::default().with_results(results.collect())
 }
 
-fn grow(call: &Call<'_>, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), ResponseError> {
-    let topic = call.state.topics.get(&wanted.name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if wanted.count <= topic.partition_count() {
-        return Err(ResponseError::InvalidPartitions);
+fn grow(call: &Call<'_>, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Refusal> {
+    let topics = &call.state.topics;
+    let unknown = ResponseError::UnknownTopicOrPartition;
+    let topic = topics.get(&wanted.name).ok_or_else(|| (unknown, unknown.to_string()))?;
+    topics.may_grow(&topic, wanted.count)?;
+    if let Some(assignments) = &wanted.assignments {
+        let more = wanted.count - topic.partition_count();
+        if assignments.len() as i32 != more {
+            let message = format!(
+                "Attempted to add {more} additional partition(s), but only {} assignment(s) were specified.",
+                assignments.len()
+            );
+            return Err((ResponseError::InvalidReplicaAssignment, message));
+        }
+        for assignment in assignments {
+            assignments::check(&assignment.broker_ids)?;
+        }
     }
-    if validate_only { Ok(()) } else { call.state.topics.grow(&topic, wanted.count) }
+    if validate_only { Ok(()) } else { topics.grow(&topic, wanted.count) }
 }

@@ -1,88 +1,117 @@
 //! CreateTopics. There is one node, so a replication factor other than 1 is refused, and assignments only tell a count.
 
-use std::collections::BTreeMap;
-
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use uuid::Uuid;
 
-use crate::api::{Call, text};
-use crate::settings::definition::Definition;
-use crate::settings::topic::{TopicConfig, described};
+use crate::api::config_resource::{invalid, named_twice};
+use crate::api::{Call, assignments, text};
+use crate::error::Refusal;
+use crate::settings::Given;
+use crate::settings::describe::of_topic;
+use crate::settings::topic::TopicConfig;
 
 pub(super) fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let results = request.topics.iter().map(|wanted| {
-        let result = CreatableTopicResult::default().with_name(wanted.name.clone());
-        match create(call, wanted, request.validate_only) {
-            Ok((id, partitions, config)) => result
-                .with_topic_id(id)
-                .with_num_partitions(partitions)
-                .with_replication_factor(1)
-                .with_configs(Some(describe(&config))),
-            Err((error, reason)) => result
-                .with_error_code(error.code())
-                .with_error_message(Some(text(&reason)))
-                .with_num_partitions(-1)
-                .with_replication_factor(-1),
-        }
+    let twice: Vec<TopicName> = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
+    let duplicates = twice.iter().map(|name| failed(name, invalid("Duplicate topic name.")));
+    let wanted = request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
+    let results = wanted.map(|wanted| match create(call, wanted, request.validate_only) {
+        Ok((id, partitions, config)) => CreatableTopicResult::default()
+            .with_name(wanted.name.clone())
+            .with_topic_id(id)
+            .with_num_partitions(partitions)
+            .with_replication_factor(1)
+            .with_configs(Some(describe(call, &config))),
+        Err(refusal) => failed(&wanted.name, refusal),
     });
-    CreateTopicsResponse::default().with_topics(results.collect())
+    CreateTopicsResponse::default().with_topics(duplicates.chain(results).collect())
+}
+
+fn failed(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult {
+    CreatableTopicResult::default()
+        .with_name(name.clone())
+        .with_error_code(error.code())
+        .with_error_message(Some(text(&message)))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
 }
 
 fn create(
     call: &Call<'_>,
     wanted: &CreatableTopic,
     validate_only: bool,
-) -> Result<(Uuid, i32, TopicConfig), (ResponseError, String)> {
-    if !matches!(wanted.replication_factor, -1 | 1) {
-        let reason = "This broker keeps one copy: the replication factor must be 1 or -1.".to_owned();
-        return Err((ResponseError::InvalidReplicationFactor, reason));
+) -> Result<(Uuid, i32, TopicConfig), Refusal> {
+    let partitions = partitions(call, wanted)?;
+    let mut given = Given::new();
+    for config in &wanted.configs {
+        let name = config.name.to_string();
+        let Some(value) = &config.value else {
+            return Err((
+                ResponseError::InvalidConfig,
+                format!("Null value not supported for topic configs: {name}"),
+            ));
+        };
+        given.insert(name, value.to_string());
     }
-    let partitions = match wanted.num_partitions {
-        -1 if !wanted.assignments.is_empty() => wanted.assignments.len() as i32,
+    if validate_only {
+        call.state.topics.may_create(&wanted.name, partitions)?;
+        let config = TopicConfig::new(given, &call.state.settings.broker())
+            .map_err(|message| (ResponseError::InvalidConfig, message))?;
+        return Ok((Uuid::nil(), partitions, config));
+    }
+    let topic = call.state.create_topic(&wanted.name, partitions, given)?;
+    Ok((topic.id, partitions, TopicConfig::clone(&topic.config())))
+}
+
+/// How many partitions there shall be.
+fn partitions(call: &Call<'_>, wanted: &CreatableTopic) -> Result<i32, Refusal> {
+    let count = match wanted.num_partitions {
         -1 => call.state.settings.broker().num_partitions,
         count => count,
     };
-    let given: BTreeMap<String, String> = wanted
-        .configs
-        .iter()
-        .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())))
-        .collect();
-    let config = TopicConfig::new(given, &call.state.settings.broker())
-        .map_err(|reason| (ResponseError::InvalidConfig, reason))?;
-    let explained = |error: ResponseError| {
-        let name = wanted.name.as_str();
-        let reason = match error {
-            ResponseError::TopicAlreadyExists => format!("Topic '{name}' already exists."),
-            ResponseError::InvalidPartitions => "The number of partitions must be 1 to 10000.".to_owned(),
-            ResponseError::InvalidTopicException => {
-                format!(
-                    "Topic name {name:?} is illegal: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-', but not '.' or '..'."
-                )
-            }
-            other => other.to_string(),
-        };
-        (error, reason)
-    };
-    let topics = &call.state.topics;
-    let id = if validate_only {
-        topics.may_create(&wanted.name, partitions).map_err(explained)?;
-        Uuid::nil()
-    } else {
-        topics.create(&wanted.name, partitions, config.clone()).map_err(explained)?.id
-    };
-    Ok((id, partitions, config))
+    let replication = |message: &str| Err((ResponseError::InvalidReplicationFactor, message.to_owned()));
+    match (wanted.assignments.is_empty(), wanted.replication_factor) {
+        (false, -1) if wanted.num_partitions == -1 => assigned(&wanted.assignments),
+        (false, -1) => {
+            Err(invalid("A manual partition assignment was specified, but numPartitions was not set to -1."))
+        }
+        (false, _) => Err(invalid(
+            "A manual partition assignment was specified, but replication factor was not set to -1.",
+        )),
+        (true, -1 | 1) => Ok(count),
+        (true, ..=0) => replication("Replication factor was set to an invalid non-positive value."),
+        (true, more) => replication(&format!(
+            "Unable to replicate the partition {more} time(s): The target replication factor of {more} cannot be \
+             reached because only 1 broker(s) are registered."
+        )),
+    }
 }
 
-fn describe(config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
-    let describe = |setting: &Definition| {
-        let set = config.overrides().contains_key(setting.name);
+fn assigned(assignments: &[CreatableReplicaAssignment]) -> Result<i32, Refusal> {
+    let wrong = |message: String| Err((ResponseError::InvalidReplicaAssignment, message));
+    let mut indexes: Vec<i32> = assignments.iter().map(|assignment| assignment.partition_index).collect();
+    if let Some(twice) = named_twice(indexes.iter()).first() {
+        return wrong(format!("Found multiple manual partition assignments for partition {twice}"));
+    }
+    for assignment in assignments {
+        assignments::check(&assignment.broker_ids)?;
+    }
+    indexes.sort_unstable();
+    if indexes.iter().enumerate().any(|(n, index)| n as i32 != *index) {
+        return wrong("partitions should be a consecutive 0-based integer sequence".to_owned());
+    }
+    Ok(indexes.len() as i32)
+}
+
+fn describe(call: &Call<'_>, config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
+    let describe = |described: crate::settings::describe::Described| {
         CreatableTopicConfigs::default()
-            .with_name(text(setting.name))
-            .with_value(config.value(setting.name).map(text))
-            .with_config_source(if set { 1 } else { 5 })
+            .with_name(text(described.definition.name))
+            .with_config_source(described.source() as i8)
+            .with_is_sensitive(described.definition.is_sensitive())
+            .with_value(described.value.as_deref().map(text))
     };
-    described().map(describe).collect()
+    of_topic(config, &call.state.settings).into_iter().map(describe).collect()
 }

@@ -1,4 +1,4 @@
-//! DescribeConfigs: the settings of topics and of the broker.
+//! DescribeConfigs: the settings of topics, the broker and groups.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -7,97 +7,75 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-use crate::api::{Call, NODE_ID, text};
-use crate::settings::broker;
-use crate::settings::definition::{Definition, Kind};
-use crate::settings::topic;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-
-const SET_ON_TOPIC: i8 = 1;
-const SET_AT_START: i8 = 4;
-const DEFAULT: i8 = 5;
+use crate::api::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC, invalid, layer};
+use crate::api::{Call, text};
+use crate::error::Refusal;
+use crate::settings::describe::{self, Described};
+use crate::settings::store::Layer;
+use crate::topics::check_name;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
         match describe(call, &resource) {
             Ok(mut configs) => {
-                if let Some(wanted) = &resource.configuration_keys {
-                    configs.retain(|config| wanted.contains(&config.name));
+                // Clients that want all say null or nothing.
+                if let Some(wanted) = resource.configuration_keys.filter(|wanted| !wanted.is_empty()) {
+                    configs.retain(|config| wanted.iter().any(|name| *name == *config.definition.name));
                 }
-                if !request.include_synonyms {
-                    configs.iter_mut().for_each(|config| config.synonyms.clear());
-                }
-                result.with_configs(configs)
+                let configs = configs.into_iter().map(|config| to_wire(config, synonyms, documentation));
+                result.with_configs(configs.collect())
             }
-            Err(error) => {
-                result.with_error_code(error.code()).with_error_message(Some(text(&error.to_string())))
+            Err((error, message)) => {
+                result.with_error_code(error.code()).with_error_message(Some(text(&message)))
             }
         }
     });
     DescribeConfigsResponse::default().with_results(results.collect())
 }
 
-fn describe(
-    call: &Call<'_>,
-    resource: &DescribeConfigsResource,
-) -> Result<Vec<DescribeConfigsResourceResult>, ResponseError> {
+fn describe(call: &Call<'_>, resource: &DescribeConfigsResource) -> Result<Vec<Described>, Refusal> {
+    let (state, name) = (call.state, resource.resource_name.as_str());
+    let settings = &state.settings;
     match resource.resource_type {
         TOPIC => {
-            let topic = call
-                .state
-                .topics
-                .get(&resource.resource_name)
-                .ok_or(ResponseError::UnknownTopicOrPartition)?;
-            let config = topic.config();
-            let describe = |setting: &Definition| {
-                let set = config.overrides().contains_key(setting.name);
-                let source = if set { SET_ON_TOPIC } else { DEFAULT };
-                setting_result(setting, config.value(setting.name), source)
-            };
-            Ok(topic::described().map(describe).collect())
+            check_name(name)?;
+            let topic = state.topics.get(name).ok_or_else(|| {
+                (ResponseError::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."))
+            })?;
+            Ok(describe::of_topic(&topic.config(), settings))
         }
-        BROKER if resource.resource_name.is_empty() => Ok(Vec::new()),
-        BROKER if resource.resource_name.parse() == Ok(NODE_ID) => {
-            let settings = call.state.settings.broker();
-            let describe = |setting: &Definition| {
-                let value = settings.value(setting.name);
-                let source = if value == setting.default { DEFAULT } else { SET_AT_START };
-                setting_result(setting, value, source).with_read_only(true)
-            };
-            Ok(broker::definitions().map(describe).collect())
-        }
-        BROKER => Err(ResponseError::InvalidRequest),
-        _ => Ok(Vec::new()),
+        BROKER => Ok(match layer(name)? {
+            Layer::Cluster => describe::of_cluster(settings),
+            Layer::Broker | Layer::Start => describe::of_broker(settings),
+        }),
+        GROUP if name.is_empty() => Err(invalid("Default group resources are not allowed.")),
+        GROUP => Ok(describe::of_group(&settings.given_to_group(name), &settings.broker())),
+        CLIENT_METRICS => Ok(Vec::new()),
+        other => Err(invalid(&format!("Unsupported resource type: {other}"))),
     }
 }
 
-fn type_of(kind: Kind) -> i8 {
-    match kind {
-        Kind::Boolean => 1,
-        Kind::OneOf(_) | Kind::Text => 2,
-        Kind::Int(..) => 3,
-        Kind::Long(..) => 5,
-        Kind::Double(..) => 6,
-        Kind::List(_) | Kind::Replicas => 7,
-        Kind::Password => 9,
+fn to_wire(config: Described, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
+    let result = DescribeConfigsResourceResult::default()
+        .with_name(text(config.definition.name))
+        .with_config_source(config.source() as i8)
+        .with_is_sensitive(config.definition.is_sensitive())
+        .with_read_only(config.read_only)
+        .with_config_type(config.type_number())
+        .with_documentation(documentation.then(|| text(config.definition.doc)))
+        .with_value(config.value.as_deref().map(text));
+    if !synonyms {
+        return result;
     }
-}
-
-fn setting_result(setting: &Definition, value: Option<&str>, source: i8) -> DescribeConfigsResourceResult {
-    let synonym = DescribeConfigsSynonym::default()
-        .with_name(text(setting.name))
-        .with_value(value.map(text))
-        .with_source(source);
-    DescribeConfigsResourceResult::default()
-        .with_name(text(setting.name))
-        .with_value(value.map(text))
-        .with_config_source(source)
-        .with_synonyms(vec![synonym])
-        .with_config_type(type_of(setting.kind))
-        .with_documentation(Some(text(setting.doc)))
+    let synonym = |synonym: describe::Synonym| {
+        DescribeConfigsSynonym::default()
+            .with_name(text(synonym.name))
+            .with_value(Some(text(&synonym.value)))
+            .with_source(synonym.source as i8)
+    };
+    result.with_synonyms(config.synonyms.into_iter().map(synonym).collect())
 }

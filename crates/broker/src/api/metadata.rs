@@ -8,8 +8,8 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 
 use crate::api::{Call, NO_AUTHORIZATION, NODE_ID, text};
-use crate::settings::topic::TopicConfig;
-use crate::topics::Topic;
+use crate::settings::Given;
+use crate::topics::{Topic, check_name};
 
 pub(super) fn handle(call: &Call<'_>, request: MetadataRequest) -> MetadataResponse {
     let all = match &request.topics {
@@ -55,20 +55,20 @@ fn find(call: &Call<'_>, wanted: MetadataRequestTopic, create: bool) -> Metadata
     if let Some(topic) = topics.get(name) {
         return describe(&topic);
     }
-    let broker = call.state.settings.broker();
     let created = if create {
-        topics.create(name, broker.num_partitions, TopicConfig::inherited(&broker))
+        call.state.create_topic(name, call.state.settings.broker().num_partitions, Given::new())
     } else {
-        topics.may_create(name, 1).and(Err(ResponseError::UnknownTopicOrPartition))
+        let unknown = ResponseError::UnknownTopicOrPartition;
+        check_name(name).and_then(|()| Err((unknown, unknown.to_string())))
     };
     match created {
         Ok(topic) => describe(&topic),
         // Someone else was faster.
-        Err(ResponseError::TopicAlreadyExists) => match topics.get(name) {
+        Err((ResponseError::TopicAlreadyExists, _)) => match topics.get(name) {
             Some(topic) => describe(&topic),
             None => failed(ResponseError::LeaderNotAvailable).with_name(wanted.name),
         },
-        Err(error) => failed(error).with_name(wanted.name),
+        Err((error, _)) => failed(error).with_name(wanted.name),
     }
 }
 

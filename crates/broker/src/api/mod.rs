@@ -4,7 +4,10 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
+mod assignments;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
@@ -20,10 +23,12 @@ pub(crate) mod faulty;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod lengths;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -75,12 +80,15 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::EndTxn, 0, 4),
     (ApiKey::TxnOffsetCommit, 0, 4),
     (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::ConsumerGroupDescribe, 0, 1),
+    (ApiKey::ListConfigResources, 0, 1),
 ];
 
 /// Who asks, and how.
@@ -232,10 +240,14 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
             reply(call, id, out, &txn_offset_commit::handle(call, decode(call, body)?))
         }
         ApiKey::DescribeConfigs => reply(call, id, out, &describe_configs::handle(call, decode(call, body)?)),
+        ApiKey::AlterConfigs => reply(call, id, out, &alter_configs::handle(call, decode(call, body)?)),
         ApiKey::CreatePartitions => {
             reply(call, id, out, &create_partitions::handle(call, decode(call, body)?))
         }
         ApiKey::DeleteGroups => reply(call, id, out, &delete_groups::handle(call, decode(call, body)?)),
+        ApiKey::IncrementalAlterConfigs => {
+            reply(call, id, out, &incremental_alter_configs::handle(call, decode(call, body)?))
+        }
         ApiKey::OffsetDelete => reply(call, id, out, &offset_delete::handle(call, decode(call, body)?)),
         ApiKey::DescribeCluster => reply(call, id, out, &describe_cluster::handle(call, decode(call, body)?)),
         ApiKey::ConsumerGroupHeartbeat => {
@@ -243,6 +255,9 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         }
         ApiKey::ConsumerGroupDescribe => {
             reply(call, id, out, &consumer_group_describe::handle(call, decode(call, body)?))
+        }
+        ApiKey::ListConfigResources => {
+            reply(call, id, out, &list_config_resources::handle(call, decode(call, body)?))
         }
         // `SUPPORTED` let it through, so this is a line forgotten above.
         _ => Err(Refused::Unsupported { api_key: key as i16, version: call.version }),

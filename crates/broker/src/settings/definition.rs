@@ -93,6 +93,11 @@ impl Definition {
         }
     }
 
+    /// Whether the value is not told to anyone.
+    pub(crate) fn is_sensitive(&self) -> bool {
+        self.kind == Kind::Password
+    }
+
     fn within<N: PartialOrd + Display>(&self, number: N, min: N, max: N) -> Result<String, String> {
         if number < min {
             return Err(self.invalid(&number.to_string(), &format_args!("Value must be at least {min}")));

@@ -4,8 +4,11 @@
 //! of a topic that was not made takes the broker's, and the broker's are those it was started with, under those
 //! that were altered since.
 
+pub(crate) mod alter;
 pub(crate) mod broker;
+mod broker_table;
 pub(crate) mod definition;
+pub(crate) mod describe;
 pub(crate) mod group;
 pub(crate) mod store;
 pub(crate) mod topic;

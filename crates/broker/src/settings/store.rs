@@ -3,42 +3,68 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::Given;
-use crate::settings::broker::BrokerSettings;
-use crate::settings::group::GroupSettings;
+use crate::error::Refusal;
+use crate::journal::replace;
+use crate::settings::alter::Alteration;
+use crate::settings::broker::{BrokerSettings, unknown};
+use crate::settings::broker_table::{find, is_dynamic};
+use crate::settings::group::{self, GroupSettings};
+use crate::settings::{Given, topic};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    file: Option<PathBuf>,
+    at_start: Given,
     now: RwLock<Now>,
+    /// Held by whoever alters, so that nobody who reads has to wait for the disk.
+    altering: Mutex<()>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Now {
-    altered: Altered,
+    altered: Arc<Altered>,
     broker: Arc<BrokerSettings>,
 }
 
+/// Where settings of the broker are given. The first counts most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Altered for this broker.
+    Broker,
+    /// Altered for all brokers, of which there is one.
+    Cluster,
+    /// Given at its start.
+    Start,
+}
+
 /// What clients have altered, as `settings.json` has it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 struct Altered {
-    /// Of all brokers, of which there is one.
     cluster: Given,
-    /// Of this broker alone.
     broker: Given,
     groups: BTreeMap<String, Given>,
+}
+
+impl Default for Altered {
+    /// A new cluster of Kafka's has this one, and clients show it.
+    fn default() -> Self {
+        let cluster = Given::from([("min.insync.replicas".to_owned(), "1".to_owned())]);
+        Self { cluster, broker: Given::new(), groups: BTreeMap::new() }
+    }
 }
 
 impl Settings {
     /// What was given at the start, and no file.
     pub(crate) fn in_memory(at_start: Given) -> Result<Self, String> {
-        Self::new(at_start, Altered::default())
+        Self::new(at_start, Altered::default(), None)
     }
 
     /// What was given at the start, and what `file` says has been altered.
@@ -48,26 +74,178 @@ impl Settings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Altered::default(),
             Err(error) => return Err(error),
         };
-        Self::new(at_start, altered).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+        Self::new(at_start, altered, Some(file.to_owned()))
+            .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
     }
 
-    fn new(at_start: Given, altered: Altered) -> Result<Self, String> {
-        let broker = BrokerSettings::new(&[&altered.broker, &altered.cluster, &at_start])?;
-        Ok(Self { now: RwLock::new(Now { altered, broker: Arc::new(broker) }) })
+    fn new(at_start: Given, altered: Altered, file: Option<PathBuf>) -> Result<Self, String> {
+        let broker = Arc::new(BrokerSettings::new(&[&altered.broker, &altered.cluster, &at_start])?);
+        let now = RwLock::new(Now { altered: Arc::new(altered), broker });
+        Ok(Self { file, at_start, now, altering: Mutex::new(()) })
     }
 
     /// The settings of the broker.
     pub(crate) fn broker(&self) -> Arc<BrokerSettings> {
-        Arc::clone(&self.read().broker)
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).broker)
     }
 
     /// The settings of a group.
     pub(crate) fn group(&self, id: &str) -> GroupSettings {
-        let now = self.read();
+        let now = self.now();
         GroupSettings::new(now.altered.groups.get(id), &now.broker)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Now> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner)
+    /// What was set for a group.
+    pub(crate) fn given_to_group(&self, id: &str) -> Given {
+        self.now().altered.groups.get(id).cloned().unwrap_or_default()
+    }
+
+    /// The groups that something was set for.
+    pub(crate) fn altered_groups(&self) -> Vec<String> {
+        self.now().altered.groups.keys().cloned().collect()
+    }
+
+    /// What was given there.
+    pub(crate) fn layer(&self, layer: Layer) -> Given {
+        match layer {
+            Layer::Broker => self.now().altered.broker.clone(),
+            Layer::Cluster => self.now().altered.cluster.clone(),
+            Layer::Start => self.at_start.clone(),
+        }
+    }
+
+    /// Alters settings of the broker, or of all brokers; topics have to be told. What was given at the start stays.
+    pub(crate) fn alter_broker(
+        &self,
+        layer: Layer,
+        alteration: Alteration,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        self.alter(validate_only, |altered| {
+            let given = match layer {
+                Layer::Broker => &mut altered.broker,
+                Layer::Cluster | Layer::Start => &mut altered.cluster,
+            };
+            let invalid = |message| (ResponseError::InvalidRequest, message);
+            let wanted = alteration.apply(given, find).map_err(|(_, message)| invalid(message))?;
+            let check = |(name, value): (String, String)| {
+                let definition = find(&name).ok_or_else(|| unknown(&name))?;
+                Ok((name, definition.check(&value)?))
+            };
+            let wanted: Given = wanted.into_iter().map(check).collect::<Result<_, _>>().map_err(invalid)?;
+            let fixed: Vec<&str> =
+                wanted.keys().filter(|name| !is_dynamic(name)).map(String::as_str).collect();
+            if !fixed.is_empty() {
+                let fixed = fixed.join(", ");
+                return Err(invalid(format!("Cannot update these configs dynamically: [{fixed}]")));
+            }
+            *given = wanted;
+            Ok(())
+        })
+    }
+
+    /// Alters settings of a group, which need not be there.
+    pub(crate) fn alter_group(
+        &self,
+        id: &str,
+        alteration: Alteration,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        let broker = self.broker();
+        self.alter(validate_only, |altered| {
+            let now = altered.groups.remove(id).unwrap_or_default();
+            let given = group::check(alteration.apply(&now, group::find)?, &broker)
+                .map_err(|message| (ResponseError::InvalidConfig, message))?;
+            if !given.is_empty() {
+                altered.groups.insert(id.to_owned(), given);
+            }
+            Ok(())
+        })
+    }
+
+    fn alter(
+        &self,
+        validate_only: bool,
+        change: impl FnOnce(&mut Altered) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let _alone = self.altering.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut altered = Altered::clone(&self.now().altered);
+        change(&mut altered)?;
+        let broker = BrokerSettings::new(&[&altered.broker, &altered.cluster, &self.at_start])
+            .map_err(|message| (ResponseError::InvalidRequest, message))?;
+        if validate_only {
+            return Ok(());
+        }
+        if let Some(file) = &self.file {
+            let save = || replace(file, &serde_json::to_vec_pretty(&altered)?);
+            save().map_err(|error| {
+                tracing::error!(%error, "the settings cannot be stored");
+                (ResponseError::KafkaStorageError, format!("The settings cannot be stored: {error}"))
+            })?;
+        }
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) =
+            Now { altered: Arc::new(altered), broker: Arc::new(broker) };
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What shall be set on a topic, given what is.
+pub(crate) fn alter_topic(now: &Given, alteration: Alteration) -> Result<Given, Refusal> {
+    alteration.apply(now, topic::find)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::alter::Operation;
+
+    fn set(name: &str, value: &str) -> Alteration {
+        Alteration::Change(vec![(name.to_owned(), Operation::Set(value.to_owned()))])
+    }
+
+    #[test]
+    fn alterations_count_more_than_the_start_and_outlive_a_restart() {
+        let data = tempfile::tempdir().unwrap();
+        let at_start = Given::from([("log.segment.bytes".to_owned(), "2000000".to_owned())]);
+        let open = || Settings::open(at_start.clone(), &data.path().join("settings.json")).unwrap();
+        let settings = open();
+        let bytes = |settings: &Settings| settings.broker().value("log.segment.bytes").unwrap().to_owned();
+        settings.alter_broker(Layer::Cluster, set("log.segment.bytes", "3000000"), false).unwrap();
+        assert_eq!(bytes(&settings), "3000000");
+        settings.alter_broker(Layer::Broker, set("log.segment.bytes", "4000000"), true).unwrap();
+        assert_eq!(bytes(&settings), "3000000", "it was only a question");
+        settings.alter_broker(Layer::Broker, set("log.segment.bytes", "5000000"), false).unwrap();
+        settings.alter_group("g", set("consumer.session.timeout.ms", "46000"), false).unwrap();
+        let settings = open();
+        assert_eq!(bytes(&settings), "5000000");
+        assert_eq!(settings.group("g").session_timeout_ms, 46_000);
+        assert_eq!(settings.group("h").session_timeout_ms, 45_000);
+        settings.alter_broker(Layer::Broker, Alteration::Replace(Given::new()), false).unwrap();
+        settings.alter_broker(Layer::Cluster, Alteration::Replace(Given::new()), false).unwrap();
+        settings.alter_group("g", Alteration::Replace(Given::new()), false).unwrap();
+        assert_eq!((bytes(&settings).as_str(), settings.altered_groups().len()), ("2000000", 0));
+    }
+
+    #[test]
+    fn what_is_refused_changes_nothing() {
+        let settings = Settings::in_memory(Given::new()).unwrap();
+        let refused =
+            |name, value| settings.alter_broker(Layer::Broker, set(name, value), false).unwrap_err();
+        assert_eq!(
+            refused("num.partitions", "3"),
+            (
+                ResponseError::InvalidRequest,
+                "Cannot update these configs dynamically: [num.partitions]".to_owned()
+            )
+        );
+        assert_eq!(refused("log.segment.bytes", "3").0, ResponseError::InvalidRequest);
+        assert!(settings.layer(Layer::Broker).is_empty());
+        let refused = settings.alter_group("g", set("consumer.session.timeout.ms", "5"), false).unwrap_err();
+        assert_eq!(refused.0, ResponseError::InvalidConfig);
+        assert!(settings.altered_groups().is_empty());
     }
 }

@@ -99,6 +99,7 @@ const DEFINITIONS: &[Definition] = &[
         "The part of a log that must be uncompacted to be worth compacting.",
     ),
     long("min.compaction.lag.ms", "0", 0, "How long a record stays uncompacted at least."),
+    // As with Kafka, never more than there are at all.
     int("min.insync.replicas", "1", 1, "Copies that must be in sync for acks=all; there is one copy."),
     boolean("preallocate", "false", "Whether to reserve the whole file of a new segment on disk."),
     boolean(
@@ -142,7 +143,7 @@ pub(crate) fn described() -> impl Iterator<Item = &'static Definition> {
 }
 
 /// The setting of that name.
-fn find(name: &str) -> Option<&'static Definition> {
+pub(super) fn find(name: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|definition| definition.name == name)
 }
 
@@ -218,13 +219,12 @@ pub(crate) struct TopicConfig {
     pub(crate) min_compaction_lag_ms: i64,
     pub(crate) max_compaction_lag_ms: i64,
     pub(crate) min_cleanable_dirty_ratio: f64,
-    pub(crate) min_insync_replicas: i32,
 }
 
 #[cfg(test)]
 impl Default for TopicConfig {
     fn default() -> Self {
-        Self::inherited(&BrokerSettings::default())
+        Self::read(Given::new(), &BrokerSettings::default())
     }
 }
 
@@ -243,11 +243,6 @@ impl TopicConfig {
             ));
         }
         Ok(config)
-    }
-
-    /// Of a topic that nothing was set on.
-    pub(crate) fn inherited(broker: &BrokerSettings) -> Self {
-        Self::read(Given::new(), broker)
     }
 
     /// Reads values that have been checked.
@@ -285,10 +280,14 @@ impl TopicConfig {
             min_compaction_lag_ms: values.get("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.get("max.compaction.lag.ms"),
             min_cleanable_dirty_ratio: values.get("min.cleanable.dirty.ratio"),
-            min_insync_replicas: values.get("min.insync.replicas"),
             overrides,
             values,
         }
+    }
+
+    /// The same under altered settings of the broker.
+    pub(crate) fn under(&self, broker: &BrokerSettings) -> Self {
+        Self::read(self.overrides.clone(), broker)
     }
 
     /// What was set explicitly.
