@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
+use crate::log::upkeep::UpkeepThread;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
 use crate::state::State;
@@ -44,6 +45,8 @@ pub struct Broker {
     state: Arc<State>,
     listeners: Vec<Reached>,
     thread: Option<JoinHandle<()>>,
+    /// Ends after the others: it writes down what they left.
+    _upkeep: UpkeepThread,
 }
 
 impl Broker {
@@ -62,6 +65,7 @@ impl Broker {
             .enable_all()
             .build()
             .map_err(BrokerError::Threads)?;
+        let upkeep = UpkeepThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
         let bound = {
             let _context = runtime.enter();
             let listen =
@@ -74,7 +78,7 @@ impl Broker {
             // The runtime ends with this thread, and every connection with the runtime.
             .spawn(move || runtime.block_on(listener::serve(serving, bound)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, thread: Some(thread) })
+        Ok(Self { state, listeners, thread: Some(thread), _upkeep: upkeep })
     }
 
     /// The address that is listened on: the first listener's, if there are several.

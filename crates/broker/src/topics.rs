@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::error::{BrokerError, Refusal};
 use crate::journal::replace;
 use crate::log::partition::Partition;
+use crate::log::upkeep::Upkeep;
 use crate::settings::alter::Alteration;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::{Settings, alter_topic};
@@ -36,6 +37,7 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct Topics {
     data: Option<PathBuf>,
+    upkeep: Arc<Upkeep>,
     all: RwLock<All>,
     /// Goes up whenever a topic has come, gone or grown.
     version: AtomicU64,
@@ -72,6 +74,10 @@ impl Topic {
         partitions.get(usize::try_from(index).ok()?).cloned()
     }
 
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.partitions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn partition_count(&self) -> i32 {
         self.partitions.read().unwrap_or_else(PoisonError::into_inner).len() as i32
     }
@@ -98,7 +104,7 @@ impl Topic {
 impl Topics {
     /// No topics, and none will be kept.
     pub(crate) fn in_memory() -> Self {
-        Self { data: None, all: RwLock::default(), version: AtomicU64::new(0) }
+        Self { data: None, upkeep: Arc::default(), all: RwLock::default(), version: AtomicU64::new(0) }
     }
 
     /// The topics of a data folder.
@@ -110,13 +116,15 @@ impl Topics {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let topics = Self { data: Some(data.to_owned()), all: RwLock::default(), version: AtomicU64::new(0) };
+        let upkeep = Arc::default();
+        let topics =
+            Self { data: Some(data.to_owned()), upkeep, all: RwLock::default(), version: AtomicU64::new(0) };
         for entry in entries {
             let config = TopicConfig::new(entry.config, broker)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
             let open = |index| {
                 let directory = directory(data, &entry.name, index);
-                let opened = Partition::open(&directory).map(Arc::new);
+                let opened = Partition::open(&directory, &topics.upkeep).map(Arc::new);
                 opened.map_err(|source| BrokerError::Data { path: directory, source })
             };
             let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
@@ -142,6 +150,11 @@ impl Topics {
         let topic = self.get(name)?;
         let partition = topic.partition(index)?;
         Some((topic, partition))
+    }
+
+    /// What tells the thread that works on the logs that there is something to do.
+    pub(crate) fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
     }
 
     /// All topics in the order of their names.
@@ -265,8 +278,8 @@ impl Topics {
 
     fn create_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         Ok(Arc::new(match &self.data {
-            Some(data) => Partition::create(&directory(data, name, index))?,
-            None => Partition::in_memory(),
+            Some(data) => Partition::create(&directory(data, name, index), &self.upkeep)?,
+            None => Partition::in_memory(&self.upkeep),
         }))
     }
 

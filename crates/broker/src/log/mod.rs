@@ -1,10 +1,15 @@
 //! Partitions: batches in segments, who wrote them, and what a reader may see.
 
 pub(crate) mod batch;
+pub(crate) mod checkpoint;
 pub(crate) mod partition;
+pub(crate) mod pending;
 pub(crate) mod producers;
+pub(crate) mod reading;
 pub(crate) mod records;
 pub(crate) mod recover;
+pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod start_offset;
+pub(crate) mod upkeep;
 pub(crate) mod waiters;

@@ -1,21 +1,20 @@
-//! One partition: appends, markers, reads.
+//! One partition: appends and markers. Reads are in `reading`.
 //!
-//! Everything that changes happens under one lock. A read takes it to find its place, and reads the bytes without it.
+//! Everything that changes happens under one lock.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 
-use crate::log::batch::{self, BadBatch, BatchHeader, Marker, marker_batch, walk};
-use crate::log::producers::{AbortedTransaction, Producers, Verdict};
-use crate::log::records::{TimedOffset, first_at_or_after, newest};
-use crate::log::recover::recover;
-use crate::log::segment::{Extent, MARK_EVERY, Segment};
-use crate::log::start_offset;
+use crate::log::batch::{self, BadBatch, BatchHeader, Marker, marker_batch};
+use crate::log::pending::Pending;
+use crate::log::producers::{Producers, Verdict};
+use crate::log::recover::{Recovered, recover};
+use crate::log::segment::Segment;
+use crate::log::upkeep::Upkeep;
 use crate::log::waiters::{Waiter, Waiters};
 
 /// Bytes of memory a partition keeps for the next batch.
@@ -72,98 +71,82 @@ impl Bounds {
     }
 }
 
-/// What a read found.
-#[derive(Debug)]
-pub(crate) struct Read {
-    /// Whole batches; the first may begin before the offset asked for.
-    pub(crate) records: Bytes,
-    pub(crate) bounds: Bounds,
-    /// For [`Isolation::ReadCommitted`] only.
-    pub(crate) aborted: Vec<AbortedTransaction>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Partition {
     log: Mutex<Log>,
+    /// Held by whoever works on closed segments and on checkpoints, which takes long. Taken before the lock of the log.
+    upkeep: Mutex<()>,
 }
 
+/// What the lock of a partition protects.
 #[derive(Debug)]
-struct Log {
-    directory: Option<PathBuf>,
-    /// In order of offsets; never empty, the last is appended to.
-    segments: Vec<Segment>,
-    producers: Producers,
-    start_offset: i64,
-    next_offset: i64,
+pub(super) struct Log {
+    pub(super) directory: Option<PathBuf>,
+    /// In order of offsets; never empty, the last is appended to and all others are closed.
+    pub(super) segments: Vec<Segment>,
+    pub(super) producers: Producers,
+    pub(super) start_offset: i64,
+    pub(super) next_offset: i64,
+    /// Changes when records or aborted transactions go away, so that a reader notices that they do not fit together.
+    pub(super) generation: u64,
+    pub(super) pending: Pending,
+    upkeep: Arc<Upkeep>,
     waiters: Waiters,
     scratch: BytesMut,
     /// Whoever still holds the partition must not believe that it keeps anything.
-    deleted: bool,
+    pub(super) deleted: bool,
     /// A test wants writes to fail for want of space.
     full: bool,
 }
 
 impl Partition {
     /// An empty partition in memory.
-    pub(crate) fn in_memory() -> Self {
-        Self::new(None, vec![Segment::in_memory(0)], Producers::default(), 0, 0)
+    pub(crate) fn in_memory(upkeep: &Arc<Upkeep>) -> Self {
+        let recovered = Recovered { segments: vec![Segment::in_memory(0)], ..Recovered::default() };
+        Self::new(None, recovered, upkeep)
     }
 
     /// An empty partition in `directory`. What a crash has left there of an earlier one is removed.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Path, upkeep: &Arc<Upkeep>) -> io::Result<Self> {
         if directory.exists() {
             std::fs::remove_dir_all(directory)?;
         }
-        Self::open(directory)
+        Self::open(directory, upkeep)
     }
 
     /// The partition in `directory`, which is created where there is none.
-    pub(crate) fn open(directory: &Path) -> io::Result<Self> {
-        let recovered = recover(directory)?;
-        if recovered.cut > 0 {
-            tracing::warn!(
-                directory = %directory.display(), bytes = recovered.cut, next_offset = recovered.next_offset,
-                "cut off an incomplete end of the log; it was never acknowledged"
-            );
-        }
-        Ok(Self::new(
-            Some(directory.to_owned()),
-            recovered.segments,
-            recovered.producers,
-            recovered.start_offset,
-            recovered.next_offset,
-        ))
+    pub(crate) fn open(directory: &Path, upkeep: &Arc<Upkeep>) -> io::Result<Self> {
+        Ok(Self::new(Some(directory.to_owned()), recover(directory)?, upkeep))
     }
 
-    fn new(
-        directory: Option<PathBuf>,
-        segments: Vec<Segment>,
-        producers: Producers,
-        start_offset: i64,
-        next_offset: i64,
-    ) -> Self {
-        let first = segments.first().map_or(0, Segment::base_offset);
-        let start_offset = start_offset.clamp(first, next_offset.max(first));
-        let (waiters, scratch) = (Waiters::default(), BytesMut::new());
-        Self {
-            log: Mutex::new(Log {
-                directory,
-                segments,
-                producers,
-                start_offset,
-                next_offset,
-                waiters,
-                scratch,
-                deleted: false,
-                full: false,
-            }),
-        }
+    fn new(directory: Option<PathBuf>, recovered: Recovered, upkeep: &Arc<Upkeep>) -> Self {
+        let Recovered { segments, producers, start_offset, next_offset, checkpointed, .. } = recovered;
+        let log = Log {
+            directory,
+            segments,
+            producers,
+            start_offset: start_offset.min(next_offset),
+            next_offset,
+            generation: 0,
+            pending: Pending::new(checkpointed),
+            upkeep: Arc::clone(upkeep),
+            waiters: Waiters::default(),
+            scratch: BytesMut::new(),
+            deleted: false,
+            full: false,
+        };
+        Self { log: Mutex::new(log), upkeep: Mutex::default() }
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         // A panic under the lock is a bug of ours, but no reason to take the partition away from everyone else.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from working on what is closed.
+    pub(super) fn upkeep(&self) -> MutexGuard<'_, ()> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends one batch that a client sent, after checking it.
@@ -229,122 +212,22 @@ impl Partition {
         self.log().waiters.hang(waiter);
     }
 
-    /// Reads whole batches from the one that holds `offset` on: as many as fit into `max_bytes`, or else one if
-    /// `at_least_one`.
-    pub(crate) fn read(
-        &self,
-        offset: i64,
-        max_bytes: usize,
-        at_least_one: bool,
-        isolation: Isolation,
-    ) -> Result<Read, ResponseError> {
-        let log = self.log();
-        let bounds = log.bounds();
-        if offset < bounds.start || offset > bounds.end {
-            return Err(ResponseError::OffsetOutOfRange);
-        }
-        let end = bounds.visible_end(isolation);
-        if offset >= end || (max_bytes == 0 && !at_least_one) {
-            return Ok(Read { records: Bytes::new(), bounds, aborted: Vec::new() });
-        }
-        drop(log);
-        let records = self.load(offset, end, max_bytes, at_least_one).map_err(storage_error)?;
-        let aborted = match (isolation, walk(&records).last()) {
-            (Isolation::ReadCommitted, Some((last, _))) => {
-                self.log().producers.aborted_in(offset, last.last_offset() + 1)
-            }
-            _ => Vec::new(),
-        };
-        Ok(Read { records, bounds, aborted })
-    }
-
-    /// The bytes of whole batches from the one that holds `offset` to the last that begins before `end`.
-    fn load(&self, offset: i64, end: i64, max_bytes: usize, at_least_one: bool) -> io::Result<Bytes> {
-        let mut from = offset;
-        let mut first_len = 0;
-        loop {
-            let (extent, next) = self.log().locate(from, max_bytes.max(first_len) + MARK_EVERY as usize);
-            match select(&extent.load()?, offset..end, max_bytes, at_least_one) {
-                Selection::Found(records) => return Ok(records),
-                Selection::Longer(len) => first_len = len,
-                Selection::Nothing => match next {
-                    Some(next) if next < end => from = next,
-                    _ => return Ok(Bytes::new()),
-                },
-            }
-        }
-    }
-
-    /// The first record whose timestamp is at least `timestamp`, among those a reader may see.
-    pub(crate) fn offset_of_time(
-        &self,
-        timestamp: i64,
-        isolation: Isolation,
-    ) -> Result<Option<TimedOffset>, ResponseError> {
-        let bounds = self.bounds();
-        let found = self.search(timestamp, |header, batch| {
-            if header.is_control() || header.last_offset() < bounds.start {
-                return None;
-            }
-            first_at_or_after(batch, header, timestamp, bounds.start)
-        })?;
-        Ok(found.filter(|found| found.offset < bounds.visible_end(isolation)))
-    }
-
-    /// The first of the newest records.
-    pub(crate) fn newest(&self) -> Result<Option<TimedOffset>, ResponseError> {
-        let max = self.log().segments.iter().map(Segment::max_timestamp).max().filter(|max| *max >= 0);
-        let Some(max) = max else { return Ok(None) };
-        self.search(max, |header, batch| (header.max_timestamp == max).then(|| newest(batch, header)))
-    }
-
-    /// Offers the batches of every stretch that reaches `timestamp` to `pick`, until it takes one.
-    fn search(
-        &self,
-        timestamp: i64,
-        pick: impl Fn(&BatchHeader, &[u8]) -> Option<TimedOffset>,
-    ) -> Result<Option<TimedOffset>, ResponseError> {
-        let extents: Vec<Extent> =
-            self.log().segments.iter().filter_map(|segment| segment.since(timestamp)).collect();
-        for extent in extents {
-            let mut batches = extent.batches();
-            while let Some((header, batch)) = batches.next().map_err(storage_error)? {
-                if let Some(found) = pick(&header, &batch) {
-                    return Ok(Some(found));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Forgets the records before `offset`, or all there are now if it is -1; returns the first offset left.
-    pub(crate) fn delete_records(&self, offset: i64) -> Result<i64, ResponseError> {
-        let mut log = self.log();
-        if log.deleted {
-            return Err(ResponseError::UnknownTopicOrPartition);
-        }
-        let before = if offset == -1 { log.next_offset } else { offset };
-        if !(0..=log.next_offset).contains(&before) {
-            return Err(ResponseError::OffsetOutOfRange);
-        }
-        log.raise_start(before).map_err(storage_error)?;
-        Ok(log.start_offset)
-    }
-
     /// Removes the files. Nothing can be appended any more.
     pub(crate) fn delete(&self) -> io::Result<()> {
         let mut log = self.log();
         log.deleted = true;
         log.waiters.wake();
-        match &log.directory {
-            Some(directory) => std::fs::remove_dir_all(directory),
-            None => Ok(()),
-        }
+        let directory = log.directory.clone();
+        drop(log);
+        // Whoever is busy with the files sees that they are deleted, and is waited for: nothing may be written where
+        // a topic of the same name is about to be.
+        let _upkeep = self.upkeep();
+        directory.map_or(Ok(()), std::fs::remove_dir_all)
     }
 }
 
 impl Log {
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         let last_stable = self.producers.first_open().unwrap_or(self.next_offset).max(self.start_offset);
         Bounds { start: self.start_offset, end: self.next_offset, last_stable }
     }
@@ -374,6 +257,9 @@ impl Log {
         let Some(segment) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
         segment.append(header, &self.scratch).map_err(storage_error)?;
         self.next_offset = header.last_offset() + 1;
+        if self.directory.is_some() && self.pending.is_checkpoint_due(segment.size()) {
+            self.upkeep.wake();
+        }
         if self.scratch.capacity() > SCRATCH_KEPT {
             self.scratch = BytesMut::new();
         }
@@ -382,88 +268,29 @@ impl Log {
 
     /// Begins another segment if the last one has no room for `len` bytes.
     fn roll_if_full(&mut self, len: u64, rules: &AppendRules) -> io::Result<()> {
-        let size = self.segments.last().map_or(0, Segment::size);
-        if size == 0 || size + len <= rules.segment_bytes {
-            return Ok(());
-        }
-        self.segments.push(match &self.directory {
-            Some(directory) => Segment::in_file(directory, self.next_offset)?,
+        let Some(last) = self.segments.last() else { return Ok(()) };
+        let full = last.size() + len > rules.segment_bytes;
+        // Marks count offsets from the segment's first one.
+        let far = self.next_offset - last.base_offset() > i64::from(i32::MAX);
+        if last.size() > 0 && (full || far) { self.roll() } else { Ok(()) }
+    }
+
+    /// Closes the last segment and begins another.
+    pub(super) fn roll(&mut self) -> io::Result<()> {
+        let next = match &self.directory {
+            Some(directory) => Segment::in_file(directory, self.next_offset, None)?,
             None => Segment::in_memory(self.next_offset),
-        });
+        };
+        if let Some(last) = self.segments.last_mut() {
+            last.close();
+            if self.directory.is_some() {
+                self.pending.closed(last.base_offset(), self.producers.snapshot());
+                self.upkeep.wake();
+            }
+        }
+        self.segments.push(next);
         Ok(())
     }
-
-    /// Makes `offset` the first one that can be read, if it is not before that already. Segments that have nothing else
-    /// are removed.
-    fn raise_start(&mut self, offset: i64) -> io::Result<()> {
-        if offset <= self.start_offset {
-            return Ok(());
-        }
-        if let Some(directory) = &self.directory {
-            start_offset::store(directory, offset)?;
-        }
-        self.start_offset = offset;
-        self.drop_front();
-        Ok(())
-    }
-
-    /// Removes the segments at the front that have nothing at or after the start.
-    fn drop_front(&mut self) {
-        let gone = self.segments[1..].partition_point(|next| next.base_offset() <= self.start_offset);
-        for segment in self.segments.drain(..gone) {
-            if let Some(directory) = &self.directory
-                && let Err(error) = segment.remove_file(directory)
-            {
-                // It is below the start, so nobody reads it, and the next start of the broker tries again.
-                tracing::warn!(directory = %directory.display(), %error, "a segment could not be removed");
-            }
-        }
-        self.producers.forget_aborted_before(self.start_offset);
-    }
-
-    /// About `len` bytes from the index mark before `offset` on, and where the following segment begins.
-    fn locate(&self, offset: i64, len: usize) -> (Extent, Option<i64>) {
-        let n = self.segments.partition_point(|segment| segment.base_offset() <= offset).max(1) - 1;
-        let segment = &self.segments[n];
-        let extent = segment.extent(segment.position_before(offset), len);
-        (extent, self.segments.get(n + 1).map(Segment::base_offset))
-    }
-}
-
-/// What was found in loaded bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Selection {
-    Found(Bytes),
-    /// The first batch wanted is not whole; this many bytes are needed.
-    Longer(usize),
-    Nothing,
-}
-
-/// Picks the batches that have something of `wanted` and fit.
-fn select(bytes: &Bytes, wanted: Range<i64>, max_bytes: usize, at_least_one: bool) -> Selection {
-    let mut at = 0;
-    let mut picked = 0..0;
-    while let Ok(header) = BatchHeader::parse(&bytes[at..]) {
-        let end = at + header.len;
-        if header.base_offset >= wanted.end {
-            break;
-        }
-        if header.last_offset() >= wanted.start {
-            let first = picked.is_empty();
-            let start = if first { at } else { picked.start };
-            if end - start > max_bytes && !(first && at_least_one) {
-                break;
-            }
-            if end > bytes.len() {
-                return if first { Selection::Longer(end) } else { Selection::Found(bytes.slice(picked)) };
-            }
-            picked = start..end;
-        } else if end >= bytes.len() {
-            return Selection::Longer(end + MARK_EVERY as usize);
-        }
-        at = end;
-    }
-    if picked.is_empty() { Selection::Nothing } else { Selection::Found(bytes.slice(picked)) }
 }
 
 /// Checks what a client sent: exactly one unharmed batch of records, not too long.
@@ -484,15 +311,19 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, Respons
     Ok(header)
 }
 
-fn storage_error(error: io::Error) -> ResponseError {
+pub(super) fn storage_error(error: io::Error) -> ResponseError {
     tracing::error!(%error, "the log cannot be read or written");
     ResponseError::KafkaStorageError
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::log::batch::tests::plain_batch;
+    use crate::log::batch::{tests::plain_batch, walk};
+    use crate::log::producers::AbortedTransaction;
+    use crate::log::records::TimedOffset;
 
     const RULES: AppendRules =
         AppendRules { max_batch_bytes: 1 << 20, segment_bytes: 300, append_time: false };
@@ -512,9 +343,11 @@ mod tests {
     fn reads_are_the_same_in_memory_and_from_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p-0");
-        drop(filled(Partition::open(&path).unwrap()));
+        drop(filled(Partition::open(&path, &Arc::default()).unwrap()));
         assert!(std::fs::read_dir(&path).unwrap().count() > 3);
-        for partition in [filled(Partition::in_memory()), Partition::open(&path).unwrap()] {
+        for partition in
+            [filled(Partition::in_memory(&Arc::default())), Partition::open(&path, &Arc::default()).unwrap()]
+        {
             assert_eq!(partition.bounds(), Bounds { start: 0, end: 60, last_stable: 60 });
             let mut next = 4;
             let mut seen = Vec::new();
@@ -542,7 +375,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_full_disk_is_reported_and_costs_nothing_that_was_acknowledged() {
         let directory = tempfile::tempdir().unwrap();
-        let partition = Partition::open(directory.path()).unwrap();
+        let partition = Partition::open(directory.path(), &Arc::default()).unwrap();
         let rules = AppendRules { segment_bytes: 200, ..RULES };
         let batch = |sequence| plain_batch(1, 0, (7, 0, sequence), false);
         partition.append(&batch(0), &rules, 0).unwrap();
@@ -558,14 +391,14 @@ mod tests {
         // There is space again, and the producer, which was not acknowledged, tries once more.
         drop(partition);
         std::fs::remove_file(directory.path().join("00000000000000000002.log")).unwrap();
-        let partition = Partition::open(directory.path()).unwrap();
+        let partition = Partition::open(directory.path(), &Arc::default()).unwrap();
         assert_eq!(partition.append(&batch(2), &rules, 0).unwrap().base_offset, 2);
     }
 
     #[test]
     fn a_batch_longer_than_a_read_is_found_behind_short_ones() {
         let directory = tempfile::tempdir().unwrap();
-        let partition = Partition::open(directory.path()).unwrap();
+        let partition = Partition::open(directory.path(), &Arc::default()).unwrap();
         let rules = AppendRules { segment_bytes: 1 << 30, ..RULES };
         partition.append(&plain_batch(1, 0, (-1, -1, -1), false), &rules, 0).unwrap();
         let long = plain_batch(100, 0, (-1, -1, -1), false);
@@ -576,7 +409,7 @@ mod tests {
 
     #[test]
     fn committed_readers_stop_at_an_open_transaction_and_learn_of_aborted_ones() {
-        let partition = Partition::in_memory();
+        let partition = Partition::in_memory(&Arc::default());
         let rules = &AppendRules { segment_bytes: 1 << 30, ..RULES };
         partition.append(&plain_batch(2, 0, (-1, -1, -1), false), rules, 0).unwrap();
         partition.append(&plain_batch(2, 0, (7, 0, 0), true), rules, 0).unwrap();

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use kafka_protocol::ResponseError;
+use serde::{Deserialize, Serialize};
 
 use crate::log::batch::{BatchHeader, Marker, add_sequence};
 
@@ -13,7 +14,7 @@ use crate::log::batch::{BatchHeader, Marker, add_sequence};
 const REMEMBERED: usize = 5;
 
 /// A transaction that was aborted, as a fetch reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AbortedTransaction {
     pub(crate) producer_id: i64,
     pub(crate) first_offset: i64,
@@ -29,20 +30,24 @@ pub(crate) enum Verdict {
     Duplicate(i64),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Producer {
     epoch: i16,
     batches: VecDeque<Remembered>,
     /// First offset of the open transaction.
     open_since: Option<i64>,
 }
+
+/// All producers at some point of the log in the order of their ids, but for what they have aborted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Snapshot(Vec<(i64, Producer)>);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -143,6 +148,29 @@ impl Producers {
 }
 
 impl Producers {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut all: Vec<_> = self.by_id.iter().map(|(id, producer)| (*id, producer.clone())).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        Snapshot(all)
+    }
+
+    /// Goes on from a snapshot; what was aborted before is told by [`Producers::note_aborted`].
+    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
+        self.by_id = snapshot.0.into_iter().collect();
+        let open = self.by_id.iter().filter_map(|(id, producer)| Some((producer.open_since?, *id)));
+        self.open = open.collect();
+    }
+
+    /// Takes aborted transactions into account, which come in the order of their markers.
+    pub(crate) fn note_aborted(&mut self, aborted: impl IntoIterator<Item = AbortedTransaction>) {
+        self.aborted.extend(aborted);
+    }
+
+    /// The transactions whose abort marker is at or after `from`.
+    pub(crate) fn aborted_since(&self, from: i64) -> Vec<AbortedTransaction> {
+        self.aborted[self.aborted.partition_point(|aborted| aborted.last_offset < from)..].to_vec()
+    }
+
     /// Forgets the aborted transactions that ended before `offset`, where nobody reads any more.
     pub(crate) fn forget_aborted_before(&mut self, offset: i64) {
         let gone = self.aborted.partition_point(|aborted| aborted.last_offset < offset);

@@ -1,89 +1,170 @@
-//! Reading a partition's files at start: what is whole is kept, a torn end is cut off.
+//! Opening a partition's files at start: what is whole is kept, a torn end is cut off.
 //!
-//! A crash can leave the last batch of the last file incomplete, so there every CRC is checked. Earlier files
-//! were finished before the next was begun; there the headers are enough.
+//! What a checkpoint speaks of was on disk before it was written, so only what comes after it is read, and checked
+//! by CRC. That is nothing after a clean stop, and little after a crash.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::log::batch::{BatchHeader, marker_of};
+use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::producers::Producers;
-use crate::log::segment::{Segment, base_offset_of};
+use crate::log::segment::{Segment, base_offset_of, file_name};
 use crate::log::start_offset;
 
 /// What a partition's folder holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Recovered {
-    /// In order of offsets; never empty.
+    /// In order of offsets; never empty, and all but the last closed.
     pub(crate) segments: Vec<Segment>,
     pub(crate) producers: Producers,
     pub(crate) start_offset: i64,
     pub(crate) next_offset: i64,
-    /// Bytes of a torn end that were cut off.
+    /// Bytes of the last segment that its checkpoint speaks of.
+    pub(crate) checkpointed: u64,
+    /// Bytes that had to be read, because no checkpoint spoke of them.
+    pub(crate) read: u64,
+    /// Bytes of torn ends that were cut off.
     pub(crate) cut: u64,
 }
 
-/// Reads the folder, creating it and its first file where there is none.
+/// Opens the folder, creating it and its first file where there is none.
 pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
     fs::create_dir_all(directory)?;
-    let mut bases = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        bases.extend(entry?.file_name().to_str().and_then(base_offset_of));
-    }
-    bases.sort_unstable();
-    if bases.is_empty() {
-        bases.push(0);
-    }
+    let bases = segments_in(directory)?;
     let start_offset = start_offset::load(directory)?.max(bases[0]);
     let mut recovered = Recovered {
-        segments: Vec::new(),
-        producers: Producers::default(),
+        segments: Vec::with_capacity(bases.len()),
         start_offset,
         next_offset: bases[0],
-        cut: 0,
+        ..Recovered::default()
     };
     let last = bases.len() - 1;
     for (n, base) in bases.into_iter().enumerate() {
         recovered.next_offset = recovered.next_offset.max(base);
-        let mut segment = Segment::in_file(directory, base)?;
-        recovered.cut +=
-            replay(&mut segment, &mut recovered.producers, &mut recovered.next_offset, n == last)?;
-        recovered.segments.push(segment);
+        recovered.open(directory, base, n == last)?;
     }
     recovered.producers.forget_aborted_before(start_offset);
     Ok(recovered)
 }
 
-/// Feeds the batches of a file to the index and to `producers`; returns how many bytes had to be cut off.
-fn replay(segment: &mut Segment, producers: &mut Producers, next: &mut i64, check: bool) -> io::Result<u64> {
-    let mut batches = segment.whole_file()?.batches();
-    while let Some((header, batch)) = batches.next()? {
-        if header.base_offset < *next || (check && BatchHeader::verify(&batch).is_err()) {
-            break;
+/// The first offsets of the files, in order. What belongs to none of them is removed: a crash has left it behind.
+fn segments_in(directory: &Path) -> io::Result<Vec<i64>> {
+    let (mut bases, mut others) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        match path.file_name().and_then(|name| base_offset_of(name.to_str()?)) {
+            Some(base) => bases.push(base),
+            None => others.push(path),
         }
-        segment.note(&header);
-        *next = header.last_offset() + 1;
-        observe(producers, &header, &batch);
     }
-    segment.cut_file()
+    for path in others {
+        let left = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("index") => !path.with_extension("log").exists(),
+            Some("next") => true,
+            _ => false,
+        };
+        if left {
+            checkpoint::remove(&path)?;
+        }
+    }
+    bases.sort_unstable();
+    if bases.is_empty() {
+        bases.push(0);
+    }
+    Ok(bases)
 }
 
-fn observe(producers: &mut Producers, header: &BatchHeader, batch: &[u8]) {
-    if !header.has_producer() {
-        return;
+impl Recovered {
+    /// Adds the segment that begins with `base`, reading what its checkpoint does not know.
+    fn open(&mut self, directory: &Path, base: i64, last: bool) -> io::Result<()> {
+        let path = directory.join(file_name(base));
+        let len = match fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let known = Checkpoint::load(&path, len)?.map(|checkpoint| {
+            self.producers.restore(checkpoint.producers);
+            self.producers.note_aborted(checkpoint.aborted);
+            self.next_offset = self.next_offset.max(checkpoint.summary.next_offset);
+            checkpoint.summary
+        });
+        if !last && let Some(summary) = known.as_ref().filter(|summary| summary.size == len) {
+            self.segments.push(Segment::closed(directory, base, summary.clone()));
+            return Ok(());
+        }
+        let mut segment = Segment::in_file(directory, base, known)?;
+        self.checkpointed = segment.size();
+        self.read += len - segment.size();
+        self.replay(&mut segment)?;
+        let cut = segment.cut_file()?;
+        if cut > 0 {
+            tracing::warn!(
+                file = %path.display(), at = segment.size(), bytes = cut, next_offset = self.next_offset,
+                "cut off an incomplete end of the log; it was never acknowledged"
+            );
+            self.cut += cut;
+        }
+        if !last {
+            checkpoint_closed(&mut segment, &self.producers);
+        }
+        self.segments.push(segment);
+        Ok(())
     }
-    if !header.is_control() {
-        producers.appended(header);
-    } else if let Some(marker) = marker_of(batch) {
-        producers.ended(marker, header);
+
+    /// Feeds the batches that the segment has not noted yet to it and to the producers.
+    fn replay(&mut self, segment: &mut Segment) -> io::Result<()> {
+        let mut batches = segment.file_from(segment.size())?.batches();
+        while let Some((header, batch)) = batches.next()? {
+            if header.base_offset < self.next_offset || BatchHeader::verify(&batch).is_err() {
+                break;
+            }
+            segment.note(&header);
+            self.next_offset = header.last_offset() + 1;
+            self.observe(&header, &batch);
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, header: &BatchHeader, batch: &[u8]) {
+        if !header.has_producer() {
+            return;
+        }
+        if !header.is_control() {
+            self.producers.appended(header);
+        } else if let Some(marker) = marker_of(batch) {
+            self.producers.ended(marker, header);
+        }
+    }
+}
+
+/// Gives a segment that a crash has left without a whole checkpoint its last one.
+fn checkpoint_closed(segment: &mut Segment, producers: &Producers) {
+    segment.close();
+    let checkpoint = Checkpoint {
+        summary: segment.summary().clone(),
+        aborted: producers.aborted_since(segment.base_offset()),
+        producers: producers.snapshot(),
+    };
+    let stored = segment.sync().and_then(|()| checkpoint.store(segment.path()));
+    if let Err(error) = stored {
+        // The next start reads it once more.
+        tracing::warn!(file = %segment.path().display(), %error, "the index of a segment cannot be written");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     use super::*;
-    use crate::log::batch::{place, tests::plain_batch};
+    use crate::log::batch::{Marker, place, tests::plain_batch};
+    use crate::log::partition::{AppendRules, Partition};
+    use crate::log::pending::Extent;
 
     #[test]
     fn a_torn_end_is_cut_off_and_the_rest_kept() {
@@ -107,5 +188,105 @@ mod tests {
         flipped[2 * whole + 70] ^= 1;
         fs::write(&path, &flipped).unwrap();
         assert_eq!(recover(directory.path()).unwrap().next_offset, 4);
+    }
+
+    /// A partition of many small segments with transactions across them, and nothing of it checkpointed.
+    fn filled(directory: &Path) {
+        let partition = Partition::open(directory, &Arc::default()).unwrap();
+        let rules = AppendRules { max_batch_bytes: 1 << 20, segment_bytes: 400, append_time: false };
+        for n in 0..30 {
+            let producer = i64::from(n % 3);
+            partition.append(&plain_batch(2, n.into(), (producer, 0, n / 3 * 2), true), &rules, 0).unwrap();
+            if n % 4 == 3 {
+                let marker = if n % 8 == 3 { Marker::Abort } else { Marker::Commit };
+                partition.append_marker(marker, producer, 0, &rules, n.into()).unwrap();
+            }
+        }
+    }
+
+    /// What a restart must not change.
+    fn outcome(recovered: &Recovered) -> impl PartialEq + std::fmt::Debug + use<> {
+        let segments: Vec<_> = recovered
+            .segments
+            .iter()
+            .map(|segment| {
+                let summary = segment.summary();
+                (segment.base_offset(), summary.size, summary.next_offset, summary.max_timestamp)
+            })
+            .collect();
+        let producers = &recovered.producers;
+        let (aborted, open) = (producers.aborted_since(0), producers.first_open());
+        (segments, producers.snapshot(), aborted, open, recovered.next_offset, recovered.start_offset)
+    }
+
+    fn indexes(directory: &Path) -> Vec<PathBuf> {
+        let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        let mut indexes: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == "index")).collect();
+        indexes.sort();
+        indexes
+    }
+
+    #[test]
+    fn a_missing_or_damaged_checkpoint_costs_only_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        filled(directory);
+        let read_all = recover(directory).unwrap();
+        assert!(read_all.read > 2_000 && read_all.cut == 0);
+        let expected = outcome(&read_all);
+        let last = fs::metadata(read_all.segments.last().unwrap().path()).unwrap().len();
+        let again = recover(directory).unwrap();
+        assert_eq!(again.read, last, "closed segments have their checkpoints now");
+        assert_eq!(outcome(&again), expected);
+        Partition::open(directory, &Arc::default()).unwrap().checkpoint(Extent::All).unwrap();
+        assert_eq!(recover(directory).unwrap().read, 0);
+
+        let whole: Vec<_> =
+            indexes(directory).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+        assert!(whole.len() > 4);
+        for (bytes, path) in &whole {
+            fs::remove_file(path).unwrap();
+            assert_eq!(outcome(&recover(directory).unwrap()), expected, "without {path:?}");
+            let mut damaged = bytes.clone();
+            damaged[bytes.len() / 2] ^= 1;
+            fs::write(path, damaged).unwrap();
+            assert_eq!(outcome(&recover(directory).unwrap()), expected, "damaged {path:?}");
+            fs::write(path, bytes).unwrap();
+        }
+        for (_, path) in &whole[1..] {
+            fs::remove_file(path).unwrap();
+        }
+        assert_eq!(outcome(&recover(directory).unwrap()), expected, "only the first");
+    }
+
+    #[test]
+    fn a_checkpoint_of_what_was_cut_off_is_not_believed_when_the_log_has_grown_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        filled(directory);
+        Partition::open(directory, &Arc::default()).unwrap().checkpoint(Extent::All).unwrap();
+        let last = recover(directory).unwrap().segments.pop().unwrap();
+        // As after a power cut on a disk that did not do what it was told.
+        let file = OpenOptions::new().write(true).open(last.path()).unwrap();
+        file.set_len(last.size() - 1).unwrap();
+        let cut = recover(directory).unwrap();
+        assert!(cut.cut > 0 && cut.next_offset < last.summary().next_offset);
+        assert!(!checkpoint::path(last.path()).exists());
+    }
+
+    #[test]
+    fn what_a_crash_left_between_two_steps_is_cleared_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        filled(directory);
+        let expected = outcome(&recover(directory).unwrap());
+        // An index half written, and one whose log is gone.
+        for left in ["00000000000000000000.next", "00000000000000009999.index"] {
+            fs::write(directory.join(left), "x").unwrap();
+        }
+        assert_eq!(outcome(&recover(directory).unwrap()), expected);
+        assert!(indexes(directory).iter().all(|path| path.with_extension("log").exists()));
+        assert!(!directory.join("00000000000000000000.next").exists());
     }
 }

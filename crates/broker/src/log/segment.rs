@@ -1,47 +1,70 @@
 //! A run of batches, in memory or in one file, with a sparse index.
 //!
-//! The index has a mark about every [`MARK_EVERY`] bytes. From the mark before the wanted offset on, headers
-//! are walked.
+//! The index has a mark about every [`MARK_EVERY`] bytes, and fewer once nothing is appended any more. From the mark
+//! before the wanted offset on, headers are walked. The file of a closed segment is opened when it is read, so that
+//! long logs need neither memory nor descriptors.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::log::batch::{BatchHeader, HEADER_LEN};
+use crate::log::checkpoint;
 
 /// Bytes between two marks of the index: what a read may have to skip.
 pub(crate) const MARK_EVERY: u64 = 8 * 1024;
+/// The same for closed segments.
+const SPARSE_MARK_EVERY: u32 = 64 * 1024;
 /// Bytes that batches in memory are packed into at a time.
 const SLAB: usize = 256 * 1024;
-
 /// Bytes read at a time when batches are read one by one.
 const CHUNK: usize = 1 << 20;
 
 /// Where a batch begins, and the greatest timestamp from there to the next mark.
-#[derive(Debug, Clone, Copy)]
-struct Mark {
-    offset: i64,
-    position: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Counted from the segment's first offset; segments are closed before that is too much.
+    offset: u32,
+    position: u32,
     max_timestamp: i64,
+}
+
+/// All that is known of what a segment holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) size: u64,
+    /// One past the last offset.
+    pub(crate) next_offset: i64,
+    /// -1 if there is none.
+    pub(crate) max_timestamp: i64,
+    /// Greatest timestamp of the first batch, which the age of the segment is counted from; -1 if there is none.
+    pub(crate) first_timestamp: i64,
+    marks: Vec<Mark>,
 }
 
 #[derive(Debug)]
 enum Store {
-    Memory { batches: Vec<(u64, Bytes)>, slab: BytesMut },
+    Memory {
+        batches: Vec<(u64, Bytes)>,
+        slab: BytesMut,
+    },
     File(Arc<File>),
+    /// A file that is only opened for a read.
+    Closed,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Segment {
     base_offset: i64,
-    size: u64,
-    max_timestamp: i64,
-    marks: Vec<Mark>,
+    /// Of the file; empty in memory.
+    path: PathBuf,
+    summary: Summary,
     store: Store,
 }
 
@@ -52,54 +75,135 @@ pub(crate) enum Extent {
     File { file: Arc<File>, position: u64, len: usize },
 }
 
+impl Summary {
+    fn empty(base_offset: i64) -> Self {
+        Self { size: 0, next_offset: base_offset, max_timestamp: -1, first_timestamp: -1, marks: Vec::new() }
+    }
+
+    /// Takes the next batch into account.
+    fn note(&mut self, base_offset: i64, header: &BatchHeader) {
+        match self.marks.last_mut() {
+            Some(mark) if self.size < u64::from(mark.position) + MARK_EVERY => {
+                mark.max_timestamp = mark.max_timestamp.max(header.max_timestamp);
+            }
+            _ => self.marks.push(Mark {
+                offset: u32::try_from(header.base_offset - base_offset).unwrap_or(u32::MAX),
+                position: u32::try_from(self.size).unwrap_or(u32::MAX),
+                max_timestamp: header.max_timestamp,
+            }),
+        }
+        if self.size == 0 {
+            self.first_timestamp = header.max_timestamp;
+        }
+        self.size += header.len as u64;
+        self.next_offset = header.last_offset() + 1;
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+    }
+
+    /// The same with fewer marks.
+    pub(crate) fn sparse(&self) -> Self {
+        let mut marks: Vec<Mark> = Vec::with_capacity(self.size as usize / SPARSE_MARK_EVERY as usize + 1);
+        for mark in &self.marks {
+            match marks.last_mut() {
+                Some(last) if mark.position < last.position + SPARSE_MARK_EVERY => {
+                    last.max_timestamp = last.max_timestamp.max(mark.max_timestamp);
+                }
+                _ => marks.push(*mark),
+            }
+        }
+        Self { marks, ..*self }
+    }
+}
+
 impl Segment {
     /// An empty segment in memory.
     pub(crate) fn in_memory(base_offset: i64) -> Self {
-        Self::new(base_offset, Store::Memory { batches: Vec::new(), slab: BytesMut::new() })
+        let store = Store::Memory { batches: Vec::new(), slab: BytesMut::new() };
+        Self { base_offset, path: PathBuf::new(), summary: Summary::empty(base_offset), store }
     }
 
-    /// The segment in `directory` that begins with `base_offset`. What the file holds is not known until it is told by
-    /// [`Segment::note`].
-    pub(crate) fn in_file(directory: &Path, base_offset: i64) -> io::Result<Self> {
+    /// The segment in `directory` that begins with `base_offset`, to be appended to. What the file holds beyond
+    /// `known` is not known until it is told by [`Segment::note`].
+    pub(crate) fn in_file(directory: &Path, base_offset: i64, known: Option<Summary>) -> io::Result<Self> {
         let path = directory.join(file_name(base_offset));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(Self::new(base_offset, Store::File(Arc::new(file))))
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let summary = known.unwrap_or_else(|| Summary::empty(base_offset));
+        Ok(Self { base_offset, path, summary, store: Store::File(Arc::new(file)) })
     }
 
-    fn new(base_offset: i64, store: Store) -> Self {
-        Self { base_offset, size: 0, max_timestamp: -1, marks: Vec::new(), store }
+    /// A segment that is complete, and not opened before somebody reads it.
+    pub(crate) fn closed(directory: &Path, base_offset: i64, summary: Summary) -> Self {
+        let path = directory.join(file_name(base_offset));
+        Self { base_offset, path, summary, store: Store::Closed }
+    }
+
+    /// Nothing will be appended any more.
+    pub(crate) fn close(&mut self) {
+        self.summary = self.summary.sparse();
+        match &mut self.store {
+            Store::Memory { slab, .. } => *slab = BytesMut::new(),
+            store => *store = Store::Closed,
+        }
     }
 
     pub(crate) fn base_offset(&self) -> i64 {
         self.base_offset
     }
 
+    /// Of the file; empty in memory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.summary.size
     }
 
     pub(crate) fn max_timestamp(&self) -> i64 {
-        self.max_timestamp
+        self.summary.max_timestamp
+    }
+
+    /// The file, if it is appended to.
+    pub(crate) fn file(&self) -> Option<Arc<File>> {
+        match &self.store {
+            Store::File(file) => Some(Arc::clone(file)),
+            _ => None,
+        }
+    }
+
+    /// Forces what was appended to disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match &self.store {
+            Store::Memory { .. } => Ok(()),
+            Store::File(file) => file.sync_data(),
+            Store::Closed => File::open(&self.path)?.sync_data(),
+        }
     }
 
     /// Adds a batch whose base offset is already in it. On an error nothing is added.
     pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> io::Result<()> {
+        let size = self.summary.size;
         match &mut self.store {
             Store::Memory { batches, slab } => {
                 if slab.capacity() < batch.len() {
                     *slab = BytesMut::with_capacity(SLAB.max(batch.len()));
                 }
                 slab.extend_from_slice(batch);
-                batches.push((self.size, slab.split().freeze()));
+                batches.push((size, slab.split().freeze()));
             }
             Store::File(file) => {
-                if let Err(error) = file.write_all_at(batch, self.size) {
+                if let Err(error) = file.write_all_at(batch, size) {
                     // A full disk may have taken the first half. Whatever cannot be cut off now is overwritten
                     // by the next append.
-                    let _ = file.set_len(self.size);
+                    let _ = file.set_len(size);
                     return Err(error);
                 }
             }
+            Store::Closed => return Err(io::Error::other("a closed segment cannot be appended to")),
         }
         self.note(header);
         Ok(())
@@ -107,78 +211,62 @@ impl Segment {
 
     /// Takes a batch into account that is the next one in the store.
     pub(crate) fn note(&mut self, header: &BatchHeader) {
-        match self.marks.last_mut() {
-            Some(mark) if self.size < mark.position + MARK_EVERY => {
-                mark.max_timestamp = mark.max_timestamp.max(header.max_timestamp);
-            }
-            _ => self.marks.push(Mark {
-                offset: header.base_offset,
-                position: self.size,
-                max_timestamp: header.max_timestamp,
-            }),
-        }
-        self.size += header.len as u64;
-        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        self.summary.note(self.base_offset, header);
     }
 
     /// The position of a mark at or before `offset`.
     pub(crate) fn position_before(&self, offset: i64) -> u64 {
-        match self.marks.partition_point(|mark| mark.offset <= offset) {
+        let marks = &self.summary.marks;
+        match marks.partition_point(|mark| self.base_offset + i64::from(mark.offset) <= offset) {
             0 => 0,
-            n => self.marks[n - 1].position,
+            n => u64::from(marks[n - 1].position),
         }
     }
 
     /// Everything from the first mark on whose stretch has a record of `timestamp` or later.
-    pub(crate) fn since(&self, timestamp: i64) -> Option<Extent> {
-        let mark = self.marks.iter().find(|mark| mark.max_timestamp >= timestamp)?;
-        Some(self.extent(mark.position, usize::try_from(self.size - mark.position).unwrap_or(usize::MAX)))
+    pub(crate) fn since(&self, timestamp: i64) -> io::Result<Option<Extent>> {
+        let mark = self.summary.marks.iter().find(|mark| mark.max_timestamp >= timestamp);
+        mark.map(|mark| self.extent(mark.position.into(), usize::MAX)).transpose()
     }
 
-    /// Everything in the file, noted or not.
-    pub(crate) fn whole_file(&self) -> io::Result<Extent> {
-        Ok(match &self.store {
-            Store::Memory { .. } => self.extent(0, usize::MAX),
-            Store::File(file) => {
-                let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-                Extent::File { file: Arc::clone(file), position: 0, len }
-            }
-        })
+    /// Everything from `position` on to the end of the file, noted or not.
+    pub(crate) fn file_from(&self, position: u64) -> io::Result<Extent> {
+        let Some(file) = self.file() else { return self.extent(position, usize::MAX) };
+        let len = usize::try_from(file.metadata()?.len().saturating_sub(position)).unwrap_or(usize::MAX);
+        Ok(Extent::File { file, position, len })
     }
 
     /// Up to `len` bytes from `position`, and more in memory, where whole batches come for free.
-    pub(crate) fn extent(&self, position: u64, len: usize) -> Extent {
-        match &self.store {
+    pub(crate) fn extent(&self, position: u64, len: usize) -> io::Result<Extent> {
+        let file = match &self.store {
             Store::Memory { batches, .. } => {
                 let first = batches.partition_point(|(at, batch)| at + batch.len() as u64 <= position);
                 let end = position.saturating_add(len as u64);
-                Extent::Memory(
-                    batches[first..]
-                        .iter()
-                        .take_while(|(at, _)| *at < end)
-                        .map(|(_, batch)| batch.clone())
-                        .collect(),
-                )
+                let wanted = batches[first..].iter().take_while(|(at, _)| *at < end);
+                return Ok(Extent::Memory(wanted.map(|(_, batch)| batch.clone()).collect()));
             }
-            Store::File(file) => {
-                let len = (self.size - position.min(self.size)).min(len as u64) as usize;
-                Extent::File { file: Arc::clone(file), position, len }
-            }
+            Store::File(file) => Arc::clone(file),
+            Store::Closed => Arc::new(File::open(&self.path)?),
+        };
+        let len = self.size().saturating_sub(position).min(len as u64) as usize;
+        Ok(Extent::File { file, position, len })
+    }
+
+    /// Removes the files, if there are any. Whoever is reading can go on.
+    pub(crate) fn remove_files(&self) -> io::Result<()> {
+        if matches!(self.store, Store::Memory { .. }) {
+            return Ok(());
         }
+        checkpoint::remove(&checkpoint::path(&self.path))?;
+        std::fs::remove_file(&self.path)
     }
 
-    /// Removes the file. Whoever is reading it can go on.
-    pub(crate) fn remove_file(&self, directory: &Path) -> io::Result<()> {
-        std::fs::remove_file(directory.join(file_name(self.base_offset)))
-    }
-
-    /// Cuts off what is in the file beyond the batches noted.
-    /// Returns how many bytes that were.
+    /// Cuts off what is in the file beyond the batches noted. Returns how many bytes that were.
     pub(crate) fn cut_file(&self) -> io::Result<u64> {
         let Store::File(file) = &self.store else { return Ok(0) };
-        let beyond = file.metadata()?.len().saturating_sub(self.size);
+        let beyond = file.metadata()?.len().saturating_sub(self.size());
         if beyond > 0 {
-            file.set_len(self.size)?;
+            file.set_len(self.size())?;
         }
         Ok(beyond)
     }
