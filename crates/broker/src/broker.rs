@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -44,6 +44,7 @@ impl Reached {
 pub struct Broker {
     state: Arc<State>,
     listeners: Vec<Reached>,
+    metrics: Option<SocketAddr>,
     thread: Option<JoinHandle<()>>,
     /// Ends after the others: it writes down what they left.
     _upkeep: UpkeepThread,
@@ -58,6 +59,7 @@ impl Broker {
     pub fn start(config: BrokerConfig) -> Result<Self, BrokerError> {
         let bound = listeners(&config)?.iter().map(Bound::new).collect::<Result<Vec<_>, _>>()?;
         let listeners = bound.iter().map(Reached::new).collect();
+        let metrics = config.metrics_listen.as_deref().map(metrics_listener).transpose()?;
         let state = Arc::new(State::open(config)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
@@ -66,19 +68,22 @@ impl Broker {
             .build()
             .map_err(BrokerError::Threads)?;
         let upkeep = UpkeepThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
-        let bound = {
+        let (metrics, metrics_address) = metrics.unzip();
+        let (bound, metrics) = {
             let _context = runtime.enter();
+            let metrics = metrics.map(tokio::net::TcpListener::from_std).transpose();
             let listen =
                 |bound: Bound| Ok((tokio::net::TcpListener::from_std(bound.socket)?, bound.endpoint));
-            bound.into_iter().map(listen).collect::<Result<Vec<_>, _>>().map_err(BrokerError::Threads)?
+            let bound: std::io::Result<Vec<_>> = bound.into_iter().map(listen).collect();
+            (bound.map_err(BrokerError::Threads)?, metrics.map_err(BrokerError::Threads)?)
         };
         let serving = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("thalweg-broker".to_owned())
             // The runtime ends with this thread, and every connection with the runtime.
-            .spawn(move || runtime.block_on(listener::serve(serving, bound)))
+            .spawn(move || runtime.block_on(listener::serve(serving, bound, metrics)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, thread: Some(thread), _upkeep: upkeep })
+        Ok(Self { state, listeners, metrics: metrics_address, thread: Some(thread), _upkeep: upkeep })
     }
 
     /// The address that is listened on: the first listener's, if there are several.
@@ -94,6 +99,11 @@ impl Broker {
     /// What clients take as `bootstrap.servers`: the first listener's, if there are several.
     pub fn bootstrap(&self) -> String {
         self.listeners[0].bootstrap.clone()
+    }
+
+    /// Where Prometheus finds `/metrics`, with [`BrokerConfig::metrics_listen`].
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Creates a topic. It is there when this returns.
@@ -114,6 +124,14 @@ impl Broker {
     /// Takes no more connections and requests, answers those requests that are there, and waits until all threads
     /// have ended: a few seconds at most. Dropping the broker does the same.
     pub fn stop(self) {}
+}
+
+fn metrics_listener(address: &str) -> Result<(TcpListener, SocketAddr), BrokerError> {
+    let failed = |source| BrokerError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// Without what it keeps, which may be a lot.

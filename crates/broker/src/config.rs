@@ -37,6 +37,8 @@ pub struct BrokerConfig {
     pub max_connections: usize,
     /// Bytes of the longest request that is read; a client that announces more is disconnected.
     pub max_request_bytes: usize,
+    /// `host:port` to tell Prometheus metrics at, under `/metrics`; port 0 takes a free one. By default nowhere.
+    pub metrics_listen: Option<String>,
     /// Settings under Kafka's names, as in a `server.properties`. They count more than the fields above.
     pub properties: BTreeMap<String, String>,
 }
@@ -79,6 +81,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             max_connections: 1_000,
             max_request_bytes: 100 << 20,
+            metrics_listen: None,
             properties: BTreeMap::new(),
         }
     }

@@ -10,6 +10,7 @@ mod faults;
 mod group;
 mod journal;
 mod log;
+mod metrics;
 mod server;
 mod settings;
 mod state;

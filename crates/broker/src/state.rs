@@ -17,6 +17,7 @@ use crate::error::{BrokerError, Refusal};
 use crate::faults::rules::Rules;
 use crate::group::Groups;
 use crate::journal::replace;
+use crate::metrics::Metrics;
 use crate::server::limits::Limits;
 use crate::server::stopping::Stopping;
 use crate::settings::Given;
@@ -40,6 +41,9 @@ pub(crate) struct State {
     pub(crate) faults: Rules,
     pub(crate) limits: Limits,
     pub(crate) stopping: Stopping,
+    pub(crate) metrics: Metrics,
+    /// In milliseconds since 1970.
+    pub(crate) started_ms: i64,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
@@ -69,6 +73,8 @@ impl State {
                 faults: Rules::default(),
                 limits,
                 stopping: Stopping::default(),
+                metrics: Metrics::default(),
+                started_ms: Clock::default().now_ms(),
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
@@ -99,6 +105,8 @@ impl State {
                     faults: Rules::default(),
                     limits,
                     stopping: Stopping::default(),
+                    metrics: Metrics::default(),
+                    started_ms: Clock::default().now_ms(),
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
                     transactions: Transactions::open(&data.join("transactions.journal"))
                         .map_err(failed("transactions.journal"))?,

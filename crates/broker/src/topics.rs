@@ -14,6 +14,7 @@ use crate::error::{BrokerError, Refusal};
 use crate::journal::replace;
 use crate::log::partition::Partition;
 use crate::log::upkeep::Upkeep;
+use crate::metrics::Traffic;
 use crate::settings::alter::Alteration;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::{Settings, alter_topic};
@@ -31,6 +32,7 @@ pub(crate) struct Topic {
     pub(crate) id: Uuid,
     partitions: RwLock<Vec<Arc<Partition>>>,
     config: RwLock<Arc<TopicConfig>>,
+    pub(crate) traffic: Traffic,
 }
 
 /// All topics, by name and by id.
@@ -66,6 +68,7 @@ impl Topic {
             id,
             partitions: RwLock::new(partitions),
             config: RwLock::new(Arc::new(config)),
+            traffic: Traffic::default(),
         })
     }
 

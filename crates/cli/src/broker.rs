@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Partitions of topics that are created by their first use.
     #[arg(long, default_value_t = 1)]
     partitions: i32,
+    /// HOST:PORT to tell Prometheus metrics at, under /metrics. Default: nowhere.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -35,9 +38,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         advertised: args.advertised,
         storage: args.data.map_or(Storage::Memory, Storage::Directory),
         default_partitions: args.partitions,
+        metrics_listen: args.metrics,
         ..BrokerConfig::default()
     })?;
     println!("listening on {}; bootstrap.servers={}; {kept}", broker.address(), broker.bootstrap());
+    if let Some(address) = broker.metrics_address() {
+        println!("metrics at http://{address}/metrics");
+    }
     while !interrupt.is_set() {
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -44,6 +44,15 @@ pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchRespo
         // Time is up: what there is has to do.
         let _ = waited.await;
     }
+    for (wanted, found) in request.topics.iter().zip(&found.topics) {
+        let records = found.partitions.iter().filter_map(|partition| partition.records.as_ref());
+        let bytes = records.map(bytes::Bytes::len).sum();
+        if bytes > 0
+            && let Ok(topic) = topic(call, wanted)
+        {
+            topic.traffic.fetched(bytes);
+        }
+    }
     FetchResponse::default().with_responses(found.topics)
 }
 

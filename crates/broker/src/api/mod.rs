@@ -40,6 +40,7 @@ mod sync_group;
 mod txn_offset_commit;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
@@ -47,6 +48,7 @@ use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
 use crate::api::lengths::Wary;
+use crate::metrics::outcome::Outcome;
 use crate::server::endpoint::Endpoint;
 use crate::state::State;
 
@@ -95,6 +97,7 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) state: &'a State,
+    pub(crate) key: ApiKey,
     pub(crate) version: i16,
     pub(crate) client_id: StrBytes,
     pub(crate) peer: IpAddr,
@@ -187,9 +190,18 @@ impl Frame {
 
 /// Carries a request out and appends the answer, if there is one, to `out`. Faults that tests have set come first.
 pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
-    if !call.state.faults.any() {
-        return carry_out(call, frame, out).await;
-    }
+    let _in_flight = call.state.metrics.requests_in_flight.one_more();
+    let begun = Instant::now();
+    let answered = if call.state.faults.any() {
+        answer_or_meet_fault(call, frame, out).await
+    } else {
+        carry_out(call, frame, out).await
+    };
+    call.state.metrics.answered(call.key, begun.elapsed());
+    answered
+}
+
+async fn answer_or_meet_fault(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
     let before = out.len();
     match faulty::meet(call, &frame, out).await? {
         faulty::Met::Nothing => carry_out(call, frame, out).await,
@@ -269,12 +281,17 @@ fn decode<Q: Request>(call: &Call<'_>, mut body: Bytes) -> Result<Q, Refused> {
     Q::decode(&mut body, call.version).map_err(malformed)
 }
 
-fn reply<R: Encodable + HeaderVersion>(
+fn reply<R: Encodable + HeaderVersion + Outcome>(
     call: &Call<'_>,
     id: i32,
     out: &mut BytesMut,
     response: &R,
 ) -> Result<(), Refused> {
+    response.codes(|code| {
+        if code != 0 {
+            call.state.metrics.failed(call.key, code);
+        }
+    });
     encode(id, out, call.version, response)
 }
 

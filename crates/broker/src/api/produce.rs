@@ -50,7 +50,11 @@ fn append(
     let partition = topic.partition(data.index).ok_or(ResponseError::UnknownTopicOrPartition)?;
     let records = data.records.unwrap_or_default();
     let config = topic.config();
-    let append = || partition.append(&records, config.rules(), call.now_ms());
+    let append = || {
+        let appended = partition.append(&records, config.rules(), call.now_ms())?;
+        topic.traffic.produced(&records);
+        Ok(appended)
+    };
     let header = match BatchHeader::parse(&records) {
         Ok(header) if header.is_transactional() => header,
         // Also if it is no batch at all: the append knows what to say then.

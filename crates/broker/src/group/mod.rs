@@ -73,6 +73,13 @@ impl Members {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::Classic(classic) => classic.members.len(),
+            Self::Consumer(consumer) => consumer.members().count(),
+        }
+    }
+
     /// Kafka's name of the state.
     pub(crate) fn state(&self) -> &'static str {
         match self {

@@ -71,6 +71,15 @@ impl Bounds {
     }
 }
 
+/// How much a partition keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) bounds: Bounds,
+    pub(crate) bytes: u64,
+    /// Producers that are remembered.
+    pub(crate) producers: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -200,6 +209,12 @@ impl Partition {
 
     pub(crate) fn bounds(&self) -> Bounds {
         self.log().bounds()
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let log = self.log();
+        let bytes = log.segments.iter().map(Segment::size).sum();
+        Usage { bounds: log.bounds(), bytes, producers: log.producers.count() }
     }
 
     /// Lets every write fail as on a full disk, or no longer.

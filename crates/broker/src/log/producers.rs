@@ -134,6 +134,11 @@ impl Producers {
         self.by_id.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
     }
 
+    /// Producers that are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// First offset that belongs to an open transaction.
     pub(crate) fn first_open(&self) -> Option<i64> {
         self.open.keys().next().copied()

@@ -112,9 +112,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             tokio::select! {
                 biased;
                 read = self.stream.read_buf(&mut self.input) => {
-                    if read? == 0 {
+                    let count = read?;
+                    if count == 0 {
                         return Ok(());
                     }
+                    self.state.metrics.bytes_in.add(count as u64);
                     self.patience.moved();
                 }
                 over = self.patience.over() => return Err(over.into()),
@@ -133,6 +135,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
             let call = Call {
                 state: self.state,
+                key: frame.key,
                 version: frame.version,
                 client_id: frame.client_id.clone(),
                 peer: self.way.peer.ip(),
@@ -177,6 +180,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             flushed = self.stream.flush() => flushed?,
             over = self.patience.over() => return Err(over.into()),
         }
+        self.state.metrics.bytes_out.add(self.output.len() as u64);
         self.output.clear();
         if self.output.capacity() > KEPT {
             self.output = BytesMut::new();

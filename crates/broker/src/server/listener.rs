@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::metrics::http;
 use crate::server::connection::{self, Closed, Way};
 use crate::server::endpoint::Endpoint;
 use crate::server::limits::Place;
@@ -16,10 +17,17 @@ use crate::state::State;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Serves clients and meets deadlines until the broker stops, and then until clients have their answers.
-pub(crate) async fn serve(state: Arc<State>, listeners: Vec<(TcpListener, Endpoint)>) {
+pub(crate) async fn serve(
+    state: Arc<State>,
+    listeners: Vec<(TcpListener, Endpoint)>,
+    metrics: Option<TcpListener>,
+) {
     let mut accepting = JoinSet::new();
     for (listener, endpoint) in listeners {
         accepting.spawn(accept(Arc::clone(&state), listener, Arc::new(endpoint)));
+    }
+    if let Some(listener) = metrics {
+        tokio::spawn(http::serve(Arc::clone(&state), listener));
     }
     tokio::select! {
         () = async { while accepting.join_next().await.is_some() {} } => {}
@@ -49,7 +57,10 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
         };
         match Place::take(&state, peer.ip().to_canonical()) {
             Ok(place) => drop(connections.spawn(serve_one(Arc::clone(&endpoint), stream, peer, place))),
-            Err(full) => tracing::warn!(listener = endpoint.name, %peer, %full, "closing a new connection"),
+            Err(full) => {
+                state.metrics.connections_refused.add(1);
+                tracing::warn!(listener = endpoint.name, %peer, %full, "closing a new connection");
+            }
         }
     }
     drop(listener);
@@ -64,6 +75,7 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
 }
 
 async fn serve_one(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr, place: Place) {
+    let _connected = place.state().metrics.connections.one_more();
     if let Err(error) = secure(&endpoint, stream, peer, place.state()).await {
         tracing::debug!(listener = endpoint.name, %peer, %error, "the connection was closed");
     }

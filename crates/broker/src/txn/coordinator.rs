@@ -227,6 +227,16 @@ impl Transactions {
         }
     }
 
+    /// How many transactional ids are in which state.
+    pub(crate) fn count_by_phase(&self) -> BTreeMap<&'static str, usize> {
+        let entries: Vec<_> = self.by_id().values().cloned().collect();
+        let mut counts = BTreeMap::new();
+        for entry in entries {
+            *counts.entry(lock(&entry).phase.name()).or_default() += 1;
+        }
+        counts
+    }
+
     /// Aborts what is overdue and finishes what was left undone; returns when to look again.
     pub(crate) fn tick(&self, state: &State, now_ms: i64) -> Option<i64> {
         let entries: Vec<_> = self.by_id().values().cloned().collect();

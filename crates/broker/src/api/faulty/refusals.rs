@@ -37,9 +37,10 @@ use uuid::Uuid;
 
 use crate::api::{Call, metadata, text};
 use crate::faults::Asked;
+use crate::metrics::outcome::Outcome;
 
 /// A request that can be failed on purpose.
-pub(super) trait Refusable: Request {
+pub(super) trait Refusable: Request<Response: Outcome> {
     /// Adds what the request names.
     fn describe(&self, call: &Call<'_>, asked: &mut Asked);
 
