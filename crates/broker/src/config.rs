@@ -1,11 +1,12 @@
 //! What a broker is started with.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::api::NODE_ID;
 use crate::server::endpoint::Listener;
-use crate::settings::Given;
+use crate::settings::{Given, is_secret};
 
 /// Where the broker keeps what it acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,7 +20,7 @@ pub enum Storage {
 
 /// Settings of a broker. `BrokerConfig::default()` listens on a free port of the loopback interface and keeps
 /// everything in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// `host:port` to listen on; port 0 takes a free one.
     pub listen: String,
@@ -70,6 +71,28 @@ impl BrokerConfig {
     }
 }
 
+/// Without passwords.
+impl fmt::Debug for BrokerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(name, value): (&String, &String)| match is_secret(name) {
+            true => (name.clone(), "[hidden]".to_owned()),
+            false => (name.clone(), value.clone()),
+        };
+        let properties: BTreeMap<_, _> = self.properties.iter().map(shown).collect();
+        f.debug_struct("BrokerConfig")
+            .field("listen", &self.listen)
+            .field("advertised", &self.advertised)
+            .field("listeners", &self.listeners)
+            .field("storage", &self.storage)
+            .field("default_partitions", &self.default_partitions)
+            .field("auto_create_topics", &self.auto_create_topics)
+            .field("max_connections", &self.max_connections)
+            .field("max_request_bytes", &self.max_request_bytes)
+            .field("properties", &properties)
+            .finish()
+    }
+}
+
 impl Default for BrokerConfig {
     fn default() -> Self {
         Self {
@@ -84,5 +107,23 @@ impl Default for BrokerConfig {
             metrics_listen: None,
             properties: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let given = [
+            ("listener.name.out.ssl.keystore.key", "secret"),
+            ("ssl.keystore.key", "secret"),
+            ("listener.name.out.ssl.misspelled", "secret"),
+            ("num.partitions", "3"),
+        ];
+        let properties = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let shown = format!("{:?}", BrokerConfig { properties, ..BrokerConfig::default() });
+        assert!(!shown.contains("secret") && shown.contains(r#""num.partitions": "3""#), "{shown}");
     }
 }

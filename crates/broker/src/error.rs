@@ -28,6 +28,22 @@ pub enum BrokerError {
     /// Two of [`BrokerConfig::listeners`](crate::BrokerConfig::listeners) have the same name.
     #[error("two listeners are named {0:?}; give each a name of its own")]
     ListenerName(String),
+    /// A setting of a listener cannot be used.
+    #[error("{property}: {reason}")]
+    Property {
+        /// Kafka's name of the setting.
+        property: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// What [`BrokerConfig::listeners`](crate::BrokerConfig::listeners) say of one of them cannot be used.
+    #[error("listener {name}: {reason}")]
+    Listener {
+        /// The listener's name.
+        name: String,
+        /// What is wrong, behind the setting concerned.
+        reason: String,
+    },
     /// A setting is not known or out of range.
     #[error("{0}")]
     Setting(String),
@@ -56,4 +72,10 @@ pub enum BrokerError {
         /// As Kafka words it.
         reason: String,
     },
+}
+
+impl BrokerError {
+    pub(crate) fn property(property: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Property { property: property.into(), reason: reason.into() }
+    }
 }

@@ -11,6 +11,7 @@ mod group;
 mod journal;
 mod log;
 mod metrics;
+mod security;
 mod server;
 mod settings;
 mod state;
@@ -23,4 +24,5 @@ pub use error::BrokerError;
 pub use faults::{Asked, Fault, Faults, Injected, Lost};
 /// Kafka's words for what is asked and what goes wrong.
 pub use kafka_protocol::{ResponseError, messages::ApiKey};
+pub use security::tls::{ClientAuth, Tls, TlsVersion};
 pub use server::endpoint::Listener;

@@ -35,6 +35,8 @@ pub(crate) enum Closed {
     Refused(#[from] Refused),
     #[error(transparent)]
     Length(#[from] WrongLength),
+    #[error("the TLS handshake was not finished in time")]
+    Handshake,
     #[error(transparent)]
     Impatient(#[from] Impatient),
 }

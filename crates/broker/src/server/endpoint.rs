@@ -4,9 +4,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use kafka_protocol::protocol::StrBytes;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
+use crate::security;
+use crate::security::tls::Tls;
+use crate::server::properties;
 
 /// A place that clients connect to. A client is told the advertised address of the listener it came by, so that
 /// it keeps coming by the same one.
@@ -28,20 +32,26 @@ pub struct Listener {
     pub listen: String,
     /// `host:port` that clients are told to connect to; by default the address they have reached the broker at.
     pub advertised: Option<String>,
+    /// How it encrypts, if it does.
+    pub tls: Option<Tls>,
 }
 
 impl Listener {
     /// A listener that neither encrypts nor authenticates.
     pub fn new(name: impl Into<String>, listen: impl Into<String>) -> Self {
-        Self { name: name.into(), listen: listen.into(), advertised: None }
+        Self { name: name.into(), listen: listen.into(), advertised: None, tls: None }
     }
 }
 
 /// The listeners of a broker: never none.
 pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<Listener>, BrokerError> {
-    if config.listeners.is_empty() {
+    if config.listeners.is_empty() || config.properties.contains_key(properties::LISTENERS) {
         let advertised = config.advertised.clone();
-        return Ok(vec![Listener { advertised, ..Listener::new("PLAINTEXT", config.listen.as_str()) }]);
+        let simple = Listener { advertised, ..Listener::new("PLAINTEXT", config.listen.as_str()) };
+        let named = properties::listeners(&config.properties, simple)?.into_iter();
+        let secure =
+            |(listener, protocol)| security::properties::secure(listener, protocol, &config.properties);
+        return named.map(secure).collect();
     }
     for (n, listener) in config.listeners.iter().enumerate() {
         if config.listeners[..n].iter().any(|other| other.name == listener.name) {
@@ -60,11 +70,11 @@ pub(crate) struct Bound {
 }
 
 /// What its connections have to know about a listener.
-#[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) name: String,
     /// Host and port that clients are told, if not where they are.
     pub(crate) advertised: Option<Address>,
+    pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl Bound {
@@ -72,10 +82,13 @@ impl Bound {
     pub(crate) fn new(listener: &Listener) -> Result<Self, BrokerError> {
         let failed = |source| BrokerError::Listen { address: listener.listen.clone(), source };
         let advertised = listener.advertised.as_deref().map(Address::advertised).transpose()?;
+        let unusable = |reason| BrokerError::Listener { name: listener.name.clone(), reason };
+        let tls = listener.tls.as_ref().map(Tls::acceptor).transpose().map_err(unusable)?;
         let socket = bind(&listener.listen).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address, endpoint: Endpoint { name: listener.name.clone(), advertised } })
+        let endpoint = Endpoint { name: listener.name.clone(), advertised, tls };
+        Ok(Self { socket, address, endpoint })
     }
 
     /// What clients take as `bootstrap.servers`.
@@ -95,6 +108,12 @@ fn bind(address: &str) -> std::io::Result<TcpListener> {
     // Of both families where there are both.
     TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))
         .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// A host and a port that clients are told.

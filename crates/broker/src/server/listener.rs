@@ -16,6 +16,9 @@ use crate::state::State;
 /// How long requests may take that are being carried out when the broker stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long a client may take to agree on how to encrypt.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Serves clients and meets deadlines until the broker stops, and then until clients have their answers.
 pub(crate) async fn serve(
     state: Arc<State>,
@@ -89,6 +92,10 @@ async fn secure(
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
     let way = Way { listener, local: stream.local_addr()?, peer };
+    let Some(tls) = &listener.tls else { return connection::serve(state, way, stream).await };
+    let encrypted = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+    let Some(encrypted) = state.stopping.unless(encrypted).await else { return Ok(()) };
+    let stream = encrypted.map_err(|_| Closed::Handshake)??;
     connection::serve(state, way, stream).await
 }
 

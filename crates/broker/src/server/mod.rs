@@ -6,4 +6,5 @@ mod frames;
 pub(crate) mod limits;
 pub(crate) mod listener;
 mod patience;
+pub(crate) mod properties;
 pub(crate) mod stopping;

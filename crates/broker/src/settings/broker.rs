@@ -3,6 +3,7 @@
 use crate::settings::Given;
 use crate::settings::broker_table::{definitions, find};
 use crate::settings::definition::{list, nearest};
+use crate::settings::listener;
 use crate::settings::topic;
 use crate::settings::values::Values;
 
@@ -58,6 +59,10 @@ impl BrokerSettings {
     pub(crate) fn new(layers: &[&Given]) -> Result<Self, String> {
         let mut checked = Given::new();
         for (name, value) in layers.iter().rev().flat_map(|layer| layer.iter()) {
+            if let Some(of_one_listener) = listener::prefixed(name) {
+                of_one_listener.check(value)?;
+                continue;
+            }
             let definition = find(name).ok_or_else(|| unknown(name))?;
             checked.insert(name.clone(), definition.check(value)?);
         }

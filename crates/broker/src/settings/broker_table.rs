@@ -1,6 +1,7 @@
 //! The table of the broker's settings.
 
 use crate::settings::definition::{Definition, Kind, boolean, int, long, other, unset};
+use crate::settings::listener;
 use crate::settings::topic::{CLEANUP, COMPRESSION, FOREVER, MIN_SEGMENT, RATIO, TIMESTAMPS};
 use crate::topics::MAX_PARTITIONS;
 
@@ -253,12 +254,17 @@ const DYNAMIC: &[Definition] = &[
 
 /// All settings.
 pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
-    STATIC.iter().chain(DYNAMIC)
+    STATIC.iter().chain(DYNAMIC).chain(listener::OF_ALL).chain(listener::OF_ONE)
 }
 
 /// The setting of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Definition> {
     definitions().find(|definition| definition.name == name)
+}
+
+/// Whether nobody may be told the value of that setting; also if it is not known, since it may be misspelled.
+pub(crate) fn is_secret(name: &str) -> bool {
+    listener::prefixed(name).or_else(|| find(name)).is_none_or(Definition::is_sensitive)
 }
 
 /// Whether it can be altered while the broker runs.

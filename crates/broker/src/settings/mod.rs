@@ -10,11 +10,14 @@ mod broker_table;
 pub(crate) mod definition;
 pub(crate) mod describe;
 pub(crate) mod group;
+mod listener;
 pub(crate) mod store;
 pub(crate) mod topic;
 mod values;
 
 use std::collections::BTreeMap;
+
+pub(crate) use broker_table::is_secret;
 
 /// Settings as they were given: not all there are.
 pub(crate) type Given = BTreeMap<String, String>;

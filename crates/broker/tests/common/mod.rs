@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+pub(crate) mod certificates;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
