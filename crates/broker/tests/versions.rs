@@ -155,6 +155,19 @@ fn records(caller: &mut Caller) {
         },
         |_, response| response.topics[0].partitions[0].error_code,
     );
+    let ends = caller.each(
+        |_| {
+            let partition = offset_for_leader_epoch_request::OffsetForLeaderPartition::default()
+                .with_current_leader_epoch(-1)
+                .with_leader_epoch(0);
+            let topic = offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
+                .with_topic(name("t"))
+                .with_partitions(vec![partition]);
+            OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-2)).with_topics(vec![topic])
+        },
+        |_, response| response.topics[0].partitions[0].error_code,
+    );
+    assert!(ends.iter().all(|response| response.topics[0].partitions[0].end_offset == 9));
     assert!(listed.iter().all(|response| response.topics[0].partitions[0].offset == 2));
 }
 
@@ -217,6 +230,16 @@ fn topics(caller: &mut Caller) {
         |_, response| response.responses[0].error_code,
     );
     caller.each(|_| ListConfigResourcesRequest::default(), |_, response| response.error_code);
+    caller.each(|_| ListPartitionReassignmentsRequest::default(), |_, response| response.error_code);
+    caller.each(
+        |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(10),
+        |_, response| response.topics[0].error_code,
+    );
+    let described = caller.each(
+        |_| DescribeLogDirsRequest::default().with_topics(None),
+        |_, response| response.results[0].error_code,
+    );
+    assert!(described.iter().all(|response| response.results[0].log_dir.as_str() == "memory"));
     caller.each(
         |version| {
             if version >= 6 {

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
 };
 
-use crate::api::{Call, NO_AUTHORIZATION, text};
+use crate::api::{Call, operations, text};
 use crate::group::consumer::member::Member;
 use crate::group::consumer::{Consumer, Partitions};
 use crate::group::{Group, Members};
@@ -20,9 +20,10 @@ pub(super) fn handle(
     call: &Call<'_>,
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
+    let asked = request.include_authorized_operations;
     let inner = call.state.groups.lock();
     let groups = request.group_ids.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
-        Some(Group { members: Members::Consumer(consumer), .. }) => describe(call, id, consumer),
+        Some(Group { members: Members::Consumer(consumer), .. }) => describe(call, id, consumer, asked),
         Some(_) => none(&id, "is not a consumer group"),
         None => none(&id, "not found"),
     });
@@ -32,12 +33,12 @@ pub(super) fn handle(
 fn none(id: &GroupId, why: &str) -> DescribedGroup {
     DescribedGroup::default()
         .with_group_id(id.clone())
-        .with_authorized_operations(NO_AUTHORIZATION)
+        .with_authorized_operations(operations::group(false))
         .with_error_code(ResponseError::GroupIdNotFound.code())
         .with_error_message(Some(text(&format!("Group {} {why}.", id.as_str()))))
 }
 
-fn describe(call: &Call<'_>, id: GroupId, group: &Consumer) -> DescribedGroup {
+fn describe(call: &Call<'_>, id: GroupId, group: &Consumer, operations_asked: bool) -> DescribedGroup {
     DescribedGroup::default()
         .with_group_id(id)
         .with_group_state(text(group.state()))
@@ -45,7 +46,7 @@ fn describe(call: &Call<'_>, id: GroupId, group: &Consumer) -> DescribedGroup {
         .with_assignment_epoch(group.assignment_epoch)
         .with_assignor_name(text(group.assignor().name()))
         .with_members(group.members().map(|member| describe_member(call, member)).collect())
-        .with_authorized_operations(NO_AUTHORIZATION)
+        .with_authorized_operations(operations::group(operations_asked))
 }
 
 fn describe_member(call: &Call<'_>, member: &Member) -> DescribedMember {

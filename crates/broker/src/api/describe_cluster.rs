@@ -4,12 +4,13 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 
-use crate::api::{Call, NO_AUTHORIZATION, NODE_ID};
+use crate::api::{Call, NODE_ID, operations};
 
 const BROKERS: i8 = 1;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeClusterRequest) -> DescribeClusterResponse {
-    let response = DescribeClusterResponse::default().with_cluster_authorized_operations(NO_AUTHORIZATION);
+    let operations = operations::cluster(request.include_cluster_authorized_operations);
+    let response = DescribeClusterResponse::default().with_cluster_authorized_operations(operations);
     if call.version >= 1 && request.endpoint_type != BROKERS {
         // There are no controllers to be talked to apart from the broker.
         return response.with_error_code(ResponseError::MismatchedEndpointType.code());

@@ -4,7 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
-use crate::api::{Call, NO_AUTHORIZATION, text};
+use crate::api::{Call, operations, text};
 use crate::group::classic::{Classic, Phase};
 use crate::group::{Group, Members};
 
@@ -18,13 +18,18 @@ pub(super) fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Describ
             let group = DescribedGroup::default()
                 .with_group_id(id)
                 .with_group_state(text("Dead"))
-                .with_authorized_operations(NO_AUTHORIZATION);
+                .with_authorized_operations(operations::group(false));
             if call.version < 6 {
                 return group;
             }
             let error = ResponseError::GroupIdNotFound;
             group.with_error_code(error.code()).with_error_message(Some(text(&message)))
         }
+    });
+    let asked = request.include_authorized_operations;
+    let groups = groups.map(|group| match group.error_code {
+        0 => group.with_authorized_operations(operations::group(asked)),
+        _ => group,
     });
     DescribeGroupsResponse::default().with_groups(groups.collect())
 }
@@ -49,6 +54,6 @@ fn describe(id: GroupId, classic: &Classic) -> DescribedGroup {
         .with_group_state(text(classic.phase.name()))
         .with_protocol_type(classic.protocol_type.clone())
         .with_members(members.collect())
-        .with_authorized_operations(NO_AUTHORIZATION);
+        .with_authorized_operations(operations::group(false));
     if settled { described.with_protocol_data(classic.protocol.clone()) } else { described }
 }

@@ -8,6 +8,7 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
 use crate::api::Call;
+use crate::api::leader_epoch::{EPOCH, NONE, check};
 use crate::log::partition::Isolation;
 use crate::log::records::TimedOffset;
 
@@ -17,8 +18,6 @@ const MAX_TIMESTAMP: i64 = -3;
 /// The first offset on local disk, and the last one in remote storage, of which there is none.
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
-/// All that versions before 4 can say of leader epochs.
-const NO_EPOCH: i32 = -1;
 
 pub(super) fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation = Isolation::from_wire(request.isolation_level);
@@ -29,10 +28,10 @@ pub(super) fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> ListOffset
                 .with_partition_index(wanted.partition_index)
                 .with_timestamp(-1)
                 .with_offset(-1)
-                .with_leader_epoch(NO_EPOCH);
+                .with_leader_epoch(NONE);
             match found {
                 Ok(Some(at)) => {
-                    let epoch = if call.version >= 4 { 0 } else { NO_EPOCH };
+                    let epoch = if call.version >= 4 { EPOCH } else { NONE };
                     response.with_timestamp(at.timestamp).with_offset(at.offset).with_leader_epoch(epoch)
                 }
                 Ok(None) => response,
@@ -56,9 +55,7 @@ fn find(
         .topics
         .partition(topic, wanted.partition_index)
         .ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if wanted.current_leader_epoch > 0 {
-        return Err(ResponseError::UnknownLeaderEpoch);
-    }
+    check(wanted.current_leader_epoch)?;
     let bounds = partition.bounds();
     let at = |offset| Ok(Some(TimedOffset { offset, timestamp: -1 }));
     match wanted.timestamp {

@@ -18,6 +18,8 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_topic_partitions;
 mod end_txn;
 pub(crate) mod faulty;
 mod fetch;
@@ -26,15 +28,19 @@ mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
+mod leader_epoch;
 mod leave_group;
 mod lengths;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
+mod operations;
 mod produce;
 mod sync_group;
 mod txn_offset_commit;
@@ -54,8 +60,6 @@ use crate::state::State;
 
 /// The only node's id.
 pub(crate) const NODE_ID: i32 = 1;
-/// Said where nobody keeps a list of what is allowed.
-pub(crate) const NO_AUTHORIZATION: i32 = i32::MIN;
 
 /// The requests that are answered, and in which versions. It is what ApiVersions tells clients.
 pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
@@ -81,16 +85,20 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::AddOffsetsToTxn, 0, 4),
     (ApiKey::EndTxn, 0, 4),
     (ApiKey::TxnOffsetCommit, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::DescribeLogDirs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::ListPartitionReassignments, 0, 0),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::ConsumerGroupDescribe, 0, 1),
     (ApiKey::ListConfigResources, 0, 1),
+    (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
 /// Who asks, and how.
@@ -270,6 +278,18 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         }
         ApiKey::ListConfigResources => {
             reply(call, id, out, &list_config_resources::handle(call, decode(call, body)?))
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            reply(call, id, out, &offset_for_leader_epoch::handle(call, decode(call, body)?))
+        }
+        ApiKey::DescribeLogDirs => {
+            reply(call, id, out, &describe_log_dirs::handle(call, decode(call, body)?))
+        }
+        ApiKey::ListPartitionReassignments => {
+            reply(call, id, out, &list_partition_reassignments::handle(call, decode(call, body)?))
+        }
+        ApiKey::DescribeTopicPartitions => {
+            reply(call, id, out, &describe_topic_partitions::handle(call, decode(call, body)?))
         }
         // `SUPPORTED` let it through, so this is a line forgotten above.
         _ => Err(Refused::Unsupported { api_key: key as i16, version: call.version }),

@@ -65,6 +65,7 @@ outcomes! {
     ListConfigResourcesResponse { error_code }
     ListGroupsResponse { error_code }
     ListOffsetsResponse { topics.partitions.error_code }
+    ListPartitionReassignmentsResponse { error_code }
     ListTransactionsResponse { error_code }
     MetadataResponse { error_code, topics.error_code, topics.partitions.error_code }
     OffsetCommitResponse { topics.partitions.error_code }
