@@ -2,6 +2,7 @@
 
 mod alarm;
 mod api;
+mod append;
 mod broker;
 mod clock;
 mod config;

@@ -36,7 +36,7 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
-mod offset_commit;
+pub(crate) mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
@@ -125,10 +125,6 @@ impl Call<'_> {
                 i32::from(self.local.port()),
             ),
         }
-    }
-
-    pub(crate) fn now_ms(&self) -> i64 {
-        self.state.clock.now_ms()
     }
 }
 

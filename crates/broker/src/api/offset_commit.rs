@@ -11,6 +11,7 @@ use crate::api::Call;
 use crate::group::Commit;
 use crate::group::classic::Identity;
 use crate::group::offsets::{Commits, Committed};
+use crate::state::State;
 
 /// Bytes of text that a client may add to an offset: Kafka's `offset.metadata.max.bytes`.
 const MAX_METADATA: usize = 4096;
@@ -30,7 +31,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
                 leader_epoch: wanted.committed_leader_epoch,
                 metadata: owned(wanted.committed_metadata),
             };
-            let checked = check(call, &topic.name, wanted.partition_index, &committed);
+            let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
             if checked.is_ok() {
                 offsets.push((topic.name.to_string(), wanted.partition_index, committed));
             }
@@ -57,8 +58,8 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
 }
 
 /// What can be wrong with one offset, whoever commits it.
-pub(super) fn check(
-    call: &Call<'_>,
+pub(crate) fn check(
+    state: &State,
     topic: &str,
     partition: i32,
     committed: &Committed,
@@ -66,7 +67,7 @@ pub(super) fn check(
     if committed.metadata.len() > MAX_METADATA {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
-    call.state.topics.partition(topic, partition).map(drop).ok_or(ResponseError::UnknownTopicOrPartition)
+    state.topics.partition(topic, partition).map(drop).ok_or(ResponseError::UnknownTopicOrPartition)
 }
 
 pub(super) fn owned(metadata: Option<StrBytes>) -> String {

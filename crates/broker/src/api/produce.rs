@@ -4,15 +4,11 @@
 //! 0 there is no answer, and an error closes the connection, so that the client finds out.
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use crate::api::{Call, Refused};
-use crate::log::batch::BatchHeader;
 use crate::log::partition::Appended;
-use crate::topics::Topic;
-use crate::txn::transaction::ProducerKey;
 
 pub(super) fn handle(call: &Call<'_>, request: ProduceRequest) -> Result<Option<ProduceResponse>, Refused> {
     let mut failure = None;
@@ -27,7 +23,15 @@ pub(super) fn handle(call: &Call<'_>, request: ProduceRequest) -> Result<Option<
             let index = partition.index;
             let appended = acks
                 .and_then(|()| topic.as_ref().map_err(|error| *error))
-                .and_then(|topic| append(call, topic, partition, transactional_id));
+                .and_then(|topic| {
+                    let records = partition.records.unwrap_or_default();
+                    call.state.append(topic, index, &records, transactional_id)
+                })
+                .map_err(|error| match error {
+                    // What a client understands as "another has taken over".
+                    ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+                    other => other,
+                });
             failure = failure.or(appended.as_ref().err().copied());
             partitions.push(describe(index, appended));
         }
@@ -39,37 +43,6 @@ pub(super) fn handle(call: &Call<'_>, request: ProduceRequest) -> Result<Option<
         (0, None) => Ok(None),
         _ => Ok(Some(ProduceResponse::default().with_responses(responses))),
     }
-}
-
-fn append(
-    call: &Call<'_>,
-    topic: &Topic,
-    data: PartitionProduceData,
-    transactional_id: Option<&str>,
-) -> Result<Appended, ResponseError> {
-    let partition = topic.partition(data.index).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let records = data.records.unwrap_or_default();
-    let config = topic.config();
-    let append = || {
-        let appended = partition.append(&records, config.rules(), call.now_ms())?;
-        topic.traffic.produced(&records);
-        Ok(appended)
-    };
-    let header = match BatchHeader::parse(&records) {
-        Ok(header) if header.is_transactional() => header,
-        // Also if it is no batch at all: the append knows what to say then.
-        _ => return append(),
-    };
-    let id = transactional_id.ok_or(ResponseError::InvalidRecord)?;
-    let producer = ProducerKey { id: header.producer_id, epoch: header.producer_epoch };
-    let place = (topic.name.clone(), data.index);
-    call.state.transactions.within(id, producer, |open| open.partitions.contains(&place), append).map_err(
-        |error| match error {
-            // What a client understands as "another has taken over".
-            ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
-            other => other,
-        },
-    )
 }
 
 fn describe(index: i32, appended: Result<Appended, ResponseError>) -> PartitionProduceResponse {

@@ -27,7 +27,7 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
                 leader_epoch: wanted.committed_leader_epoch,
                 metadata: owned(wanted.committed_metadata),
             };
-            let checked = check(call, &topic.name, wanted.partition_index, &committed);
+            let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
             if checked.is_ok() {
                 offsets.push((topic.name.to_string(), wanted.partition_index, committed));
             }
@@ -40,13 +40,8 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
             .push(TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
     let producer = ProducerKey { id: request.producer_id.0, epoch: request.producer_epoch };
-    let group: &str = &request.group_id;
-    let committed = call.state.transactions.within(
-        &request.transactional_id,
-        producer,
-        |open| open.groups.contains(group),
-        || call.state.groups.commit_in_transaction(group, &who, producer.id, offsets),
-    );
+    let (state, id) = (call.state, &request.transactional_id);
+    let committed = state.transactions.commit_offsets(state, id, producer, &request.group_id, &who, offsets);
     if let Err(error) = committed {
         let error =
             if error == ResponseError::ProducerFenced { ResponseError::InvalidProducerEpoch } else { error };

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
+use crate::group::classic::Identity;
+use crate::group::offsets::Commits;
 use crate::journal::Journal;
 use crate::log::batch::Marker;
 use crate::state::State;
@@ -195,6 +197,24 @@ impl Transactions {
             return Err(ResponseError::InvalidTxnState);
         }
         act()
+    }
+
+    /// Commits offsets of a group, for the case that the transaction commits.
+    pub(crate) fn commit_offsets(
+        &self,
+        state: &State,
+        id: &str,
+        producer: ProducerKey,
+        group: &str,
+        who: &Identity,
+        offsets: Commits,
+    ) -> Result<(), ResponseError> {
+        self.within(
+            id,
+            producer,
+            |open| open.groups.contains(group),
+            || state.groups.commit_in_transaction(group, who, producer.id, offsets),
+        )
     }
 
     /// Ends a transaction as its producer wishes.
