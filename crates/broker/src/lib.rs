@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod error;
 mod faults;
+mod fetch_sessions;
 mod group;
 mod journal;
 mod log;

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Storage};
 use crate::error::{BrokerError, Refusal};
 use crate::faults::rules::Rules;
+use crate::fetch_sessions::FetchSessions;
 use crate::group::Groups;
 use crate::journal::replace;
 use crate::metrics::Metrics;
@@ -45,6 +46,7 @@ pub(crate) struct State {
     /// In milliseconds since 1970.
     pub(crate) started_ms: i64,
     pub(crate) topics: Topics,
+    pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     /// Held for as long as the folder is used.
@@ -75,6 +77,7 @@ impl State {
                 stopping: Stopping::default(),
                 metrics: Metrics::default(),
                 started_ms: Clock::default().now_ms(),
+                fetch_sessions: FetchSessions::default(),
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
@@ -100,6 +103,7 @@ impl State {
                     cluster_id: StrBytes::from_string(identity.cluster_id),
                     clock: Clock::default(),
                     alarm: Alarm::default(),
+                    fetch_sessions: FetchSessions::default(),
                     topics: Topics::open(&data, &settings.broker())?,
                     settings,
                     faults: Rules::default(),

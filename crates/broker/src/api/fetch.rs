@@ -1,40 +1,45 @@
 //! Fetch: batches of some partitions, waiting for them if there are none.
 //!
-//! Every fetch stands for itself: the answer says session 0, which clients understand as "name all partitions
-//! each time".
+//! A fetch stands for itself and names all that it wants, or it belongs to a session that remembers what the client
+//! wants and was told; see `fetch_sessions`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+};
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId};
 
 use crate::api::Call;
+use crate::api::leader_epoch::{self, EPOCH};
+use crate::fetch_sessions::{Changes, FINAL_EPOCH, INITIAL_EPOCH, Place, Session, Turn, Wanted};
 use crate::log::partition::{Isolation, Partition};
 use crate::log::waiters::Waiter;
 use crate::topics::Topic;
 
-/// Bytes of records in one answer, whatever the client would take.
-const MAX_BYTES: usize = 64 << 20;
-
 pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchResponse {
-    let patience = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
-    let mut found = read(call, &request);
-    if !found.is_enough(min_bytes) && !patience.is_zero() {
-        let waited = tokio::time::timeout(patience, async {
-            while !found.is_enough(min_bytes) {
+    let limits = Limits::of(call, &request);
+    let whose = match begin(call, request) {
+        Ok(whose) => whose,
+        Err(error) => return FetchResponse::default().with_error_code(error.code()),
+    };
+    let mut found = read(call, &whose, &limits);
+    if !found.is_enough(&limits) && !limits.patience.is_zero() {
+        let waited = tokio::time::timeout(limits.patience, async {
+            while !found.is_enough(&limits) {
                 let waiter = Arc::new(Waiter::default());
-                for partition in partitions(call, &request) {
-                    partition.hang(&waiter);
-                }
+                whose.each(|wanted| {
+                    if let Ok((_, partition)) = find(call, &wanted.place) {
+                        partition.hang(&waiter);
+                    }
+                });
                 // Something may have come before the waiter hung.
-                found = read(call, &request);
-                if !found.is_enough(min_bytes) {
+                found = read(call, &whose, &limits);
+                if !found.is_enough(&limits) {
                     let woken = call.state.stopping.unless(waiter.woken()).await;
-                    found = read(call, &request);
+                    found = read(call, &whose, &limits);
                     if woken.is_none() {
                         break;
                     }
@@ -44,99 +49,205 @@ pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchRespo
         // Time is up: what there is has to do.
         let _ = waited.await;
     }
-    for (wanted, found) in request.topics.iter().zip(&found.topics) {
-        let records = found.partitions.iter().filter_map(|partition| partition.records.as_ref());
-        let bytes = records.map(bytes::Bytes::len).sum();
+    end(call, whose, found)
+}
+
+/// What a fetch may take, of bytes and of time.
+#[derive(Debug)]
+struct Limits {
+    patience: Duration,
+    min_bytes: usize,
+    max_bytes: usize,
+    isolation: Isolation,
+}
+
+impl Limits {
+    fn of(call: &Call<'_>, request: &FetchRequest) -> Self {
+        let most = call.state.settings.broker().fetch_max_bytes;
+        Self {
+            patience: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+            min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
+            max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(most),
+            isolation: Isolation::from_wire(request.isolation_level),
+        }
+    }
+}
+
+/// Who remembers what is wanted.
+#[derive(Debug)]
+enum Whose {
+    /// Nobody; a session may be opened when it is answered.
+    Fetch {
+        wanted: Vec<Wanted>,
+        opens: bool,
+    },
+    Session(Turn),
+}
+
+impl Whose {
+    fn each(&self, mut look: impl FnMut(&Wanted)) {
+        match self {
+            Self::Fetch { wanted, .. } => wanted.iter().for_each(look),
+            Self::Session(turn) => turn.session().wanted().for_each(&mut look),
+        }
+    }
+}
+
+fn begin(call: &Call<'_>, request: FetchRequest) -> Result<Whose, ResponseError> {
+    let sessions = &call.state.fetch_sessions;
+    let (id, epoch) = (request.session_id, request.session_epoch);
+    if matches!(epoch, INITIAL_EPOCH | FINAL_EPOCH) {
+        if id != 0 {
+            sessions.close(id);
+        }
+        let wanted = Wanted::all(request.topics).collect();
+        return Ok(Whose::Fetch { wanted, opens: epoch == INITIAL_EPOCH });
+    }
+    let changes =
+        Changes { wanted: request.topics, forgotten: &request.forgotten_topics_data, by_id: by_id(call) };
+    sessions.resume((id, epoch), changes, call.state.clock.now_ms()).map(Whose::Session)
+}
+
+/// The answer, and what a session has to remember of it.
+fn end(call: &Call<'_>, whose: Whose, found: Found) -> FetchResponse {
+    let id = match whose {
+        Whose::Fetch { opens: false, .. } => 0,
+        Whose::Fetch { wanted, opens: true } => {
+            let mut session = Session::new(by_id(call));
+            session.follow(wanted.into_iter());
+            for (place, data) in &found.partitions {
+                session.is_news(place, data);
+            }
+            let slots = call.state.settings.broker().fetch_sessions;
+            call.state.fetch_sessions.open(session, slots, call.state.clock.now_ms())
+        }
+        Whose::Session(turn) => {
+            let mut session = turn.session();
+            if !session.is_at(turn.epoch) {
+                let error = ResponseError::InvalidFetchSessionEpoch;
+                return FetchResponse::default().with_error_code(error.code()).with_session_id(turn.id);
+            }
+            let news = found.partitions.into_iter().filter(|(place, data)| session.is_news(place, data));
+            let responses = by_topic(call, news);
+            return FetchResponse::default().with_session_id(turn.id).with_responses(responses);
+        }
+    };
+    let responses = by_topic(call, found.partitions.into_iter());
+    FetchResponse::default().with_session_id(id).with_responses(responses)
+}
+
+/// Puts neighbours of the same topic together.
+fn by_topic(
+    call: &Call<'_>,
+    partitions: impl Iterator<Item = (Place, PartitionData)>,
+) -> Vec<FetchableTopicResponse> {
+    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
+    for (place, data) in partitions {
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
         if bytes > 0
-            && let Ok(topic) = topic(call, wanted)
+            && let Ok((topic, _)) = find(call, &place)
         {
             topic.traffic.fetched(bytes);
         }
+        match topics.last_mut() {
+            Some(last) if last.topic == place.topic && last.topic_id == place.topic_id => {
+                last.partitions.push(data);
+            }
+            _ => topics.push(
+                FetchableTopicResponse::default()
+                    .with_topic(place.topic)
+                    .with_topic_id(place.topic_id)
+                    .with_partitions(vec![data]),
+            ),
+        }
     }
-    FetchResponse::default().with_responses(found.topics)
+    topics
 }
 
 /// An answer in the making.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Found {
-    topics: Vec<FetchableTopicResponse>,
+    partitions: Vec<(Place, PartitionData)>,
     bytes: usize,
-    failed: bool,
+    /// Something is to be told that has nothing to do with bytes.
+    urgent: bool,
 }
 
 impl Found {
-    fn is_enough(&self, min_bytes: usize) -> bool {
-        self.failed || self.bytes >= min_bytes
+    fn is_enough(&self, limits: &Limits) -> bool {
+        // Whoever wants nothing has nothing to wait for.
+        self.urgent || self.bytes >= limits.min_bytes || self.partitions.is_empty()
     }
 }
 
-fn topic(call: &Call<'_>, wanted: &FetchTopic) -> Result<Arc<Topic>, ResponseError> {
-    if call.version >= 13 {
-        call.state.topics.get_by_id(wanted.topic_id).ok_or(ResponseError::UnknownTopicId)
+/// Whether topics are named by their ids.
+fn by_id(call: &Call<'_>) -> bool {
+    call.version >= 13
+}
+
+fn find(call: &Call<'_>, place: &Place) -> Result<(Arc<Topic>, Arc<Partition>), ResponseError> {
+    let topics = &call.state.topics;
+    let topic = if by_id(call) {
+        topics.get_by_id(place.topic_id).ok_or(ResponseError::UnknownTopicId)?
     } else {
-        call.state.topics.get(&wanted.topic).ok_or(ResponseError::UnknownTopicOrPartition)
-    }
+        topics.get(&place.topic).ok_or(ResponseError::UnknownTopicOrPartition)?
+    };
+    let partition = topic.partition(place.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    Ok((topic, partition))
 }
 
-fn partitions(call: &Call<'_>, request: &FetchRequest) -> Vec<Arc<Partition>> {
-    let wanted =
-        request.topics.iter().filter_map(|wanted| topic(call, wanted).ok().map(|topic| (topic, wanted)));
-    wanted
-        .flat_map(|(topic, wanted)| {
-            wanted.partitions.iter().filter_map(move |partition| topic.partition(partition.partition))
-        })
-        .collect()
-}
-
-fn read(call: &Call<'_>, request: &FetchRequest) -> Found {
-    let isolation = Isolation::from_wire(request.isolation_level);
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(MAX_BYTES);
-    let mut found = Found { topics: Vec::with_capacity(request.topics.len()), bytes: 0, failed: false };
-    for wanted in &request.topics {
-        let topic = topic(call, wanted);
-        let mut partitions = Vec::with_capacity(wanted.partitions.len());
-        for partition in &wanted.partitions {
-            let left = max_bytes.saturating_sub(found.bytes);
-            // A batch that is longer than all limits must get through nevertheless, or the client would be stuck.
-            let read = topic
-                .as_ref()
-                .map_err(|error| *error)
-                .and_then(|topic| read_partition(topic, partition, left, found.bytes == 0, isolation));
-            let data = read.unwrap_or_else(|error| {
-                found.failed = true;
-                empty(partition.partition).with_error_code(error.code())
-            });
-            found.bytes += data.records.as_ref().map_or(0, |records| records.len());
-            partitions.push(data);
-        }
-        let response = FetchableTopicResponse::default()
-            .with_topic(wanted.topic.clone())
-            .with_topic_id(wanted.topic_id)
-            .with_partitions(partitions);
-        found.topics.push(response);
-    }
+fn read(call: &Call<'_>, whose: &Whose, limits: &Limits) -> Found {
+    let mut found = Found::default();
+    whose.each(|wanted| {
+        let left = limits.max_bytes.saturating_sub(found.bytes);
+        // A batch that is longer than all limits must get through nevertheless, or the client would be stuck.
+        let data = read_partition(call, wanted, left, found.bytes == 0, limits.isolation);
+        let data = data.unwrap_or_else(|error| {
+            found.urgent = true;
+            empty(wanted.place.partition).with_error_code(error.code())
+        });
+        found.urgent |= data.diverging_epoch.end_offset >= 0;
+        found.bytes += data.records.as_ref().map_or(0, |records| records.len());
+        found.partitions.push((wanted.place.clone(), data));
+    });
     found
 }
 
 fn read_partition(
-    topic: &Topic,
-    wanted: &FetchPartition,
+    call: &Call<'_>,
+    wanted: &Wanted,
     max_bytes: usize,
     at_least_one: bool,
     isolation: Isolation,
 ) -> Result<PartitionData, ResponseError> {
-    let partition = topic.partition(wanted.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if wanted.current_leader_epoch > 0 {
-        return Err(ResponseError::UnknownLeaderEpoch);
+    let (_, partition) = find(call, &wanted.place)?;
+    leader_epoch::check(wanted.current_leader_epoch)?;
+    let data = empty(wanted.place.partition);
+    match wanted.last_fetched_epoch {
+        leader_epoch::NONE => {}
+        EPOCH => {
+            let bounds = partition.bounds();
+            if bounds.end < wanted.offset {
+                // The client has read what we do not have. It is told where it has to go back to.
+                let end = EpochEndOffset::default().with_epoch(EPOCH).with_end_offset(bounds.end);
+                return Ok(data
+                    .with_diverging_epoch(end)
+                    .with_high_watermark(bounds.end)
+                    .with_last_stable_offset(bounds.last_stable)
+                    .with_log_start_offset(bounds.start));
+            }
+        }
+        // Nobody knows where that epoch ends.
+        _ => return Err(ResponseError::OffsetOutOfRange),
     }
-    let max_bytes = max_bytes.min(usize::try_from(wanted.partition_max_bytes).unwrap_or(0));
-    let read = partition.read(wanted.fetch_offset, max_bytes, at_least_one, isolation)?;
+    let max_bytes = max_bytes.min(wanted.max_bytes);
+    let read = partition.read(wanted.offset, max_bytes, at_least_one, isolation)?;
     let aborted = read.aborted.iter().map(|aborted| {
         AbortedTransaction::default()
             .with_producer_id(ProducerId(aborted.producer_id))
             .with_first_offset(aborted.first_offset)
     });
-    Ok(empty(wanted.partition)
+    Ok(data
         .with_high_watermark(read.bounds.end)
         .with_last_stable_offset(read.bounds.last_stable)
         .with_log_start_offset(read.bounds.start)
