@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
+use crate::local::LocalClient;
 use crate::log::upkeep::UpkeepThread;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
@@ -114,6 +115,11 @@ impl Broker {
     pub fn create_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
         let created = self.state.create_topic(name, partitions, BTreeMap::new());
         created.map(drop).map_err(|(_, reason)| BrokerError::Topic { name: name.to_owned(), reason })
+    }
+
+    /// A client in this process, which needs no socket.
+    pub fn client(&self) -> LocalClient {
+        LocalClient::new(&self.state)
     }
 
     /// What tests can do to this broker.

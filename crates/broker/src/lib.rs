@@ -11,6 +11,7 @@ mod faults;
 mod fetch_sessions;
 mod group;
 mod journal;
+mod local;
 mod log;
 mod metrics;
 mod security;
@@ -26,5 +27,10 @@ pub use error::BrokerError;
 pub use faults::{Asked, Fault, Faults, Injected, Lost};
 /// Kafka's words for what is asked and what goes wrong.
 pub use kafka_protocol::{ResponseError, messages::ApiKey};
+pub use local::{
+    Batch, GroupOffset, Headers, LocalClient, LocalConsumer, LocalError, LocalProducer, LocalRecord,
+    OffsetOf, ProducerOptions, Record, Records,
+};
+pub use log::partition::Isolation;
 pub use security::tls::{ClientAuth, Tls, TlsVersion};
 pub use server::endpoint::Listener;

@@ -14,7 +14,8 @@ const LENGTH_END: usize = 12;
 const CRC_END: usize = 21;
 
 const TIMESTAMP_TYPE: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
+/// The bit that says that a batch belongs to a transaction.
+pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 
 /// Why bytes are not a record batch.
@@ -165,24 +166,52 @@ pub(crate) fn marker_batch(marker: Marker, producer_id: i64, producer_epoch: i16
         Marker::Commit => 1,
     };
     let record = [2 * 16, 0, 0, 0, 2 * 4, 0, 0, 0, kind, 2 * 6, 0, 0, 0, 0, 0, 0, 0];
-    let mut batch = Vec::with_capacity(HEADER_LEN + record.len());
-    batch.put_i64(0);
-    batch.put_i32((HEADER_LEN + record.len() - LENGTH_END) as i32);
-    batch.put_i32(0);
-    batch.put_i8(2);
-    batch.put_u32(0);
-    batch.put_i16(TRANSACTIONAL | CONTROL);
-    batch.put_i32(0);
-    batch.put_i64(now_ms);
-    batch.put_i64(now_ms);
-    batch.put_i64(producer_id);
-    batch.put_i16(producer_epoch);
-    batch.put_i32(-1);
-    batch.put_i32(1);
+    let mut batch = vec![0; HEADER_LEN];
     batch.put_slice(&record);
+    let header = NewBatch {
+        attributes: TRANSACTIONAL | CONTROL,
+        count: 1,
+        base_timestamp: now_ms,
+        max_timestamp: now_ms,
+        producer_id,
+        producer_epoch,
+        base_sequence: -1,
+    };
+    seal(&mut batch, &header);
+    batch
+}
+
+/// What the header of a batch that is written here says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewBatch {
+    pub(crate) attributes: i16,
+    pub(crate) count: i32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+}
+
+/// Writes the header into the first [`HEADER_LEN`] bytes; records follow. Its base offset is still to be placed.
+pub(crate) fn seal(batch: &mut [u8], header: &NewBatch) {
+    let length = (batch.len() - LENGTH_END) as i32;
+    let mut at = &mut batch[..HEADER_LEN];
+    at.put_i64(0);
+    at.put_i32(length);
+    at.put_i32(0);
+    at.put_i8(2);
+    at.put_u32(0);
+    at.put_i16(header.attributes);
+    at.put_i32(header.count - 1);
+    at.put_i64(header.base_timestamp);
+    at.put_i64(header.max_timestamp);
+    at.put_i64(header.producer_id);
+    at.put_i16(header.producer_epoch);
+    at.put_i32(header.base_sequence);
+    at.put_i32(header.count);
     let crc = crc32c::crc32c(&batch[CRC_END..]);
     (&mut batch[17..CRC_END]).put_u32(crc);
-    batch
 }
 
 /// Whether a control batch says commit; `None` if it is another kind of control batch.

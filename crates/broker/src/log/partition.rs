@@ -22,8 +22,10 @@ const SCRATCH_KEPT: usize = 256 * 1024;
 
 /// What a reader wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Isolation {
+pub enum Isolation {
+    /// All records, also those of transactions that are open or aborted.
     ReadUncommitted,
+    /// Records of committed transactions, and those of none.
     ReadCommitted,
 }
 
