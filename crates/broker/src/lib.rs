@@ -3,6 +3,7 @@
 mod alarm;
 mod api;
 mod append;
+mod blocking;
 mod broker;
 mod clock;
 mod config;

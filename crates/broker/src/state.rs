@@ -145,9 +145,8 @@ impl State {
     pub(crate) fn tick(&self) {
         let now_ms = self.clock.now_ms();
         let due = [self.groups.tick(now_ms), self.transactions.tick(self, now_ms)];
-        if let Some(next_ms) = due.into_iter().flatten().min() {
-            self.alarm.by(next_ms);
-        }
+        let upkeep_ms = self.topics.upkeep().tick(&self.settings.broker(), now_ms);
+        self.alarm.by(due.into_iter().flatten().fold(upkeep_ms, i64::min));
     }
 }
 

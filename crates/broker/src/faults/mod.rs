@@ -106,10 +106,11 @@ impl<'a> Faults<'a> {
     }
 
     /// Puts the broker's clock forward. When this returns, what has become due meanwhile has happened: sessions of
-    /// silent members are over, transactions that were left open are aborted.
+    /// silent members are over, transactions that were left open are aborted, old records are gone.
     pub fn advance_clock(&self, by: Duration) {
         self.state.clock.advance(by);
         self.state.tick();
+        self.state.topics.upkeep().settle();
         // It sleeps until a time that may have passed.
         self.state.alarm.now();
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 
+use crate::blocking::blocking;
 use crate::log::batch::{self, BadBatch, BatchHeader, Marker, marker_batch};
 use crate::log::pending::Pending;
 use crate::log::producers::{Producers, Verdict};
@@ -40,8 +41,26 @@ impl Isolation {
 pub(crate) struct AppendRules {
     pub(crate) max_batch_bytes: usize,
     pub(crate) segment_bytes: u64,
+    /// The span of time that a segment has at most.
+    pub(crate) segment_ms: i64,
+    /// Unflushed records at which the log is forced to disk before the append is acknowledged.
+    pub(crate) flush_messages: Option<i64>,
+    /// How long records stay unflushed at most.
+    pub(crate) flush_ms: Option<i64>,
     /// Whether records get the time of their appending instead of the producer's.
     pub(crate) append_time: bool,
+}
+
+#[cfg(test)]
+impl AppendRules {
+    pub(crate) const DEFAULT: Self = Self {
+        max_batch_bytes: 1_048_588,
+        segment_bytes: 1 << 30,
+        segment_ms: i64::MAX,
+        flush_messages: None,
+        flush_ms: None,
+        append_time: false,
+    };
 }
 
 /// Where an append went.
@@ -102,7 +121,7 @@ pub(super) struct Log {
     /// Changes when records or aborted transactions go away, so that a reader notices that they do not fit together.
     pub(super) generation: u64,
     pub(super) pending: Pending,
-    upkeep: Arc<Upkeep>,
+    pub(super) upkeep: Arc<Upkeep>,
     waiters: Waiters,
     scratch: BytesMut,
     /// Whoever still holds the partition must not believe that it keeps anything.
@@ -140,7 +159,7 @@ impl Partition {
             start_offset: start_offset.min(next_offset),
             next_offset,
             generation: 0,
-            pending: Pending::new(checkpointed),
+            pending: Pending::new(checkpointed, next_offset),
             upkeep: Arc::clone(upkeep),
             waiters: Waiters::default(),
             scratch: BytesMut::new(),
@@ -174,13 +193,14 @@ impl Partition {
         {
             return Ok(Appended { base_offset, append_time_ms: None, start_offset: log.start_offset });
         }
-        let base_offset = log.write(&mut header, bytes, rules, rules.append_time.then_some(now_ms))?;
+        let append_time_ms = rules.append_time.then_some(now_ms);
+        let base_offset = log.write(&mut header, bytes, rules, append_time_ms)?;
         if header.has_producer() {
             log.producers.appended(&header);
         }
-        log.waiters.wake();
-        let append_time_ms = rules.append_time.then_some(now_ms);
-        Ok(Appended { base_offset, append_time_ms, start_offset: log.start_offset })
+        let start_offset = log.start_offset;
+        self.finish(log, rules)?;
+        Ok(Appended { base_offset, append_time_ms, start_offset })
     }
 
     /// Ends a producer's transaction here.
@@ -200,8 +220,17 @@ impl Partition {
         }
         log.write(&mut header, &bytes, rules, None)?;
         log.producers.ended(marker, &header);
+        self.finish(log, rules)
+    }
+
+    /// Lets others know of an append, and forces it to disk if it is time.
+    fn finish(&self, mut log: MutexGuard<'_, Log>, rules: &AppendRules) -> Result<(), ResponseError> {
         log.waiters.wake();
-        Ok(())
+        if !log.must_flush(rules) {
+            return Ok(());
+        }
+        drop(log);
+        blocking(|| self.flush()).map_err(storage_error)
     }
 
     /// Whether this producer has records here that neither commit nor abort has reached.
@@ -270,10 +299,11 @@ impl Log {
         if let Some(now_ms) = append_time_ms {
             batch::stamp(&mut self.scratch, header, now_ms);
         }
-        self.roll_if_full(header.len as u64, rules).map_err(storage_error)?;
+        self.roll_if_full(header, rules).map_err(storage_error)?;
         let Some(segment) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
         segment.append(header, &self.scratch).map_err(storage_error)?;
         self.next_offset = header.last_offset() + 1;
+        self.pending.appended(i64::from(header.record_count));
         if self.directory.is_some() && self.pending.is_checkpoint_due(segment.size()) {
             self.upkeep.wake();
         }
@@ -283,13 +313,16 @@ impl Log {
         Ok(header.base_offset)
     }
 
-    /// Begins another segment if the last one has no room for `len` bytes.
-    fn roll_if_full(&mut self, len: u64, rules: &AppendRules) -> io::Result<()> {
+    /// Begins another segment if the last one has no room for this batch, or begins long before it.
+    fn roll_if_full(&mut self, header: &BatchHeader, rules: &AppendRules) -> io::Result<()> {
         let Some(last) = self.segments.last() else { return Ok(()) };
-        let full = last.size() + len > rules.segment_bytes;
+        let full = last.size() + header.len as u64 > rules.segment_bytes;
+        let first_timestamp = last.summary().first_timestamp;
+        let old =
+            first_timestamp >= 0 && header.max_timestamp.saturating_sub(first_timestamp) > rules.segment_ms;
         // Marks count offsets from the segment's first one.
-        let far = self.next_offset - last.base_offset() > i64::from(i32::MAX);
-        if last.size() > 0 && (full || far) { self.roll() } else { Ok(()) }
+        let far = header.last_offset() - last.base_offset() > i64::from(i32::MAX);
+        if last.size() > 0 && (full || old || far) { self.roll() } else { Ok(()) }
     }
 
     /// Closes the last segment and begins another.
@@ -342,8 +375,7 @@ mod tests {
     use crate::log::producers::AbortedTransaction;
     use crate::log::records::TimedOffset;
 
-    const RULES: AppendRules =
-        AppendRules { max_batch_bytes: 1 << 20, segment_bytes: 300, append_time: false };
+    const RULES: AppendRules = AppendRules { segment_bytes: 300, ..AppendRules::DEFAULT };
 
     fn offsets(records: &Bytes) -> Vec<i64> {
         walk(records).map(|(header, _)| header.base_offset).collect()

@@ -193,7 +193,7 @@ mod tests {
     /// A partition of many small segments with transactions across them, and nothing of it checkpointed.
     fn filled(directory: &Path) {
         let partition = Partition::open(directory, &Arc::default()).unwrap();
-        let rules = AppendRules { max_batch_bytes: 1 << 20, segment_bytes: 400, append_time: false };
+        let rules = AppendRules { segment_bytes: 400, ..AppendRules::DEFAULT };
         for n in 0..30 {
             let producer = i64::from(n % 3);
             partition.append(&plain_batch(2, n.into(), (producer, 0, n / 3 * 2), true), &rules, 0).unwrap();
