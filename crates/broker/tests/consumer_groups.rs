@@ -155,7 +155,7 @@ fn requests_that_make_no_sense_are_refused_with_a_reason() {
     let made = wire.call(0, &join("g", ""));
     assert_eq!(
         (made.error_code, made.member_id.unwrap().len()),
-        (0, 36),
+        (0, 22),
         "in version 0 the broker makes the id"
     );
 }
@@ -166,7 +166,7 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
     broker.create_topic("t", 1).unwrap();
     let mut wire = Wire::connect(&broker);
     let joined = wire.call(1, &join("g", "m"));
-    assert_eq!((joined.error_code, joined.member_epoch, joined.heartbeat_interval_ms), (0, 1, 5_000));
+    assert_eq!((joined.error_code, joined.member_epoch, joined.heartbeat_interval_ms), (0, 2, 5_000));
     assert_eq!(joined.assignment.unwrap().topic_partitions[0].partitions, [0]);
 
     let listed = |wire: &mut Wire, kind: &'static str| {
@@ -186,7 +186,7 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
     let described = wire.call(1, &ConsumerGroupDescribeRequest::default().with_group_ids(vec![group("g")]));
     let described = &described.groups[0];
     let one = &described.members[0];
-    assert_eq!((described.group_epoch, described.assignment_epoch, one.member_epoch), (1, 1, 1));
+    assert_eq!((described.group_epoch, described.assignment_epoch, one.member_epoch), (2, 2, 2));
     assert_eq!((one.member_type, described.assignor_name.as_str()), (1, "uniform"));
     assert_eq!(one.assignment, one.target_assignment);
     let deleted = |wire: &mut Wire| {
@@ -205,9 +205,9 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
             .with_topics(vec![topic]);
         wire.call(version, &request).topics[0].partitions[0].error_code
     };
-    assert_eq!(commit(&mut wire, 9, "m", 1), 0);
-    assert_eq!(commit(&mut wire, 8, "m", 1), ResponseError::UnsupportedVersion.code());
-    assert_eq!(commit(&mut wire, 9, "m", 2), ResponseError::StaleMemberEpoch.code());
+    assert_eq!(commit(&mut wire, 9, "m", 2), 0);
+    assert_eq!(commit(&mut wire, 8, "m", 2), ResponseError::UnsupportedVersion.code());
+    assert_eq!(commit(&mut wire, 9, "m", 1), ResponseError::StaleMemberEpoch.code());
     assert_eq!(commit(&mut wire, 9, "n", 1), ResponseError::UnknownMemberId.code());
     let fetch = |wire: &mut Wire, member: &str, epoch| {
         let wanted = OffsetFetchRequestGroup::default()
@@ -218,7 +218,7 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
         let response = wire.call(9, &OffsetFetchRequest::default().with_groups(vec![wanted]));
         (response.groups[0].error_code, response.groups[0].topics.len())
     };
-    assert_eq!(fetch(&mut wire, "m", 1), (0, 1));
+    assert_eq!(fetch(&mut wire, "m", 2), (0, 1));
     assert_eq!(fetch(&mut wire, "m", 0), (ResponseError::StaleMemberEpoch.code(), 0));
     assert_eq!(fetch(&mut wire, "n", 1), (ResponseError::UnknownMemberId.code(), 0));
 

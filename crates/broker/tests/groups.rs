@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::{PATIENCE, consumer, memory, poll_values, producer, send};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use thalweg_broker::{Broker, BrokerConfig};
 
 fn partitions(consumer: &BaseConsumer) -> BTreeSet<i32> {
     consumer.assignment().unwrap().elements().iter().map(|element| element.partition()).collect()
@@ -63,7 +64,8 @@ fn two_members_share_and_the_rest_take_over_with_cooperative_sticky() {
 
 #[test]
 fn a_member_that_falls_silent_loses_its_partitions() {
-    let broker = memory();
+    let properties = [("group.min.session.timeout.ms".to_owned(), "1000".to_owned())].into();
+    let broker = Broker::start(BrokerConfig { properties, ..BrokerConfig::default() }).unwrap();
     broker.create_topic("t", 2).unwrap();
     let member = || {
         consumer(&broker, "g", &["t"], |config| {

@@ -354,6 +354,8 @@ fn groups(caller: &mut Caller) {
                 .with_group_id(group("g"))
                 .with_generation_id(1)
                 .with_member_id(member.clone())
+                .with_protocol_type(Some(string("consumer")))
+                .with_protocol_name(Some(string("range")))
                 .with_assignments(vec![share])
         },
         |_, response| response.error_code,

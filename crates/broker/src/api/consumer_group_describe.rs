@@ -50,8 +50,11 @@ fn describe(call: &Call<'_>, id: GroupId, group: &Consumer, operations_asked: bo
 }
 
 fn describe_member(call: &Call<'_>, member: &Member) -> DescribedMember {
+    let mut held = Partitions::new();
+    for (topic, partition) in member.held() {
+        held.entry(topic).or_default().insert(partition);
+    }
     let names = member.subscription.names.iter().map(|name| TopicName(text(name)));
-    let pattern = member.subscription.pattern.as_ref().map(|pattern| text(pattern.text()));
     DescribedMember::default()
         .with_member_id(text(&member.id))
         .with_instance_id(member.instance_id.as_deref().map(text))
@@ -60,8 +63,8 @@ fn describe_member(call: &Call<'_>, member: &Member) -> DescribedMember {
         .with_client_id(text(&member.client_id))
         .with_client_host(text(&member.client_host))
         .with_subscribed_topic_names(names.collect())
-        .with_subscribed_topic_regex(pattern)
-        .with_assignment(assignment(call, &member.assigned))
+        .with_subscribed_topic_regex(Some(text(member.subscription.pattern.text())))
+        .with_assignment(assignment(call, &held))
         .with_target_assignment(assignment(call, &member.target))
         .with_member_type(CONSUMER)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as Owned;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
@@ -38,7 +40,7 @@ fn beat(
         let (member, instance) = (request.member_id, request.instance_id);
         state.groups.with_consumer(&group, state, false, |group, _| {
             group.leave(&member, instance.as_deref(), epoch)
-        })?;
+        })??;
         return Ok(ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(member))
             .with_member_epoch(epoch));
@@ -51,7 +53,7 @@ fn beat(
     let heartbeat = heartbeat(call, request)?;
     let beaten = state.groups.with_consumer(&group, state, epoch == JOINING, |group, now_ms| {
         group.heartbeat(&heartbeat, &state.topics, limits, now_ms)
-    })?;
+    })??;
     Ok(respond(heartbeat.member_id, beaten).with_heartbeat_interval_ms(settings.heartbeat_interval_ms))
 }
 
@@ -99,8 +101,11 @@ fn heartbeat(call: &Call<'_>, request: ConsumerGroupHeartbeatRequest) -> Result<
         Some(name) => Some(Assignor::named(name).ok_or_else(|| unsupported(name))?),
         None => None,
     };
-    let member_id =
-        if request.member_id.is_empty() { Uuid::new_v4().to_string() } else { request.member_id.to_string() };
+    let member_id = if request.member_id.is_empty() {
+        URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
+    } else {
+        request.member_id.to_string()
+    };
     let owned = |text: StrBytes| text.to_string();
     Ok(Heartbeat {
         member_id,

@@ -41,13 +41,9 @@ fn describe(id: GroupId, classic: &Classic) -> DescribedGroup {
             .with_member_id(member.id.clone())
             .with_group_instance_id(member.instance_id.clone())
             .with_client_id(member.client_id.clone())
-            .with_client_host(member.client_host.clone());
-        if !settled {
-            return described;
-        }
-        described
-            .with_member_metadata(member.metadata(&classic.protocol))
-            .with_member_assignment(member.assignment.clone())
+            .with_client_host(member.client_host.clone())
+            .with_member_assignment(member.assignment.clone());
+        if settled { described.with_member_metadata(member.metadata(&classic.protocol)) } else { described }
     });
     let described = DescribedGroup::default()
         .with_group_id(id)

@@ -1,5 +1,6 @@
 //! Heartbeat: a member is alive, and learns whether it has to join again.
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use crate::api::{Call, code};
@@ -11,6 +12,9 @@ pub(super) fn handle(call: &Call<'_>, request: HeartbeatRequest) -> HeartbeatRes
         instance_id: request.group_instance_id,
         generation: request.generation_id,
     };
+    if request.group_id.is_empty() {
+        return HeartbeatResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     let groups = &call.state.groups;
     let beat = groups
         .with_classic(&request.group_id, call.state, false, |group, now_ms| group.heartbeat(&who, now_ms));

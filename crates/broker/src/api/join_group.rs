@@ -6,8 +6,8 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::{Call, text};
-use crate::group::classic::Join;
-use crate::group::member::{JoinRefused, JoinReply};
+use crate::group::classic::member::{JoinRefused, JoinReply};
+use crate::group::classic::{Join, Rules};
 
 pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGroupResponse {
     if request.group_id.is_empty() {
@@ -33,14 +33,26 @@ pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGr
         may_skip_assignment: call.version >= 9,
     };
     let (groups, create) = (&call.state.groups, join.member_id.is_empty());
-    let answer =
-        groups.with_classic(&request.group_id, call.state, create, |group, now_ms| group.join(join, now_ms));
+    let rules = rules(call);
+    let answer = groups.with_classic(&request.group_id, call.state, create, |group, now_ms| {
+        group.join(join, &rules, now_ms)
+    });
     let refused = |error| Err(JoinRefused { error, member_id: request.member_id });
     let reply = match answer {
         Ok(answer) => answer.get().await.unwrap_or_else(|| refused(ResponseError::UnknownMemberId)),
         Err(error) => refused(error),
     };
     respond(call, reply)
+}
+
+fn rules(call: &Call<'_>) -> Rules {
+    let settings = call.state.settings.broker();
+    Rules {
+        session_ms: settings.group_min_session_timeout_ms.into()
+            ..=settings.group_max_session_timeout_ms.into(),
+        max_size: settings.group_max_size,
+        initial_delay_ms: settings.group_initial_rebalance_delay_ms.into(),
+    }
 }
 
 fn respond(call: &Call<'_>, reply: JoinReply) -> JoinGroupResponse {

@@ -9,17 +9,15 @@ use crate::api::{Call, code};
 
 pub(super) fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> LeaveGroupResponse {
     let leave = |member: &MemberIdentity| {
-        let left = call.state.groups.with_classic(&request.group_id, call.state, false, |group, now_ms| {
-            group.leave(&member.member_id, member.group_instance_id.as_ref(), now_ms)
-        });
-        left.and_then(std::convert::identity)
+        let instance_id = member.group_instance_id.as_ref();
+        call.state.groups.leave(&request.group_id, call.state, &member.member_id, instance_id)
     };
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     if call.version < 3 {
         let left = leave(&MemberIdentity::default().with_member_id(request.member_id));
         return LeaveGroupResponse::default().with_error_code(code(&left));
-    }
-    if request.group_id.is_empty() {
-        return LeaveGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
     }
     let members = request.members.into_iter().map(|member| {
         let left = leave(&member);

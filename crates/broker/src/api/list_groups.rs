@@ -15,8 +15,8 @@ pub(super) fn handle(call: &Call<'_>, request: ListGroupsRequest) -> ListGroupsR
     let groups = inner.by_id.iter().filter_map(|(id, group)| {
         let state = group.members.state();
         let (kind, protocol_type) = match &group.members {
-            Members::Classic(classic) => ("Classic", classic.protocol_type.clone()),
-            Members::Consumer(_) => ("Consumer", text("consumer")),
+            Members::Classic(classic) => ("classic", classic.protocol_type.clone()),
+            Members::Consumer(_) => ("consumer", text("consumer")),
         };
         (wanted(&request.states_filter, state) && wanted(&request.types_filter, kind)).then(|| {
             ListedGroup::default()

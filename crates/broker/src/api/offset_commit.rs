@@ -13,9 +13,6 @@ use crate::group::classic::Identity;
 use crate::group::offsets::{Commits, Committed};
 use crate::state::State;
 
-/// Bytes of text that a client may add to an offset: Kafka's `offset.metadata.max.bytes`.
-const MAX_METADATA: usize = 4096;
-
 pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let who = Identity {
         member_id: request.member_id,
@@ -46,7 +43,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         Err(ResponseError::InvalidGroupId)
     } else {
         let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
-        call.state.groups.commit(&request.group_id, &who, how, offsets)
+        call.state.groups.commit(&request.group_id, &who, how, offsets, call.state.clock.now_ms())
     };
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
@@ -64,10 +61,11 @@ pub(crate) fn check(
     partition: i32,
     committed: &Committed,
 ) -> Result<(), ResponseError> {
-    if committed.metadata.len() > MAX_METADATA {
+    state.topics.partition(topic, partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    if committed.metadata.len() > state.settings.broker().offset_metadata_max_bytes {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
-    state.topics.partition(topic, partition).map(drop).ok_or(ResponseError::UnknownTopicOrPartition)
+    Ok(())
 }
 
 pub(super) fn owned(metadata: Option<StrBytes>) -> String {

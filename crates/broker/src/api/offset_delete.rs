@@ -7,6 +7,7 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use crate::api::{Call, code};
+use crate::group::Members;
 use crate::group::events::Event;
 use crate::group::offsets::Place;
 
@@ -15,14 +16,21 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDel
     let Some(group) = inner.by_id.get(request.group_id.as_str()) else {
         return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
     };
+    if let Members::Classic(classic) = &group.members
+        && !classic.members.is_empty()
+        && classic.protocol_type.as_str() != "consumer"
+    {
+        // Nobody but its members knows what they read.
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::NonEmptyGroup.code());
+    }
     let mut places: Vec<Place> = Vec::new();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
             let index = wanted.partition_index;
-            let checked = if group.members.is_subscribed(&topic.name) {
-                Err(ResponseError::GroupSubscribedToTopic)
-            } else if call.state.topics.partition(&topic.name, index).is_none() {
+            let checked = if call.state.topics.partition(&topic.name, index).is_none() {
                 Err(ResponseError::UnknownTopicOrPartition)
+            } else if group.members.is_subscribed(&topic.name) {
+                Err(ResponseError::GroupSubscribedToTopic)
             } else {
                 places.push((topic.name.to_string(), index));
                 Ok(())

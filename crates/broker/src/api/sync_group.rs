@@ -7,6 +7,17 @@ use crate::api::Call;
 use crate::group::classic::Identity;
 
 pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGroupResponse {
+    // From version 5 on, members say what they have agreed upon.
+    let incomplete =
+        call.version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none());
+    let refused = if incomplete {
+        Some(ResponseError::InconsistentGroupProtocol)
+    } else {
+        request.group_id.is_empty().then_some(ResponseError::InvalidGroupId)
+    };
+    if let Some(error) = refused {
+        return SyncGroupResponse::default().with_error_code(error.code());
+    }
     let who = Identity {
         member_id: request.member_id,
         instance_id: request.group_instance_id,

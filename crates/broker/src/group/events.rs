@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::group::classic::Classic;
-use crate::group::classic_record::ClassicRecord;
+use crate::group::classic::record::ClassicRecord;
 use crate::group::consumer::Consumer;
 use crate::group::consumer::member::Member;
 use crate::group::offsets::{Commits, Place};

@@ -1,12 +1,8 @@
 //! Consumer groups: their members, and the offsets they commit.
 
 pub(crate) mod classic;
-mod classic_record;
-#[cfg(test)]
-mod classic_tests;
 pub(crate) mod consumer;
 pub(crate) mod events;
-pub(crate) mod member;
 pub(crate) mod offsets;
 
 use std::collections::BTreeMap;
@@ -15,6 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::protocol::StrBytes;
 
 use crate::group::classic::{Classic, Identity};
 use crate::group::consumer::Consumer;
@@ -123,8 +120,10 @@ impl Group {
                     Err(ResponseError::StaleMemberEpoch) if transactional => {
                         Err(ResponseError::IllegalGeneration)
                     }
-                    // It could not tell a stale epoch from other errors.
-                    Ok(()) if how == Commit::Old && !consumer.is_empty() => {
+                    // It would not understand that its epoch is stale.
+                    Ok(()) | Err(ResponseError::StaleMemberEpoch)
+                        if how == Commit::Old && !consumer.is_empty() =>
+                    {
                         Err(ResponseError::UnsupportedVersion)
                     }
                     other => other,
@@ -237,7 +236,7 @@ impl Groups {
         id: &str,
         state: &State,
         create: bool,
-        act: impl FnOnce(&mut Consumer, i64) -> Result<T, Denied>,
+        act: impl FnOnce(&mut Consumer, i64) -> T,
     ) -> Result<T, Denied> {
         let now_ms = state.clock.now_ms();
         let mut inner = self.lock();
@@ -258,7 +257,7 @@ impl Groups {
         if let Some(next_ms) = consumer.tick(now_ms) {
             state.alarm.by(next_ms);
         }
-        if is_new && result.is_ok() {
+        if is_new && !created.is_empty() {
             group.members = Members::Consumer(created);
         }
         let news = news(id, group);
@@ -266,7 +265,26 @@ impl Groups {
             inner.by_id.remove(id);
         }
         inner.write_down(&news);
-        result
+        Ok(result)
+    }
+
+    /// A member of a classic group goes, or someone removes a member of any group.
+    pub(crate) fn leave(
+        &self,
+        id: &str,
+        state: &State,
+        member_id: &StrBytes,
+        instance_id: Option<&StrBytes>,
+    ) -> Result<(), ResponseError> {
+        let left = self.with_consumer(id, state, false, |group, _| {
+            group.remove(member_id, instance_id.map(StrBytes::as_str)).map_err(|denied| denied.error)
+        });
+        match left {
+            Ok(left) => left,
+            Err(_) => self.with_classic(id, state, false, |group, now_ms| {
+                group.leave(member_id, instance_id, now_ms)
+            })?,
+        }
     }
 
     /// Ends what is overdue in all groups; returns when the next is.
@@ -290,9 +308,13 @@ impl Groups {
         who: &Identity,
         how: Commit,
         offsets: Commits,
+        now_ms: i64,
     ) -> Result<(), ResponseError> {
         let mut inner = self.lock();
         inner.may_commit(id, who, how)?;
+        if let Some(Group { members: Members::Classic(classic), .. }) = inner.by_id.get_mut(id) {
+            classic.committed(who, now_ms);
+        }
         if offsets.is_empty() {
             return Ok(());
         }

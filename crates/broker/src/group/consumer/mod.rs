@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::group::Denied;
 use crate::group::consumer::assignor::{Assignor, Subscriber};
-use crate::group::consumer::member::{AWAY, JOINING, Member};
+use crate::group::consumer::member::{AWAY, JOINING, LEAVING, Member};
 use crate::group::consumer::subscription::{Catalog, Pattern};
 
 /// Partitions by topic. No topic is there without a partition.
@@ -133,7 +133,9 @@ impl Consumer {
         let before = member.clone();
         let known = self.members.contains_key(&member.id);
         update(&mut member, beat);
-        let subscribed_anew = !known || member.subscription != before.subscription;
+        let subscribed_anew = member.subscription != before.subscription;
+        // What Kafka begins with, so that a group that was just made can be told from one that is not there.
+        self.bump_if(self.epoch == 0);
         let id = member.id.clone();
         self.members.insert(id.clone(), member);
         let version = catalog.version();
@@ -203,6 +205,17 @@ impl Consumer {
             self.changed.members.insert(id.to_owned());
         }
         Ok(())
+    }
+
+    /// An administrator removes a member, a static one by its instance alone if need be.
+    pub(crate) fn remove(&mut self, id: &str, instance_id: Option<&str>) -> Result<(), Denied> {
+        let id = match instance_id {
+            Some(instance_id) if id.is_empty() => {
+                self.holder(instance_id).map(|member| member.id.clone()).unwrap_or_default()
+            }
+            _ => id.to_owned(),
+        };
+        self.leave(&id, instance_id, LEAVING)
     }
 
     /// Removes members that were not heard of, or did not give back in time; returns when to look again.
@@ -279,8 +292,7 @@ impl Consumer {
     pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
         self.members.values().any(|member| {
             let subscription = &member.subscription;
-            subscription.names.contains(topic)
-                || subscription.pattern.as_ref().is_some_and(|pattern| pattern.matches(topic))
+            subscription.names.contains(topic) || subscription.pattern.matches(topic)
         })
     }
 
@@ -444,8 +456,8 @@ fn update(member: &mut Member, beat: &Heartbeat) {
     if let Some(names) = &beat.names {
         member.subscription.names.clone_from(names);
     }
-    if beat.pattern.is_some() {
-        member.subscription.pattern.clone_from(&beat.pattern);
+    if let Some(pattern) = &beat.pattern {
+        member.subscription.pattern.clone_from(pattern);
     }
     member.client_id.clone_from(&beat.client_id);
     member.client_host.clone_from(&beat.client_host);
@@ -462,7 +474,8 @@ fn look_up(member: &mut Member, catalog: &impl Catalog) -> bool {
 /// Whether the member may go on in the epoch that it believes to be in.
 fn check_epoch(member: &Member, beat: &Heartbeat) -> Result<(), Denied> {
     let (given, known) = (beat.member_epoch, member.epoch);
-    if given == known {
+    // Whoever joins has given everything up, so it does not matter where it was.
+    if given == known || given == JOINING {
         return Ok(());
     }
     // The answer that brought the new epoch may have been lost.

@@ -36,11 +36,11 @@ impl Catalog for Topics {
 }
 
 /// A regular expression that a whole name has to match.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Pattern {
     text: String,
-    /// None for the empty text, which Kafka takes for no subscription.
+    /// None for the empty text, which Kafka takes for no pattern.
     regex: Option<Regex>,
 }
 
@@ -61,6 +61,10 @@ impl Pattern {
 
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 
     pub(crate) fn matches(&self, name: &str) -> bool {
@@ -93,16 +97,18 @@ impl From<Pattern> for String {
 pub(crate) struct Subscription {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) names: BTreeSet<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) pattern: Option<Pattern>,
+    #[serde(default, skip_serializing_if = "Pattern::is_empty")]
+    pub(crate) pattern: Pattern,
 }
 
 impl Subscription {
     /// The topics it means now, with how many partitions they have.
     pub(crate) fn resolve(&self, catalog: &impl Catalog) -> BTreeMap<Uuid, i32> {
         let named = self.names.iter().filter_map(|name| catalog.find(name));
-        let matching = self.pattern.iter().flat_map(|pattern| catalog.matching(pattern));
-        named.chain(matching).collect()
+        if self.pattern.is_empty() {
+            return named.collect();
+        }
+        named.chain(catalog.matching(&self.pattern)).collect()
     }
 }
 

@@ -84,15 +84,15 @@ impl Test {
         answer.map(|beaten| (beaten.member_epoch, beaten.assignment)).map_err(|denied| denied.error)
     }
 
-    /// Two members with two partitions each, in epoch 2.
+    /// Two members with two partitions each, in epoch 3.
     fn pair() -> Self {
         let mut test = Self::new();
-        assert_eq!(test.say(&join("a", &["t"])), Ok((1, Some(share(1, &[0, 1, 2, 3])))));
-        assert_eq!(test.say(&join("b", &["t"])), Ok((2, Some(Partitions::new()))));
+        assert_eq!(test.say(&join("a", &["t"])), Ok((2, Some(share(1, &[0, 1, 2, 3])))));
+        assert_eq!(test.say(&join("b", &["t"])), Ok((3, Some(Partitions::new()))));
         let kept = share(1, &[0, 1]);
-        assert_eq!(test.say(&beat("a", 1, None)), Ok((1, Some(kept.clone()))));
-        assert_eq!(test.say(&beat("a", 1, Some(kept))), Ok((2, None)));
-        assert_eq!(test.say(&beat("b", 2, None)), Ok((2, Some(share(1, &[2, 3])))));
+        assert_eq!(test.say(&beat("a", 2, None)), Ok((2, Some(kept.clone()))));
+        assert_eq!(test.say(&beat("a", 2, Some(kept))), Ok((3, None)));
+        assert_eq!(test.say(&beat("b", 3, None)), Ok((3, Some(share(1, &[2, 3])))));
         test
     }
 }
@@ -102,13 +102,13 @@ fn partitions_are_given_back_before_another_gets_them() {
     let mut test = Test::new();
     test.say(&join("a", &["t"])).unwrap();
     assert_eq!(test.group.state(), "Stable");
-    assert_eq!(test.say(&join("b", &["t"])), Ok((2, Some(Partitions::new()))));
+    assert_eq!(test.say(&join("b", &["t"])), Ok((3, Some(Partitions::new()))));
     assert_eq!(test.group.state(), "Reconciling");
-    assert_eq!(test.say(&beat("a", 1, None)), Ok((1, Some(share(1, &[0, 1])))));
-    assert_eq!(test.say(&beat("b", 2, None)), Ok((2, None)), "they are still held");
-    assert_eq!(test.say(&beat("a", 1, Some(share(1, &[0, 1, 2])))), Ok((1, None)), "it reads one yet");
-    assert_eq!(test.say(&beat("a", 1, Some(share(1, &[0, 1])))), Ok((2, None)));
-    assert_eq!(test.say(&beat("b", 2, None)), Ok((2, Some(share(1, &[2, 3])))));
+    assert_eq!(test.say(&beat("a", 2, None)), Ok((2, Some(share(1, &[0, 1])))));
+    assert_eq!(test.say(&beat("b", 3, None)), Ok((3, None)), "they are still held");
+    assert_eq!(test.say(&beat("a", 2, Some(share(1, &[0, 1, 2])))), Ok((2, None)), "it reads one yet");
+    assert_eq!(test.say(&beat("a", 2, Some(share(1, &[0, 1])))), Ok((3, None)));
+    assert_eq!(test.say(&beat("b", 3, None)), Ok((3, Some(share(1, &[2, 3])))));
     assert_eq!(test.group.state(), "Stable");
 }
 
@@ -117,7 +117,7 @@ fn a_quiet_heartbeat_looks_nothing_up_and_changes_nothing() {
     let mut test = Test::pair();
     test.group.take_changed();
     let looked = test.shelf.looked.get();
-    assert_eq!(test.say(&beat("a", 2, None)), Ok((2, None)));
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((3, None)));
     let changed = test.group.take_changed();
     assert_eq!((test.shelf.looked.get(), changed.epochs, changed.members.len()), (looked, false, 0));
 }
@@ -126,16 +126,16 @@ fn a_quiet_heartbeat_looks_nothing_up_and_changes_nothing() {
 fn new_topics_partitions_and_other_ids_are_noticed_at_the_next_heartbeat() {
     let mut test = Test::pair();
     test.shelf.put("t", 1, 6);
-    assert_eq!(test.say(&beat("a", 2, None)), Ok((3, Some(share(1, &[0, 1, 4])))));
-    assert_eq!(test.say(&beat("b", 2, None)), Ok((3, Some(share(1, &[2, 3, 5])))));
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((4, Some(share(1, &[0, 1, 4])))));
+    assert_eq!(test.say(&beat("b", 3, None)), Ok((4, Some(share(1, &[2, 3, 5])))));
     test.shelf.put("t", 9, 2);
-    assert_eq!(test.say(&beat("a", 3, None)), Ok((3, Some(Partitions::new()))), "the old ones go first");
-    assert_eq!(test.say(&beat("a", 3, Some(Partitions::new()))), Ok((4, Some(share(9, &[0])))));
+    assert_eq!(test.say(&beat("a", 4, None)), Ok((4, Some(Partitions::new()))), "the old ones go first");
+    assert_eq!(test.say(&beat("a", 4, Some(Partitions::new()))), Ok((5, Some(share(9, &[0])))));
     test.shelf.put("unrelated", 5, 1);
-    test.say(&beat("a", 4, None)).unwrap();
-    assert_eq!(test.group.epoch, 4, "a topic that nobody reads does not matter");
+    test.say(&beat("a", 5, None)).unwrap();
+    assert_eq!(test.group.epoch, 5, "a topic that nobody reads does not matter");
     test.shelf.remove("t");
-    assert_eq!(test.say(&beat("a", 4, None)), Ok((4, Some(Partitions::new()))));
+    assert_eq!(test.say(&beat("a", 5, None)), Ok((5, Some(Partitions::new()))));
 }
 
 #[test]
@@ -143,49 +143,49 @@ fn a_pattern_takes_in_topics_that_come_later() {
     let mut test = Test::new();
     let pattern = Some(Pattern::new("t.*").unwrap());
     let joins = Heartbeat { names: None, pattern, ..join("a", &[]) };
-    assert_eq!(test.say(&joins), Ok((1, Some(share(1, &[0, 1, 2, 3])))));
+    assert_eq!(test.say(&joins), Ok((2, Some(share(1, &[0, 1, 2, 3])))));
     assert!(test.group.is_subscribed("t2") && !test.group.is_subscribed("u"));
     test.shelf.put("t2", 2, 1);
-    let (epoch, assignment) = test.say(&beat("a", 1, None)).unwrap();
-    assert_eq!((epoch, assignment.unwrap().len()), (2, 2));
-    let nothing = Heartbeat { pattern: Some(Pattern::new("").unwrap()), ..beat("a", 2, None) };
-    assert_eq!(test.say(&nothing), Ok((2, Some(Partitions::new()))));
+    let (epoch, assignment) = test.say(&beat("a", 2, None)).unwrap();
+    assert_eq!((epoch, assignment.unwrap().len()), (3, 2));
+    let nothing = Heartbeat { pattern: Some(Pattern::new("").unwrap()), ..beat("a", 3, None) };
+    assert_eq!(test.say(&nothing), Ok((3, Some(Partitions::new()))));
 }
 
 #[test]
 fn members_are_known_by_id_and_epoch() {
     let mut test = Test::pair();
-    assert_eq!(test.say(&beat("c", 2, None)), Err(UnknownMemberId));
-    assert_eq!(test.say(&beat("a", 3, None)), Err(FencedMemberEpoch));
-    assert_eq!(test.say(&beat("a", 1, None)), Err(FencedMemberEpoch), "it does not say what it reads");
-    assert_eq!(test.say(&beat("a", 1, Some(share(1, &[2])))), Err(FencedMemberEpoch));
-    assert_eq!(test.say(&beat("a", 1, Some(share(1, &[0])))).unwrap().0, 2, "the answer was lost");
-    assert_eq!(test.group.may_commit("a", 2), Ok(()));
-    assert_eq!(test.group.may_commit("a", 1), Err(StaleMemberEpoch));
-    assert_eq!(test.group.may_commit("c", 1), Err(UnknownMemberId));
+    assert_eq!(test.say(&beat("c", 3, None)), Err(UnknownMemberId));
+    assert_eq!(test.say(&beat("a", 4, None)), Err(FencedMemberEpoch));
+    assert_eq!(test.say(&beat("a", 2, None)), Err(FencedMemberEpoch), "it does not say what it reads");
+    assert_eq!(test.say(&beat("a", 2, Some(share(1, &[2])))), Err(FencedMemberEpoch));
+    assert_eq!(test.say(&beat("a", 2, Some(share(1, &[0])))).unwrap().0, 3, "the answer was lost");
+    assert_eq!(test.group.may_commit("a", 3), Ok(()));
+    assert_eq!(test.group.may_commit("a", 2), Err(StaleMemberEpoch));
+    assert_eq!(test.group.may_commit("c", 2), Err(UnknownMemberId));
     assert_eq!(test.group.may_commit("", -1), Err(UnknownMemberId));
     test.limits.max_size = 2;
     assert_eq!(test.say(&join("c", &["t"])), Err(GroupMaxSizeReached));
-    assert_eq!(test.say(&beat("a", 2, None)), Ok((2, None)));
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((3, None)));
 }
 
 #[test]
 fn silent_members_and_those_that_give_nothing_back_are_removed() {
     let mut test = Test::pair();
     test.now_ms = 44_000;
-    test.say(&beat("a", 2, None)).unwrap();
+    test.say(&beat("a", 3, None)).unwrap();
     assert_eq!(test.group.tick(44_999), Some(45_000));
     assert_eq!(test.group.tick(45_000), Some(89_000));
-    assert_eq!(test.say(&beat("b", 2, None)), Err(UnknownMemberId));
-    assert_eq!(test.say(&beat("a", 2, None)), Ok((3, Some(share(1, &[0, 1, 2, 3])))));
+    assert_eq!(test.say(&beat("b", 3, None)), Err(UnknownMemberId));
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((4, Some(share(1, &[0, 1, 2, 3])))));
     test.say(&join("b", &["t"])).unwrap();
-    test.say(&beat("a", 3, None)).unwrap();
+    test.say(&beat("a", 4, None)).unwrap();
     assert_eq!(test.group.tick(test.now_ms), Some(test.now_ms + 5_000), "its rebalance timeout");
     test.now_ms += 4_000;
-    test.say(&beat("a", 3, Some(share(1, &[0, 1, 2, 3])))).unwrap();
+    test.say(&beat("a", 4, Some(share(1, &[0, 1, 2, 3])))).unwrap();
     test.group.tick(test.now_ms + 1_000);
-    assert_eq!(test.say(&beat("a", 3, None)), Err(UnknownMemberId));
-    assert_eq!(test.say(&beat("b", 4, None)), Ok((5, Some(share(1, &[0, 1, 2, 3])))));
+    assert_eq!(test.say(&beat("a", 4, None)), Err(UnknownMemberId));
+    assert_eq!(test.say(&beat("b", 5, None)), Ok((6, Some(share(1, &[0, 1, 2, 3])))));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_group_goes_on_after_a_restart_as_if_there_had_been_none() {
         test.group.restore(serde_json::from_str(&line).unwrap());
     }
     test.group.go_on(100, LIMITS.session_ms);
-    assert_eq!(test.say(&beat("a", 2, None)), Ok((2, None)));
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((3, None)));
     assert_eq!(test.group.tick(100), Some(45_000), "the one that has beaten at 0");
     assert_eq!(test.group.tick(45_100), None);
 }

@@ -10,7 +10,14 @@
 //!                        └──────────────── join, leave or a session's end ───────────┴──────────────────────────┘
 //! ```
 
+pub(crate) mod member;
+mod rebalance;
+pub(crate) mod record;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -18,16 +25,18 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::group::member::{Answer, JoinRefused, JoinReply, Joined, Member, SyncReply, Synced};
+use crate::group::classic::member::{Answer, JoinRefused, JoinReply, Joined, Member, SyncReply, Synced};
+use crate::group::classic::rebalance::Initial;
 
-/// Shortest and longest session a member may ask for, in milliseconds.
-const SESSION_MS: std::ops::RangeInclusive<i64> = 10..=30 * 60 * 1_000;
+/// How long a new member may wait for the others to join before it is told to try again: if its connection has
+/// gone, nobody would notice otherwise.
+const NEW_MEMBER_MS: i64 = 5 * 60 * 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Empty,
     PreparingRebalance { until_ms: i64 },
-    CompletingRebalance { until_ms: i64 },
+    CompletingRebalance,
     Stable,
 }
 
@@ -37,7 +46,7 @@ impl Phase {
         match self {
             Self::Empty => "Empty",
             Self::PreparingRebalance { .. } => "PreparingRebalance",
-            Self::CompletingRebalance { .. } => "CompletingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
             Self::Stable => "Stable",
         }
     }
@@ -68,6 +77,17 @@ pub(crate) struct Join {
     pub(crate) may_skip_assignment: bool,
 }
 
+/// What the settings of the broker say about joining.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Shortest and longest session that a member may ask for.
+    pub(crate) session_ms: RangeInclusive<i64>,
+    /// Members that a group may have.
+    pub(crate) max_size: usize,
+    /// How long a group without members waits for more of them after the first.
+    pub(crate) initial_delay_ms: i64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Classic {
@@ -82,6 +102,10 @@ pub(crate) struct Classic {
     pub(crate) members: Vec<Member>,
     /// Ids that were given out and not used yet, and when they expire.
     pending: BTreeMap<StrBytes, i64>,
+    /// Of the first rebalance of a group without members.
+    initial: Option<Initial>,
+    /// When everyone must have asked for its share.
+    sync_by_ms: Option<i64>,
     /// Whether there is something to be written down.
     changed: bool,
 }
@@ -97,6 +121,8 @@ impl Default for Classic {
             empty_since_ms: None,
             members: Vec::new(),
             pending: BTreeMap::new(),
+            initial: None,
+            sync_by_ms: None,
             changed: false,
         }
     }
@@ -104,10 +130,15 @@ impl Default for Classic {
 
 impl Classic {
     /// A member joins, or comes back.
-    pub(crate) fn join(&mut self, join: Join, now_ms: i64) -> Answer<JoinReply> {
+    pub(crate) fn join(&mut self, join: Join, rules: &Rules, now_ms: i64) -> Answer<JoinReply> {
         let refuse = |error| Answer::Now(Err(JoinRefused { error, member_id: join.member_id.clone() }));
-        if !SESSION_MS.contains(&join.session_timeout_ms) {
+        if !rules.session_ms.contains(&join.session_timeout_ms) {
             return refuse(ResponseError::InvalidSessionTimeout);
+        }
+        if !self.has_room(&join.member_id, rules.max_size) {
+            self.forget(&join.member_id);
+            let error = ResponseError::GroupMaxSizeReached;
+            return Answer::Now(Err(JoinRefused { error, member_id: StrBytes::new() }));
         }
         if !self.fits(&join) {
             return refuse(ResponseError::InconsistentGroupProtocol);
@@ -128,10 +159,10 @@ impl Classic {
                         member_id,
                     }));
                 }
-                self.add(member_id, join, now_ms)
+                self.add(member_id, join, rules, now_ms)
             }
             None if self.pending.remove(&join.member_id).is_some() => {
-                self.add(join.member_id.clone(), join, now_ms)
+                self.add(join.member_id.clone(), join, rules, now_ms)
             }
             None => refuse(ResponseError::UnknownMemberId),
         }
@@ -154,12 +185,15 @@ impl Classic {
         if differs(&protocol.0, &self.protocol_type) || differs(&protocol.1, &self.protocol) {
             return Answer::Now(Err(ResponseError::InconsistentGroupProtocol));
         }
-        self.members[n].touch(now_ms);
         match self.phase {
             Phase::Empty => Answer::Now(Err(ResponseError::UnknownMemberId)),
             Phase::PreparingRebalance { .. } => Answer::Now(Err(ResponseError::RebalanceInProgress)),
-            Phase::Stable => Answer::Now(Ok(self.synced(n))),
-            Phase::CompletingRebalance { .. } => {
+            Phase::Stable => {
+                self.has_synced(n);
+                Answer::Now(Ok(self.synced(n)))
+            }
+            Phase::CompletingRebalance => {
+                self.has_synced(n);
                 let (sender, receiver) = oneshot::channel();
                 self.members[n].syncing = Some(sender);
                 if self.members[n].id == self.leader {
@@ -168,7 +202,9 @@ impl Classic {
                     for n in 0..self.members.len() {
                         let assignment = assignments.remove(&self.members[n].id).unwrap_or_default();
                         self.members[n].assignment = assignment;
-                        self.members[n].touch(now_ms);
+                        if self.members[n].syncing.is_some() {
+                            self.members[n].touch(now_ms);
+                        }
                         let reply = Ok(self.synced(n));
                         self.members[n].answer_sync(reply);
                     }
@@ -180,9 +216,6 @@ impl Classic {
 
     /// A member says that it is alive, and asks whether it has to join again.
     pub(crate) fn heartbeat(&mut self, who: &Identity, now_ms: i64) -> Result<(), ResponseError> {
-        if self.pending.contains_key(&who.member_id) {
-            return Err(ResponseError::UnknownMemberId);
-        }
         let n = self.member(who)?;
         self.members[n].touch(now_ms);
         match self.phase {
@@ -221,44 +254,18 @@ impl Classic {
             return Err(ResponseError::UnknownMemberId);
         }
         match self.phase {
-            Phase::CompletingRebalance { .. } if !transactional => Err(ResponseError::RebalanceInProgress),
+            Phase::CompletingRebalance if !transactional => Err(ResponseError::RebalanceInProgress),
             _ => Ok(()),
         }
     }
 
-    /// Ends sessions and rebalances whose time is up; returns the next such time.
-    pub(crate) fn tick(&mut self, now_ms: i64) -> Option<i64> {
-        self.pending.retain(|_, expires_ms| *expires_ms > now_ms);
-        let before = self.members.len();
-        for n in (0..self.members.len()).rev() {
-            if !self.members[n].is_waiting() && self.members[n].expires_ms <= now_ms {
-                tracing::info!(member = %self.members[n].id, "the member was not heard of for its session timeout");
-                self.remove(n);
-            }
+    /// A member has committed offsets, so it is alive.
+    pub(crate) fn committed(&mut self, who: &Identity, now_ms: i64) {
+        if matches!(self.phase, Phase::PreparingRebalance { .. } | Phase::Stable)
+            && let Ok(n) = self.member(who)
+        {
+            self.members[n].touch(now_ms);
         }
-        match self.phase {
-            Phase::PreparingRebalance { until_ms } if until_ms <= now_ms => self.complete_join(now_ms),
-            Phase::CompletingRebalance { until_ms } if until_ms <= now_ms => {
-                // They joined and never asked for their share, so they would keep it from the others.
-                for n in (0..self.members.len()).rev() {
-                    if self.members[n].syncing.is_none() {
-                        self.remove(n);
-                    }
-                }
-                self.rebalance(now_ms);
-            }
-            _ if self.members.len() < before => self.rebalance(now_ms),
-            _ => self.complete_join_if_all_are_there(now_ms),
-        }
-        let sessions =
-            self.members.iter().filter(|member| !member.is_waiting()).map(|member| member.expires_ms);
-        let phase = match self.phase {
-            Phase::PreparingRebalance { until_ms } | Phase::CompletingRebalance { until_ms } => {
-                Some(until_ms)
-            }
-            Phase::Empty | Phase::Stable => None,
-        };
-        sessions.chain(self.pending.values().copied()).chain(phase).min()
     }
 
     /// The topics its members read, or `None` if they are no consumers, or hide it.
@@ -315,6 +322,9 @@ impl Classic {
 
     /// Finds a member of the present generation.
     fn member(&self, who: &Identity) -> Result<usize, ResponseError> {
+        if who.member_id.is_empty() && self.find(&who.member_id, who.instance_id.as_ref())?.is_some() {
+            return Err(ResponseError::FencedInstanceId);
+        }
         let n = self.find(&who.member_id, who.instance_id.as_ref())?.ok_or(ResponseError::UnknownMemberId)?;
         if who.generation == self.generation { Ok(n) } else { Err(ResponseError::IllegalGeneration) }
     }
@@ -330,7 +340,36 @@ impl Classic {
             && join.protocols.iter().any(|(name, _)| supported(name))
     }
 
-    fn add(&mut self, id: StrBytes, join: Join, now_ms: i64) -> Answer<JoinReply> {
+    /// Whether this member may join. While everyone joins again, the first ones count.
+    fn has_room(&self, member_id: &StrBytes, max_size: usize) -> bool {
+        let member = self.members.iter().find(|member| member.id == *member_id);
+        match self.phase {
+            Phase::Empty => true,
+            Phase::PreparingRebalance { .. } => {
+                let joining = |member: &Member| member.joining.is_some();
+                member.is_some_and(joining)
+                    || self.members.iter().filter(|member| joining(member)).count() < max_size
+            }
+            Phase::CompletingRebalance | Phase::Stable => member.is_some() || self.members.len() < max_size,
+        }
+    }
+
+    /// There was no room for a member, so it is none any more.
+    fn forget(&mut self, member_id: &StrBytes) {
+        self.pending.remove(member_id);
+        if let Some(n) = self.members.iter().position(|member| member.id == *member_id) {
+            self.remove(n);
+        }
+    }
+
+    fn has_synced(&mut self, n: usize) {
+        self.members[n].has_synced = true;
+        if self.members.iter().all(|member| member.has_synced) {
+            self.sync_by_ms = None;
+        }
+    }
+
+    fn add(&mut self, id: StrBytes, join: Join, rules: &Rules, now_ms: i64) -> Answer<JoinReply> {
         let (sender, receiver) = oneshot::channel();
         if self.members.is_empty() {
             self.protocol_type = join.protocol_type;
@@ -344,11 +383,17 @@ impl Classic {
             rebalance_timeout_ms: join.rebalance_timeout_ms,
             protocols: join.protocols,
             assignment: Bytes::new(),
-            expires_ms: now_ms + join.session_timeout_ms,
+            expires_ms: now_ms + NEW_MEMBER_MS,
+            is_new: true,
+            has_synced: false,
             joining: Some(sender),
             syncing: None,
         });
-        self.rebalance(now_ms);
+        if self.phase == Phase::Empty || self.initial.is_some() {
+            self.begin(rules.initial_delay_ms, now_ms);
+        } else {
+            self.rebalance(now_ms);
+        }
         Answer::Later(receiver)
     }
 
@@ -357,7 +402,7 @@ impl Classic {
         let is_leader = self.members[n].id == self.leader;
         let answered = match self.phase {
             // The answer to its join was lost.
-            Phase::CompletingRebalance { .. } => unchanged,
+            Phase::CompletingRebalance => unchanged,
             // The leader joins again when it has noticed that the partitions have changed.
             Phase::Stable => unchanged && !is_leader,
             Phase::Empty | Phase::PreparingRebalance { .. } => false,
@@ -372,21 +417,26 @@ impl Classic {
     /// A static member was restarted: it gets a new id and its old place, without a rebalance if nothing has changed.
     fn replace_static(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
         let old = std::mem::replace(&mut self.members[n].id, new_member_id(&join));
-        let fenced = ResponseError::FencedInstanceId;
+        let (fenced, may_skip) = (ResponseError::FencedInstanceId, join.may_skip_assignment);
         self.members[n].answer_join(Err(JoinRefused { error: fenced, member_id: old.clone() }));
         self.members[n].answer_sync(Err(fenced));
         let was_leader = self.leader == old;
         if was_leader {
             self.leader = self.members[n].id.clone();
         }
-        if self.phase != Phase::Stable || self.members[n].protocols != join.protocols {
+        if self.phase != Phase::Stable {
             return self.wait_for_join(n, join, now_ms);
         }
+        self.members[n].update(join, now_ms);
+        if self.vote() != self.protocol {
+            let answer = self.members[n].wait();
+            self.rebalance(now_ms);
+            return answer;
+        }
         self.changed = true;
-        self.members[n].touch(now_ms);
         let mut joined = self.joined(n);
-        joined.skip_assignment = was_leader && join.may_skip_assignment;
-        if was_leader && !join.may_skip_assignment {
+        joined.skip_assignment = was_leader && may_skip;
+        if was_leader && !may_skip {
             // Told that it leads, an old client would divide anew and be refused. Told that another does, it
             // takes what it had.
             (joined.leader, joined.members) = (old, Vec::new());
@@ -395,82 +445,17 @@ impl Classic {
     }
 
     fn wait_for_join(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
-        let (sender, receiver) = oneshot::channel();
-        let member = &mut self.members[n];
-        member.protocols = join.protocols;
-        member.session_timeout_ms = join.session_timeout_ms;
-        member.rebalance_timeout_ms = join.rebalance_timeout_ms;
-        member.touch(now_ms);
-        member.joining = Some(sender);
+        self.members[n].update(join, now_ms);
+        let answer = self.members[n].wait();
         self.rebalance(now_ms);
-        Answer::Later(receiver)
+        answer
     }
 
     fn remove(&mut self, n: usize) {
         let mut member = self.members.remove(n);
         let error = ResponseError::UnknownMemberId;
-        let member_id = member.id.clone();
-        member.answer_join(Err(JoinRefused { error, member_id }));
+        member.answer_join(Err(JoinRefused { error, member_id: StrBytes::new() }));
         member.answer_sync(Err(error));
-    }
-
-    /// Makes everyone join again, unless that is under way.
-    fn rebalance(&mut self, now_ms: i64) {
-        if !matches!(self.phase, Phase::PreparingRebalance { .. }) {
-            for member in &mut self.members {
-                member.assignment = Bytes::new();
-                member.answer_sync(Err(ResponseError::RebalanceInProgress));
-                member.touch(now_ms);
-            }
-            self.phase = Phase::PreparingRebalance { until_ms: now_ms + self.rebalance_timeout_ms() };
-        }
-        self.complete_join_if_all_are_there(now_ms);
-    }
-
-    fn complete_join_if_all_are_there(&mut self, now_ms: i64) {
-        let preparing = matches!(self.phase, Phase::PreparingRebalance { .. });
-        if preparing && self.pending.is_empty() && self.members.iter().all(|member| member.joining.is_some())
-        {
-            self.complete_join(now_ms);
-        }
-    }
-
-    fn complete_join(&mut self, now_ms: i64) {
-        // A static member keeps its place until its session ends.
-        self.members.retain(|member| member.joining.is_some() || member.instance_id.is_some());
-        self.generation += 1;
-        let Some(first) =
-            self.members.iter().find(|member| member.joining.is_some()).or(self.members.first())
-        else {
-            self.phase = Phase::Empty;
-            (self.empty_since_ms, self.changed) = (Some(now_ms), true);
-            (self.protocol, self.leader) = (StrBytes::new(), StrBytes::new());
-            return;
-        };
-        if !self.members.iter().any(|member| member.id == self.leader && member.joining.is_some()) {
-            self.leader = first.id.clone();
-        }
-        self.protocol = self.vote();
-        self.phase = Phase::CompletingRebalance { until_ms: now_ms + self.rebalance_timeout_ms() };
-        for n in 0..self.members.len() {
-            let joined = self.joined(n);
-            self.members[n].touch(now_ms);
-            self.members[n].answer_join(Ok(joined));
-        }
-    }
-
-    /// The protocol that everyone has and most prefer.
-    fn vote(&self) -> StrBytes {
-        let common = |name: &StrBytes| {
-            self.members.iter().all(|member| member.protocols.iter().any(|(other, _)| other == name))
-        };
-        let mut votes: BTreeMap<&StrBytes, usize> = BTreeMap::new();
-        for member in &self.members {
-            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| common(name)) {
-                *votes.entry(name).or_default() += 1;
-            }
-        }
-        votes.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
     fn joined(&self, n: usize) -> Joined {
@@ -498,10 +483,6 @@ impl Classic {
             protocol: self.protocol.clone(),
             assignment: self.members[n].assignment.clone(),
         }
-    }
-
-    fn rebalance_timeout_ms(&self) -> i64 {
-        self.members.iter().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0)
     }
 }
 

@@ -4,8 +4,8 @@ use kafka_protocol::ResponseError::{
     FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId,
 };
 
-use super::classic::*;
 use super::member::*;
+use super::*;
 use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 
@@ -14,6 +14,10 @@ const REBALANCE_MS: i64 = 5_000;
 
 fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
+}
+
+fn rules() -> Rules {
+    Rules { session_ms: 10..=60_000, max_size: 10, initial_delay_ms: 0 }
 }
 
 fn join(member_id: &StrBytes, instance: Option<&str>) -> Join {
@@ -66,9 +70,9 @@ fn sync(
 /// A group of two, of which the first leads, that is stable at 0 ms.
 fn pair(instance: Option<&str>) -> (Classic, Identity, Identity) {
     let mut group = Classic::default();
-    let first = now(group.join(join(&text(""), None), 0)).unwrap();
-    let second = group.join(join(&text(""), instance), 0);
-    let first = now(group.join(join(&first.member_id, None), 0)).unwrap();
+    let first = now(group.join(join(&text(""), None), &rules(), 0)).unwrap();
+    let second = group.join(join(&text(""), instance), &rules(), 0);
+    let first = now(group.join(join(&first.member_id, None), &rules(), 0)).unwrap();
     let second = now(second).unwrap();
     assert_eq!((first.generation, second.generation), (2, 2));
     assert_eq!((&first.leader, first.members.len(), second.members.len()), (&first.member_id, 2, 0));
@@ -89,7 +93,7 @@ fn a_silent_member_is_removed_and_the_other_told_to_join_again() {
     group.tick(1_000);
     assert_eq!(group.heartbeat(&first, 1_001), Err(RebalanceInProgress));
     assert_eq!(group.heartbeat(&second, 1_001), Err(UnknownMemberId));
-    let again = now(group.join(join(&first.member_id, None), 1_100)).unwrap();
+    let again = now(group.join(join(&first.member_id, None), &rules(), 1_100)).unwrap();
     assert_eq!((again.generation, again.members.len()), (3, 1));
     assert_eq!(group.heartbeat(&first, 1_200), Err(IllegalGeneration));
 }
@@ -97,8 +101,8 @@ fn a_silent_member_is_removed_and_the_other_told_to_join_again() {
 #[test]
 fn a_member_that_only_beats_is_left_behind_when_the_rebalance_times_out() {
     let (mut group, first, second) = pair(None);
-    let mut third = group.join(join(&text(""), None), 0);
-    let mut again = group.join(join(&first.member_id, None), 100);
+    let mut third = group.join(join(&text(""), None), &rules(), 0);
+    let mut again = group.join(join(&first.member_id, None), &rules(), 100);
     for at in (500..REBALANCE_MS).step_by(500) {
         assert_eq!(group.heartbeat(&second, at), Err(RebalanceInProgress));
         group.tick(at);
@@ -113,7 +117,7 @@ fn a_member_that_only_beats_is_left_behind_when_the_rebalance_times_out() {
 #[test]
 fn members_that_never_ask_for_their_share_are_removed() {
     let mut group = Classic::default();
-    let joined = now(group.join(join(&text(""), None), 0)).unwrap();
+    let joined = now(group.join(join(&text(""), None), &rules(), 0)).unwrap();
     let me = who(&joined, None);
     for at in (500..REBALANCE_MS).step_by(500) {
         group.heartbeat(&me, at).unwrap();
@@ -127,21 +131,21 @@ fn members_that_never_ask_for_their_share_are_removed() {
 fn an_id_that_was_given_out_holds_the_others_up_until_it_expires() {
     let (mut group, first, second) = pair(None);
     let two_steps = Join { two_steps: true, ..join(&text(""), None) };
-    let refused = now(group.join(two_steps, 0)).unwrap_err();
+    let refused = now(group.join(two_steps, &rules(), 0)).unwrap_err();
     assert_eq!(group.heartbeat(&first, 0), Ok(()), "it has not joined yet");
     group.leave(&second.member_id, None, 0).unwrap();
-    let mut again = group.join(join(&first.member_id, None), 100);
+    let mut again = group.join(join(&first.member_id, None), &rules(), 100);
     assert!(waits(&mut again));
     group.tick(SESSION_MS);
     assert_eq!(now(again).unwrap().members.len(), 1);
-    let late = now(group.join(join(&refused.member_id, None), SESSION_MS)).unwrap_err();
+    let late = now(group.join(join(&refused.member_id, None), &rules(), SESSION_MS)).unwrap_err();
     assert_eq!(late.error, UnknownMemberId);
 }
 
 #[test]
 fn a_static_member_keeps_its_share_over_a_restart_and_its_predecessor_is_fenced() {
     let (mut group, first, second) = pair(Some("b"));
-    let back = now(group.join(join(&text(""), Some("b")), 500)).unwrap();
+    let back = now(group.join(join(&text(""), Some("b")), &rules(), 500)).unwrap();
     assert_eq!(back.generation, 2, "nobody had to join again");
     assert_ne!(back.member_id, second.member_id);
     let back = who(&back, Some("b"));

@@ -5,6 +5,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::oneshot;
 
+use crate::group::classic::Join;
+
 /// What a member is told at the end of a join.
 #[derive(Debug, Clone)]
 pub(crate) struct Joined {
@@ -69,6 +71,10 @@ pub(crate) struct Member {
     pub(crate) assignment: Bytes,
     /// When its session ends, unless it is heard of.
     pub(crate) expires_ms: i64,
+    /// It has not been told its id yet, so it cannot beat.
+    pub(crate) is_new: bool,
+    /// Whether it has asked for its share in this generation.
+    pub(crate) has_synced: bool,
     pub(crate) joining: Option<oneshot::Sender<JoinReply>>,
     pub(crate) syncing: Option<oneshot::Sender<SyncReply>>,
 }
@@ -79,9 +85,25 @@ impl Member {
         self.expires_ms = now_ms + self.session_timeout_ms;
     }
 
-    /// Whether it waits for the others, so that its silence means nothing.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.joining.is_some() || self.syncing.is_some()
+    /// Takes over what it says when it joins again.
+    pub(crate) fn update(&mut self, join: Join, now_ms: i64) {
+        self.protocols = join.protocols;
+        self.session_timeout_ms = join.session_timeout_ms;
+        self.rebalance_timeout_ms = join.rebalance_timeout_ms;
+        self.touch(now_ms);
+    }
+
+    /// From now on it waits for the others to join.
+    pub(crate) fn wait(&mut self) -> Answer<JoinReply> {
+        let (sender, receiver) = oneshot::channel();
+        self.joining = Some(sender);
+        Answer::Later(receiver)
+    }
+
+    /// When its session ends; while it waits for the others, its silence means nothing.
+    pub(crate) fn expires_at(&self) -> Option<i64> {
+        let waits = self.joining.is_some() || self.syncing.is_some();
+        (self.is_new || !waits).then_some(self.expires_ms)
     }
 
     pub(crate) fn metadata(&self, protocol: &str) -> Bytes {

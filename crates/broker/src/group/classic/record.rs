@@ -7,8 +7,8 @@ use bytes::Bytes;
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::group::classic::member::Member;
 use crate::group::classic::{Classic, Phase};
-use crate::group::member::Member;
 
 /// A classic group in a journal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,15 +91,16 @@ impl From<ClassicRecord> for Classic {
     /// The sessions of its members have ended until [`Classic::go_on`] is called.
     fn from(record: ClassicRecord) -> Self {
         let phase = if record.members.is_empty() { Phase::Empty } else { Phase::Stable };
-        let mut classic = Self::default();
-        classic.phase = phase;
-        classic.generation = record.generation;
-        classic.protocol_type = record.protocol_type.into();
-        classic.protocol = record.protocol.into();
-        classic.leader = record.leader.into();
-        classic.empty_since_ms = record.empty_since_ms;
-        classic.members = record.members.into_iter().map(Member::from).collect();
-        classic
+        Self {
+            phase,
+            generation: record.generation,
+            protocol_type: record.protocol_type.into(),
+            protocol: record.protocol.into(),
+            leader: record.leader.into(),
+            empty_since_ms: record.empty_since_ms,
+            members: record.members.into_iter().map(Member::from).collect(),
+            ..Self::default()
+        }
     }
 }
 
@@ -116,6 +117,8 @@ impl From<MemberRecord> for Member {
             protocols: record.protocols.into_iter().map(protocol).collect(),
             assignment: record.assignment.0,
             expires_ms: 0,
+            is_new: false,
+            has_synced: true,
             joining: None,
             syncing: None,
         }
