@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::api::NODE_ID;
+use crate::security::users::ScramUser;
 use crate::server::endpoint::Listener;
 use crate::settings::{Given, is_secret};
 
@@ -28,6 +29,8 @@ pub struct BrokerConfig {
     pub advertised: Option<String>,
     /// Where to listen instead of `listen`, if it is more than one address or secured.
     pub listeners: Vec<Listener>,
+    /// Users that clients can be on listeners with SCRAM, beside those that clients have made.
+    pub scram_users: Vec<ScramUser>,
     /// Where topics, offsets and transactions are kept.
     pub storage: Storage,
     /// Partitions of a topic that is created without saying how many.
@@ -83,6 +86,7 @@ impl fmt::Debug for BrokerConfig {
             .field("listen", &self.listen)
             .field("advertised", &self.advertised)
             .field("listeners", &self.listeners)
+            .field("scram_users", &self.scram_users)
             .field("storage", &self.storage)
             .field("default_partitions", &self.default_partitions)
             .field("auto_create_topics", &self.auto_create_topics)
@@ -99,6 +103,7 @@ impl Default for BrokerConfig {
             listen: "127.0.0.1:0".to_owned(),
             advertised: None,
             listeners: Vec::new(),
+            scram_users: Vec::new(),
             storage: Storage::Memory,
             default_partitions: 1,
             auto_create_topics: true,

@@ -33,5 +33,8 @@ pub use local::{
     OffsetOf, ProducerOptions, Record, Records,
 };
 pub use log::partition::Isolation;
+pub use security::mechanism::{Mechanism, Scram};
+pub use security::sasl::Sasl;
 pub use security::tls::{ClientAuth, Tls, TlsVersion};
+pub use security::users::ScramUser;
 pub use server::endpoint::Listener;

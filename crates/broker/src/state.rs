@@ -19,6 +19,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::group::Groups;
 use crate::journal::replace;
 use crate::metrics::Metrics;
+use crate::security::users::Users;
 use crate::server::limits::Limits;
 use crate::server::stopping::Stopping;
 use crate::settings::Given;
@@ -49,6 +50,7 @@ pub(crate) struct State {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
+    pub(crate) users: Users,
     /// Held for as long as the folder is used.
     _lock: Option<File>,
 }
@@ -81,6 +83,7 @@ impl State {
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
+                users: Users::in_memory(),
                 _lock: None,
             },
             Storage::Directory(data) => {
@@ -114,11 +117,13 @@ impl State {
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
                     transactions: Transactions::open(&data.join("transactions.journal"))
                         .map_err(failed("transactions.journal"))?,
+                    users: Users::open(&data.join("users.json")).map_err(failed("users.json"))?,
                     _lock: Some(lock),
                 }
             }
         };
         state.groups.go_on(&state);
+        state.users.add(&state.config.scram_users).map_err(BrokerError::Setting)?;
         state.tick();
         Ok(state)
     }

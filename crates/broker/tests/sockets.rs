@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
-use common::wire::{NO_PRODUCER, Wire, batch, frame, name, patient_fetch, produce_request};
+use common::wire::{NO_PRODUCER, Wire, api_versions, batch, frame, name, patient_fetch, produce_request};
 use common::{PATIENCE, memory};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
@@ -68,7 +68,7 @@ fn nonsense_closes_its_own_connection_and_no_other() {
         let mut client = Wire::connect(&broker);
         client.stream.write_all(bytes).unwrap();
         assert!(client.is_closed(), "{bytes:?}");
-        assert_eq!(bystander.call(3, &ApiVersionsRequest::default()).error_code, 0);
+        assert_eq!(bystander.call(3, &api_versions()).error_code, 0);
     }
 }
 
@@ -79,7 +79,7 @@ fn noise_behind_a_proper_header_does_no_harm() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
     let mut bystander = Wire::connect(&broker);
-    let versions = bystander.call(3, &ApiVersionsRequest::default()).api_keys;
+    let versions = bystander.call(3, &api_versions()).api_keys;
     for (seed, api) in versions.iter().cycle().take(600).enumerate() {
         let mut random = noise(seed as u64 + 1);
         let version =
@@ -120,9 +120,9 @@ fn what_was_done_before_the_nonsense_is_answered() {
 fn connections_beyond_the_limit_are_closed_until_another_goes() {
     let broker = Broker::start(BrokerConfig { max_connections: 1, ..BrokerConfig::default() }).unwrap();
     let mut first = Wire::connect(&broker);
-    first.call(3, &ApiVersionsRequest::default());
+    first.call(3, &api_versions());
     assert!(Wire::connect(&broker).is_closed());
-    first.call(3, &ApiVersionsRequest::default());
+    first.call(3, &api_versions());
     drop(first);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -136,7 +136,7 @@ fn connections_beyond_the_limit_are_closed_until_another_goes() {
 
 /// Whether the broker closes the connection instead of answering.
 fn is_refused(client: &mut Wire) -> bool {
-    let request = frame(3, 1, &ApiVersionsRequest::default());
+    let request = frame(3, 1, &api_versions());
     client.stream.write_all(&request).is_err() || !matches!(client.stream.peek(&mut [0]), Ok(1))
 }
 
@@ -156,7 +156,7 @@ fn stopping_answers_what_can_be_answered_and_does_not_wait_for_clients() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
     let mut idle = Wire::connect(&broker);
-    idle.call(3, &ApiVersionsRequest::default());
+    idle.call(3, &api_versions());
     let mut half = Wire::connect(&broker);
     half.stream.write_all(&[0, 0, 0, 100, 0, 3]).unwrap();
     let mut fetching = Wire::connect(&broker);
@@ -186,7 +186,7 @@ fn an_idle_connection_is_closed_also_in_the_middle_of_a_request_or_an_answer() {
     let broker = with(&[("connections.max.idle.ms", "200")]);
     broker.create_topic("t", 1).unwrap();
     let mut idle = Wire::connect(&broker);
-    idle.call(3, &ApiVersionsRequest::default());
+    idle.call(3, &api_versions());
     let mut half = Wire::connect(&broker);
     half.stream.write_all(&[0, 0, 0, 100, 0, 3]).unwrap();
     // Waiting for records is not idling.
@@ -203,16 +203,16 @@ fn an_idle_connection_is_closed_also_in_the_middle_of_a_request_or_an_answer() {
         std::thread::yield_now();
     }
     let mut next = Wire::connect(&broker);
-    assert_eq!(next.call(3, &ApiVersionsRequest::default()).error_code, 0);
+    assert_eq!(next.call(3, &api_versions()).error_code, 0);
 }
 
 #[test]
 fn an_address_has_only_so_many_connections() {
     let broker = with(&[("max.connections.per.ip", "1")]);
     let mut first = Wire::connect(&broker);
-    first.call(3, &ApiVersionsRequest::default());
+    first.call(3, &api_versions());
     assert!(Wire::connect(&broker).is_closed());
-    first.call(3, &ApiVersionsRequest::default());
+    first.call(3, &api_versions());
 }
 
 /// A request that is being read holds its share of the memory for requests, and others wait for theirs.
@@ -221,7 +221,7 @@ fn long_requests_share_the_memory_there_is_for_them() {
     let broker = with(&[("queued.max.request.bytes", "1000000"), ("socket.request.max.bytes", "1000000")]);
     broker.create_topic("t", 1).unwrap();
     let mut first = Wire::connect(&broker);
-    let mut bytes = frame(3, 0, &ApiVersionsRequest::default());
+    let mut bytes = frame(3, 0, &api_versions());
     bytes.put_i32(900_000);
     bytes.put_bytes(0, 1_000);
     first.stream.write_all(&bytes).unwrap();

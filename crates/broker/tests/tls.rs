@@ -9,9 +9,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use common::certificates::{Authority, Certified};
-use common::wire::Wire;
+use common::wire::{Wire, api_versions};
 use common::{PATIENCE, config, consumer, poll_values, producer, send};
-use kafka_protocol::messages::ApiVersionsRequest;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use thalweg_broker::{Broker, BrokerConfig, ClientAuth, Listener, Tls, TlsVersion};
@@ -67,11 +66,11 @@ fn a_failed_handshake_harms_only_its_connection() {
     let mut silent = TcpStream::connect(broker.address()).unwrap();
     silent.write_all(&[22, 3, 1, 2]).unwrap();
     let mut plain = Wire::connect_to(broker.address());
-    plain.send(3, &ApiVersionsRequest::default());
+    plain.send(3, &api_versions());
     assert!(plain.is_closed());
     assert!(connects(&broker, PATIENCE, |config| trusting(config, &authority)));
     let mut bystander = Wire::connect_to(broker.address_of("PLAINTEXT").unwrap());
-    assert_eq!(bystander.call(3, &ApiVersionsRequest::default()).error_code, 0);
+    assert_eq!(bystander.call(3, &api_versions()).error_code, 0);
     // And one that is not finished does not keep the broker from stopping.
     broker.stop();
 }
@@ -116,7 +115,7 @@ fn listeners_are_encrypted_by_kafkas_settings() {
     let broker = Broker::start(config.clone()).unwrap();
     assert!(connects(&broker, PATIENCE, |config| trusting(config, &authority)));
     let mut plain = Wire::connect_to(broker.address_of("PLAINTEXT").unwrap());
-    assert_eq!(plain.call(3, &ApiVersionsRequest::default()).error_code, 0);
+    assert_eq!(plain.call(3, &api_versions()).error_code, 0);
     std::fs::write(&store, "no key").unwrap();
     let error = Broker::start(config).unwrap_err().to_string();
     assert!(error.contains("OUT") && error.contains("ssl.keystore"), "{error}");

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use common::memory;
 use common::wire::{NO_PRODUCER, Wire, batch, name, patient_fetch, transactional_id};
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -91,6 +92,7 @@ fn every_advertised_version_is_answered() {
     transactions(&mut caller);
     groups(&mut caller);
     consumer_groups(&mut caller);
+    security(&mut caller);
     let software = || {
         ApiVersionsRequest::default()
             .with_client_software_name(string("wire"))
@@ -99,6 +101,16 @@ fn every_advertised_version_is_answered() {
     let plain = |version| if version >= 3 { software() } else { ApiVersionsRequest::default() };
     caller.each(plain, |_, response| response.error_code);
     assert_eq!(caller.versions, BTreeMap::new(), "requests that this test forgets");
+}
+
+/// Where nobody has to prove who it is, nobody can.
+fn security(caller: &mut Caller) {
+    let illegal = ResponseError::IllegalSaslState.code();
+    caller.each(|_| SaslHandshakeRequest::default(), |_, response| response.error_code - illegal);
+    caller.each(|_| SaslAuthenticateRequest::default(), |_, response| response.error_code - illegal);
+    caller.each(|_| DescribeClientQuotasRequest::default(), |_, response| response.error_code);
+    caller.each(|_| AlterUserScramCredentialsRequest::default(), |_, _| 0);
+    caller.each(|_| DescribeUserScramCredentialsRequest::default(), |_, response| response.error_code);
 }
 
 fn records(caller: &mut Caller) {

@@ -2,18 +2,46 @@
 //!
 //! A version that we do not know is answered in version 0 with what we do, so that the client can ask again.
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
-use kafka_protocol::messages::{ApiKey, ApiVersionsResponse};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::SUPPORTED;
+use crate::api::{Call, Refused, SUPPORTED, decode};
 
 /// What is more than the versions of requests say: names, and the versions in use, which are the latest there are.
 const FEATURES: &[(&str, i16)] = &[("group.version", 1)];
 
 /// Returns the version to answer in as well.
-pub(super) fn handle(version: i16) -> (i16, ApiVersionsResponse) {
+pub(super) fn handle(call: &Call<'_>, body: Bytes) -> Result<(i16, ApiVersionsResponse), Refused> {
+    let version = call.version;
+    if !is_supported(version) {
+        return Ok((0, answer(0).with_error_code(ResponseError::UnsupportedVersion.code())));
+    }
+    let request: ApiVersionsRequest = decode(call, body)?;
+    if version >= 3 && !(is_name(&request.client_software_name) && is_name(&request.client_software_version))
+    {
+        let invalid = ResponseError::InvalidRequest.code();
+        return Ok((version, ApiVersionsResponse::default().with_error_code(invalid)));
+    }
+    Ok((version, answer(version)))
+}
+
+fn is_supported(version: i16) -> bool {
+    SUPPORTED.iter().any(|&(key, min, max)| key == ApiKey::ApiVersions && (min..=max).contains(&version))
+}
+
+/// Names and versions of clients are of letters, digits, `.` and `-`, and neither begin nor end with those two.
+fn is_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    name.bytes().all(inner)
+        && !name.is_empty()
+        && !name.starts_with(['.', '-'])
+        && !name.ends_with(['.', '-'])
+}
+
+fn answer(version: i16) -> ApiVersionsResponse {
     let api_keys = SUPPORTED.iter().map(|&(key, min, max)| {
         // librdkafka before 2.10 compresses with zstd only for brokers that claim version 0, which nobody
         // sends. Kafka claims it too.
@@ -28,13 +56,7 @@ pub(super) fn handle(version: i16) -> (i16, ApiVersionsResponse) {
     if version >= 4 {
         response.supported_features = FEATURES.iter().map(supported).collect();
     }
-    let known =
-        SUPPORTED.iter().any(|&(key, min, max)| key == ApiKey::ApiVersions && (min..=max).contains(&version));
-    if known {
-        (version, response)
-    } else {
-        (0, response.with_error_code(ResponseError::UnsupportedVersion.code()))
-    }
+    response
 }
 
 fn supported(&(name, version): &(&'static str, i16)) -> SupportedFeatureKey {

@@ -5,8 +5,10 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_user_scram_credentials;
 mod api_versions;
 mod assignments;
+pub(crate) mod authentication;
 mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -15,11 +17,13 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod end_txn;
 pub(crate) mod faulty;
 mod fetch;
@@ -42,6 +46,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod operations;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
 
@@ -76,6 +82,7 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::SyncGroup, 0, 5),
     (ApiKey::DescribeGroups, 0, 6),
     (ApiKey::ListGroups, 0, 5),
+    (ApiKey::SaslHandshake, 0, 1),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
@@ -89,11 +96,15 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::DescribeLogDirs, 1, 4),
+    (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::ListPartitionReassignments, 0, 0),
     (ApiKey::OffsetDelete, 0, 0),
+    (ApiKey::DescribeClientQuotas, 0, 1),
+    (ApiKey::DescribeUserScramCredentials, 0, 0),
+    (ApiKey::AlterUserScramCredentials, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::ConsumerGroupDescribe, 0, 1),
@@ -139,6 +150,10 @@ pub(crate) enum Refused {
     Unsupported { api_key: i16, version: i16 },
     #[error("a produce request that wants no answer has failed: {0}")]
     Unacknowledged(ResponseError),
+    #[error("a client asks for something before it has proved who it is")]
+    Unauthenticated,
+    #[error("a client has not proved in time again who it is")]
+    Expired,
     #[error("a test wants the connection closed")]
     Disconnected,
     #[error("a test wants silence on the connection")]
@@ -238,7 +253,7 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         ApiKey::DescribeGroups => reply(call, id, out, &describe_groups::handle(call, decode(call, body)?)),
         ApiKey::ListGroups => reply(call, id, out, &list_groups::handle(call, decode(call, body)?)),
         ApiKey::ApiVersions => {
-            let (version, response) = api_versions::handle(call.version);
+            let (version, response) = api_versions::handle(call, body)?;
             encode(id, out, version, &response)
         }
         ApiKey::CreateTopics => reply(call, id, out, &create_topics::handle(call, decode(call, body)?)),
@@ -287,6 +302,17 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         ApiKey::DescribeTopicPartitions => {
             reply(call, id, out, &describe_topic_partitions::handle(call, decode(call, body)?))
         }
+        ApiKey::SaslHandshake => reply(call, id, out, &sasl_handshake::refuse()),
+        ApiKey::SaslAuthenticate => reply(call, id, out, &sasl_authenticate::refuse()),
+        ApiKey::DescribeClientQuotas => {
+            reply(call, id, out, &describe_client_quotas::handle(decode(call, body)?))
+        }
+        ApiKey::DescribeUserScramCredentials => {
+            reply(call, id, out, &describe_user_scram_credentials::handle(call, decode(call, body)?))
+        }
+        ApiKey::AlterUserScramCredentials => {
+            reply(call, id, out, &alter_user_scram_credentials::handle(call, decode(call, body)?))
+        }
         // `SUPPORTED` let it through, so this is a line forgotten above.
         _ => Err(Refused::Unsupported { api_key: key as i16, version: call.version }),
     }
@@ -327,9 +353,14 @@ fn encode<R: Encodable + HeaderVersion>(
         out.truncate(start);
         return Err(Refused::Unanswerable(error.to_string()));
     }
+    encode_length(out, start);
+    Ok(())
+}
+
+/// Writes the length of what stands behind it.
+fn encode_length(out: &mut BytesMut, start: usize) {
     let len = (out.len() - start - 4) as i32;
     (&mut out[start..start + 4]).put_i32(len);
-    Ok(())
 }
 
 fn malformed(error: impl std::fmt::Display) -> Refused {

@@ -45,6 +45,7 @@ outcomes! {
     DeleteGroupsResponse { results.error_code }
     DeleteRecordsResponse { topics.partitions.error_code }
     DeleteTopicsResponse { responses.error_code }
+    DescribeClientQuotasResponse { error_code }
     DescribeClusterResponse { error_code }
     DescribeConfigsResponse { results.error_code }
     DescribeGroupsResponse { groups.error_code }

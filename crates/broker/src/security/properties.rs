@@ -2,8 +2,12 @@
 //! than the same one given for all.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::error::BrokerError;
+use crate::security::jaas::Entry;
+use crate::security::mechanism::Mechanism;
+use crate::security::sasl::Sasl;
 use crate::security::tls::{ClientAuth, Tls, TlsVersion};
 use crate::server::endpoint::Listener;
 use crate::server::properties::Protocol;
@@ -38,7 +42,46 @@ pub(crate) fn secure(
         Protocol::Ssl | Protocol::SaslSsl => Some(tls(&settings, &listener.name)?),
         Protocol::Plaintext | Protocol::SaslPlaintext => None,
     };
-    Ok(Listener { tls, ..listener })
+    let sasl = match protocol {
+        Protocol::SaslPlaintext | Protocol::SaslSsl => Some(sasl(&settings, &listener.name)?),
+        Protocol::Plaintext | Protocol::Ssl => None,
+    };
+    Ok(Listener { tls, sasl, ..listener })
+}
+
+fn sasl(settings: &OfListener<'_>, listener: &str) -> Result<Sasl, BrokerError> {
+    const MECHANISMS: &str = "sasl.enabled.mechanisms";
+    const LOGIN: &str = "sasl.jaas.config";
+    if settings.properties.contains_key(LOGIN) {
+        let reason = format!("it must be of one mechanism, as in {}plain.{LOGIN}", settings.prefix);
+        return Err(BrokerError::property(LOGIN, reason));
+    }
+    let given = settings.get(MECHANISMS).map_or("", |(_, given)| given);
+    let mut sasl = Sasl::new(list(given).filter_map(Mechanism::named));
+    if sasl.mechanisms.is_empty() {
+        let known = Mechanism::ALL.map(Mechanism::name).join(", ");
+        let reason = format!("the listener {listener} needs at least one of {known}");
+        return Err(BrokerError::property(MECHANISMS, reason));
+    }
+    for mechanism in &sasl.mechanisms {
+        let module = match mechanism {
+            Mechanism::Plain => "org.apache.kafka.common.security.plain.PlainLoginModule",
+            Mechanism::Scram(_) => "org.apache.kafka.common.security.scram.ScramLoginModule",
+        };
+        let setting = format!("{}.{LOGIN}", mechanism.name().to_ascii_lowercase());
+        let Some((name, entry)) = settings.get(&setting) else { continue };
+        let entry = Entry::parse(entry).map_err(|reason| BrokerError::property(name.as_str(), reason))?;
+        if entry.module != module {
+            return Err(BrokerError::property(name, format!("the login module must be {module}")));
+        }
+        if *mechanism == Mechanism::Plain {
+            sasl.plain_users = entry.users();
+        }
+    }
+    if let Some((_, milliseconds)) = settings.get("connections.max.reauth.ms") {
+        sasl.reauthenticate = Duration::from_millis(milliseconds.parse().unwrap_or(0));
+    }
+    Ok(sasl)
 }
 
 fn tls(settings: &OfListener<'_>, listener: &str) -> Result<Tls, BrokerError> {
@@ -155,6 +198,38 @@ mod tests {
         };
         assert_eq!(tls.unwrap().tls, Some(expected));
         assert_eq!(secured(Protocol::Plaintext, &[]).unwrap().tls, None);
+    }
+
+    #[test]
+    fn users_of_plain_are_those_of_the_login_module() {
+        let login = "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"secret\";";
+        let listener = secured(
+            Protocol::SaslPlaintext,
+            &[
+                ("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-512"),
+                ("listener.name.out.plain.sasl.jaas.config", login),
+                ("connections.max.reauth.ms", "1000"),
+            ],
+        );
+        let expected = Sasl {
+            plain_users: [("alice".to_owned(), "secret".to_owned())].into(),
+            reauthenticate: Duration::from_secs(1),
+            ..Sasl::new([Mechanism::Plain, Mechanism::named("SCRAM-SHA-512").unwrap()])
+        };
+        let listener = listener.unwrap();
+        assert!(!format!("{listener:?}").contains("secret"));
+        assert_eq!(listener.sasl, Some(expected));
+        let plain = ("sasl.enabled.mechanisms", "PLAIN");
+        for (name, value, hint) in [
+            ("sasl.enabled.mechanisms", "", "at least one of"),
+            ("sasl.jaas.config", login, "listener.name.out.plain.sasl.jaas.config"),
+            ("listener.name.out.plain.sasl.jaas.config", "secret", "required"),
+            ("listener.name.out.plain.sasl.jaas.config", "Secret required;", "PlainLoginModule"),
+        ] {
+            let error = secured(Protocol::SaslPlaintext, &[plain, (name, value)]).unwrap_err();
+            assert!(error.starts_with(name) && error.contains(hint), "{error}");
+            assert!(!error.to_ascii_lowercase().contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -8,12 +8,16 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 
+use crate::api::authentication::{Proof, prove, prove_raw};
 use crate::api::{self, Call, Frame, Refused};
+use crate::security::sasl::Session;
 use crate::server::endpoint::Endpoint;
 use crate::server::frames::{self, WrongLength};
 use crate::server::patience::{Impatient, Patience};
@@ -25,6 +29,9 @@ const COLLECTED: usize = 256 * 1024;
 const KEPT: usize = 1 << 20;
 /// Bytes of a request that every connection may read without asking for its share of the memory.
 const SMALL: usize = 64 * 1024;
+
+/// Bytes of a message by which a client proves who it is, as many as Kafka takes.
+const LONGEST_PROOF: usize = 512 * 1024;
 
 /// Why a connection was closed.
 #[derive(Debug, thiserror::Error)]
@@ -64,11 +71,12 @@ where
         input: BytesMut::with_capacity(16 * 1024),
         output: BytesMut::new(),
         patience: Patience::new(settings.connections_max_idle_ms),
+        session: way.listener.sasl.as_ref().map(Session::new),
     };
     drop(settings);
     let served = connection.serve().await;
     // Courtesy of TLS; the client may be gone.
-    let _ = connection.stream.shutdown().await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), connection.stream.shutdown()).await;
     served
 }
 
@@ -81,6 +89,8 @@ struct Connection<'a, S> {
     input: BytesMut,
     output: BytesMut,
     patience: Patience,
+    /// None where nobody has to prove who it is.
+    session: Option<Session<'a>>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
@@ -99,7 +109,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             if self.state.stopping.is_told() {
                 return Ok(());
             }
-            let len = frames::announced(&self.input, self.max_request)?;
+            let len = frames::announced(&self.input, self.longest())?;
             if !self.input.is_empty() {
                 self.patience.incomplete(len.unwrap_or(0));
             }
@@ -109,6 +119,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     taken = self.state.limits.share(len.unwrap_or(0)) => share = taken,
                     () = &mut stopped => return Ok(()),
                 }
+                // The time that it took is not the client's.
+                self.patience.moved();
+                self.patience.complete();
+                self.patience.incomplete(len.unwrap_or(0));
             }
             frames::make_room(&mut self.input, len);
             tokio::select! {
@@ -129,21 +143,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Answers the complete requests of the input.
     async fn answer_all(&mut self, share: &mut Option<SemaphorePermit<'a>>) -> Result<(), Closed> {
-        while let Some(bytes) = frames::take(&mut self.input, self.max_request)? {
+        loop {
+            let longest = self.longest();
+            let Some(bytes) = frames::take(&mut self.input, longest)? else { return Ok(()) };
             self.patience.complete();
-            let frame = Frame::parse(bytes)?;
+            let frame = match self.session {
+                None => Frame::parse(bytes)?,
+                Some(_) => match self.prove(bytes).await? {
+                    Some(frame) => frame,
+                    None => continue,
+                },
+            };
             if frame.may_wait() || self.state.faults.any() || self.output.len() > COLLECTED {
                 self.flush().await?;
             }
-            let call = Call {
-                state: self.state,
-                key: frame.key,
-                version: frame.version,
-                client_id: frame.client_id.clone(),
-                peer: self.way.peer.ip(),
-                local: self.way.local,
-                listener: self.way.listener,
-            };
+            let call = self.call(&frame);
             let waits = frame.may_wait();
             let answered = api::answer(&call, frame, &mut self.output);
             if waits {
@@ -155,7 +169,56 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
             *share = None;
         }
-        Ok(())
+    }
+
+    fn call(&self, frame: &Frame) -> Call<'a> {
+        Call {
+            state: self.state,
+            key: frame.key,
+            version: frame.version,
+            client_id: frame.client_id.clone(),
+            peer: self.way.peer.ip(),
+            local: self.way.local,
+            listener: self.way.listener,
+        }
+    }
+
+    /// Bytes of the longest request that is read. Who is not known has no need of long ones.
+    fn longest(&self) -> usize {
+        match &self.session {
+            Some(session) if !session.is_open() => self.max_request.min(LONGEST_PROOF),
+            _ => self.max_request,
+        }
+    }
+
+    /// Lets a client prove who it is. Returns requests that have nothing to do with that, once it has.
+    async fn prove(&mut self, bytes: Bytes) -> Result<Option<Frame>, Closed> {
+        let Some(mut session) = self.session.take() else { return Ok(Some(Frame::parse(bytes)?)) };
+        let proof = if session.is_raw() {
+            prove_raw(self.state, &mut session, &bytes, &mut self.output)
+        } else {
+            let frame = Frame::parse(bytes)?;
+            let renews = frame.key == ApiKey::SaslHandshake && session.may_renew();
+            if session.is_open() && !renews {
+                if session.is_over(|| self.state.clock.now_ms()) {
+                    return Err(Refused::Expired.into());
+                }
+                self.session = Some(session);
+                return Ok(Some(frame));
+            }
+            prove(&self.call(&frame), &mut session, frame, &mut self.output).await?
+        };
+        if proof == Proof::Failed {
+            let delay = self.state.settings.broker().failed_authentication_delay;
+            self.state.stopping.unless(tokio::time::sleep(delay)).await;
+            return Err(Refused::Unauthenticated.into());
+        }
+        if session.is_open() {
+            let (listener, peer) = (&self.way.listener.name, self.way.peer);
+            tracing::debug!(listener, %peer, user = session.user(), "a client has proved who it is");
+        }
+        self.session = Some(session);
+        Ok(None)
     }
 
     async fn flush(&mut self) -> Result<(), Closed> {

@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::security;
+use crate::security::sasl::Sasl;
 use crate::security::tls::Tls;
 use crate::server::properties;
 
@@ -34,12 +35,14 @@ pub struct Listener {
     pub advertised: Option<String>,
     /// How it encrypts, if it does.
     pub tls: Option<Tls>,
+    /// How clients prove who they are, if they have to.
+    pub sasl: Option<Sasl>,
 }
 
 impl Listener {
     /// A listener that neither encrypts nor authenticates.
     pub fn new(name: impl Into<String>, listen: impl Into<String>) -> Self {
-        Self { name: name.into(), listen: listen.into(), advertised: None, tls: None }
+        Self { name: name.into(), listen: listen.into(), advertised: None, tls: None, sasl: None }
     }
 }
 
@@ -75,6 +78,7 @@ pub(crate) struct Endpoint {
     /// Host and port that clients are told, if not where they are.
     pub(crate) advertised: Option<Address>,
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) sasl: Option<Sasl>,
 }
 
 impl Bound {
@@ -87,7 +91,7 @@ impl Bound {
         let socket = bind(&listener.listen).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let endpoint = Endpoint { name: listener.name.clone(), advertised, tls };
+        let endpoint = Endpoint { name: listener.name.clone(), advertised, tls, sasl: listener.sasl.clone() };
         Ok(Self { socket, address, endpoint })
     }
 

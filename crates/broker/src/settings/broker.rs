@@ -1,5 +1,7 @@
 //! The settings of the broker.
 
+use std::time::Duration;
+
 use crate::settings::Given;
 use crate::settings::broker_table::{definitions, find};
 use crate::settings::definition::{list, nearest};
@@ -18,6 +20,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) max_connections: usize,
     pub(crate) max_connections_per_ip: usize,
     pub(crate) connections_max_idle_ms: i64,
+    pub(crate) failed_authentication_delay: Duration,
     pub(crate) queued_max_request_bytes: i64,
     pub(crate) max_request_bytes: usize,
     pub(crate) fetch_max_bytes: usize,
@@ -80,6 +83,9 @@ impl BrokerSettings {
             max_connections: values.get("max.connections"),
             max_connections_per_ip: values.get("max.connections.per.ip"),
             connections_max_idle_ms: values.get("connections.max.idle.ms"),
+            failed_authentication_delay: Duration::from_millis(
+                values.get("connection.failed.authentication.delay.ms"),
+            ),
             queued_max_request_bytes: values.get("queued.max.request.bytes"),
             max_request_bytes: values.get("socket.request.max.bytes"),
             fetch_max_bytes: values.get("fetch.max.bytes"),

@@ -13,6 +13,12 @@ const ONE: Kind = Kind::Int(1, 1);
 const STATIC: &[Definition] = &[
     boolean("auto.create.topics.enable", "true", "Whether asking for a topic may create it."),
     other("broker.id", ONE, "1", "The number of the only node."),
+    int(
+        "connection.failed.authentication.delay.ms",
+        "100",
+        0,
+        "How long a client waits to be told that it has not proved who it is.",
+    ),
     long(
         "connections.max.idle.ms",
         "600000",

@@ -9,8 +9,8 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    FetchRequest, InitProducerIdRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
-    TransactionalId,
+    ApiVersionsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest, RequestHeader, ResponseHeader,
+    TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
@@ -121,6 +121,13 @@ pub(crate) fn frame<Q: Request>(version: i16, correlation_id: i32, request: &Q) 
     let len = (bytes.len() - 4) as i32;
     (&mut bytes[..4]).put_i32(len);
     bytes
+}
+
+/// Asks what there is, as every client does first.
+pub(crate) fn api_versions() -> ApiVersionsRequest {
+    ApiVersionsRequest::default()
+        .with_client_software_name(StrBytes::from_static_str("wire"))
+        .with_client_software_version(StrBytes::from_static_str("1.0"))
 }
 
 /// Wants a batch appended to partition 0 of a topic.

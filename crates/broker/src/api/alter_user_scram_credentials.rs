@@ -1,0 +1,94 @@
+//! AlterUserScramCredentials: gives users passwords, and takes them away.
+//!
+//! The client has salted and hashed the password: it is not seen here.
+
+use std::collections::BTreeMap;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
+use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
+use kafka_protocol::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
+
+use crate::api::{Call, text};
+use crate::security::mechanism::Scram;
+use crate::security::users::{Alteration, Credential, MAX_ITERATIONS, MIN_ITERATIONS};
+
+type Failed = (ResponseError, &'static str);
+
+pub(super) fn handle(
+    call: &Call<'_>,
+    request: AlterUserScramCredentialsRequest,
+) -> AlterUserScramCredentialsResponse {
+    let deleted = request.deletions.iter().map(|deletion| {
+        let name = deletion.name.as_str();
+        (name, scram(name, deletion.mechanism).and_then(|scram| delete(call, name, scram)))
+    });
+    let upserted = request.upsertions.iter().map(|upsertion| {
+        let name = upsertion.name.as_str();
+        (name, scram(name, upsertion.mechanism).and_then(|scram| upsert(upsertion, scram)))
+    });
+    // All of a user is done or nothing.
+    let mut by_user: BTreeMap<&str, Result<Vec<Alteration>, Failed>> = BTreeMap::new();
+    for (name, alteration) in deleted.chain(upserted) {
+        let of_user = by_user.entry(name).or_insert_with(|| Ok(Vec::new()));
+        if let Ok(alterations) = of_user {
+            match alteration {
+                Ok((_, scram, _)) if alterations.iter().any(|(_, other, _)| *other == scram) => {
+                    let reason = "A user credential cannot be altered twice in the same request";
+                    *of_user = Err((ResponseError::DuplicateResource, reason));
+                }
+                Ok(alteration) => alterations.push(alteration),
+                Err(failed) => *of_user = Err(failed),
+            }
+        }
+    }
+    let all = by_user.values_mut().filter_map(|of_user| of_user.as_mut().ok()).flat_map(std::mem::take);
+    let stored = call.state.users.alter(all.collect());
+    if let Err(error) = &stored {
+        tracing::error!(%error, "users cannot be stored");
+    }
+    let results = by_user.into_iter().map(|(name, of_user)| {
+        let result = AlterUserScramCredentialsResult::default().with_user(text(name));
+        let failed = |error: ResponseError, reason: &str| {
+            result.clone().with_error_code(error.code()).with_error_message(Some(text(reason)))
+        };
+        match (of_user, &stored) {
+            (Err((error, reason)), _) => failed(error, reason),
+            (Ok(_), Err(_)) => {
+                failed(ResponseError::UnknownServerError, "It cannot be stored; the broker's log says why")
+            }
+            (Ok(_), Ok(())) => result,
+        }
+    });
+    AlterUserScramCredentialsResponse::default().with_results(results.collect())
+}
+
+fn scram(name: &str, mechanism: i8) -> Result<Scram, Failed> {
+    if name.is_empty() {
+        return Err((ResponseError::UnacceptableCredential, "Username must not be empty"));
+    }
+    let unknown = (ResponseError::UnsupportedSaslMechanism, "Unknown SCRAM mechanism");
+    Scram::from_wire(mechanism).ok_or(unknown)
+}
+
+fn delete(call: &Call<'_>, name: &str, scram: Scram) -> Result<Alteration, Failed> {
+    if call.state.users.get(name, scram).is_none() {
+        let reason = "Attempt to delete a user credential that does not exist";
+        return Err((ResponseError::ResourceNotFound, reason));
+    }
+    Ok((name.to_owned(), scram, None))
+}
+
+fn upsert(upsertion: &ScramCredentialUpsertion, scram: Scram) -> Result<Alteration, Failed> {
+    let refused = |reason| Err((ResponseError::UnacceptableCredential, reason));
+    let iterations = match u32::try_from(upsertion.iterations) {
+        Ok(iterations) if iterations > MAX_ITERATIONS => return refused("Too many iterations"),
+        Ok(iterations) if iterations >= MIN_ITERATIONS => iterations,
+        _ => return refused("Too few iterations"),
+    };
+    if upsertion.salt.is_empty() || upsertion.salted_password.is_empty() {
+        return refused("The salt and the salted password must not be empty");
+    }
+    let credential = Credential::new(scram, upsertion.salt.to_vec(), iterations, &upsertion.salted_password);
+    Ok((upsertion.name.to_string(), scram, Some(credential)))
+}
