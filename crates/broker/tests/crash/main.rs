@@ -9,7 +9,7 @@
 //! A few seeds run with every test run; `THALWEG_SEEDS=200 cargo test -p thalweg-broker --test crash` runs many.
 //! A seed that fails is named; `THALWEG_SEED=7` runs that one alone. What the seed does not rule is the timing.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod process;
 mod random;
