@@ -1,0 +1,5 @@
+//! What a log file holds at start.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| thalweg_broker::fuzzing::log(bytes));
