@@ -1,9 +1,10 @@
 //! The embedded broker and Apache Kafka under the same load, in one run: `cargo bench -p thalweg-broker --bench versus_kafka`.
 //!
-//! Each runs in a process of its own with its data on disk, one after the other, under librdkafka: an idempotent
-//! producer of 100-byte records to three partitions, a consumer of all of them, single records one at a time, and
-//! idle consumers. CPU time and memory are the broker's alone. Apache Kafka comes from `scripts/apache-kafka`, and
-//! is left out where that cannot run. The first argument is the number of records (default 10,000,000).
+//! Each runs in a process of its own with its data on disk, under librdkafka: an idempotent producer of 100-byte
+//! records to three partitions, a consumer of all of them, single records one at a time, and idle consumers. The
+//! two take turns, and the median of the rounds counts, since the machine is not the same from one minute to the
+//! next. CPU time and memory are the broker's alone. Apache Kafka comes from `scripts/apache-kafka`, and is left
+//! out where that cannot run. The first argument is the number of records in all (default 10,000,000).
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
@@ -18,20 +19,24 @@ use load::{consume, create_topic, latencies, produce, reader, tail};
 use rdkafka::consumer::BaseConsumer;
 
 const RECORDS: u32 = 10_000_000;
+const ROUNDS: u32 = 5;
 /// Not measured: the Java machine compiles what it runs often.
 const WARM_UP: u32 = 500_000;
-const SINGLES: usize = 3_000;
+const SINGLES: usize = 1_000;
 const IDLE_CONSUMERS: usize = 20;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The figures of one broker.
-struct Figures {
-    produced: f64,
-    produce_cpu: f64,
-    consumed: f64,
-    consume_cpu: f64,
+/// A broker, and what was measured of it in each round.
+struct Contender {
+    address: String,
+    pid: u32,
+    produced: Vec<f64>,
+    produce_cpu: Vec<f64>,
+    consumed: Vec<f64>,
+    consume_cpu: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
     megabytes: f64,
-    latency: (Duration, Duration),
     idle_cpu: f64,
 }
 
@@ -41,62 +46,98 @@ fn main() {
     }
     let records = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(RECORDS);
     let folder = tempfile::tempdir().unwrap();
-    let embedded = {
-        let broker = BrokerProcess::start(&folder.path().join("embedded"));
-        measure(broker.address(), broker.pid(), records)
-    };
-    let kafka = ApacheKafka::start(&folder.path().join("apache"))
-        .map(|kafka| measure(&kafka.address, kafka.pid, records));
-    print(records, &embedded, kafka.as_ref());
+    let embedded = BrokerProcess::start(&folder.path().join("embedded"));
+    let kafka = ApacheKafka::start(&folder.path().join("apache"));
+    let mut contenders = vec![Contender::new(embedded.address(), embedded.pid())];
+    contenders.extend(kafka.as_ref().map(|kafka| Contender::new(&kafka.address, kafka.pid)));
+    contenders.iter().for_each(Contender::warm_up);
+    for round in 0..ROUNDS {
+        for contender in &mut contenders {
+            contender.throughput(&format!("throughput-{round}"), records / ROUNDS);
+            contender.latency(&format!("latency-{round}"));
+        }
+    }
+    contenders.iter_mut().for_each(Contender::rest);
+    print(records, &contenders);
 }
 
-fn measure(address: &str, pid: u32, records: u32) -> Figures {
-    let cpu = || cpu_seconds(pid).unwrap();
-    let millions = f64::from(records) / 1e6;
-    create_topic(address, "warm-up");
-    produce(address, "warm-up", WARM_UP);
-    consume(address, "warm-up", WARM_UP);
+impl Contender {
+    fn new(address: &str, pid: u32) -> Self {
+        Self {
+            address: address.to_owned(),
+            pid,
+            produced: Vec::new(),
+            produce_cpu: Vec::new(),
+            consumed: Vec::new(),
+            consume_cpu: Vec::new(),
+            p50: Vec::new(),
+            p99: Vec::new(),
+            megabytes: 0.0,
+            idle_cpu: 0.0,
+        }
+    }
 
-    create_topic(address, "throughput");
-    let before = cpu();
-    let produced = f64::from(records) / produce(address, "throughput", records).as_secs_f64();
-    let produce_cpu = (cpu() - before) / millions;
-    let megabytes = resident_megabytes(pid).unwrap();
-    let before = cpu();
-    let consumed = f64::from(records) / consume(address, "throughput", records).as_secs_f64();
-    let consume_cpu = (cpu() - before) / millions;
+    fn warm_up(&self) {
+        create_topic(&self.address, "warm-up");
+        produce(&self.address, "warm-up", WARM_UP);
+        consume(&self.address, "warm-up", WARM_UP);
+    }
 
-    create_topic(address, "latency");
-    let latency = tail(latencies(address, "latency", SINGLES));
+    fn throughput(&mut self, topic: &str, records: u32) {
+        let (cpu, millions) = (|| cpu_seconds(self.pid).unwrap(), f64::from(records) / 1e6);
+        create_topic(&self.address, topic);
+        let before = cpu();
+        self.produced.push(f64::from(records) / produce(&self.address, topic, records).as_secs_f64());
+        self.produce_cpu.push((cpu() - before) / millions);
+        let before = cpu();
+        self.consumed.push(f64::from(records) / consume(&self.address, topic, records).as_secs_f64());
+        self.consume_cpu.push((cpu() - before) / millions);
+    }
 
-    create_topic(address, "idle");
-    let idle: Vec<BaseConsumer> = (0..IDLE_CONSUMERS).map(|_| reader(address, "idle")).collect();
-    std::thread::sleep(Duration::from_secs(2));
-    let before = cpu();
-    std::thread::sleep(IDLE);
-    let idle_cpu = (cpu() - before) / IDLE.as_secs_f64();
-    drop(idle);
-    Figures { produced, produce_cpu, consumed, consume_cpu, megabytes, latency, idle_cpu }
+    fn latency(&mut self, topic: &str) {
+        create_topic(&self.address, topic);
+        let (p50, p99) = tail(latencies(&self.address, topic, SINGLES));
+        self.p50.push(p50.as_secs_f64() * 1e3);
+        self.p99.push(p99.as_secs_f64() * 1e3);
+    }
+
+    /// What it takes when nobody wants anything.
+    fn rest(&mut self) {
+        self.megabytes = resident_megabytes(self.pid).unwrap();
+        create_topic(&self.address, "idle");
+        let idle: Vec<BaseConsumer> = (0..IDLE_CONSUMERS).map(|_| reader(&self.address, "idle")).collect();
+        std::thread::sleep(Duration::from_secs(2));
+        let before = cpu_seconds(self.pid).unwrap();
+        std::thread::sleep(IDLE);
+        self.idle_cpu = (cpu_seconds(self.pid).unwrap() - before) / IDLE.as_secs_f64();
+        drop(idle);
+    }
 }
 
-fn print(records: u32, embedded: &Figures, kafka: Option<&Figures>) {
-    println!("{records} records of 100 bytes, 3 partitions, librdkafka, data on disk");
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn print(records: u32, contenders: &[Contender]) {
+    println!(
+        "{records} records of 100 bytes, 3 partitions, librdkafka, data on disk, median of {ROUNDS} rounds"
+    );
     println!("{:<52} {:>14} {:>14}", "", "embedded", "Apache Kafka");
-    let row = |name: &str, figure: &dyn Fn(&Figures) -> String| {
-        println!("{name:<52} {:>14} {:>14}", figure(embedded), kafka.map(figure).unwrap_or_default());
+    let row = |name: &str, decimals: usize, figure: &dyn Fn(&Contender) -> f64| {
+        let figures: String =
+            contenders.iter().map(|contender| format!(" {:>14.decimals$}", figure(contender))).collect();
+        println!("{name:<52}{figures}");
     };
-    row("produced, thousand records a second", &|f| format!("{:.0}", f.produced / 1e3));
-    row("CPU seconds of the broker for a million produced", &|f| format!("{:.3}", f.produce_cpu));
-    row("consumed, thousand records a second", &|f| format!("{:.0}", f.consumed / 1e3));
-    row("CPU seconds of the broker for a million consumed", &|f| format!("{:.3}", f.consume_cpu));
-    row("memory after producing, MB", &|f| format!("{:.0}", f.megabytes));
-    row("a record from producer to consumer, p50, ms", &|f| {
-        format!("{:.3}", f.latency.0.as_secs_f64() * 1e3)
-    });
-    row("a record from producer to consumer, p99, ms", &|f| {
-        format!("{:.3}", f.latency.1.as_secs_f64() * 1e3)
-    });
-    row("CPU seconds a second with 20 idle consumers", &|f| format!("{:.4}", f.idle_cpu));
+    row("produced, thousand records a second", 0, &|of| median(&of.produced) / 1e3);
+    row("CPU seconds of the broker for a million produced", 3, &|of| median(&of.produce_cpu));
+    row("consumed, thousand records a second", 0, &|of| median(&of.consumed) / 1e3);
+    row("CPU seconds of the broker for a million consumed", 3, &|of| median(&of.consume_cpu));
+    row("a record from producer to consumer, p50, ms", 3, &|of| median(&of.p50));
+    row("a record from producer to consumer, p99, ms", 3, &|of| median(&of.p99));
+    row("memory after all that, MB", 0, &|of| of.megabytes);
+    row("CPU seconds a second with 20 idle consumers", 4, &|of| of.idle_cpu);
 }
 
 /// An Apache Kafka that was started for this run.
