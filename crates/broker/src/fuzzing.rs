@@ -1,65 +1,108 @@
-//! What the fuzzer may reach: everything that takes bytes from outside. Built with `--cfg fuzzing` only; the targets are in `fuzz/`.
+//! What the fuzzer may reach: everything that takes bytes from outside. Built with `--cfg fuzzing` only; the targets
+//! are in `fuzz/`, and `scripts/fuzz` runs them.
 //!
-//! None of these may panic, hang, or take more memory than their input justifies.
+//! None of these may panic, hang, or take more memory than its input justifies.
 
-use std::cell::LazyCell;
+#![allow(clippy::unwrap_used, reason = "what cannot go on here is a finding")]
+
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use tokio::runtime::Runtime;
 
-use crate::api::{self, Call, Frame};
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Storage};
+use crate::log::partition::Isolation;
+use crate::server::connection::{self, Way};
+use crate::server::endpoint::{Bound, listeners};
 use crate::state::State;
 
-/// How long a request may wait for others, of whom there are none.
-const PATIENCE: Duration = Duration::from_millis(2);
-/// Requests that are carried out of one input.
-const REQUESTS: usize = 16;
+/// How long the requests of one input may wait for others, of whom there are none.
+const PATIENCE: Duration = Duration::from_millis(20);
+const TOPIC: &str = "t";
 
 thread_local! {
-    static RUNTIME: LazyCell<tokio::runtime::Runtime> = LazyCell::new(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    static RUNTIME: Runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    static BOUND: Bound = Bound::new(&listeners(&BrokerConfig::default()).unwrap()[0]).unwrap();
+    static FOLDER: PathBuf = std::env::temp_dir().join(format!("thalweg-fuzz-{}", std::process::id()));
+}
+
+/// All that a client sends over one connection, to a new broker in memory.
+pub fn requests(bytes: &[u8]) {
+    let state = State::open(BrokerConfig::default()).unwrap();
+    state.create_topic(TOPIC, 2, Default::default()).unwrap();
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+    RUNTIME.with(|runtime| {
+        BOUND.with(|bound| {
+            let stream = tokio::io::join(bytes, tokio::io::sink());
+            let way = Way { listener: &bound.endpoint, local, peer: local };
+            let served =
+                async { tokio::time::timeout(PATIENCE, connection::serve(&state, way, stream)).await };
+            // Whether it was closed in anger or because all was said is the same here.
+            drop(runtime.block_on(served));
+        });
     });
 }
 
-/// Requests as they come over a connection, each behind its length of two bytes, to a new broker in memory.
-pub fn requests(mut bytes: &[u8]) {
-    let Ok(state) = State::open(BrokerConfig::default()) else { return };
-    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
-    let mut out = BytesMut::new();
-    for _ in 0..REQUESTS {
-        if bytes.remaining() < 2 {
-            return;
-        }
-        let len = usize::from(bytes.get_u16()).min(bytes.len());
-        let Ok(frame) = Frame::parse(Bytes::copy_from_slice(&bytes[..len])) else { return };
-        bytes.advance(len);
-        let client_id = frame.client_id.clone();
-        let call = Call { state: &state, version: frame.version, client_id, peer: local.ip(), local };
-        let answered = RUNTIME.with(|runtime| {
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, api::answer(&call, frame, &mut out)).await })
-        });
-        if matches!(answered, Ok(Err(_))) {
-            return;
-        }
-        out.clear();
-    }
-}
-
-/// The only file of a partition: whatever it holds, the partition can be opened, read and appended to.
+/// A partition's only file of records: whatever it holds, it can be opened and read, and what is appended then stays.
 pub fn log(bytes: &[u8]) {
-    let _ = bytes;
+    FOLDER.with(|data| {
+        let partition = data.join("topics").join(format!("{TOPIC}-0"));
+        empty(data);
+        fs::create_dir_all(&partition).unwrap();
+        let topics =
+            format!(r#"[{{"name":"{TOPIC}","id":"00000000-0000-0000-0000-0000000000aa","partitions":1}}]"#);
+        fs::write(data.join("topics.json"), topics).unwrap();
+        fs::write(partition.join("00000000000000000000.log"), bytes).unwrap();
+        let end = content(data);
+        assert_eq!(content(data), end, "what was found is found again");
+    });
 }
 
-/// The journals of offsets and transactions: whatever they hold, the broker starts, and starts again.
+/// Opens a folder, reads all of its only partition, and returns where that ends.
+fn content(data: &Path) -> i64 {
+    let state = open(data).unwrap();
+    let (_, partition) = state.topics.partition(TOPIC, 0).unwrap();
+    let bounds = partition.bounds();
+    let mut at = bounds.start;
+    for _ in 0..100 {
+        let Ok(read) = partition.read(at, 1 << 20, true, Isolation::ReadCommitted) else { break };
+        let Some((last, _)) = crate::log::batch::walk(&read.records).last() else { break };
+        at = last.last_offset() + 1;
+    }
+    partition.offset_of_time(1, Isolation::ReadCommitted).ok();
+    partition.newest().ok();
+    bounds.end
+}
+
+/// The journals of groups (up to a byte 0) and of transactions: whatever they hold, the broker starts with what is whole,
+/// and starts again with the same.
 pub fn journal(bytes: &[u8]) {
-    let data = std::env::temp_dir().join(format!("thalweg-fuzz-{}", std::process::id()));
-    with_data(&data, bytes);
-    let _ = std::fs::remove_dir_all(&data);
+    FOLDER.with(|data| {
+        empty(data);
+        fs::create_dir_all(data).unwrap();
+        let mut parts = bytes.splitn(2, |byte| *byte == 0);
+        for name in ["offsets.journal", "transactions.journal"] {
+            // The fuzzer cannot guess a CRC.
+            let lines = parts.next().unwrap_or_default().split(|byte| *byte == b'\n');
+            let sealed = lines.flat_map(|json| {
+                let crc = format!("{:08x} ", crc32c::crc32c(json)).into_bytes();
+                [&crc, json, b"\n"].concat()
+            });
+            fs::write(data.join(name), sealed.collect::<Vec<u8>>()).unwrap();
+        }
+        drop(open(data));
+        drop(open(data));
+    });
 }
 
-fn with_data(data: &Path, bytes: &[u8]) {
-    let _ = (data, bytes);
+fn open(data: &Path) -> Result<State, crate::error::BrokerError> {
+    State::open(BrokerConfig { storage: Storage::Directory(data.to_owned()), ..BrokerConfig::default() })
+}
+
+fn empty(data: &Path) {
+    // It is not there before the first input.
+    let _ = fs::remove_dir_all(data);
 }

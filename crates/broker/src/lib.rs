@@ -10,6 +10,8 @@ mod config;
 mod error;
 mod faults;
 mod fetch_sessions;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod group;
 mod journal;
 mod local;

@@ -1,4 +1,4 @@
-//! What a client sends, byte for byte.
+//! All that a client sends over one connection.
 
 #![no_main]
 

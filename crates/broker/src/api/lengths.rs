@@ -3,8 +3,8 @@
 //! The generated decoders make room for as many elements as an array claims to have before they read the first
 //! one, so a few bytes that claim two billion would end the process. Kafka refuses an array that is longer than
 //! the bytes that remain, and so do we: the request is decoded once from a view in which no number can claim
-//! more than that, and the result is thrown away. An array that lied comes to an end there, because no element
-//! is shorter than a byte and something always follows.
+//! more than one more than that, and the result is thrown away. An array that lied comes to an end there, because
+//! no element is shorter than a byte.
 
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::buf::ByteBuf;
@@ -39,7 +39,8 @@ impl Buf for Wary {
     /// Might be the length of an array, or any other number.
     fn try_get_i32(&mut self) -> Result<i32, TryGetError> {
         let value = self.bytes.try_get_i32()?;
-        Ok(value.min(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)))
+        // One more, so that an array at the very end that claims to have elements is found out as well.
+        Ok(value.min(i32::try_from(self.bytes.len() + 1).unwrap_or(i32::MAX)))
     }
 
     /// Might be a piece of a compact length, which is one more than it says.
@@ -70,7 +71,7 @@ impl ByteBuf for Wary {
 mod tests {
     use bytes::{BufMut, BytesMut};
     use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-    use kafka_protocol::messages::{MetadataRequest, TopicName};
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest, TopicName};
     use kafka_protocol::protocol::{Decodable, Encodable};
 
     use super::*;
@@ -90,6 +91,17 @@ mod tests {
             let bytes = request(version);
             assert!(MetadataRequest::decode(&mut Wary::new(bytes), version).is_ok(), "version {version}");
         }
+    }
+
+    #[test]
+    fn an_array_at_the_end_that_claims_elements_is_refused() {
+        let version = 7;
+        let mut bytes = BytesMut::new();
+        FetchRequest::default().encode(&mut bytes, version).unwrap();
+        assert!(FetchRequest::decode(&mut Wary::new(bytes.clone().freeze()), version).is_ok());
+        let end = bytes.len();
+        (&mut bytes[end - 4..]).put_i32(i32::MAX);
+        assert!(FetchRequest::decode(&mut Wary::new(bytes.freeze()), version).is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A client that says exactly what a test wants said.
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -44,7 +46,11 @@ impl Wire {
 
     pub(crate) fn send<Q: Request>(&mut self, version: i16, request: &Q) {
         self.correlation_id += 1;
-        self.stream.write_all(&frame(version, self.correlation_id, request)).unwrap();
+        let frame = frame(version, self.correlation_id, request);
+        if let Some(corpus) = std::env::var_os("THALWEG_CORPUS") {
+            keep(Path::new(&corpus), Q::KEY, &frame);
+        }
+        self.stream.write_all(&frame).unwrap();
     }
 
     /// Reads the next response, which must be the one to the last request and have no byte too many.
@@ -104,6 +110,13 @@ impl Wire {
         assert_eq!(response.error_code, 0);
         (response.producer_id.0, response.producer_epoch)
     }
+}
+
+/// Adds a request to what the fuzzer begins with: all of one API make a file.
+fn keep(corpus: &Path, key: i16, frame: &[u8]) {
+    std::fs::create_dir_all(corpus).unwrap();
+    let file = OpenOptions::new().append(true).create(true).open(corpus.join(format!("api-{key}")));
+    file.unwrap().write_all(frame).unwrap();
 }
 
 /// A whole request as it goes over the wire.
