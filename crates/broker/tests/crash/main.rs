@@ -25,7 +25,7 @@ use random::Random;
 use readback::read;
 use writers::{Idempotent, Table, Transactional};
 
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 4;
 /// Seeds that run at a time: most of the time is spent on waiting for the right moment.
 const AT_A_TIME: usize = 2;
 const KILLS: u64 = 3;

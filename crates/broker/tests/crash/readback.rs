@@ -33,13 +33,18 @@ pub(crate) fn read(address: &str, topic: &str, committed: bool) -> Content {
     let consumer: BaseConsumer = client(address)
         .set("group.id", "readback")
         .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "true")
+        // What there is, is there.
+        .set("fetch.wait.max.ms", "5")
+        .set("fetch.queue.backoff.ms", "5")
         .set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" })
         .create()
         .unwrap();
     let mut places = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
-        places.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
+        // Not "the beginning": librdkafka takes half a second to ask where that is.
+        places.add_partition_offset(topic, partition as i32, Offset::Offset(0)).unwrap();
     }
     consumer.assign(&places).unwrap();
     let mut content = vec![Vec::new(); PARTITIONS];
