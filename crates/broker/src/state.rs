@@ -149,7 +149,7 @@ impl State {
     /// Does what is due, and sets the alarm for what is due next.
     pub(crate) fn tick(&self) {
         let now_ms = self.clock.now_ms();
-        let due = [self.groups.tick(now_ms), self.transactions.tick(self, now_ms)];
+        let due = [self.groups.tick(self, now_ms), self.transactions.tick(self, now_ms)];
         let upkeep_ms = self.topics.upkeep().tick(&self.settings.broker(), now_ms);
         self.alarm.by(due.into_iter().flatten().fold(upkeep_ms, i64::min));
     }

@@ -19,14 +19,15 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         instance_id: request.group_instance_id,
         generation: request.generation_id_or_member_epoch,
     };
+    let (now_ms, retention_ms) = (call.state.clock.now_ms(), request.retention_time_ms);
     let mut offsets = Commits::new();
     let mut topics: Vec<OffsetCommitResponseTopic> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let partitions = topic.partitions.into_iter().map(|wanted| {
+            let metadata = owned(wanted.committed_metadata);
             let committed = Committed {
-                offset: wanted.committed_offset,
-                leader_epoch: wanted.committed_leader_epoch,
-                metadata: owned(wanted.committed_metadata),
+                until_ms: (retention_ms >= 0).then(|| now_ms.saturating_add(retention_ms)),
+                ..Committed::new(wanted.committed_offset, wanted.committed_leader_epoch, metadata, now_ms)
             };
             let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
             if checked.is_ok() {
@@ -43,7 +44,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         Err(ResponseError::InvalidGroupId)
     } else {
         let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
-        call.state.groups.commit(&request.group_id, &who, how, offsets, call.state.clock.now_ms())
+        call.state.groups.commit(&request.group_id, &who, how, offsets, now_ms)
     };
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);

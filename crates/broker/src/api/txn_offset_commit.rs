@@ -18,15 +18,14 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
         instance_id: request.group_instance_id,
         generation: request.generation_id,
     };
+    let now_ms = call.state.clock.now_ms();
     let mut offsets = Commits::new();
     let mut topics: Vec<TxnOffsetCommitResponseTopic> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let partitions = topic.partitions.into_iter().map(|wanted| {
-            let committed = Committed {
-                offset: wanted.committed_offset,
-                leader_epoch: wanted.committed_leader_epoch,
-                metadata: owned(wanted.committed_metadata),
-            };
+            let metadata = owned(wanted.committed_metadata);
+            let committed =
+                Committed::new(wanted.committed_offset, wanted.committed_leader_epoch, metadata, now_ms);
             let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
             if checked.is_ok() {
                 offsets.push((topic.name.to_string(), wanted.partition_index, committed));

@@ -3,6 +3,7 @@
 pub(crate) mod classic;
 pub(crate) mod consumer;
 pub(crate) mod events;
+mod expiry;
 pub(crate) mod offsets;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,16 @@ impl Members {
         }
     }
 
+    /// Whether it is known that someone reads this topic.
+    fn reads(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(classic) => {
+                classic.subscribed_topics().is_some_and(|topics| topics.contains(topic))
+            }
+            Self::Consumer(consumer) => consumer.is_subscribed(topic),
+        }
+    }
+
     fn tick(&mut self, now_ms: i64) -> Option<i64> {
         match self {
             Self::Classic(classic) => classic.tick(now_ms),
@@ -154,12 +165,16 @@ pub(crate) struct Groups {
 pub(crate) struct Inner {
     pub(crate) by_id: BTreeMap<String, Group>,
     journal: Journal<Event>,
+    /// When to look for old offsets again.
+    clean_ms: i64,
 }
 
 impl Groups {
     /// No groups, and nothing will be kept.
     pub(crate) fn in_memory() -> Self {
-        Self { inner: Mutex::new(Inner { by_id: BTreeMap::new(), journal: Journal::in_memory() }) }
+        Self {
+            inner: Mutex::new(Inner { by_id: BTreeMap::new(), journal: Journal::in_memory(), clean_ms: 0 }),
+        }
     }
 
     /// The groups of a data folder. Sessions of their members begin with [`Groups::go_on`].
@@ -170,13 +185,15 @@ impl Groups {
         if journal.is_long() {
             journal.rewrite(outcome(&by_id))?;
         }
-        Ok(Self { inner: Mutex::new(Inner { by_id, journal }) })
+        Ok(Self { inner: Mutex::new(Inner { by_id, journal, clean_ms: 0 }) })
     }
 
     /// After a restart, members have their session timeout to be heard of again.
     pub(crate) fn go_on(&self, state: &State) {
         let now_ms = state.clock.now_ms();
-        for (id, group) in &mut self.lock().by_id {
+        let mut inner = self.lock();
+        inner.clean_ms = now_ms + state.settings.broker().offsets_retention_check_interval_ms;
+        for (id, group) in &mut inner.by_id {
             match &mut group.members {
                 Members::Classic(classic) => classic.go_on(now_ms),
                 Members::Consumer(consumer) => {
@@ -288,7 +305,7 @@ impl Groups {
     }
 
     /// Ends what is overdue in all groups; returns when the next is.
-    pub(crate) fn tick(&self, now_ms: i64) -> Option<i64> {
+    pub(crate) fn tick(&self, state: &State, now_ms: i64) -> Option<i64> {
         let mut inner = self.lock();
         let mut next_ms: Option<i64> = None;
         let mut events = Vec::new();
@@ -298,7 +315,12 @@ impl Groups {
         }
         inner.by_id.retain(|_, group| !group.is_nothing());
         inner.write_down(&events);
-        next_ms
+        if inner.clean_ms <= now_ms {
+            let settings = state.settings.broker();
+            inner.clean(now_ms, settings.offsets_retention_ms);
+            inner.clean_ms = now_ms + settings.offsets_retention_check_interval_ms;
+        }
+        next_ms.into_iter().chain([inner.clean_ms]).min()
     }
 
     /// Commits offsets for a member, or for someone outside a group.

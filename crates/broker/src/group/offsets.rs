@@ -15,6 +15,24 @@ pub(crate) struct Committed {
     pub(crate) leader_epoch: i32,
     #[serde(rename = "meta", default, skip_serializing_if = "String::is_empty")]
     pub(crate) metadata: String,
+    /// When it was committed.
+    #[serde(rename = "at", default = "unknown_time")]
+    pub(crate) at_ms: i64,
+    /// Until when the client wants it to be kept, where it has said so: until version 4 of OffsetCommit.
+    #[serde(rename = "until", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until_ms: Option<i64>,
+}
+
+impl Committed {
+    /// An offset that is committed now, and kept as long as the settings say.
+    pub(crate) fn new(offset: i64, leader_epoch: i32, metadata: String, now_ms: i64) -> Self {
+        Self { offset, leader_epoch, metadata, at_ms: now_ms, until_ms: None }
+    }
+}
+
+/// Of an offset that was written down without its time: it does not age until it is committed again.
+fn unknown_time() -> i64 {
+    i64::MAX
 }
 
 fn no_epoch() -> i32 {
@@ -86,6 +104,16 @@ impl Offsets {
         self.committed.is_empty() && self.pending.is_empty()
     }
 
+    /// How many partitions have a committed offset.
+    pub(crate) fn len(&self) -> usize {
+        self.committed.len()
+    }
+
+    /// Whether a transaction is open that will commit offsets.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// What counts now.
     pub(crate) fn committed(&self) -> Commits {
         list(&self.committed)
@@ -110,7 +138,7 @@ mod tests {
     use super::*;
 
     fn at(offset: i64) -> Commits {
-        vec![("t".to_owned(), 0, Committed { offset, leader_epoch: -1, metadata: String::new() })]
+        vec![("t".to_owned(), 0, Committed::new(offset, -1, String::new(), 0))]
     }
 
     #[test]

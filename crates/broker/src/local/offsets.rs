@@ -95,7 +95,7 @@ impl LocalClient {
 /// The form in which groups keep them.
 pub(super) fn commits(state: &State, offsets: &[GroupOffset]) -> Result<Commits, LocalError> {
     let commit = |at: &GroupOffset| {
-        let committed = Committed { offset: at.offset, leader_epoch: -1, metadata: at.metadata.clone() };
+        let committed = Committed::new(at.offset, -1, at.metadata.clone(), state.clock.now_ms());
         check(state, &at.topic, at.partition, &committed)
             .map_err(|error| LocalError::at(error, &at.topic, at.partition))?;
         Ok((at.topic.clone(), at.partition, committed))
