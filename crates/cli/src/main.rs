@@ -1,8 +1,21 @@
 //! The `thalweg` binary.
 
+mod admin;
 mod broker;
+mod client;
+mod cluster;
+mod consume;
 mod demo;
+mod envelope;
+mod format;
+mod groups;
 mod interrupt;
+mod position;
+mod produce;
+mod properties;
+mod table;
+mod topics;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -21,6 +34,10 @@ struct Args {
 enum Command {
     Demo(demo::Args),
     Broker(broker::Args),
+    Topics(topics::Args),
+    Groups(groups::Args),
+    Produce(produce::Args),
+    Consume(consume::Args),
 }
 
 fn main() -> ExitCode {
@@ -31,12 +48,16 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Demo(args) => demo::run(&args, started),
         Command::Broker(args) => broker::run(args),
+        Command::Topics(args) => topics::run(&args),
+        Command::Groups(args) => groups::run(&args),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", in_one_line(&error));
-            ExitCode::FAILURE
+            if error.is::<usage::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -2,25 +2,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Output, Stdio};
 
-fn thalweg(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_thalweg"));
-    command
-        .args(args)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
+use common::{interrupt, text, thalweg, wait_for, wait_with_timeout};
 
 /// 30,000 lines, in which the word `w7` is the seventh most frequent, and so on.
 fn lines() -> String {
@@ -88,34 +76,6 @@ fn what_cannot_work_is_said_in_one_line() {
     let address = taken.local_addr().unwrap().to_string();
     let output = thalweg(&["broker", "--listen", &address]).output().unwrap();
     assert!(!output.status.success() && text(&output.stderr).contains(&address), "{}", text(&output.stderr));
-}
-
-/// Waits for a line of the child's output that contains `what`.
-fn wait_for(lines: &mut impl Iterator<Item = std::io::Result<String>>, what: &str) -> String {
-    lines
-        .map(Result::unwrap)
-        .find(|line| line.contains(what))
-        .unwrap_or_else(|| panic!("no line with '{what}'"))
-}
-
-fn interrupt(child: &Child) {
-    // What Ctrl-C sends.
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-fn wait_with_timeout(mut child: Child) -> std::process::ExitStatus {
-    let until = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        if Instant::now() > until {
-            child.kill().unwrap();
-            panic!("it did not stop");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[cfg(unix)]
