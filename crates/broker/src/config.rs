@@ -48,6 +48,19 @@ pub struct BrokerConfig {
 }
 
 impl BrokerConfig {
+    /// With the folder that the properties name, if they do.
+    pub(crate) fn placed(mut self) -> Result<Self, String> {
+        if let Some(folder) = self.properties.get("log.dirs") {
+            if folder.trim().is_empty() || folder.contains(',') {
+                return Err(format!(
+                    "log.dirs={folder:?} is not one folder; this broker keeps everything in one"
+                ));
+            }
+            self.storage = Storage::Directory(folder.trim().into());
+        }
+        Ok(self)
+    }
+
     /// Everything under Kafka's names.
     pub(crate) fn given(&self) -> Given {
         let usual = Self::default();

@@ -64,6 +64,7 @@ struct Identity {
 impl State {
     /// Opens what the configuration names, and finishes what a crash has left undone.
     pub(crate) fn open(config: BrokerConfig) -> Result<Self, BrokerError> {
+        let config = config.placed().map_err(BrokerError::Setting)?;
         let at_start = config.given();
         // Before anything is created: this is no fault of the data.
         let limits = Limits::new(&BrokerSettings::new(&[&at_start]).map_err(BrokerError::Setting)?);

@@ -212,11 +212,15 @@ fn a_broker_does_not_start_with_a_setting_that_it_would_not_obey() {
     for (name, value, hint) in [
         ("log.retension.ms", "1", "did you mean \"log.retention.ms\"?"),
         ("num.partitions", "none", "Not a number of type INT"),
+        ("log.dirs", "a,b", "is not one folder"),
     ] {
         let error = start(data.path(), &[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(hint), "{error}");
     }
-    let broker = start(data.path(), &[("num.partitions", "4")]).unwrap();
+    let folder = data.path().join("by-property");
+    let properties = [("num.partitions", "4"), ("log.dirs", folder.to_str().unwrap())];
+    let broker = start(data.path(), &properties).unwrap();
+    assert!(folder.join("broker.json").exists());
     let described = describe(&mut Wire::connect(&broker), (BROKER, "1"), "num.partitions");
     assert_eq!(described.value.unwrap().as_str(), "4");
     assert!(described.read_only);

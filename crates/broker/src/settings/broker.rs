@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::settings::Given;
 use crate::settings::broker_table::{definitions, find};
-use crate::settings::definition::{list, nearest};
+use crate::settings::definition::nearest;
 use crate::settings::listener;
 use crate::settings::topic;
 use crate::settings::values::Values;
@@ -136,7 +136,7 @@ impl BrokerSettings {
         }
         for name in ["log.retention.ms", "log.retention.minutes", "log.retention.hours"] {
             if self.values.text(name).is_some() && !matches!(self.values.get(name), -1 | 1i64..) {
-                return Err(format!("{name} must be unlimited (-1) or, equal or greater than 1"));
+                return Err(format!("{name} must be unlimited (-1) or, greater than or equal to 1"));
             }
         }
         Ok(())
@@ -157,12 +157,6 @@ impl BrokerSettings {
             let scaled = value.parse::<i64>().ok()?.saturating_mul(*factor);
             Some(scaled.max(-1).to_string())
         })
-    }
-
-    /// The words of a setting that has several.
-    #[allow(dead_code, reason = "for listeners and mechanisms")]
-    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        list(self.value(name).unwrap_or_default())
     }
 }
 

@@ -118,7 +118,7 @@ const STATIC: &[Definition] = &[
         "segment.jitter.ms of a topic in hours, where log.roll.jitter.ms is not set.",
     ),
     int("max.incremental.fetch.session.cache.slots", "1000", 0, "Fetch sessions that are remembered."),
-    other("node.id", ONE, "1", "The number of the only node."),
+    unset("node.id", ONE, "The number of the only node."),
     other(
         "num.partitions",
         Kind::Int(1, MAX_PARTITIONS),
@@ -175,10 +175,25 @@ const STATIC: &[Definition] = &[
 
 /// What can be altered while the broker runs.
 const DYNAMIC: &[Definition] = &[
-    int("compression.gzip.level", "-1", -1, "compression.gzip.level of a topic that does not say."),
-    int("compression.lz4.level", "9", 1, "compression.lz4.level of a topic that does not say."),
+    other(
+        "compression.gzip.level",
+        Kind::Int(-1, 9),
+        "-1",
+        "compression.gzip.level of a topic that does not say.",
+    ),
+    other(
+        "compression.lz4.level",
+        Kind::Int(1, 17),
+        "9",
+        "compression.lz4.level of a topic that does not say.",
+    ),
     other("compression.type", COMPRESSION, "producer", "compression.type of a topic that does not say."),
-    int("compression.zstd.level", "3", -131_072, "compression.zstd.level of a topic that does not say."),
+    other(
+        "compression.zstd.level",
+        Kind::Int(-131_072, 22),
+        "3",
+        "compression.zstd.level of a topic that does not say.",
+    ),
     long(
         "log.cleaner.backoff.ms",
         "15000",

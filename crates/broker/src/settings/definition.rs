@@ -17,7 +17,6 @@ pub(crate) enum Kind {
     Replicas,
     Text,
     /// Never told to anyone.
-    #[allow(dead_code, reason = "for keys and users")]
     Password,
 }
 

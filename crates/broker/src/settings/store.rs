@@ -127,7 +127,7 @@ impl Settings {
                 Layer::Cluster | Layer::Start => &mut altered.cluster,
             };
             let invalid = |message| (ResponseError::InvalidRequest, message);
-            let wanted = alteration.apply(given, find).map_err(|(_, message)| invalid(message))?;
+            let wanted = alteration.apply(given, find)?;
             let check = |(name, value): (String, String)| {
                 let definition = find(&name).ok_or_else(|| unknown(&name))?;
                 Ok((name, definition.check(&value)?))

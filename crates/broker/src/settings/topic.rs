@@ -26,21 +26,32 @@ const DEFINITIONS: &[Definition] = &[
         "What happens to old records: they are deleted by age and size, compacted to the last of each key, or both.",
     ),
     // These three matter only where a broker compresses anew.
-    int("compression.gzip.level", "-1", -1, "The level of gzip, where the broker compresses."),
-    int("compression.lz4.level", "9", 1, "The level of lz4, where the broker compresses."),
+    other(
+        "compression.gzip.level",
+        Kind::Int(-1, 9),
+        "-1",
+        "The level of gzip, where the broker compresses.",
+    ),
+    other("compression.lz4.level", Kind::Int(1, 17), "9", "The level of lz4, where the broker compresses."),
     other(
         "compression.type",
         COMPRESSION,
         "producer",
         "Batches are kept as their producer has compressed them.",
     ),
-    int("compression.zstd.level", "3", -131_072, "The level of zstd, where the broker compresses."),
+    other(
+        "compression.zstd.level",
+        Kind::Int(-131_072, 22),
+        "3",
+        "The level of zstd, where the broker compresses.",
+    ),
     long(
         "delete.retention.ms",
         "86400000",
         0,
         "How long a compacted topic keeps the marks of deleted keys, so that readers learn of them.",
     ),
+    // They are gone at once; nobody can read them in between.
     long("file.delete.delay.ms", "60000", 0, "How long the file of removed records stays on disk."),
     long("flush.messages", FOREVER, 1, "Records after which the log is forced to disk."),
     long("flush.ms", FOREVER, 0, "Milliseconds after which the log is forced to disk."),
@@ -51,6 +62,7 @@ const DEFINITIONS: &[Definition] = &[
         "",
         "Replicas that are throttled as followers.",
     ),
+    // How this broker finds its way in its files is its own affair: no client can tell.
     int("index.interval.bytes", "4096", 0, "Bytes of log between two entries of its index."),
     other(
         "leader.replication.throttled.replicas",
@@ -101,6 +113,7 @@ const DEFINITIONS: &[Definition] = &[
     long("min.compaction.lag.ms", "0", 0, "How long a record stays uncompacted at least."),
     // As with Kafka, never more than there are at all.
     int("min.insync.replicas", "1", 1, "Copies that must be in sync for acks=all; there is one copy."),
+    // The space is not wanted for anything else; no client can tell.
     boolean("preallocate", "false", "Whether to reserve the whole file of a new segment on disk."),
     boolean(
         "remote.log.copy.disable",
@@ -121,7 +134,9 @@ const DEFINITIONS: &[Definition] = &[
     long("retention.bytes", "-1", i64::MIN, "Bytes of a partition that are kept; -1 for all."),
     long("retention.ms", "604800000", -1, "How long records are kept; -1 for ever."),
     int("segment.bytes", "1073741824", MIN_SEGMENT, "Bytes after which another file of the log is begun."),
+    // As with `index.interval.bytes`.
     int("segment.index.bytes", "10485760", 4, "Bytes of the largest index of a file of the log."),
+    // Nothing is among what may be taken off at random.
     long(
         "segment.jitter.ms",
         "0",
@@ -203,16 +218,6 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_ms: Option<i64>,
     /// None: all.
     pub(crate) retention_bytes: Option<u64>,
-    pub(crate) segment_ms: i64,
-    pub(crate) segment_jitter_ms: i64,
-    pub(crate) segment_index_bytes: usize,
-    pub(crate) index_interval_bytes: u64,
-    pub(crate) file_delete_delay_ms: i64,
-    pub(crate) preallocate: bool,
-    /// None: never by count.
-    pub(crate) flush_messages: Option<i64>,
-    /// None: never by time.
-    pub(crate) flush_ms: Option<i64>,
     pub(crate) timestamp_before_max_ms: i64,
     pub(crate) timestamp_after_max_ms: i64,
     pub(crate) delete_retention_ms: i64,
@@ -269,14 +274,6 @@ impl TopicConfig {
             compact: policies.contains(&"compact"),
             retention_ms: kept("retention.ms"),
             retention_bytes: kept("retention.bytes").map(i64::unsigned_abs),
-            segment_ms: values.get("segment.ms"),
-            segment_jitter_ms: values.get("segment.jitter.ms"),
-            segment_index_bytes: values.get("segment.index.bytes"),
-            index_interval_bytes: values.get("index.interval.bytes"),
-            file_delete_delay_ms: values.get("file.delete.delay.ms"),
-            preallocate: values.get("preallocate"),
-            flush_messages: limit("flush.messages"),
-            flush_ms: limit("flush.ms"),
             timestamp_before_max_ms: values.get("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: values.get("message.timestamp.after.max.ms"),
             delete_retention_ms: values.get("delete.retention.ms"),
@@ -348,7 +345,7 @@ mod tests {
             );
         }
         assert_eq!((config.retention_ms, config.retention_bytes), (Some(604_800_000), None));
-        assert_eq!((config.flush_messages, config.flush_ms), (None, None));
+        assert_eq!((config.rules().flush_messages, config.rules().flush_ms), (None, None));
         assert!(config.delete && !config.compact);
     }
 
@@ -357,7 +354,10 @@ mod tests {
         let broker = |settings| BrokerSettings::new(&[&given(settings)]).unwrap();
         let minutes = broker(&[("log.retention.minutes", "2"), ("log.cleanup.policy", "compact")]);
         let config = TopicConfig::new(given(&[("segment.ms", "5")]), &minutes).unwrap();
-        assert_eq!((config.retention_ms, config.segment_ms, config.compact), (Some(120_000), 5, true));
+        assert_eq!(
+            (config.retention_ms, config.rules().segment_ms, config.compact),
+            (Some(120_000), 5, true)
+        );
         let ms = broker(&[("log.retention.minutes", "2"), ("log.retention.ms", "-1")]);
         assert_eq!(TopicConfig::new(Given::new(), &ms).unwrap().retention_ms, None);
     }
