@@ -13,11 +13,11 @@ use common::wire::{NO_PRODUCER, Wire, api_versions, batch, frame, name, patient_
 use common::{PATIENCE, memory};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, GroupId, JoinGroupRequest, ListGroupsRequest, MetadataRequest,
-    ProduceRequest,
+    ApiVersionsRequest, FetchRequest, GroupId, InitProducerIdRequest, JoinGroupRequest, ListGroupsRequest,
+    MetadataRequest, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::StrBytes;
-use thalweg_broker::{Broker, BrokerConfig};
+use thalweg_broker::{ApiKey, Asked, Broker, BrokerConfig, Fault, Lost};
 
 fn with(properties: &[(&str, &str)]) -> Broker {
     let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -235,4 +235,56 @@ fn long_requests_share_the_memory_there_is_for_them() {
     drop(first);
     let produced = second.receive::<ProduceRequest>(9).responses.remove(0).partition_responses.remove(0);
     assert_eq!((produced.error_code, produced.base_offset), (0, 2));
+}
+
+/// Real requests of many kinds with a few bytes changed, several on a connection.
+#[test]
+fn requests_with_changed_bytes_harm_at_most_their_connection() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let mut bystander = Wire::connect(&broker);
+    let join = JoinGroupRequest::default().with_group_id(GroupId(StrBytes::from_static_str("g")));
+    let records = batch(&["a", "b"], NO_PRODUCER, false);
+    let fetch = patient_fetch("t", 0, true).with_max_wait_ms(0);
+    let originals = [
+        frame(9, 1, &metadata("t")),
+        frame(9, 1, &produce_request("t", records.clone(), None)),
+        frame(3, 1, &produce_request("t", records, Some("x"))),
+        frame(11, 1, &fetch),
+        frame(12, 1, &fetch),
+        frame(5, 1, &join),
+        frame(9, 1, &join),
+        frame(1, 1, &SaslHandshakeRequest::default()),
+        frame(2, 1, &SaslAuthenticateRequest::default()),
+        frame(4, 1, &InitProducerIdRequest::default()),
+        frame(4, 1, &api_versions()),
+    ];
+    for seed in 0..400 {
+        let mut random = noise(seed);
+        let mut bytes = BytesMut::new();
+        for _ in 0..10 {
+            let mut changed = originals[usize::from(random.next().unwrap()) % originals.len()].clone();
+            for _ in 0..=random.next().unwrap() % 4 {
+                let at = 4 + usize::from(random.next().unwrap()) % (changed.len() - 4);
+                changed[at] = random.next().unwrap();
+            }
+            bytes.extend_from_slice(&changed);
+        }
+        let mut client = Wire::connect(&broker);
+        // The broker may have closed it already.
+        let _ = client.stream.write_all(&bytes);
+    }
+    assert_eq!(bystander.produce("t", batch(&["c"], NO_PRODUCER, false), None).error_code, 0);
+}
+
+#[test]
+fn a_bug_in_one_request_closes_its_connection_and_no_other() {
+    let broker = memory();
+    let mut bystander = Wire::connect(&broker);
+    let bug = |_: &Asked| panic!("a bug, on purpose");
+    let _injected = broker.faults().on(ApiKey::Metadata, bug, Fault::Disconnect(Lost::Request), 1).unwrap();
+    let mut client = Wire::connect(&broker);
+    client.send(9, &metadata("t"));
+    assert!(client.is_closed());
+    assert_eq!(bystander.call(3, &api_versions()).error_code, 0);
 }
