@@ -25,6 +25,14 @@ pub(crate) struct Args {
     /// HOST:PORT to tell Prometheus metrics at, under /metrics. Default: nowhere.
     #[arg(long, value_name = "ADDR")]
     metrics: Option<String>,
+    /// A setting under Kafka's name, as in a server.properties; may be given several times.
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting)]
+    configs: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has no '='; write it as num.partitions=3")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
@@ -39,6 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         storage: args.data.map_or(Storage::Memory, Storage::Directory),
         default_partitions: args.partitions,
         metrics_listen: args.metrics,
+        properties: args.configs.into_iter().collect(),
         ..BrokerConfig::default()
     })?;
     println!("listening on {}; bootstrap.servers={}; {kept}", broker.address(), broker.bootstrap());
