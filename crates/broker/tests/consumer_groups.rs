@@ -228,3 +228,22 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
     assert_eq!(deleted(&mut wire), 0);
     assert_eq!(listed(&mut wire, "consumer"), []);
 }
+
+/// So asks Java's consumer for the names of what a pattern has brought it.
+#[test]
+fn a_topic_is_found_by_its_id_whatever_name_is_given() {
+    use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let mut wire = Wire::connect(&broker);
+    let named = MetadataRequestTopic::default().with_name(Some(name("t")));
+    let ask = |wire: &mut Wire, topic| {
+        wire.call(12, &MetadataRequest::default().with_topics(Some(vec![topic]))).topics.remove(0)
+    };
+    let id = ask(&mut wire, named).topic_id;
+    for given in [None, Some(name(""))] {
+        let wanted = MetadataRequestTopic::default().with_topic_id(id).with_name(given);
+        let found = ask(&mut wire, wanted);
+        assert_eq!((found.error_code, found.name), (0, Some(name("t"))));
+    }
+}
