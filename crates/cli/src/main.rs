@@ -43,11 +43,13 @@ enum Command {
 fn main() -> ExitCode {
     let started = std::time::Instant::now();
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    // What a broker has cut off at its start is to be seen.
+    let usual = if matches!(args.command, Command::Broker(_)) { "warn" } else { "error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match args.command {
         Command::Demo(args) => demo::run(&args, started),
-        Command::Broker(args) => broker::run(args),
+        Command::Broker(args) => broker::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Groups(args) => groups::run(&args),
         Command::Produce(args) => produce::run(&args),

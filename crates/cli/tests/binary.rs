@@ -113,3 +113,46 @@ fn the_broker_serves_a_demo_and_stops_on_ctrl_c() {
     interrupt(&broker);
     assert!(wait_with_timeout(broker).success());
 }
+
+#[cfg(unix)]
+#[test]
+fn the_broker_says_what_it_has_and_what_it_keeps() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().to_str().unwrap();
+    let args =
+        ["broker", "-l", "127.0.0.1:0", "-l", "127.0.0.1:0", "-d", folder, "-t", "lines:3", "-t", "counts"];
+    let start = |settings: &[&str]| {
+        let mut broker = thalweg(&[&args[..], settings].concat()).spawn().unwrap();
+        let line = BufReader::new(broker.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+        (broker, line)
+    };
+    let (broker, line) = start(&[]);
+    assert!(
+        line.contains("listening on PLAINTEXT://127.0.0.1:") && line.contains(", PLAINTEXT_2://"),
+        "{line}"
+    );
+    assert!(line.contains("0 bytes of records; 2 topics, 4 partitions; started in"), "{line}");
+    let second = line.split("PLAINTEXT_2://").nth(1).unwrap().split(';').next().unwrap();
+    let mut produce = thalweg(&["produce", "lines", "-b", second]).stdin(Stdio::piped()).spawn().unwrap();
+    produce.stdin.take().unwrap().write_all(b"1\n2\n").unwrap();
+    assert!(produce.wait().unwrap().success());
+    interrupt(&broker);
+    let stopped = text(&broker.wait_with_output().unwrap().stderr);
+    assert!(
+        stopped.contains("is kept in") && stopped.contains("2 topics") && !stopped.contains(" 0 bytes"),
+        "{stopped}"
+    );
+
+    let (broker, line) = start(&["-c", "auto.create.topics.enable=false"]);
+    assert!(!line.contains("0 bytes") && line.contains("2 topics, 4 partitions"), "{line}");
+    let bootstrap = line.split("bootstrap.servers=").nth(1).unwrap().split(';').next().unwrap();
+    let consumed = thalweg(&["consume", "lines", "-e", "-b", bootstrap]).output().unwrap();
+    assert_eq!(text(&consumed.stdout), "1\n2\n");
+    let refused = thalweg(&["produce", "other", "-b", bootstrap]).output().unwrap();
+    assert!(!refused.status.success() && text(&refused.stderr).contains("no topic 'other'"));
+    interrupt(&broker);
+    assert!(wait_with_timeout(broker).success());
+
+    let wrong = thalweg(&["broker", "-l", "127.0.0.1:0", "-c", "no.such.setting=1"]).output().unwrap();
+    assert!(!wrong.status.success() && text(&wrong.stderr).contains("no.such.setting"));
+}
