@@ -41,7 +41,8 @@ pub(crate) struct Args {
     /// A setting under Kafka's name, such as `log.retention.hours=1`; may be given again.
     #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
-    /// Settings in a file, as Kafka's server.properties; those of the command line count more.
+    /// Settings in a file, as Kafka's server.properties; those of the command line count more. What this broker does not
+    /// have is refused.
     #[arg(long, value_name = "FILE")]
     config_file: Option<PathBuf>,
     /// HOST:PORT to tell Prometheus metrics at, under /metrics. Default: nowhere.
