@@ -1,7 +1,7 @@
 //! Groups at times of the tests' choosing.
 
 use kafka_protocol::ResponseError::{
-    FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId,
+    FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, RebalanceInProgress, UnknownMemberId,
 };
 
 use super::member::*;
@@ -168,4 +168,81 @@ fn offsets_are_committed_by_members_of_the_present_generation_or_into_an_empty_g
     group.leave(&first.member_id, None, 0).unwrap();
     assert_eq!(group.may_commit(&nobody, false), Ok(()));
     assert_eq!(group.may_commit(&first, false), Err(UnknownMemberId));
+}
+
+#[test]
+fn an_empty_group_waits_for_more_members_as_long_as_they_come() {
+    let slow = Rules { initial_delay_ms: 100, ..rules() };
+    let mut group = Classic::default();
+    let mut first = group.join(join(&text(""), None), &slow, 0);
+    assert_eq!(group.tick(0), Some(100));
+    let mut second = group.join(join(&text(""), None), &slow, 50);
+    assert_eq!(group.tick(100), Some(200), "someone has come");
+    assert!(waits(&mut first) && waits(&mut second));
+    group.tick(200);
+    assert_eq!(now(first).unwrap().members.len() + now(second).unwrap().members.len(), 2);
+    assert_eq!((group.generation, group.phase), (1, Phase::CompletingRebalance));
+}
+
+#[test]
+fn a_follower_that_never_asks_is_removed_though_the_leader_has_divided() {
+    let mut group = Classic::default();
+    let first = now(group.join(join(&text(""), None), &rules(), 0)).unwrap();
+    let second = group.join(join(&text(""), None), &rules(), 0);
+    let first = now(group.join(join(&first.member_id, None), &rules(), 0)).unwrap();
+    let second = now(second).unwrap();
+    let (first, second) = (who(&first, None), who(&second, None));
+    now(sync(&mut group, &first, &[], 0)).unwrap();
+    assert_eq!(group.phase, Phase::Stable);
+    for at in (500..REBALANCE_MS).step_by(500) {
+        assert_eq!((group.heartbeat(&first, at), group.heartbeat(&second, at)), (Ok(()), Ok(())));
+        group.tick(at);
+    }
+    group.tick(REBALANCE_MS);
+    assert_eq!(group.heartbeat(&first, REBALANCE_MS), Err(RebalanceInProgress));
+    assert_eq!(group.heartbeat(&second, REBALANCE_MS), Err(UnknownMemberId));
+}
+
+#[test]
+fn a_full_group_takes_no_more_and_keeps_those_that_join_again_first() {
+    let small = Rules { max_size: 2, ..rules() };
+    let (mut group, first, second) = pair(None);
+    let refused = now(group.join(join(&text(""), None), &small, 0)).unwrap_err();
+    assert_eq!((refused.error, refused.member_id.as_str()), (GroupMaxSizeReached, ""));
+    let smaller = Rules { max_size: 1, ..rules() };
+    let mut again = group.join(join(&first.member_id, None), &smaller, 0);
+    assert!(waits(&mut again));
+    let late = now(group.join(join(&second.member_id, None), &smaller, 0)).unwrap_err();
+    assert_eq!(late.error, GroupMaxSizeReached);
+    group.tick(0);
+    assert_eq!(now(again).unwrap().members.len(), 1);
+}
+
+#[test]
+fn a_new_member_waits_no_longer_than_five_minutes_for_the_others() {
+    let (mut group, first, _) = pair(None);
+    let patient = Join { rebalance_timeout_ms: 3_600_000, ..join(&first.member_id, None) };
+    let mut leader = group.join(patient, &rules(), 0);
+    let third = group.join(Join { session_timeout_ms: 60_000, ..join(&text(""), None) }, &rules(), 0);
+    group.members.iter_mut().for_each(|member| member.session_timeout_ms = 3_600_000);
+    group.members[1].touch(0);
+    group.tick(299_999);
+    assert!(waits(&mut leader));
+    group.tick(300_000);
+    assert_eq!(now(third).unwrap_err().error, UnknownMemberId);
+    assert!(waits(&mut leader), "the second has not come yet");
+}
+
+#[test]
+fn a_committing_member_is_alive_and_one_without_its_id_is_fenced() {
+    let (mut group, first, second) = pair(Some("b"));
+    group.committed(&first, 900);
+    group.committed(&second, 900);
+    assert_eq!(group.tick(1_000), Some(1_900));
+    let nameless = Identity { member_id: text(""), ..second.clone() };
+    assert_eq!(group.heartbeat(&nameless, 1_000), Err(FencedInstanceId));
+    assert_eq!(group.may_commit(&nameless, false), Err(FencedInstanceId));
+    group.leave(&first.member_id, None, 1_000).unwrap();
+    assert_eq!(group.may_commit(&second, false), Ok(()));
+    assert_eq!(group.members[0].assignment, "two", "until it has joined again, it has what it had");
 }

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::group::Denied;
 use crate::topics::Topics;
+
+/// Memory that a compiled pattern may take.
+const MAX_BYTES: usize = 1 << 20;
 
 /// The topics there are, as a group needs to know them.
 pub(crate) trait Catalog {
@@ -49,7 +52,8 @@ impl Pattern {
         let regex = if text.is_empty() {
             None
         } else {
-            let compiled = Regex::new(&format!("^(?:{text})$")).map_err(|error| {
+            let whole = format!("^(?:{text})$");
+            let compiled = RegexBuilder::new(&whole).size_limit(MAX_BYTES).build().map_err(|error| {
                 let message =
                     format!("SubscribedTopicRegex `{text}` is not a valid regular expression: {error}.");
                 Denied::new(ResponseError::InvalidRegularExpression, message)
@@ -126,5 +130,6 @@ mod tests {
         let denied = Pattern::new("a(").unwrap_err();
         assert_eq!(denied.error, ResponseError::InvalidRegularExpression);
         assert!(denied.message.contains("`a(`"), "{}", denied.message);
+        assert!(Pattern::new("(((a{100}){100}){100}){100}").is_err(), "it would take gigabytes");
     }
 }
