@@ -16,6 +16,7 @@ mod properties;
 mod table;
 mod topics;
 mod usage;
+mod wire;
 
 use std::process::ExitCode;
 

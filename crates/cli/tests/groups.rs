@@ -85,6 +85,41 @@ fn offsets_are_reset_to_any_position() {
 }
 
 #[test]
+fn a_group_of_the_new_protocol_is_described_too() {
+    let cluster = with_group();
+    let mut member =
+        cluster.command(&["consume", "lines", "-g", "new", "-X", "group.protocol=consumer"]).spawn().unwrap();
+    let mut lines = BufReader::new(member.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "1");
+    let group = describe(&cluster, "new");
+    assert_eq!((&group["type"], &group["assignor"]), (&"consumer".into(), &"uniform".into()));
+    assert_eq!(group["members"][0]["client"], "thalweg");
+    assert_eq!(group["partitions"].as_array().unwrap().len(), 2);
+    assert_eq!(group["partitions"][1]["member"], group["members"][0]["member"]);
+    let listed = cluster.run(&["groups", "list"], "");
+    let row: Vec<_> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], row[1], row[3]), ("new", "consumer", "1"), "{listed}");
+    let (code, error) = cluster.fail(&["groups", "reset", "new", "--to", "end", "-t", "lines"], "");
+    assert!(code == 1 && error.contains("has 1 members"), "{error}");
+    common::interrupt(&member);
+    assert!(wait_with_timeout(member).success());
+    cluster.run(&["groups", "delete", "new"], "");
+}
+
+#[test]
+fn what_a_group_has_committed_in_one_topic_can_be_deleted() {
+    let cluster = with_group();
+    cluster.run(&["produce", "other"], "1\n");
+    cluster.run(&["consume", "other", "-g", "readers", "-e"], "");
+    cluster.run(&["groups", "delete", "readers", "--topic", "lines:0", "-t", "other"], "");
+    let left = describe(&cluster, "readers")["partitions"].take();
+    assert_eq!(left.as_array().unwrap().len(), 1);
+    assert_eq!((&left[0]["topic"], &left[0]["partition"]), (&"lines".into(), &1.into()));
+    let (code, error) = cluster.fail(&["groups", "delete", "nobody", "-t", "lines"], "");
+    assert!(code == 1 && error.contains("no such group"), "{error}");
+}
+
+#[test]
 fn a_group_is_deleted_with_its_offsets() {
     let cluster = with_group();
     cluster.run(&["groups", "delete", "readers"], "");

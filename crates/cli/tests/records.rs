@@ -158,6 +158,12 @@ fn what_is_not_written_is_named_by_its_line() {
     assert!(error.contains("second: line 3: not written: Message size too large"), "{error}");
     assert!(error.contains("3 records written to named"), "{error}");
     assert_eq!(cluster.run(&["consume", "named", "-e", "-D", ""], ""), "123");
+    let path = first.to_str().unwrap();
+    cluster.run(&["produce", "whole", "-D", "", path, path], "");
+    assert_eq!(
+        cluster.run(&["consume", "whole", "-e", "-D", "", "-o", "1"], ""),
+        std::fs::read_to_string(&first).unwrap()
+    );
     let (code, error) = cluster.fail(&["produce", "named", "/there/is/no/such/file"], "");
     assert!(code == 1 && error.contains("/there/is/no/such/file"), "{error}");
 }
@@ -194,7 +200,7 @@ fn what_cannot_work_is_said_with_what_to_do() {
         &["consume", "one", "-X", "no.such.property=1"],
         &["consume", "one", "-J", "-f", "%s"],
         &["consume"],
-        &["produce", "one", "-D", ""],
+        &["produce", "one", "-K", ""],
         &["produce", "one", "-f", "%k%s"],
     ] {
         let (code, error) = cluster.fail(wrong, "");

@@ -3,6 +3,7 @@
 mod assignment;
 mod delete;
 mod describe;
+mod group;
 mod list;
 mod offsets;
 mod reset;
@@ -29,7 +30,8 @@ const EXAMPLES: &str = "Examples:\n  \
     thalweg groups reset my-group --to earliest --dry-run\n  \
     thalweg groups reset my-group --topic lines --to @-1h\n  \
     thalweg groups reset my-group --topic lines:0 --shift -10\n  \
-    thalweg groups delete my-group";
+    thalweg groups delete my-group\n  \
+    thalweg groups delete my-group --topic lines             only what it has committed there";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
@@ -38,17 +40,4 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Reset(args) => reset::run(args),
         Command::Delete(args) => delete::run(args),
     }
-}
-
-/// What librdkafka says of a group that does not speak the classic protocol, which is all it can describe.
-const NOT_CLASSIC: &str = "Dead";
-
-/// The state of a group, in Kafka's word, or `-` where it cannot be known.
-fn state(group: &rdkafka::groups::GroupInfo) -> &str {
-    Some(group.state()).filter(|state| !state.is_empty() && *state != NOT_CLASSIC).unwrap_or("-")
-}
-
-/// Which protocol the members of a group that is there speak.
-fn kind(group: &rdkafka::groups::GroupInfo) -> &'static str {
-    if state(group) == "-" { "new" } else { "classic" }
 }

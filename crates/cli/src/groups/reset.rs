@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::offsets;
-use crate::client::{Connection, TIMEOUT};
+use super::{group, offsets};
+use crate::client::Connection;
 use crate::cluster::{Cluster, TopicPartition, topic_and_partition};
 use crate::position::{POSITIONS, Position};
 use crate::table::Table;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         added.context("an offset that librdkafka does not know")?;
     }
     if !args.dry_run {
-        refuse_members(&cluster, group)?;
+        refuse_members(args, &cluster)?;
         let done = cluster.consumer().commit(&list, CommitMode::Sync);
         done.map_err(|error| cluster.failed(&format!("set the offsets of group '{group}'"), &error))?;
     }
@@ -103,11 +103,9 @@ fn wanted(
 }
 
 /// Its members would commit over what we commit, and do not look at it.
-fn refuse_members(cluster: &Cluster<'_>, group: &str) -> anyhow::Result<()> {
-    let asked = cluster.consumer().fetch_group_list(Some(group), TIMEOUT);
-    let list = asked.map_err(|error| cluster.failed(&format!("describe group '{group}'"), &error))?;
-    match list.groups().iter().map(|group| group.members().len()).sum::<usize>() {
+fn refuse_members(args: &Args, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+    match group::describe(&args.connection, cluster, &args.group)?.members.len() {
         0 => Ok(()),
-        members => bail!("group '{group}' has {members} members; stop them first"),
+        members => bail!("group '{}' has {members} members; stop them first", args.group),
     }
 }

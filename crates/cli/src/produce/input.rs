@@ -60,7 +60,7 @@ fn read_into(files: Vec<PathBuf>, sender: &SyncSender<anyhow::Result<Piece>>) ->
     Ok(())
 }
 
-/// Cuts a stream of bytes into records.
+/// Cuts a stream of bytes into records. An empty delimiter is nowhere: all of an input is one record.
 pub(super) struct Splitter {
     finder: Finder<'static>,
     /// Behind the last delimiter.
@@ -83,13 +83,17 @@ impl Splitter {
         self.rest.extend_from_slice(bytes);
         let mut begin = 0;
         let mut from = self.searched;
+        let length = self.finder.needle().len();
+        if length == 0 {
+            return Ok(());
+        }
         while let Some(at) = self.finder.find(&self.rest[from..]) {
             each(&self.rest[begin..from + at])?;
-            begin = from + at + self.finder.needle().len();
+            begin = from + at + length;
             from = begin;
         }
         self.rest.drain(..begin);
-        self.searched = self.rest.len().saturating_sub(self.finder.needle().len() - 1);
+        self.searched = self.rest.len().saturating_sub(length - 1);
         Ok(())
     }
 
@@ -135,5 +139,6 @@ mod tests {
         assert_eq!(split("\n", &["a\nb\n"]), ["a", "b"]);
         assert_eq!(split("\n", &["\n"]), [""]);
         assert!(split("\n", &[]).is_empty());
+        assert_eq!(split("", &["a\n", "b"]), ["a\nb"]);
     }
 }

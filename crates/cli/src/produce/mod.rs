@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// The key is what stands before the first of this in a line.
     #[arg(short = 'K', long, value_name = "TEXT", conflicts_with_all = ["format", "json"])]
     key_delimiter: Option<String>,
-    /// What ends a record.
+    /// What ends a record; nothing, if each file is one record.
     #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", conflicts_with_all = ["format", "json"])]
     delimiter: String,
     /// How a record is written in the input.
@@ -87,6 +87,7 @@ fn examples() -> String {
        echo | thalweg produce users -k 7 -Z                 a tombstone for key 7\n  \
        thalweg produce clicks -f '%T %k %s\\n' clicks.log    with the time of each record\n  \
        thalweg produce lines book.txt --transactional load  all of it or nothing\n  \
+       thalweg produce images -D '' *.png                   each file is a record\n  \
        thalweg consume lines -J -e | thalweg produce -J copy"
         .to_owned()
 }
@@ -111,8 +112,8 @@ fn parser(args: &Args) -> Result<(Parser, Vec<u8>), String> {
     }
     let delimiter = format::unescape(&args.delimiter)?;
     let key_delimiter = args.key_delimiter.as_deref().map(format::unescape).transpose()?;
-    if delimiter.is_empty() || key_delimiter.as_ref().is_some_and(Vec::is_empty) {
-        return Err("a delimiter is not empty".to_owned());
+    if key_delimiter.as_ref().is_some_and(Vec::is_empty) {
+        return Err("the delimiter between key and value is not empty".to_owned());
     }
     Ok((Parser::Line { key_delimiter }, delimiter))
 }
