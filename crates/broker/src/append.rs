@@ -17,11 +17,12 @@ impl State {
         index: i32,
         records: &[u8],
         transactional_id: Option<&str>,
+        now_ms: i64,
     ) -> Result<Appended, ResponseError> {
         let partition = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let config = topic.config();
         let append = || {
-            let appended = partition.append(records, config.rules(), self.clock.now_ms())?;
+            let appended = partition.append(records, config.rules(), now_ms)?;
             topic.traffic.produced(records);
             Ok(appended)
         };

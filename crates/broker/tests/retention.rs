@@ -7,29 +7,12 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::wire::{NO_PRODUCER, Wire, batch, name, patient_fetch};
+use common::wire::{NO_PRODUCER, Wire, batch, patient_fetch};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, FetchResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::FetchResponse;
 use thalweg_broker::{Broker, BrokerConfig, Storage};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-fn create(wire: &mut Wire, topic: &str, settings: &[(&str, &str)]) {
-    let configs = settings.iter().map(|(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_string((*name).to_owned()))
-            .with_value(Some(StrBytes::from_string((*value).to_owned())))
-    });
-    let topic = CreatableTopic::default()
-        .with_name(name(topic))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000);
-    assert_eq!(wire.call(5, &request).topics[0].error_code, 0);
-}
 
 /// Start, end and error of what is to be read from `offset` on.
 fn fetch(wire: &mut Wire, offset: i64) -> (i64, i64, i16) {
@@ -43,7 +26,7 @@ fn old_records_go_and_young_ones_stay(broker: &Broker) {
     // The time of appending counts, since the batches here bear times of 1970.
     let settings =
         [("retention.ms", "9000000"), ("segment.ms", "1000"), ("message.timestamp.type", "LogAppendTime")];
-    create(&mut wire, "t", &settings);
+    wire.create("t", &settings);
     for hour in 0..4 {
         assert_eq!(wire.produce("t", batch(&["a"], NO_PRODUCER, false), None).base_offset, hour);
         broker.faults().advance_clock(HOUR);
@@ -78,7 +61,7 @@ fn what_must_be_flushed_is_acknowledged_all_the_same() {
     let storage = Storage::Directory(data.path().to_owned());
     let broker = Broker::start(BrokerConfig { storage, ..BrokerConfig::default() }).unwrap();
     let mut wire = Wire::connect(&broker);
-    create(&mut wire, "t", &[("flush.messages", "1"), ("flush.ms", "10"), ("segment.ms", "1")]);
+    wire.create("t", &[("flush.messages", "1"), ("flush.ms", "10"), ("segment.ms", "1")]);
     for n in 0..5 {
         assert_eq!(wire.produce("t", batch(&["a"], NO_PRODUCER, false), None).base_offset, n);
     }

@@ -103,6 +103,9 @@ fn settings_of_a_topic_are_altered_while_it_is_used_and_outlive_a_restart() {
     let mut wire = Wire::connect(&broker);
     check(&mut wire);
     alter(&mut wire, (TOPIC, "t"), ("max.message.bytes", DELETE, None)).unwrap();
+    let keyless = wire.produce("t", long(), None).error_code;
+    assert_eq!(keyless, ResponseError::InvalidRecord.code(), "it is short enough, and lacks a key");
+    alter(&mut wire, (TOPIC, "t"), ("cleanup.policy", SET, Some("delete"))).unwrap();
     assert_eq!(wire.produce("t", long(), None).error_code, 0);
 }
 

@@ -301,7 +301,7 @@ impl LocalProducer {
         }
         let count = open.batch.count();
         let batch = open.batch.finish(self.key, open.sequence, id.is_some());
-        match state.append(&target.topic, partition, batch, id) {
+        match state.append(&target.topic, partition, batch, id, state.clock.now_ms()) {
             Ok(_) => {
                 open.sequence = add_sequence(open.sequence, count);
                 open.batch.clear();

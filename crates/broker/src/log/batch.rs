@@ -104,9 +104,9 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
-    /// Whether the records are compressed, by whatever means.
-    pub(crate) fn is_compressed(&self) -> bool {
-        self.attributes & 0x7 != 0
+    /// The number of the codec that the records are compressed with, or 0.
+    pub(crate) fn codec(&self) -> i16 {
+        self.attributes & 0x7
     }
 
     /// Whether all records have the time of their appending, which is then `max_timestamp`.

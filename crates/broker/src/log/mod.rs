@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
+pub(crate) mod codec;
 pub(crate) mod partition;
 pub(crate) mod pending;
 pub(crate) mod producers;
@@ -12,4 +13,5 @@ pub(crate) mod retention;
 pub(crate) mod segment;
 pub(crate) mod start_offset;
 pub(crate) mod upkeep;
+pub(crate) mod validate;
 pub(crate) mod waiters;

@@ -16,6 +16,7 @@ use crate::log::producers::{Producers, Verdict};
 use crate::log::recover::{Recovered, recover};
 use crate::log::segment::Segment;
 use crate::log::upkeep::Upkeep;
+use crate::log::validate::check;
 use crate::log::waiters::{Waiter, Waiters};
 
 /// Bytes of memory a partition keeps for the next batch.
@@ -49,6 +50,11 @@ pub(crate) struct AppendRules {
     pub(crate) flush_ms: Option<i64>,
     /// Whether records get the time of their appending instead of the producer's.
     pub(crate) append_time: bool,
+    /// How far the producer's time may be behind and ahead of the broker's.
+    pub(crate) timestamp_before_max_ms: i64,
+    pub(crate) timestamp_after_max_ms: i64,
+    /// Whether records without keys are refused, since the topic is compacted.
+    pub(crate) keys_needed: bool,
 }
 
 #[cfg(test)]
@@ -60,6 +66,9 @@ impl AppendRules {
         flush_messages: None,
         flush_ms: None,
         append_time: false,
+        timestamp_before_max_ms: i64::MAX,
+        timestamp_after_max_ms: i64::MAX,
+        keys_needed: false,
     };
 }
 
@@ -187,6 +196,7 @@ impl Partition {
         now_ms: i64,
     ) -> Result<Appended, ResponseError> {
         let mut header = check_batch(bytes, rules)?;
+        check(bytes, &header, rules, now_ms, String::new).map_err(|rejection| rejection.error)?;
         let mut log = self.log();
         if header.has_producer()
             && let Verdict::Duplicate(base_offset) = log.producers.check(&header)?

@@ -11,7 +11,7 @@ use kafka_protocol::ResponseError;
 use crate::log::batch::{BatchHeader, HEADER_LEN, walk};
 use crate::log::partition::{Bounds, Isolation, Log, Partition, storage_error};
 use crate::log::producers::AbortedTransaction;
-use crate::log::records::{TimedOffset, first_at_or_after, newest};
+use crate::log::records::{TimedOffset, first_at_or_after};
 use crate::log::segment::{Extent, MARK_EVERY, Segment};
 
 /// What a read found.
@@ -104,9 +104,27 @@ impl Partition {
 
     /// The first of the newest records.
     pub(crate) fn newest(&self) -> Result<Option<TimedOffset>, ResponseError> {
-        let max = self.log().segments.iter().map(Segment::max_timestamp).max().filter(|max| *max >= 0);
-        let Some(max) = max else { return Ok(None) };
-        self.search(max, |header, batch| (header.max_timestamp == max).then(|| newest(batch, header)))
+        let start = self.bounds().start;
+        let (first, mut max) = {
+            let log = self.log();
+            let whole = usize::from(log.segments[0].base_offset() < start);
+            let max = log.segments[whole..].iter().map(Segment::max_timestamp).max();
+            let first = if whole == 1 { log.since(start, -1).map_err(storage_error)?.0 } else { None };
+            (first, max.unwrap_or(-1))
+        };
+        // The newest records of the first segment may be before the start.
+        if let Some(first) = first {
+            let mut batches = first.batches();
+            while let Some((header, batch)) = batches.next().map_err(storage_error)? {
+                if header.max_timestamp > max && first_at_or_after(&batch, &header, -1, start).is_some() {
+                    max = header.max_timestamp;
+                }
+            }
+        }
+        if max < 0 {
+            return Ok(None);
+        }
+        self.search(max, |header, batch| first_at_or_after(batch, header, max, start))
     }
 
     /// Offers the batches of every stretch that reaches `timestamp` to `pick`, until it takes one.

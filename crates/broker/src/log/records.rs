@@ -1,15 +1,81 @@
-//! Looking into a batch for the record of a time. The only place where records are looked at.
-//!
-//! Records of a compressed batch stay closed: the batch's own bounds answer for them, so the offset found may
-//! be up to a batch too early. A consumer that starts there sees a few older records more, and none less.
+//! Looking into a batch: for the record of a time, and for keys.
 
-use crate::log::batch::{BatchHeader, HEADER_LEN, varint};
+use std::borrow::Cow;
+use std::io;
+
+use crate::log::batch::{BatchHeader, varint};
+use crate::log::codec::expand;
 
 /// A record's place in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimedOffset {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
+}
+
+/// One record.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "for compaction")]
+pub(crate) struct Record<'a> {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) attributes: u8,
+    pub(crate) key: Option<&'a [u8]>,
+    /// Whether it has a value, so that it does not say that its key is deleted.
+    pub(crate) has_value: bool,
+    /// Everything after the attributes and the timestamp.
+    pub(crate) rest: &'a [u8],
+}
+
+/// The records of a batch, expanded.
+#[derive(Debug)]
+pub(crate) struct Records<'a> {
+    header: BatchHeader,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Records<'a> {
+    /// Expands the records of `batch`, if they are compressed.
+    pub(crate) fn open(batch: &'a [u8], header: &BatchHeader) -> io::Result<Self> {
+        Ok(Self { header: *header, bytes: expand(batch, header)? })
+    }
+
+    /// One after the other. Nobody has checked what a producer wrote: the first that is none ends them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut at = &self.bytes[..];
+        let header = self.header;
+        std::iter::from_fn(move || {
+            let len = usize::try_from(varint(&mut at)?).ok()?;
+            let (record, rest) = at.split_at_checked(len)?;
+            at = rest;
+            parse(record, &header)
+        })
+    }
+
+    /// The same, or nothing if there are not as many as the header says.
+    pub(crate) fn all(&self) -> Option<Vec<Record<'_>>> {
+        let all: Vec<_> = self.iter().collect();
+        (i32::try_from(all.len()) == Ok(self.header.record_count)).then_some(all)
+    }
+}
+
+fn parse<'a>(record: &'a [u8], header: &BatchHeader) -> Option<Record<'a>> {
+    let (&attributes, mut at) = record.split_first()?;
+    let timestamp = header.base_timestamp.checked_add(varint(&mut at)?)?;
+    let rest = at;
+    let offset = header.base_offset.checked_add(varint(&mut at)?)?;
+    let key = bytes(&mut at)?;
+    let has_value = bytes(&mut at)?.is_some();
+    let timestamp = if header.is_append_time() { header.max_timestamp } else { timestamp };
+    Some(Record { offset, timestamp, attributes, key, has_value, rest })
+}
+
+/// Bytes with their length before them; none if that is negative.
+fn bytes<'a>(at: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let Ok(len) = usize::try_from(varint(at)?) else { return Some(None) };
+    let (bytes, rest) = at.split_at_checked(len)?;
+    *at = rest;
+    Some(Some(bytes))
 }
 
 /// The first record of `batch`, from offset `start` on, whose timestamp is at least `timestamp`.
@@ -19,59 +85,61 @@ pub(crate) fn first_at_or_after(
     timestamp: i64,
     start: i64,
 ) -> Option<TimedOffset> {
-    if header.max_timestamp < timestamp {
+    if header.max_timestamp < timestamp || header.record_count == 0 {
         return None;
     }
-    if header.is_append_time() {
-        return Some(TimedOffset { offset: header.base_offset.max(start), timestamp: header.max_timestamp });
+    let found = |record: Record<'_>| TimedOffset { offset: record.offset, timestamp: record.timestamp };
+    match Records::open(batch, header) {
+        Ok(records) => {
+            records.iter().map(found).find(|record| record.timestamp >= timestamp && record.offset >= start)
+        }
+        // What only its producer can read begins here, as far as anybody can tell.
+        Err(_) => {
+            Some(TimedOffset { offset: header.base_offset.max(start), timestamp: header.max_timestamp })
+        }
     }
-    if header.is_compressed() {
-        let first = header.base_timestamp.max(timestamp).min(header.max_timestamp);
-        return Some(TimedOffset { offset: header.base_offset.max(start), timestamp: first });
-    }
-    records(batch, header).find(|record| record.timestamp >= timestamp && record.offset >= start)
-}
-
-/// The first of the newest records of `batch`.
-pub(crate) fn newest(batch: &[u8], header: &BatchHeader) -> TimedOffset {
-    let last = TimedOffset { offset: header.last_offset(), timestamp: header.max_timestamp };
-    if header.is_append_time() || header.is_compressed() {
-        return last;
-    }
-    records(batch, header).find(|record| record.timestamp == header.max_timestamp).unwrap_or(last)
-}
-
-fn records<'a>(batch: &'a [u8], header: &BatchHeader) -> impl Iterator<Item = TimedOffset> + 'a {
-    let mut at = batch.get(HEADER_LEN..header.len).unwrap_or_default();
-    let (base_offset, base_timestamp) = (header.base_offset, header.base_timestamp);
-    std::iter::from_fn(move || {
-        let len = usize::try_from(varint(&mut at)?).ok()?;
-        let (mut record, rest) = at.split_at_checked(len)?;
-        at = rest;
-        let (_attributes, fields) = record.split_first()?;
-        record = fields;
-        // Nobody has checked what a producer wrote here.
-        let timestamp = base_timestamp.checked_add(varint(&mut record)?)?;
-        Some(TimedOffset { offset: base_offset.checked_add(varint(&mut record)?)?, timestamp })
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::batch::tests::plain_batch;
+    use crate::log::batch::{HEADER_LEN, tests::plain_batch};
+    use crate::log::codec::compress;
 
     #[test]
-    fn finds_the_record_of_a_time() {
-        let batch = plain_batch(5, 100, (-1, -1, -1), false);
+    fn finds_the_record_of_a_time_whatever_the_codec() {
+        let plain = plain_batch(5, 100, (-1, -1, -1), false);
+        let plain_header = BatchHeader::parse(&plain).unwrap();
+        for codec in 0..=4 {
+            let header = BatchHeader { attributes: codec, ..plain_header };
+            let mut batch = plain[..HEADER_LEN].to_vec();
+            batch.extend_from_slice(&compress(&plain[HEADER_LEN..], &header).unwrap());
+            let header = BatchHeader { len: batch.len(), ..header };
+            let find = |timestamp, start| first_at_or_after(&batch, &header, timestamp, start);
+            assert_eq!(find(103, 0), Some(TimedOffset { offset: 3, timestamp: 103 }));
+            assert_eq!(find(0, 0), Some(TimedOffset { offset: 0, timestamp: 100 }));
+            assert_eq!(find(0, 2), Some(TimedOffset { offset: 2, timestamp: 102 }));
+            assert_eq!(find(105, 0), None);
+        }
+    }
+
+    #[test]
+    fn records_of_the_time_of_appending_all_have_that() {
+        let batch = plain_batch(3, 100, (-1, -1, -1), false);
+        let mut header = BatchHeader::parse(&batch).unwrap();
+        (header.attributes, header.max_timestamp) = (1 << 3, 500);
+        let found = first_at_or_after(&batch, &header, 200, 1);
+        assert_eq!(found, Some(TimedOffset { offset: 1, timestamp: 500 }));
+    }
+
+    #[test]
+    fn garbage_ends_the_records() {
+        let batch = plain_batch(3, 0, (-1, -1, -1), false);
         let header = BatchHeader::parse(&batch).unwrap();
-        assert_eq!(
-            first_at_or_after(&batch, &header, 103, 0),
-            Some(TimedOffset { offset: 3, timestamp: 103 })
-        );
-        assert_eq!(first_at_or_after(&batch, &header, 0, 0), Some(TimedOffset { offset: 0, timestamp: 100 }));
-        assert_eq!(first_at_or_after(&batch, &header, 105, 0), None);
-        assert_eq!(first_at_or_after(&batch, &header, 0, 2), Some(TimedOffset { offset: 2, timestamp: 102 }));
-        assert_eq!(newest(&batch, &header), TimedOffset { offset: 4, timestamp: 104 });
+        for at in HEADER_LEN..batch.len() {
+            let mut damaged = batch.clone();
+            damaged[at] = 0xff;
+            assert!(Records::open(&damaged, &header).unwrap().iter().count() <= 3);
+        }
     }
 }

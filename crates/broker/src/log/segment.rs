@@ -82,22 +82,24 @@ impl Summary {
 
     /// Takes the next batch into account.
     fn note(&mut self, base_offset: i64, header: &BatchHeader) {
+        // A batch that compaction has emptied keeps the time of what it had.
+        let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
         match self.marks.last_mut() {
             Some(mark) if self.size < u64::from(mark.position) + MARK_EVERY => {
-                mark.max_timestamp = mark.max_timestamp.max(header.max_timestamp);
+                mark.max_timestamp = mark.max_timestamp.max(timestamp);
             }
             _ => self.marks.push(Mark {
                 offset: u32::try_from(header.base_offset - base_offset).unwrap_or(u32::MAX),
                 position: u32::try_from(self.size).unwrap_or(u32::MAX),
-                max_timestamp: header.max_timestamp,
+                max_timestamp: timestamp,
             }),
         }
         if self.size == 0 {
-            self.first_timestamp = header.max_timestamp;
+            self.first_timestamp = timestamp;
         }
         self.size += header.len as u64;
         self.next_offset = header.last_offset() + 1;
-        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        self.max_timestamp = self.max_timestamp.max(timestamp);
     }
 
     /// The same with fewer marks.

@@ -205,7 +205,7 @@ pub(crate) fn from_broker(name: &str) -> &'static [(&'static str, i64)] {
 /// The settings of one topic: what was set on it, and what follows from that and from the broker's. Never changed:
 /// an alteration makes another one.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "the log takes them up one by one")]
+#[allow(dead_code, reason = "for compaction")]
 pub(crate) struct TopicConfig {
     overrides: Given,
     values: Values,
@@ -218,8 +218,6 @@ pub(crate) struct TopicConfig {
     pub(crate) retention_ms: Option<i64>,
     /// None: all.
     pub(crate) retention_bytes: Option<u64>,
-    pub(crate) timestamp_before_max_ms: i64,
-    pub(crate) timestamp_after_max_ms: i64,
     pub(crate) delete_retention_ms: i64,
     pub(crate) min_compaction_lag_ms: i64,
     pub(crate) max_compaction_lag_ms: i64,
@@ -265,17 +263,22 @@ impl TopicConfig {
                     Some(_) => values.get("internal.segment.bytes"),
                     None => values.get("segment.bytes"),
                 },
-                segment_ms: values.get("segment.ms"),
+                // What is appended to cannot be compacted.
+                segment_ms: match policies.contains(&"compact") {
+                    true => values.get::<i64>("segment.ms").min(values.get("max.compaction.lag.ms")),
+                    false => values.get("segment.ms"),
+                },
                 flush_messages: limit("flush.messages"),
                 flush_ms: limit("flush.ms"),
                 append_time: values.text("message.timestamp.type") == Some("LogAppendTime"),
+                timestamp_before_max_ms: values.get("message.timestamp.before.max.ms"),
+                timestamp_after_max_ms: values.get("message.timestamp.after.max.ms"),
+                keys_needed: policies.contains(&"compact"),
             },
             delete: policies.contains(&"delete"),
             compact: policies.contains(&"compact"),
             retention_ms: kept("retention.ms"),
             retention_bytes: kept("retention.bytes").map(i64::unsigned_abs),
-            timestamp_before_max_ms: values.get("message.timestamp.before.max.ms"),
-            timestamp_after_max_ms: values.get("message.timestamp.after.max.ms"),
             delete_retention_ms: values.get("delete.retention.ms"),
             min_compaction_lag_ms: values.get("min.compaction.lag.ms"),
             max_compaction_lag_ms: values.get("max.compaction.lag.ms"),

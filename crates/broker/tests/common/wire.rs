@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest, RequestHeader, ResponseHeader,
-    TopicName, TransactionalId,
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
+    RequestHeader, ResponseHeader, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
@@ -99,6 +100,23 @@ impl Wire {
     ) -> PartitionProduceResponse {
         let request = produce_request(topic, batch, id);
         self.call(9, &request).responses.remove(0).partition_responses.remove(0)
+    }
+
+    /// Creates a topic of one partition with these settings.
+    pub(crate) fn create(&mut self, topic: &str, settings: &[(&str, &str)]) {
+        let config = |(name, value): &(&str, &str)| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_string((*name).to_owned()))
+                .with_value(Some(StrBytes::from_string((*value).to_owned())))
+        };
+        let topic = CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(1)
+            .with_replication_factor(1)
+            .with_configs(settings.iter().map(config).collect());
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(1_000);
+        let created = self.call(5, &request).topics.remove(0);
+        assert_eq!(created.error_code, 0, "{:?}", created.error_message);
     }
 
     /// Puts a new producer in charge of a transactional id; returns its id and epoch.
