@@ -50,7 +50,9 @@ def keyless_record(trial):
     client.create_topic(topic=topic, config={"cleanup.policy": "compact"})
     producer = client.new("producer")
     [result] = client.send(producer=producer, topic=topic, records=[{"value": "v"}])
-    trial.equal("without a key", result, {"error": 87})
+    # INVALID_RECORD, which not every client knows.
+    trial.equal("refused without a key", "error" in result, True)
+    trial.say(result)
     [result] = client.send(producer=producer, topic=topic, records=[{"key": "k", "value": "v"}])
     trial.equal("with one", result, {"partition": 0, "offset": 0})
 

@@ -65,7 +65,7 @@ def nulls_and_headers(trial):
     client, topic = trial.driver(), trial.name("topic")
     client.create_topic(topic=topic)
     records = [
-        {"key": None, "value": None, "headers": []},
+        {"key": None, "value": "", "headers": []},
         {"key": "", "value": "", "headers": []},
         {"key": "k", "value": None, "headers": []},
         {"key": None, "value": "v", "headers": [["a", "1"], ["b", ""], ["a", "2"]]},
@@ -74,6 +74,15 @@ def nulls_and_headers(trial):
     sent(client, topic, records)
     got = [{field: record[field] for field in ("key", "value", "headers")} for record in read(client, topic, 5)]
     trial.equal("read", got, records)
+
+
+def null_record(trial):
+    """A record of nothing, neither key nor value, is a record."""
+    client, topic = trial.driver(), trial.name("topic")
+    client.create_topic(topic=topic)
+    sent(client, topic, [{"key": None, "value": None}] * 2)
+    got = [[record["offset"], record["key"], record["value"]] for record in read(client, topic, 2)]
+    trial.equal("read", got, [[0, None, None], [1, None, None]])
 
 
 def timestamps(trial):
@@ -141,6 +150,7 @@ CASES = [
     *((f"codec_{name}", functools.update_wrapper(functools.partial(codec, name), codec)) for name in CODECS),
     large,
     nulls_and_headers,
+    null_record,
     timestamps,
     idempotence,
     auto_creation,

@@ -76,9 +76,16 @@ class Trial:
             raise Unexpected(f"{what}: {shortened(result)} instead of {code}")
 
     def eventually(self, what, look, want, seconds=30):
-        """For what a broker does in its own time."""
+        """For what a broker does in its own time. Looking may be refused until then."""
+
+        def looked():
+            try:
+                return look()
+            except Refused as refusal:
+                return NAMES.get(refusal.error, refusal.error)
+
         end = time.monotonic() + seconds
-        while (got := look()) != want and time.monotonic() < end:
+        while (got := looked()) != want and time.monotonic() < end:
             time.sleep(0.2)
         self.equal(what, got, want)
 
