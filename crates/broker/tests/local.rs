@@ -244,6 +244,25 @@ fn a_waiting_poll_is_woken_by_a_client_and_by_the_end_of_the_broker() {
 }
 
 #[test]
+fn who_cannot_wait_is_called() {
+    let broker = memory();
+    broker.create_topic("t", 1).unwrap();
+    let client = broker.client();
+    let mut reader = client.consumer(Isolation::ReadCommitted);
+    reader.assign("t", 0, 0);
+    let (called, calls) = std::sync::mpsc::channel();
+    let wake = move || called.send(()).unwrap_or_default();
+    assert_eq!(reader.wake_when_ready(wake.clone()), Ok(false));
+    let mut writer = client.producer(ProducerOptions::default()).unwrap();
+    put(&mut writer, "t", "v");
+    assert!(calls.try_recv().is_err());
+    writer.flush().unwrap();
+    assert!(calls.try_recv().is_ok());
+    assert_eq!(reader.wake_when_ready(wake), Ok(true));
+    assert!(client.is_of_same_broker(&broker.client()) && !client.is_of_same_broker(&memory().client()));
+}
+
+#[test]
 fn a_client_does_not_keep_the_data_folder() {
     let data = tempfile::tempdir().unwrap();
     let start = || {

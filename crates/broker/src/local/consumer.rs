@@ -41,11 +41,13 @@ pub struct LocalConsumer {
     assigned: Vec<Assigned>,
     /// Whose turn it is, so that one full partition does not keep the others waiting.
     next: usize,
+    /// Of [`wake_when_ready`](Self::wake_when_ready); partitions hold it weakly.
+    waiter: Option<Arc<Waiter>>,
 }
 
 impl LocalConsumer {
     pub(super) fn new(state: Weak<State>, isolation: Isolation) -> Self {
-        Self { state, isolation, assigned: Vec::new(), next: 0 }
+        Self { state, isolation, assigned: Vec::new(), next: 0, waiter: None }
     }
 
     /// Adds a partition, to be read from `offset` on, or moves there if it is read already.
@@ -98,6 +100,26 @@ impl LocalConsumer {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// Has `wake` called once, as soon as one of the partitions may have more: for whoever cannot wait in
+    /// [`poll`](Self::poll). It is called from the thread that appends and must return at once. The next call of this
+    /// replaces what was asked for before. `true` if there may be more already.
+    ///
+    /// # Errors
+    ///
+    /// If a partition does not exist, or the broker has stopped.
+    pub fn wake_when_ready(&mut self, wake: impl Fn() + Send + Sync + 'static) -> Result<bool, LocalError> {
+        let state = upgrade(&self.state)?;
+        let waiter = Arc::new(Waiter::calling(wake));
+        let mut ready = false;
+        for assigned in &self.assigned {
+            let (_, partition) = partition(&state, &assigned.topic, assigned.partition)?;
+            partition.hang(&waiter);
+            ready |= partition.bounds().visible_end(self.isolation) > assigned.position;
+        }
+        self.waiter = Some(waiter);
+        Ok(ready)
     }
 
     /// Reads what there is, every partition at most once, and moves the positions if all went well.

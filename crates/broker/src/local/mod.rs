@@ -60,6 +60,11 @@ impl LocalClient {
         Self { state: Arc::downgrade(state) }
     }
 
+    /// Whether both are clients of the same broker.
+    pub fn is_of_same_broker(&self, other: &Self) -> bool {
+        Weak::ptr_eq(&self.state, &other.state)
+    }
+
     /// Names of all topics, and how many partitions each has.
     ///
     /// # Errors

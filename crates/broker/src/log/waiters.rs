@@ -1,18 +1,32 @@
 //! Fetches that sleep until a partition has more for them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::Notify;
 
 /// One sleeping fetch. It hangs on every partition it asked for, and whoever appends first wakes it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Waiter {
     woken: AtomicBool,
     notify: Notify,
+    /// Called besides, under the partition's lock.
+    call: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("woken", &self.woken).finish_non_exhaustive()
+    }
 }
 
 impl Waiter {
+    /// One that does not sleep, but wants to be called.
+    pub(crate) fn calling(call: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { call: Some(Box::new(call)), ..Self::default() }
+    }
+
     /// Sleeps until some partition has been appended to since the waiter was hung there.
     pub(crate) async fn woken(&self) {
         self.notify.notified().await;
@@ -21,6 +35,9 @@ impl Waiter {
     fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             self.notify.notify_one();
+            if let Some(call) = &self.call {
+                call();
+            }
         }
     }
 }

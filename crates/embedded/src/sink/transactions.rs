@@ -1,0 +1,88 @@
+//! The transactions of one attempt of a job: how exactly-once works.
+//!
+//! There are two transactional producers that take turns, an epoch each, shared by all subtasks of all sinks. The
+//! transaction of an epoch carries all its output, the positions of its sources and the [marker](super::committer), and
+//! its commit is the commit of the checkpoint:
+//!
+//! 1. **Fence, then look.** A start takes over both transactional ids, which aborts what an older instance left open,
+//!    and reads the marker after that. The job is restored to the checkpoint that the marker names.
+//! 2. **State first.** Epoch n is committed when every writer has reached barrier n and the state of n is durable.
+//! 3. **In order.** An append is done when it returns, and a writer has appended everything before barrier n when
+//!    it passes it. So what it writes behind the barrier, into the other transaction, comes later in the log.
+//! 4. **Nobody waits for a commit.** The engine sends barrier n+1 when n is committed, so the transaction that a
+//!    writer moves to at a barrier is always free.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use thalweg_broker::LocalProducer;
+
+use crate::error::EmbeddedError;
+
+/// See the module.
+pub(super) struct Transactions {
+    id: String,
+    sides: [Mutex<Side>; 2],
+}
+
+/// One of the two.
+struct Side {
+    producer: LocalProducer,
+    is_begun: bool,
+}
+
+impl Transactions {
+    pub(super) fn new(id: &str, producers: [LocalProducer; 2]) -> Self {
+        let side = |producer| Mutex::new(Side { producer, is_begun: false });
+        Self { id: id.to_owned(), sides: producers.map(side) }
+    }
+
+    fn side(&self, ended: usize) -> MutexGuard<'_, Side> {
+        self.sides[ended % 2].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fenced(&self, error: EmbeddedError) -> EmbeddedError {
+        match error {
+            EmbeddedError::Broker { action, source } => EmbeddedError::transaction(action, &self.id)(source),
+            other => other,
+        }
+    }
+
+    /// Writes into the transaction of the epoch that comes after so many others, beginning it if need be.
+    pub(super) fn within<R>(
+        &self,
+        ended: usize,
+        act: impl FnOnce(&mut LocalProducer) -> Result<R, EmbeddedError>,
+    ) -> Result<R, EmbeddedError> {
+        let side = &mut *self.side(ended);
+        if !side.is_begun {
+            side.producer.begin().map_err(EmbeddedError::transaction("begin a transaction", &self.id))?;
+            side.is_begun = true;
+        }
+        act(&mut side.producer).map_err(|error| self.fenced(error))
+    }
+
+    /// Appends what the producer still holds.
+    pub(super) fn flush(&self, ended: usize) -> Result<(), EmbeddedError> {
+        self.side(ended).producer.flush().map_err(EmbeddedError::transaction("write", &self.id))
+    }
+
+    /// Makes the epoch visible.
+    pub(super) fn commit(&self, ended: usize) -> Result<(), EmbeddedError> {
+        let mut side = self.side(ended);
+        side.producer.commit().map_err(EmbeddedError::transaction("commit a transaction", &self.id))?;
+        side.is_begun = false;
+        Ok(())
+    }
+
+    /// Aborts what is open: the attempt is over, and readers should not wait for the timeout.
+    pub(super) fn abort(&self) {
+        for ended in 0..2 {
+            let mut side = self.side(ended);
+            if std::mem::take(&mut side.is_begun)
+                && let Err(error) = side.producer.abort()
+            {
+                tracing::debug!(%error, "a transaction could not be aborted; another instance or the timeout will");
+            }
+        }
+    }
+}
