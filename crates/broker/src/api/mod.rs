@@ -40,6 +40,7 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod newest;
 pub(crate) mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
@@ -71,10 +72,10 @@ pub(crate) const NODE_ID: i32 = 1;
 pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 11),
     (ApiKey::Fetch, 4, 18),
-    (ApiKey::ListOffsets, 1, 10),
+    (ApiKey::ListOffsets, 1, 11),
     (ApiKey::Metadata, 0, 13),
-    (ApiKey::OffsetCommit, 2, 9),
-    (ApiKey::OffsetFetch, 1, 9),
+    (ApiKey::OffsetCommit, 2, 10),
+    (ApiKey::OffsetFetch, 1, 10),
     (ApiKey::FindCoordinator, 0, 6),
     (ApiKey::JoinGroup, 0, 9),
     (ApiKey::Heartbeat, 0, 4),
@@ -95,7 +96,7 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
-    (ApiKey::DescribeLogDirs, 1, 4),
+    (ApiKey::DescribeLogDirs, 1, 5),
     (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
@@ -318,9 +319,11 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
     }
 }
 
-fn decode<Q: Request>(call: &Call<'_>, mut body: Bytes) -> Result<Q, Refused> {
-    Q::decode(&mut Wary::new(body.clone()), call.version).map_err(malformed)?;
-    Q::decode(&mut body, call.version).map_err(malformed)
+fn decode<Q: Request>(call: &Call<'_>, body: Bytes) -> Result<Q, Refused> {
+    let mut body = newest::request(call.key, call.version, body)?;
+    let version = newest::known(call.key, call.version);
+    Q::decode(&mut Wary::new(body.clone()), version).map_err(malformed)?;
+    Q::decode(&mut body, version).map_err(malformed)
 }
 
 fn reply<R: Encodable + HeaderVersion + Outcome>(
@@ -334,7 +337,16 @@ fn reply<R: Encodable + HeaderVersion + Outcome>(
             call.state.metrics.failed(call.key, code);
         }
     });
-    encode(id, out, call.version, response)
+    let start = out.len();
+    let known = newest::known(call.key, call.version);
+    encode(id, out, known, response)?;
+    if known != call.version {
+        // Such a version is a flexible one: length, correlation id, and no tags.
+        newest::response(call.key, call.version, out, start + 4 + 4 + 1)
+            .inspect_err(|_| out.truncate(start))?;
+        encode_length(out, start);
+    }
+    Ok(())
 }
 
 fn encode<R: Encodable + HeaderVersion>(

@@ -7,7 +7,7 @@ use kafka_protocol::messages::offset_commit_response::{
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::Call;
+use crate::api::{Call, newest};
 use crate::group::Commit;
 use crate::group::classic::Identity;
 use crate::group::offsets::{Commits, Committed};
@@ -23,15 +23,19 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
     let mut offsets = Commits::new();
     let mut topics: Vec<OffsetCommitResponseTopic> = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
+        let name = newest::topic_name(call, &topic.name);
         let partitions = topic.partitions.into_iter().map(|wanted| {
             let metadata = owned(wanted.committed_metadata);
             let committed = Committed {
                 until_ms: (retention_ms >= 0).then(|| now_ms.saturating_add(retention_ms)),
                 ..Committed::new(wanted.committed_offset, wanted.committed_leader_epoch, metadata, now_ms)
             };
-            let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
-            if checked.is_ok() {
-                offsets.push((topic.name.to_string(), wanted.partition_index, committed));
+            let checked = match &name {
+                Some(name) => check(call.state, name, wanted.partition_index, &committed),
+                None => Err(ResponseError::UnknownTopicId),
+            };
+            if let (Ok(()), Some(name)) = (checked, &name) {
+                offsets.push((name.clone(), wanted.partition_index, committed));
             }
             OffsetCommitResponsePartition::default()
                 .with_partition_index(wanted.partition_index)

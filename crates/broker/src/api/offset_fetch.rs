@@ -7,10 +7,10 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
+use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
-use crate::api::{Call, text};
-use crate::group::offsets::{Committed, Offsets};
+use crate::api::{Call, newest, text};
+use crate::group::offsets::{Committed, Offsets, Place};
 use crate::group::{Group, Members};
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
@@ -61,8 +61,13 @@ fn group(call: &Call<'_>, wanted: OffsetFetchRequestGroup, stable: bool) -> Offs
     match wanted.topics {
         Some(wanted) => {
             for topic in wanted {
+                let name = newest::topic_name(call, &topic.name);
                 let partitions = topic.partition_indexes.iter().map(|index| {
-                    let place = (topic.name.to_string(), *index);
+                    let Some(name) = &name else {
+                        return describe(*index, None, false)
+                            .with_error_code(ResponseError::UnknownTopicId.code());
+                    };
+                    let place = (name.clone(), *index);
                     describe(*index, offsets.get(&place), stable && offsets.is_unstable(&place))
                 });
                 let partitions = partitions.collect();
@@ -72,14 +77,14 @@ fn group(call: &Call<'_>, wanted: OffsetFetchRequestGroup, stable: bool) -> Offs
             }
         }
         None => {
-            for (place, committed) in offsets.iter() {
-                if topics.last().is_none_or(|topic| topic.name.as_str() != place.0) {
-                    topics.push(OffsetFetchResponseTopics::default().with_name(TopicName(text(&place.0))));
-                }
-                if let Some(topic) = topics.last_mut() {
-                    let unstable = stable && offsets.is_unstable(place);
-                    topic.partitions.push(describe(place.1, Some(committed), unstable));
-                }
+            let by_topic: Vec<(&Place, &Committed)> = offsets.iter().collect();
+            for places in by_topic.chunk_by(|one, next| one.0.0 == next.0.0) {
+                let Some(name) = newest::name_shown(call, &places[0].0.0) else { continue };
+                let partitions = places.iter().map(|(place, committed)| {
+                    describe(place.1, Some(committed), stable && offsets.is_unstable(place))
+                });
+                let partitions = partitions.collect();
+                topics.push(OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions));
             }
         }
     }

@@ -12,7 +12,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
     RequestHeader, ResponseHeader, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
@@ -54,13 +54,41 @@ impl Wire {
         self.stream.write_all(&frame).unwrap();
     }
 
-    /// Reads the next response, which must be the one to the last request and have no byte too many.
-    pub(crate) fn receive<Q: Request>(&mut self, version: i16) -> Q::Response {
+    /// Sends the bytes of a request that `kafka_protocol` does not know, of a flexible version, and returns those of
+    /// its response. Both without their headers.
+    pub(crate) fn call_raw(&mut self, key: ApiKey, version: i16, body: &[u8]) -> Bytes {
+        self.correlation_id += 1;
+        let mut header = BytesMut::new();
+        RequestHeader::default()
+            .with_request_api_key(key as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(Some(StrBytes::from_static_str("wire")))
+            .encode(&mut header, 2)
+            .unwrap();
+        let len = (header.len() + body.len()) as u32;
+        let frame = [&len.to_be_bytes(), &header[..], body].concat();
+        if let Some(corpus) = std::env::var_os("THALWEG_CORPUS") {
+            keep(Path::new(&corpus), key as i16, &frame);
+        }
+        self.stream.write_all(&frame).unwrap();
+        let mut bytes = self.read_frame();
+        let header = ResponseHeader::decode(&mut bytes, 1).unwrap();
+        assert_eq!(header.correlation_id, self.correlation_id);
+        bytes
+    }
+
+    fn read_frame(&mut self) -> Bytes {
         let mut len = [0; 4];
         self.stream.read_exact(&mut len).unwrap();
         let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
         self.stream.read_exact(&mut bytes).unwrap();
-        let mut bytes = Bytes::from(bytes);
+        bytes.into()
+    }
+
+    /// Reads the next response, which must be the one to the last request and have no byte too many.
+    pub(crate) fn receive<Q: Request>(&mut self, version: i16) -> Q::Response {
+        let mut bytes = self.read_frame();
         let header = ResponseHeader::decode(&mut bytes, Q::Response::header_version(version)).unwrap();
         assert_eq!(header.correlation_id, self.correlation_id);
         let response = Q::Response::decode(&mut bytes, version).unwrap();

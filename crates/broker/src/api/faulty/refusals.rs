@@ -12,6 +12,7 @@ use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -35,7 +36,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Request, StrBytes};
 use uuid::Uuid;
 
-use crate::api::{Call, metadata, text};
+use crate::api::{Call, metadata, newest, text};
 use crate::faults::Asked;
 use crate::metrics::outcome::Outcome;
 
@@ -174,7 +175,8 @@ fn wanted(request: &MetadataRequest, call: &Call<'_>) -> Vec<(TopicName, Uuid)> 
 
 impl Refusable for OffsetCommitRequest {
     fn describe(&self, call: &Call<'_>, asked: &mut Asked) {
-        asked.topics = self.topics.iter().map(|topic| named(call, &topic.name, topic.topic_id)).collect();
+        let name = |topic: &OffsetCommitRequestTopic| newest::topic_name(call, &topic.name);
+        asked.topics = self.topics.iter().filter_map(name).collect();
         asked.group = Some(self.group_id.to_string());
     }
 
