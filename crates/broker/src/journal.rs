@@ -87,9 +87,13 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
     let next = path.with_extension("next");
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&next)?;
-    file.write_all(content)?;
-    file.sync_data()?;
-    std::fs::rename(&next, path)?;
+    let replaced =
+        file.write_all(content).and_then(|()| file.sync_data()).and_then(|()| std::fs::rename(&next, path));
+    if let Err(error) = replaced {
+        // On a full disk, what could be written of it is in the way of others.
+        let _ = std::fs::remove_file(&next);
+        return Err(error);
+    }
     Ok(file)
 }
 

@@ -15,6 +15,7 @@ use crate::journal::replace;
 use crate::log::partition::Partition;
 use crate::log::upkeep::Upkeep;
 use crate::metrics::Traffic;
+use crate::reserve::Reserve;
 use crate::settings::alter::Alteration;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::{Settings, alter_topic};
@@ -38,11 +39,42 @@ pub(crate) struct Topic {
 /// All topics, by name and by id.
 #[derive(Debug)]
 pub(crate) struct Topics {
-    data: Option<PathBuf>,
+    data: Option<Data>,
     upkeep: Arc<Upkeep>,
     all: RwLock<All>,
     /// Goes up whenever a topic has come, gone or grown.
     version: AtomicU64,
+}
+
+/// Where topics are kept.
+#[derive(Debug)]
+struct Data {
+    folder: PathBuf,
+    reserve: Reserve,
+}
+
+/// What a change means for the disk.
+#[derive(Debug, Clone, Copy)]
+enum Space {
+    Needed,
+    /// It may give space back, so it is to be written down on a full disk too.
+    MayCome,
+}
+
+impl Data {
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), reserve: Reserve::of(folder) }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("topics.json")
+    }
+
+    /// Keeps as much as it takes to write the file once more.
+    fn refill(&self) {
+        let length = std::fs::metadata(self.file()).map_or(0, |metadata| metadata.len());
+        self.reserve.fill(usize::try_from(length).unwrap_or(0));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +126,15 @@ impl Topic {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
+    /// For a topic that nobody can find any more.
+    fn remove_files(&self) {
+        for partition in self.partitions() {
+            if let Err(error) = partition.delete() {
+                tracing::warn!(topic = self.name, %error, "files of a deleted topic could not be removed");
+            }
+        }
+    }
+
     fn entry(&self) -> Entry {
         Entry {
             name: self.name.clone(),
@@ -119,9 +160,13 @@ impl Topics {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let upkeep = Arc::default();
-        let topics =
-            Self { data: Some(data.to_owned()), upkeep, all: RwLock::default(), version: AtomicU64::new(0) };
+        let topics = Self {
+            data: Some(Data::new(data)),
+            upkeep: Arc::default(),
+            all: RwLock::default(),
+            version: AtomicU64::new(0),
+        };
+        topics.data.as_ref().map(Data::refill);
         for entry in entries {
             let config = TopicConfig::new(entry.config, broker)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
@@ -188,8 +233,9 @@ impl Topics {
         let partitions = partitions.map_err(|error| storage_error(name, &error))?;
         let topic = Topic::new(name.to_owned(), Uuid::new_v4(), partitions, config);
         all.insert(Arc::clone(&topic));
-        if let Err(error) = self.save(&all) {
+        if let Err(error) = self.save(&all, Space::Needed) {
             all.remove(&topic);
+            topic.remove_files();
             return Err(storage_error(name, &error));
         }
         Ok(topic)
@@ -202,16 +248,13 @@ impl Topics {
             let error = ResponseError::UnknownTopicOrPartition;
             return Err((error, error.to_string()));
         };
-        if let Err(error) = self.save(&all) {
+        if let Err(error) = self.save(&all, Space::MayCome) {
             all.insert(removed);
             return Err(storage_error(&topic.name, &error));
         }
         // Deleted while the lock is held, so that a topic of the same name finds the folders gone.
-        for partition in removed.partitions.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if let Err(error) = partition.delete() {
-                tracing::warn!(topic = topic.name, %error, "files of a deleted topic could not be removed");
-            }
-        }
+        removed.remove_files();
+        self.data.as_ref().map(Data::refill);
         Ok(())
     }
 
@@ -233,7 +276,7 @@ impl Topics {
             return Ok(());
         }
         topic.set_config(Arc::new(config));
-        self.save(&all).map_err(|error| {
+        self.save(&all, Space::MayCome).map_err(|error| {
             topic.set_config(before);
             storage_error(&topic.name, &error)
         })
@@ -273,7 +316,7 @@ impl Topics {
             (before..count as usize).map(|index| self.create_partition(&topic.name, index)).collect();
         partitions.extend(more.map_err(|error| storage_error(&topic.name, &error))?);
         drop(partitions);
-        self.save(&all).map_err(|error| {
+        self.save(&all, Space::Needed).map_err(|error| {
             topic.partitions.write().unwrap_or_else(PoisonError::into_inner).truncate(before);
             storage_error(&topic.name, &error)
         })
@@ -281,17 +324,23 @@ impl Topics {
 
     fn create_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
         Ok(Arc::new(match &self.data {
-            Some(data) => Partition::create(&directory(data, name, index), &self.upkeep)?,
+            Some(data) => Partition::create(&directory(&data.folder, name, index), &self.upkeep)?,
             None => Partition::in_memory(&self.upkeep),
         }))
     }
 
     /// Writes down what there is now; called after every change.
-    fn save(&self, all: &All) -> io::Result<()> {
+    fn save(&self, all: &All, space: Space) -> io::Result<()> {
         self.version.fetch_add(1, Ordering::AcqRel);
         let Some(data) = &self.data else { return Ok(()) };
         let entries: Vec<Entry> = all.by_name.values().map(|topic| topic.entry()).collect();
-        replace(&data.join("topics.json"), &serde_json::to_vec_pretty(&entries)?)?;
+        let bytes = serde_json::to_vec_pretty(&entries)?;
+        let write = || replace(&data.file(), &bytes).map(drop);
+        match space {
+            Space::Needed => write(),
+            Space::MayCome => data.reserve.spend(write),
+        }?;
+        data.refill();
         Ok(())
     }
 
@@ -378,6 +427,7 @@ fn storage_error(name: &str, error: &io::Error) -> Refusal {
 mod tests {
     use super::*;
     use crate::log::batch::tests::plain_batch;
+    use crate::log::partition::Isolation;
     use crate::settings::store::Layer;
 
     #[test]
@@ -411,8 +461,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_appended_to_a_deleted_topic() {
-        let topics = Topics::in_memory();
+    fn a_deleted_topic_takes_and_gives_nothing_and_holds_no_files() {
+        let data = tempfile::tempdir().unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
         let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
         let partition = topic.partition(0).unwrap();
         let batch = plain_batch(1, 0, (-1, -1, -1), false);
@@ -420,6 +471,22 @@ mod tests {
         topics.delete(&topic).unwrap();
         let late = partition.append(&batch, topic.config().rules(), 0);
         assert_eq!(late.unwrap_err(), ResponseError::UnknownTopicOrPartition);
+        let read = partition.read(0, 1 << 20, true, Isolation::ReadUncommitted);
+        assert_eq!(read.unwrap_err(), ResponseError::UnknownTopicOrPartition);
+        assert_eq!(partition.usage().bytes, 0);
+        partition.flush().unwrap();
+    }
+
+    #[test]
+    fn a_topic_that_cannot_be_stored_leaves_no_files() {
+        let data = tempfile::tempdir().unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
+        std::fs::create_dir(data.path().join("topics.next")).unwrap();
+        let refused = topics.create("t", 2, TopicConfig::default()).unwrap_err();
+        assert_eq!(refused.0, ResponseError::KafkaStorageError);
+        assert_eq!(std::fs::read_dir(data.path().join("topics")).unwrap().count(), 0);
+        std::fs::remove_dir(data.path().join("topics.next")).unwrap();
+        topics.create("t", 2, TopicConfig::default()).unwrap();
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod topics;
 mod usage;
 mod wire;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     // What a broker has cut off at its start is to be seen.
     let usual = if matches!(args.command, Command::Broker(_)) { "warn" } else { "error" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
     let result = match args.command {
         Command::Demo(args) => demo::run(&args, started),
         Command::Broker(args) => broker::run(&args),

@@ -268,10 +268,14 @@ impl Partition {
         self.log().waiters.hang(waiter);
     }
 
-    /// Removes the files. Nothing can be appended any more.
+    /// Removes the files. Nothing can be appended or read any more.
     pub(crate) fn delete(&self) -> io::Result<()> {
         let mut log = self.log();
         log.deleted = true;
+        // Whoever still holds the partition must not hold its files, or their space would not come back.
+        log.start_offset = log.next_offset;
+        log.segments = vec![Segment::in_memory(log.next_offset)];
+        log.pending = Pending::new(0, log.next_offset);
         log.waiters.wake();
         let directory = log.directory.clone();
         drop(log);

@@ -46,8 +46,11 @@ impl Partition {
     ) -> Result<Read, ResponseError> {
         loop {
             let log = self.log();
-            let (bounds, generation) = (log.bounds(), log.generation);
+            let (bounds, generation, deleted) = (log.bounds(), log.generation, log.deleted);
             drop(log);
+            if deleted {
+                return Err(ResponseError::UnknownTopicOrPartition);
+            }
             if offset < bounds.start || offset > bounds.end {
                 return Err(ResponseError::OffsetOutOfRange);
             }
