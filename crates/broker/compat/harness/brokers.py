@@ -27,7 +27,6 @@ SETTINGS = {
 # How soon Apache Kafka gets round to its housekeeping; an embedded broker need not have such settings.
 APACHE_SETTINGS = {
     "log.initial.task.delay.ms": "500",
-    "log.segment.delete.delay.ms": "500",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
     "log.cleaner.dedupe.buffer.size": "16777216",
 }

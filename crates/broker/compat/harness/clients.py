@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.brokers import APACHE_SCRIPT
 
-# Kafka's own tools have no driver and no folder: their cases run them and read what they print.
+# Kafka's own tools are no client: they have cases of their own, on the page `tools`.
 TOOLS = "kafka_tools"
 FOLDER = Path(__file__).resolve().parent.parent / "clients"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thalweg"
@@ -32,8 +32,6 @@ class Client:
 
     def install(self):
         """Leaves `command` ready to run; costs next to nothing if it has been done before."""
-        if self.name == TOOLS:
-            return need("java")
         for manifest, language in LANGUAGES.items():
             if (self.folder / manifest).exists():
                 return language(self, self.folder / manifest)
@@ -119,4 +117,4 @@ LANGUAGES = {
 
 def all_clients():
     folders = [path for path in FOLDER.iterdir() if path.is_dir() and path.name != "python"]
-    return [Client(folder) for folder in [*sorted(folders), FOLDER / TOOLS]]
+    return [Client(folder) for folder in sorted(folders, key=lambda folder: (folder.name == TOOLS, folder.name))]
