@@ -192,11 +192,13 @@ fn what_cannot_be_is_refused_in_the_words_of_kafka() {
 #[test]
 fn groups_are_listed_once_something_is_set_for_them() {
     let data = tempfile::tempdir().unwrap();
-    let broker = start(data.path(), &[]).unwrap();
+    let broker = start(data.path(), &[("group.consumer.heartbeat.interval.ms", "6000")]).unwrap();
     let mut wire = Wire::connect(&broker);
     let of_group = (GROUP, "g");
     let session = "consumer.session.timeout.ms";
     assert_eq!(value(&mut wire, of_group, session), ("45000".to_owned(), vec![5]));
+    let heartbeat = "consumer.heartbeat.interval.ms";
+    assert_eq!(value(&mut wire, of_group, heartbeat), ("6000".to_owned(), vec![4, 5]));
     alter(&mut wire, of_group, (session, SET, Some("50000"))).unwrap();
     assert_eq!(value(&mut wire, of_group, session), ("50000".to_owned(), vec![8, 5]));
     let mut groups = || {

@@ -184,7 +184,10 @@ def tool_users(trial):
     user = tools.name("user")
     run = functools.partial(tools.say, "kafka-configs", "--entity-type", "users")
     run("--entity-name", user, "--describe")
-    run("--entity-name", user, "--alter", "--add-config", "SCRAM-SHA-256=[iterations=8192,password=secret],SCRAM-SHA-512=[password=other]")
+    both = ["SCRAM-SHA-256=[iterations=8192,password=secret]", "SCRAM-SHA-512=[password=other]"]
+    # At once it is refused.
+    for credentials in [",".join(both), *both]:
+        run("--entity-name", user, "--alter", "--add-config", credentials)
     run("--entity-name", user, "--describe")
     run("--describe", keep=user)
     run("--entity-name", user, "--alter", "--add-config", "SCRAM-SHA-256=[iterations=1,password=secret]")

@@ -27,22 +27,20 @@ pub(super) fn handle(
         let name = upsertion.name.as_str();
         (name, scram(name, upsertion.mechanism).and_then(|scram| upsert(upsertion, scram)))
     });
-    // All of a user is done or nothing.
-    let mut by_user: BTreeMap<&str, Result<Vec<Alteration>, Failed>> = BTreeMap::new();
+    // Of a user one thing may be altered in a request, whatever the mechanism.
+    let mut by_user: BTreeMap<&str, Result<Alteration, Failed>> = BTreeMap::new();
     for (name, alteration) in deleted.chain(upserted) {
-        let of_user = by_user.entry(name).or_insert_with(|| Ok(Vec::new()));
-        if let Ok(alterations) = of_user {
-            match alteration {
-                Ok((_, scram, _)) if alterations.iter().any(|(_, other, _)| *other == scram) => {
-                    let reason = "A user credential cannot be altered twice in the same request";
-                    *of_user = Err((ResponseError::DuplicateResource, reason));
+        let twice = "A user credential cannot be altered twice in the same request";
+        by_user
+            .entry(name)
+            .and_modify(|of_user| {
+                if of_user.is_ok() {
+                    *of_user = Err((ResponseError::DuplicateResource, twice));
                 }
-                Ok(alteration) => alterations.push(alteration),
-                Err(failed) => *of_user = Err(failed),
-            }
-        }
+            })
+            .or_insert(alteration);
     }
-    let all = by_user.values_mut().filter_map(|of_user| of_user.as_mut().ok()).flat_map(std::mem::take);
+    let all = by_user.values().filter_map(|of_user| of_user.as_ref().ok()).cloned();
     let stored = call.state.users.alter(all.collect());
     if let Err(error) = &stored {
         tracing::error!(%error, "users cannot be stored");

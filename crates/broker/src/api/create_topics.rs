@@ -84,7 +84,8 @@ fn partitions(call: &Call<'_>, wanted: &CreatableTopic) -> Result<i32, Refusal> 
         (true, ..=0) => replication("Replication factor was set to an invalid non-positive value."),
         (true, more) => replication(&format!(
             "Unable to replicate the partition {more} time(s): The target replication factor of {more} cannot be \
-             reached because only 1 broker(s) are registered."
+             reached because only 1 broker(s) are registered or some brokers have all their log directories \
+             cordoned."
         )),
     }
 }

@@ -53,7 +53,7 @@ fn describe(call: &Call<'_>, resource: &DescribeConfigsResource) -> Result<Vec<D
             Layer::Broker | Layer::Start => describe::of_broker(settings),
         }),
         GROUP if name.is_empty() => Err(invalid("Default group resources are not allowed.")),
-        GROUP => Ok(describe::of_group(&settings.given_to_group(name), &settings.broker())),
+        GROUP => Ok(describe::of_group(name, settings)),
         CLIENT_METRICS => Ok(Vec::new()),
         other => Err(invalid(&format!("Unsupported resource type: {other}"))),
     }

@@ -1,11 +1,10 @@
 //! What clients are told of a setting: its value, and where that comes from.
 
-use crate::settings::broker::BrokerSettings;
 use crate::settings::broker_table as table;
 use crate::settings::definition::{Definition, Kind};
+use crate::settings::group;
 use crate::settings::store::{Layer, Settings};
 use crate::settings::topic::{self, TopicConfig};
-use crate::settings::{Given, group};
 
 /// Where a value comes from, as the protocol numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,15 +96,14 @@ pub(crate) fn of_cluster(settings: &Settings) -> Vec<Described> {
 }
 
 /// The settings of a group.
-pub(crate) fn of_group(given: &Given, broker: &BrokerSettings) -> Vec<Described> {
+pub(crate) fn of_group(id: &str, settings: &Settings) -> Vec<Described> {
+    let given = settings.given_to_group(id);
     let described = |definition: &'static Definition| {
         let name = definition.name;
         let own = given.get(name);
         let own = own.map(|value| Synonym { name, value: value.clone(), source: Source::Group });
-        let inherited = group::from_broker(name).and_then(|name| {
-            Some(Synonym { name, value: broker.value(name)?.to_owned(), source: Source::Default })
-        });
-        let synonyms: Vec<Synonym> = own.into_iter().chain(inherited).collect();
+        let inherited = group::from_broker(name).map(|name| synonyms(settings, name));
+        let synonyms: Vec<Synonym> = own.into_iter().chain(inherited.into_iter().flatten()).collect();
         let value = synonyms.first().map(|first| first.value.clone());
         Described::new(definition, value.as_deref(), synonyms)
     };

@@ -128,17 +128,20 @@ impl Settings {
             };
             let invalid = |message| (ResponseError::InvalidRequest, message);
             let wanted = alteration.apply(given, find)?;
+            let fixed: Vec<&str> = wanted
+                .keys()
+                .map(String::as_str)
+                .filter(|name| find(name).is_some() && !is_dynamic(name))
+                .collect();
+            if !fixed.is_empty() {
+                let fixed = fixed.join(", ");
+                return Err(invalid(format!("Cannot update these configs dynamically: [{fixed}]")));
+            }
             let check = |(name, value): (String, String)| {
                 let definition = find(&name).ok_or_else(|| unknown(&name))?;
                 Ok((name, definition.check(&value)?))
             };
             let wanted: Given = wanted.into_iter().map(check).collect::<Result<_, _>>().map_err(invalid)?;
-            let fixed: Vec<&str> =
-                wanted.keys().filter(|name| !is_dynamic(name)).map(String::as_str).collect();
-            if !fixed.is_empty() {
-                let fixed = fixed.join(", ");
-                return Err(invalid(format!("Cannot update these configs dynamically: [{fixed}]")));
-            }
             *given = wanted;
             Ok(())
         })
@@ -235,13 +238,10 @@ mod tests {
         let settings = Settings::in_memory(Given::new()).unwrap();
         let refused =
             |name, value| settings.alter_broker(Layer::Broker, set(name, value), false).unwrap_err();
-        assert_eq!(
-            refused("num.partitions", "3"),
-            (
-                ResponseError::InvalidRequest,
-                "Cannot update these configs dynamically: [num.partitions]".to_owned()
-            )
-        );
+        for name in ["num.partitions", "broker.id"] {
+            let message = format!("Cannot update these configs dynamically: [{name}]");
+            assert_eq!(refused(name, "3"), (ResponseError::InvalidRequest, message));
+        }
         assert_eq!(refused("log.segment.bytes", "3").0, ResponseError::InvalidRequest);
         assert!(settings.layer(Layer::Broker).is_empty());
         let refused = settings.alter_group("g", set("consumer.session.timeout.ms", "5"), false).unwrap_err();
