@@ -10,6 +10,7 @@ use crate::config::BrokerConfig;
 use crate::error::BrokerError;
 use crate::faults::Faults;
 use crate::local::LocalClient;
+use crate::log::compaction::cleaner::CleanerThread;
 use crate::log::upkeep::UpkeepThread;
 use crate::server::endpoint::{Bound, listeners};
 use crate::server::listener;
@@ -47,6 +48,7 @@ pub struct Broker {
     listeners: Vec<Reached>,
     metrics: Option<SocketAddr>,
     thread: Option<JoinHandle<()>>,
+    _cleaner: CleanerThread,
     /// Ends after the others: it writes down what they left.
     _upkeep: UpkeepThread,
 }
@@ -69,6 +71,7 @@ impl Broker {
             .build()
             .map_err(BrokerError::Threads)?;
         let upkeep = UpkeepThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
+        let cleaner = CleanerThread::start(Arc::clone(&state)).map_err(BrokerError::Threads)?;
         let (metrics, metrics_address) = metrics.unzip();
         let (bound, metrics) = {
             let _context = runtime.enter();
@@ -84,7 +87,14 @@ impl Broker {
             // The runtime ends with this thread, and every connection with the runtime.
             .spawn(move || runtime.block_on(listener::serve(serving, bound, metrics)))
             .map_err(BrokerError::Threads)?;
-        Ok(Self { state, listeners, metrics: metrics_address, thread: Some(thread), _upkeep: upkeep })
+        Ok(Self {
+            state,
+            listeners,
+            metrics: metrics_address,
+            thread: Some(thread),
+            _cleaner: cleaner,
+            _upkeep: upkeep,
+        })
     }
 
     /// The address that is listened on: the first listener's, if there are several.

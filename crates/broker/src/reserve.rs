@@ -49,7 +49,8 @@ impl Reserve {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether something failed for want of space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

@@ -276,6 +276,7 @@ impl Topics {
             return Ok(());
         }
         topic.set_config(Arc::new(config));
+        self.upkeep.cleaner().wake();
         self.save(&all, Space::MayCome).map_err(|error| {
             topic.set_config(before);
             storage_error(&topic.name, &error)
@@ -289,6 +290,7 @@ impl Topics {
         for topic in all.by_name.values() {
             topic.set_config(Arc::new(topic.config().under(&broker)));
         }
+        self.upkeep.cleaner().wake();
     }
 
     /// Checks what [`Topics::grow`] checks, and adds nothing.

@@ -106,11 +106,13 @@ impl<'a> Faults<'a> {
     }
 
     /// Puts the broker's clock forward. When this returns, what has become due meanwhile has happened: sessions of
-    /// silent members are over, transactions that were left open are aborted, old records are gone.
+    /// silent members are over, transactions that were left open are aborted, old records are gone,
+    /// and logs are compacted.
     pub fn advance_clock(&self, by: Duration) {
         self.state.clock.advance(by);
         self.state.tick();
         self.state.topics.upkeep().settle();
+        self.state.topics.upkeep().cleaner().settle(self.state);
         // It sleeps until a time that may have passed.
         self.state.alarm.now();
     }

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 
-use crate::log::batch::{self, HEADER_LEN};
+use crate::log::batch::{self, HEADER_LEN, put_varint, varint_len};
 use crate::txn::transaction::ProducerKey;
 
 /// See the module. Reused from batch to batch.
@@ -106,21 +106,4 @@ fn put_field(bytes: &mut Vec<u8>, field: Option<&[u8]>) {
 
 fn field_len(field: Option<&[u8]>) -> usize {
     field.map_or(1, |field| varint_len(field.len() as i64) + field.len())
-}
-
-fn zigzag(value: i64) -> u64 {
-    (value << 1 ^ value >> 63) as u64
-}
-
-fn put_varint(bytes: &mut Vec<u8>, value: i64) {
-    let mut raw = zigzag(value);
-    while raw >= 0x80 {
-        bytes.push(raw as u8 | 0x80);
-        raw >>= 7;
-    }
-    bytes.push(raw as u8);
-}
-
-fn varint_len(value: i64) -> usize {
-    (64 - (zigzag(value) | 1).leading_zeros() as usize).div_ceil(7)
 }

@@ -211,7 +211,9 @@ fn split(
         };
         let batch = records.split_to(header.len);
         let hides = isolation == Isolation::ReadCommitted && hidden.hides(&header, &batch);
-        Some(Ok((header, (!hides && !header.is_control()).then_some(batch))))
+        // Compaction leaves batches without records.
+        let visible = !hides && !header.is_control() && header.record_count > 0;
+        Some(Ok((header, visible.then_some(batch))))
     })
 }
 

@@ -17,6 +17,8 @@ const TIMESTAMP_TYPE: i16 = 1 << 3;
 /// The bit that says that a batch belongs to a transaction.
 pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
+/// The bit that says that compaction has made the base timestamp a delete horizon (KIP-534).
+const DELETE_HORIZON: i16 = 1 << 6;
 
 /// Why bytes are not a record batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,25 @@ impl BatchHeader {
 
     pub(crate) fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// From when on compaction drops the marks of deleted keys in it, or the marker that it is: milliseconds since 1970.
+    pub(crate) fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// Sets what [`delete_horizon_ms`](Self::delete_horizon_ms) says. The times of the records have to be written anew.
+    pub(crate) fn set_delete_horizon(&mut self, at_ms: i64) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = at_ms;
+    }
+
+    /// Makes it the header of a batch without records, which keeps its place, its producer and its time.
+    pub(crate) fn empty(&mut self) {
+        self.attributes &= TIMESTAMP_TYPE | TRANSACTIONAL | CONTROL;
+        self.base_timestamp = -1;
+        self.record_count = 0;
+        self.len = HEADER_LEN;
     }
 
     /// The number of the codec that the records are compressed with, or 0.
@@ -195,21 +216,38 @@ pub(crate) struct NewBatch {
 
 /// Writes the header into the first [`HEADER_LEN`] bytes; records follow. Its base offset is still to be placed.
 pub(crate) fn seal(batch: &mut [u8], header: &NewBatch) {
+    let header = BatchHeader {
+        base_offset: 0,
+        len: batch.len(),
+        attributes: header.attributes,
+        last_offset_delta: header.count - 1,
+        base_timestamp: header.base_timestamp,
+        max_timestamp: header.max_timestamp,
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        record_count: header.count,
+    };
+    write_header(batch, &header);
+}
+
+/// Writes the header of a whole batch into its first [`HEADER_LEN`] bytes, with the CRC of what follows.
+pub(crate) fn write_header(batch: &mut [u8], header: &BatchHeader) {
     let length = (batch.len() - LENGTH_END) as i32;
     let mut at = &mut batch[..HEADER_LEN];
-    at.put_i64(0);
+    at.put_i64(header.base_offset);
     at.put_i32(length);
     at.put_i32(0);
     at.put_i8(2);
     at.put_u32(0);
     at.put_i16(header.attributes);
-    at.put_i32(header.count - 1);
+    at.put_i32(header.last_offset_delta);
     at.put_i64(header.base_timestamp);
     at.put_i64(header.max_timestamp);
     at.put_i64(header.producer_id);
     at.put_i16(header.producer_epoch);
     at.put_i32(header.base_sequence);
-    at.put_i32(header.count);
+    at.put_i32(header.record_count);
     let crc = crc32c::crc32c(&batch[CRC_END..]);
     (&mut batch[17..CRC_END]).put_u32(crc);
 }
@@ -241,6 +279,25 @@ pub(crate) fn varint(at: &mut &[u8]) -> Option<i64> {
         }
     }
     None
+}
+
+/// Writes a zig-zag varint.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, value: i64) {
+    let mut raw = zigzag(value);
+    while raw >= 0x80 {
+        bytes.push(raw as u8 | 0x80);
+        raw >>= 7;
+    }
+    bytes.push(raw as u8);
+}
+
+/// How many bytes it takes.
+pub(crate) fn varint_len(value: i64) -> usize {
+    (64 - (zigzag(value) | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
 }
 
 /// Walks over the complete batches at the beginning of `bytes`: header and position of each.

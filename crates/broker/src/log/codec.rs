@@ -32,7 +32,6 @@ pub(crate) fn expand<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Co
 }
 
 /// Compresses records as those of `header` are.
-#[allow(dead_code, reason = "for compaction")]
 pub(crate) fn compress(records: &[u8], header: &BatchHeader) -> io::Result<BytesMut> {
     fn with<C: Compressor<BytesMut, BufMut = BytesMut>>(records: &[u8]) -> io::Result<BytesMut> {
         let mut out = BytesMut::new();

@@ -3,6 +3,8 @@
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
 pub(crate) mod codec;
+pub(crate) mod compaction;
+pub(crate) mod offset_file;
 pub(crate) mod partition;
 pub(crate) mod pending;
 pub(crate) mod producers;
@@ -11,7 +13,6 @@ pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod retention;
 pub(crate) mod segment;
-pub(crate) mod start_offset;
 pub(crate) mod upkeep;
 pub(crate) mod validate;
 pub(crate) mod waiters;

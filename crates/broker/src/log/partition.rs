@@ -116,6 +116,8 @@ pub(crate) struct Partition {
     log: Mutex<Log>,
     /// Held by whoever works on closed segments and on checkpoints, which takes long. Taken before the lock of the log.
     upkeep: Mutex<()>,
+    /// Held during a round of compaction. Taken before the others.
+    cleaning: Mutex<()>,
 }
 
 /// What the lock of a partition protects.
@@ -127,6 +129,10 @@ pub(super) struct Log {
     pub(super) producers: Producers,
     pub(super) start_offset: i64,
     pub(super) next_offset: i64,
+    /// Everything before it is compacted.
+    pub(super) clean_offset: i64,
+    /// A compaction has failed, so none is tried before the next start.
+    pub(super) uncleanable: bool,
     /// Changes when records or aborted transactions go away, so that a reader notices that they do not fit together.
     pub(super) generation: u64,
     pub(super) pending: Pending,
@@ -160,13 +166,16 @@ impl Partition {
     }
 
     fn new(directory: Option<PathBuf>, recovered: Recovered, upkeep: &Arc<Upkeep>) -> Self {
-        let Recovered { segments, producers, start_offset, next_offset, checkpointed, .. } = recovered;
+        let Recovered { segments, producers, start_offset, clean_offset, next_offset, checkpointed, .. } =
+            recovered;
         let log = Log {
             directory,
             segments,
             producers,
             start_offset: start_offset.min(next_offset),
             next_offset,
+            clean_offset,
+            uncleanable: false,
             generation: 0,
             pending: Pending::new(checkpointed, next_offset),
             upkeep: Arc::clone(upkeep),
@@ -175,7 +184,7 @@ impl Partition {
             deleted: false,
             full: false,
         };
-        Self { log: Mutex::new(log), upkeep: Mutex::default() }
+        Self { log: Mutex::new(log), upkeep: Mutex::default(), cleaning: Mutex::default() }
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
@@ -186,6 +195,11 @@ impl Partition {
     /// Keeps others from working on what is closed.
     pub(super) fn upkeep(&self) -> MutexGuard<'_, ()> {
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps others from compacting, and the folder where it is.
+    pub(super) fn cleaning(&self) -> MutexGuard<'_, ()> {
+        self.cleaning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends one batch that a client sent, after checking it.
@@ -230,6 +244,10 @@ impl Partition {
         }
         log.write(&mut header, &bytes, rules, None)?;
         log.producers.ended(marker, &header);
+        if log.segments.len() > 1 {
+            // It may have been what kept closed segments from being compacted.
+            log.upkeep.cleaner().wake();
+        }
         self.finish(log, rules)
     }
 
@@ -281,6 +299,7 @@ impl Partition {
         drop(log);
         // Whoever is busy with the files sees that they are deleted, and is waited for: nothing may be written where
         // a topic of the same name is about to be.
+        let _cleaning = self.cleaning();
         let _upkeep = self.upkeep();
         directory.map_or(Ok(()), std::fs::remove_dir_all)
     }
@@ -352,6 +371,7 @@ impl Log {
                 self.upkeep.wake();
             }
         }
+        self.upkeep.cleaner().wake();
         self.segments.push(next);
         Ok(())
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -55,6 +56,11 @@ impl Pending {
     pub(super) fn closed(&mut self, base_offset: i64, producers: Snapshot) {
         self.closed.push_back((base_offset, producers));
         self.checkpointed = 0;
+    }
+
+    /// Closed segments were made into another, which has its checkpoint.
+    pub(super) fn merged(&mut self, range: Range<i64>) {
+        self.closed.retain(|(base, _)| !range.contains(base));
     }
 
     /// Whether the last segment, now of this size, has grown by much.

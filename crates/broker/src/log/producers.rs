@@ -4,6 +4,7 @@
 //! This is a pure state machine over batch headers. It is rebuilt from the log at start, by feeding it what is there.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
 
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,14 @@ struct Producer {
     batches: VecDeque<Remembered>,
     /// First offset of the open transaction.
     open_since: Option<i64>,
+}
+
+/// The end of what a producer has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastBatch {
+    /// Of its last batch; none if all that is known of this epoch is a marker.
+    pub(crate) last_offset: Option<i64>,
+    pub(crate) epoch: i16,
 }
 
 /// All producers at some point of the log in the order of their ids, but for what they have aborted.
@@ -176,10 +185,34 @@ impl Producers {
         self.aborted[self.aborted.partition_point(|aborted| aborted.last_offset < from)..].to_vec()
     }
 
+    /// The last batch of each producer.
+    pub(crate) fn last_batches(&self) -> HashMap<i64, LastBatch> {
+        let last = |producer: &Producer| LastBatch {
+            last_offset: producer.batches.back().map(Remembered::last_offset),
+            epoch: producer.epoch,
+        };
+        self.by_id.iter().map(|(id, producer)| (*id, last(producer))).collect()
+    }
+
+    /// Leaves of the aborted transactions whose marker is in `ended` only these.
+    pub(crate) fn retain_aborted(&mut self, ended: Range<i64>, left: Vec<AbortedTransaction>) {
+        let place = |offset| self.aborted.partition_point(|aborted| aborted.last_offset < offset);
+        let range = place(ended.start)..place(ended.end);
+        self.aborted.splice(range, left);
+    }
+
     /// Forgets the aborted transactions that ended before `offset`, where nobody reads any more.
     pub(crate) fn forget_aborted_before(&mut self, offset: i64) {
         let gone = self.aborted.partition_point(|aborted| aborted.last_offset < offset);
         self.aborted.drain(..gone);
+    }
+}
+
+impl Remembered {
+    fn last_offset(&self) -> i64 {
+        // Sequence numbers wrap to 0 after `i32::MAX`.
+        let span = self.last_sequence.wrapping_sub(self.first_sequence) & i32::MAX;
+        self.base_offset + i64::from(span)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use crate::log::batch::{BatchHeader, varint};
+use crate::log::batch::{BatchHeader, put_varint, varint, varint_len};
 use crate::log::codec::expand;
 
 /// A record's place in time.
@@ -15,7 +15,6 @@ pub(crate) struct TimedOffset {
 
 /// One record.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "for compaction")]
 pub(crate) struct Record<'a> {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
@@ -25,6 +24,17 @@ pub(crate) struct Record<'a> {
     pub(crate) has_value: bool,
     /// Everything after the attributes and the timestamp.
     pub(crate) rest: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Writes it behind others of a batch with that base timestamp, and the base offset that it has been read with.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>, base_timestamp: i64) {
+        let delta = self.timestamp.wrapping_sub(base_timestamp);
+        put_varint(bytes, (1 + varint_len(delta) + self.rest.len()) as i64);
+        bytes.push(self.attributes);
+        put_varint(bytes, delta);
+        bytes.extend_from_slice(self.rest);
+    }
 }
 
 /// The records of a batch, expanded.

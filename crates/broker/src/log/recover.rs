@@ -7,11 +7,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::log::batch::{BatchHeader, marker_of};
+use crate::log::batch::{BatchHeader, Marker, marker_of};
 use crate::log::checkpoint::{self, Checkpoint};
+use crate::log::compaction::swap;
+use crate::log::offset_file;
 use crate::log::producers::Producers;
 use crate::log::segment::{Segment, base_offset_of, file_name};
-use crate::log::start_offset;
 
 /// What a partition's folder holds.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Recovered {
     pub(crate) segments: Vec<Segment>,
     pub(crate) producers: Producers,
     pub(crate) start_offset: i64,
+    /// Everything before it is compacted.
+    pub(crate) clean_offset: i64,
     pub(crate) next_offset: i64,
     /// Bytes of the last segment that its checkpoint speaks of.
     pub(crate) checkpointed: u64,
@@ -32,11 +35,13 @@ pub(crate) struct Recovered {
 /// Opens the folder, creating it and its first file where there is none.
 pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
     fs::create_dir_all(directory)?;
+    swap::resume(directory)?;
     let bases = segments_in(directory)?;
-    let start_offset = start_offset::load(directory)?.max(bases[0]);
+    let start_offset = offset_file::START.load(directory)?.max(bases[0]);
     let mut recovered = Recovered {
         segments: Vec::with_capacity(bases.len()),
         start_offset,
+        clean_offset: offset_file::CLEAN.load(directory)?,
         next_offset: bases[0],
         ..Recovered::default()
     };
@@ -136,6 +141,9 @@ impl Recovered {
             self.producers.appended(header);
         } else if let Some(marker) = marker_of(batch) {
             self.producers.ended(marker, header);
+        } else if header.record_count == 0 {
+            // Compaction has left of it which epoch the producer has.
+            self.producers.ended(Marker::Commit, header);
         }
     }
 }
@@ -162,7 +170,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::batch::{Marker, place, tests::plain_batch};
+    use crate::log::batch::{place, tests::plain_batch};
     use crate::log::partition::{AppendRules, Partition};
     use crate::log::pending::Extent;
 

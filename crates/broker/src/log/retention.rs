@@ -5,9 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use kafka_protocol::ResponseError;
 
+use crate::log::offset_file;
 use crate::log::partition::{Log, Partition, storage_error};
 use crate::log::segment::Segment;
-use crate::log::start_offset;
 use crate::settings::topic::TopicConfig;
 
 impl Partition {
@@ -56,10 +56,9 @@ impl Log {
     fn too_old(&self, retention_ms: Option<i64>, now_ms: i64) -> usize {
         let Some(retention_ms) = retention_ms else { return 0 };
         let old = |segment: &&Segment| {
-            segment.size() > 0
-                && newest_ms(segment).is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > retention_ms)
+            newest_ms(segment).is_some_and(|newest_ms| now_ms.saturating_sub(newest_ms) > retention_ms)
         };
-        self.segments.iter().take_while(old).count()
+        self.front(old)
     }
 
     /// How many segments at the front are not needed to have so many bytes.
@@ -68,13 +67,19 @@ impl Log {
         let size: u64 = self.segments.iter().map(Segment::size).sum();
         let mut over = size.saturating_sub(retention_bytes);
         let spare = |segment: &&Segment| match over.checked_sub(segment.size()) {
-            Some(left) if segment.size() > 0 => {
+            Some(left) => {
                 over = left;
                 true
             }
-            _ => false,
+            None => false,
         };
-        self.segments.iter().take_while(spare).count()
+        self.front(spare)
+    }
+
+    /// How many segments at the front may go. Empty ones, which compaction leaves, go with what comes behind them.
+    fn front(&self, mut goes: impl FnMut(&&Segment) -> bool) -> usize {
+        let front = self.segments.iter().take_while(|segment| segment.size() == 0 || goes(segment)).count();
+        self.segments[..front].iter().rposition(|segment| segment.size() > 0).map_or(0, |last| last + 1)
     }
 
     /// Makes `offset` the first one that can be read, if it is not before that already. Segments that have nothing else
@@ -84,7 +89,7 @@ impl Log {
             return Ok(());
         }
         if let Some(directory) = &self.directory {
-            start_offset::store(directory, offset)?;
+            offset_file::START.store(directory, offset)?;
         }
         self.start_offset = offset;
         self.drop_front();
@@ -101,14 +106,19 @@ impl Log {
             }
         }
         self.generation += 1;
+        self.upkeep.cleaner().wake();
         self.producers.forget_aborted_before(self.start_offset);
     }
 }
 
 /// When the newest record of a segment was written, as far as is known.
-fn newest_ms(segment: &Segment) -> Option<i64> {
+pub(super) fn newest_ms(segment: &Segment) -> Option<i64> {
     if segment.max_timestamp() >= 0 {
         return Some(segment.max_timestamp());
+    }
+    // Compaction may have left only a batch without records, which keeps the time of what it had.
+    if segment.summary().first_timestamp >= 0 {
+        return Some(segment.summary().first_timestamp);
     }
     // Very old clients give records no time.
     let modified = std::fs::metadata(segment.path()).ok()?.modified().ok()?;

@@ -76,12 +76,12 @@ pub(crate) enum Extent {
 }
 
 impl Summary {
-    fn empty(base_offset: i64) -> Self {
+    pub(crate) fn empty(base_offset: i64) -> Self {
         Self { size: 0, next_offset: base_offset, max_timestamp: -1, first_timestamp: -1, marks: Vec::new() }
     }
 
     /// Takes the next batch into account.
-    fn note(&mut self, base_offset: i64, header: &BatchHeader) {
+    pub(crate) fn note(&mut self, base_offset: i64, header: &BatchHeader) {
         // A batch that compaction has emptied keeps the time of what it had.
         let timestamp = if header.record_count == 0 { -1 } else { header.max_timestamp };
         match self.marks.last_mut() {
@@ -95,7 +95,7 @@ impl Summary {
             }),
         }
         if self.size == 0 {
-            self.first_timestamp = timestamp;
+            self.first_timestamp = header.max_timestamp;
         }
         self.size += header.len as u64;
         self.next_offset = header.last_offset() + 1;

@@ -1,4 +1,4 @@
-//! The thread that does for the logs what no client should wait for: checkpoints, retention, compaction, flushes.
+//! The thread that does for the logs what no client should wait for: checkpoints, retention, flushes.
 //!
 //! It sleeps until something is left for it to do.
 
@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::log::compaction::cleaner::Cleaner;
 use crate::log::pending::Extent;
 use crate::settings::broker::BrokerSettings;
 use crate::state::State;
@@ -18,6 +19,8 @@ const FIRST_RETENTION_MS: i64 = 30_000;
 pub(crate) struct Upkeep {
     wanted: Mutex<Wanted>,
     changed: Condvar,
+    /// Tells the thread that compacts.
+    cleaner: Cleaner,
 }
 
 /// What the thread is asked for.
@@ -42,6 +45,11 @@ struct Chores {
 }
 
 impl Upkeep {
+    /// What tells the thread that compacts that there may be something to do.
+    pub(crate) fn cleaner(&self) -> &Cleaner {
+        &self.cleaner
+    }
+
     /// Some checkpoint is due.
     pub(crate) fn wake(&self) {
         self.wanted().checkpoints = true;

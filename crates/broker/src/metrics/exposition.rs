@@ -13,6 +13,7 @@ pub(crate) fn page(state: &State) -> String {
     process(&mut page, state);
     requests(&mut page, &state.metrics);
     topics(&mut page, state);
+    cleaner(&mut page, state);
     groups(&mut page, state);
     transactions(&mut page, state);
     page.finish()
@@ -123,6 +124,45 @@ fn topics(page: &mut Page, state: &State) {
     each("thalweg_broker_partition_producers", "Producers whose sequence numbers are remembered.", |usage| {
         usage.producers as i64
     });
+}
+
+fn cleaner(page: &mut Page, state: &State) {
+    let totals = &state.metrics.cleaner;
+    page.family(
+        "thalweg_broker_cleaner_runs_total",
+        Kind::Counter,
+        "Rounds of compaction through a partition.",
+    );
+    page.sample(&[], totals.runs.get());
+    page.family("thalweg_broker_cleaner_read_bytes_total", Kind::Counter, "Bytes that compaction has read.");
+    page.sample(&[], totals.bytes_read.get());
+    page.family(
+        "thalweg_broker_cleaner_written_bytes_total",
+        Kind::Counter,
+        "Bytes that compaction has written.",
+    );
+    page.sample(&[], totals.bytes_written.get());
+    let now_ms = state.clock.now_ms();
+    let (mut most, mut uncleanable) = (0.0, 0);
+    for topic in state.topics.list() {
+        let config = topic.config();
+        for partition in topic.partitions() {
+            most = partition.dirt(&config, now_ms).map_or(most, |dirt| dirt.ratio().max(most));
+            uncleanable += u64::from(partition.is_uncleanable());
+        }
+    }
+    page.family(
+        "thalweg_broker_cleaner_max_dirty_ratio",
+        Kind::Gauge,
+        "The dirty part of what can be compacted, where it is greatest.",
+    );
+    page.sample(&[], most);
+    page.family(
+        "thalweg_broker_cleaner_uncleanable_partitions",
+        Kind::Gauge,
+        "Partitions whose compaction has failed; it is tried again after the next start.",
+    );
+    page.sample(&[], uncleanable);
 }
 
 fn groups(page: &mut Page, state: &State) {

@@ -99,6 +99,15 @@ impl Traffic {
     }
 }
 
+/// What compaction has done.
+#[derive(Debug, Default)]
+pub(crate) struct CleanerTotals {
+    /// Rounds through one partition that came to their end.
+    pub(crate) runs: Counter,
+    pub(crate) bytes_read: Counter,
+    pub(crate) bytes_written: Counter,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -107,6 +116,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
     pub(crate) requests_in_flight: Gauge,
+    pub(crate) cleaner: CleanerTotals,
     /// In the order of [`SUPPORTED`].
     latencies: Vec<Latency>,
     /// By API and code. Errors are rare next to requests, so a lock will do.
@@ -121,6 +131,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             requests_in_flight: Gauge::default(),
+            cleaner: CleanerTotals::default(),
             latencies: SUPPORTED.iter().map(|_| Latency::default()).collect(),
             errors: Mutex::default(),
         }

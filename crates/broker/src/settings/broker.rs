@@ -28,6 +28,9 @@ pub(crate) struct BrokerSettings {
     pub(crate) retention_check_interval_ms: i64,
     pub(crate) cleaner_enable: bool,
     pub(crate) cleaner_backoff_ms: i64,
+    pub(crate) cleaner_dedupe_buffer_size: i64,
+    pub(crate) cleaner_load_factor: f64,
+    pub(crate) cleaner_io_max_bytes_per_second: f64,
     pub(crate) offset_metadata_max_bytes: usize,
     pub(crate) offsets_retention_ms: i64,
     pub(crate) offsets_retention_check_interval_ms: i64,
@@ -93,6 +96,9 @@ impl BrokerSettings {
             retention_check_interval_ms: values.get("log.retention.check.interval.ms"),
             cleaner_enable: values.get("log.cleaner.enable"),
             cleaner_backoff_ms: values.get("log.cleaner.backoff.ms"),
+            cleaner_dedupe_buffer_size: values.get("log.cleaner.dedupe.buffer.size"),
+            cleaner_load_factor: values.get("log.cleaner.io.buffer.load.factor"),
+            cleaner_io_max_bytes_per_second: values.get("log.cleaner.io.max.bytes.per.second"),
             offset_metadata_max_bytes: usize::try_from(values.get::<i32>("offset.metadata.max.bytes"))
                 .unwrap_or(0),
             offsets_retention_ms: values.get::<i64>("offsets.retention.minutes") * 60_000,
@@ -133,6 +139,9 @@ impl BrokerSettings {
             if self.values.get::<i32>(least) > self.values.get(most) {
                 return Err(format!("{most} must be greater than or equal to {least}"));
             }
+        }
+        if self.cleaner_dedupe_buffer_size <= 1 << 20 {
+            return Err("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned());
         }
         for name in ["log.retention.ms", "log.retention.minutes", "log.retention.hours"] {
             if self.values.text(name).is_some() && !matches!(self.values.get(name), -1 | 1i64..) {
@@ -204,6 +213,8 @@ mod tests {
             ("default.replication.factor", "3", "Value must be no more than 1"),
             ("log.retention.ms", "0", "must be unlimited"),
             ("group.min.session.timeout.ms", "1800001", "greater than or equal"),
+            ("log.cleaner.dedupe.buffer.size", "1048576", "must be at least 1MB"),
+            ("log.cleaner.threads", "2", "Value must be no more than 1"),
         ] {
             let error = settings(&[(name, value)]).unwrap_err();
             assert!(error.contains(hint), "{error}");

@@ -208,10 +208,30 @@ const DYNAMIC: &[Definition] = &[
         "How often to look for logs to compact, after there were none.",
     ),
     long(
+        "log.cleaner.dedupe.buffer.size",
+        "134217728",
+        i64::MIN,
+        "Bytes of memory for the keys of a log that is compacted.",
+    ),
+    long(
         "log.cleaner.delete.retention.ms",
         "86400000",
         0,
         "delete.retention.ms of a topic that does not say.",
+    ),
+    other(
+        "log.cleaner.io.buffer.load.factor",
+        Kind::Double(0.0, 1.0),
+        "0.9",
+        "How full log.cleaner.dedupe.buffer.size gets.",
+    ),
+    // A megabyte is read and written at a time; no client can tell.
+    int("log.cleaner.io.buffer.size", "524288", 0, "Bytes that compaction reads and writes at a time."),
+    other(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double(1.0, f64::MAX),
+        "1.7976931348623157E308",
+        "Bytes that compaction reads and writes in a second at most.",
     ),
     long(
         "log.cleaner.max.compaction.lag.ms",
@@ -226,6 +246,7 @@ const DYNAMIC: &[Definition] = &[
         "min.cleanable.dirty.ratio of a topic that does not say.",
     ),
     long("log.cleaner.min.compaction.lag.ms", "0", 0, "min.compaction.lag.ms of a topic that does not say."),
+    other("log.cleaner.threads", ONE, "1", "Threads that compact."),
     other("log.cleanup.policy", CLEANUP, "delete", "cleanup.policy of a topic that does not say."),
     long("log.flush.interval.messages", FOREVER, 1, "flush.messages of a topic that does not say."),
     unset("log.flush.interval.ms", Kind::Long(0, i64::MAX), "flush.ms of a topic that does not say."),

@@ -54,7 +54,8 @@ impl Definition {
                 if number.is_nan() {
                     return Err(invalid(&"Not a number of type DOUBLE"));
                 }
-                self.within(number, min, max)
+                let written = self.within(number, min, max)?;
+                Ok(if number.abs() < 1e16 { written } else { format!("{number:E}") })
             }
             Kind::OneOf(words) if words.contains(&value) => Ok(value.to_owned()),
             Kind::OneOf(words) => Err(invalid(&format_args!("String must be one of: {}", words.join(", ")))),
@@ -233,6 +234,7 @@ mod tests {
             (Kind::Int(0, 9), " +7 ", "7"),
             (Kind::Boolean, "TRUE", "true"),
             (Kind::Double(0.0, 1.0), ".50", "0.5"),
+            (Kind::Double(0.0, f64::MAX), "1.7976931348623157e+308", "1.7976931348623157E308"),
             (Kind::List(&["a", "b"]), " b, a,,b", "b,a"),
             (Kind::Replicas, "0:1,1:1", "0:1,1:1"),
             (Kind::Replicas, "*", "*"),

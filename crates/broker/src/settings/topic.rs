@@ -205,7 +205,6 @@ pub(crate) fn from_broker(name: &str) -> &'static [(&'static str, i64)] {
 /// The settings of one topic: what was set on it, and what follows from that and from the broker's. Never changed:
 /// an alteration makes another one.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "for compaction")]
 pub(crate) struct TopicConfig {
     overrides: Given,
     values: Values,
