@@ -26,6 +26,8 @@ struct Kept {
     len: u64,
     /// Its length when it was rewritten, or 0 since nobody knows.
     shortest: u64,
+    /// What a test wants to be true.
+    is_full: bool,
 }
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
@@ -35,20 +37,15 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     /// Hands every whole entry of the file to `apply`, cuts off a torn end, and goes on behind it.
-    pub(crate) fn open(path: &Path, mut apply: impl FnMut(E)) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, apply: impl FnMut(E)) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let bytes = std::fs::read(path)?;
-        let mut len = 0;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(entry) = decode(line) else { break };
-            apply(entry);
-            len += line.len();
-        }
+        let len = replay(&bytes, apply);
         if len < bytes.len() {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - len, "cut off an incomplete end of the journal");
             file.set_len(len as u64)?;
         }
-        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: 0 };
+        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: 0, is_full: false };
         Ok(Self { kept: Some(kept), entries: PhantomData })
     }
 
@@ -71,16 +68,51 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 
     /// Adds an entry. On an error it is not there, and the journal can be used on.
     pub(crate) fn append(&mut self, entry: &E) -> io::Result<()> {
+        self.append_all(std::slice::from_ref(entry))
+    }
+
+    /// Adds entries, all of them or, on an error, none.
+    pub(crate) fn append_all(&mut self, entries: &[E]) -> io::Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
-        let mut line = Vec::with_capacity(256);
-        encode(&mut line, entry)?;
-        if let Err(error) = kept.file.write_all_at(&line, kept.len) {
+        let mut lines = Vec::with_capacity(256 * entries.len());
+        for entry in entries {
+            encode(&mut lines, entry)?;
+        }
+        if kept.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if let Err(error) = kept.file.write_all_at(&lines, kept.len) {
             let _ = kept.file.set_len(kept.len);
             return Err(error);
         }
-        kept.len += line.len() as u64;
+        kept.len += lines.len() as u64;
         Ok(())
     }
+
+    /// Hands everything that is in it to `apply` once more.
+    pub(crate) fn read(&self, apply: impl FnMut(E)) -> io::Result<()> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let mut bytes = vec![0; usize::try_from(kept.len).unwrap_or(usize::MAX)];
+        kept.file.read_exact_at(&mut bytes, 0)?;
+        replay(&bytes, apply);
+        Ok(())
+    }
+
+    /// Lets everything that is to be added fail for want of space; not possible in memory.
+    pub(crate) fn set_full(&mut self, full: bool) -> bool {
+        self.kept.as_mut().map(|kept| kept.is_full = full).is_some()
+    }
+}
+
+/// Hands every whole entry to `apply`; returns how many bytes they take.
+fn replay<E: DeserializeOwned>(bytes: &[u8], mut apply: impl FnMut(E)) -> usize {
+    let mut len = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(entry) = decode(line) else { break };
+        apply(entry);
+        len += line.len();
+    }
+    len
 }
 
 /// Writes a file so that at every moment either the old or the new content is there, and returns it open.

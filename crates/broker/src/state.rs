@@ -16,7 +16,7 @@ use crate::config::{BrokerConfig, Storage};
 use crate::error::{BrokerError, Refusal};
 use crate::faults::rules::Rules;
 use crate::fetch_sessions::FetchSessions;
-use crate::group::Groups;
+use crate::group::groups::Groups;
 use crate::journal::replace;
 use crate::metrics::Metrics;
 use crate::security::users::Users;

@@ -13,7 +13,8 @@ use crate::group::consumer::member::Member;
 use crate::group::consumer::{Consumer, Partitions};
 use crate::group::{Group, Members};
 
-/// The type of a member that speaks the consumer protocol; 0 is one that speaks the classic one.
+/// The types of members, by the protocol that they speak.
+const CLASSIC: i8 = 0;
 const CONSUMER: i8 = 1;
 
 pub(super) fn handle(
@@ -66,7 +67,7 @@ fn describe_member(call: &Call<'_>, member: &Member) -> DescribedMember {
         .with_subscribed_topic_regex(Some(text(member.subscription.pattern.text())))
         .with_assignment(assignment(call, &held))
         .with_target_assignment(assignment(call, &member.target))
-        .with_member_type(CONSUMER)
+        .with_member_type(if member.classic.is_some() { CLASSIC } else { CONSUMER })
 }
 
 /// Topics that have been deleted since are left out, because they have no name.

@@ -38,9 +38,7 @@ fn beat(
     let (state, group, epoch) = (call.state, request.group_id.to_string(), request.member_epoch);
     if matches!(epoch, LEAVING | AWAY) {
         let (member, instance) = (request.member_id, request.instance_id);
-        state.groups.with_consumer(&group, state, false, |group, _| {
-            group.leave(&member, instance.as_deref(), epoch)
-        })??;
+        state.groups.leave_consumer(&group, state, &member, instance.as_deref(), epoch)?;
         return Ok(ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(member))
             .with_member_epoch(epoch));
@@ -51,9 +49,7 @@ fn beat(
         max_size: state.settings.broker().consumer_group_max_size,
     };
     let heartbeat = heartbeat(call, request)?;
-    let beaten = state.groups.with_consumer(&group, state, epoch == JOINING, |group, now_ms| {
-        group.heartbeat(&heartbeat, &state.topics, limits, now_ms)
-    })??;
+    let beaten = state.groups.beat_consumer(&group, state, &heartbeat, limits)?;
     Ok(respond(heartbeat.member_id, beaten).with_heartbeat_interval_ms(settings.heartbeat_interval_ms))
 }
 

@@ -15,9 +15,6 @@ pub(super) fn handle(call: &Call<'_>, request: HeartbeatRequest) -> HeartbeatRes
     if request.group_id.is_empty() {
         return HeartbeatResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
     }
-    let groups = &call.state.groups;
-    let beat = groups
-        .with_classic(&request.group_id, call.state, false, |group, now_ms| group.heartbeat(&who, now_ms));
-    let beat = beat.and_then(std::convert::identity);
+    let beat = call.state.groups.beat(&request.group_id, call.state, &who);
     HeartbeatResponse::default().with_error_code(code(&beat))
 }

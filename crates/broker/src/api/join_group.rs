@@ -32,16 +32,9 @@ pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGr
         two_steps: call.version >= 4,
         may_skip_assignment: call.version >= 9,
     };
-    let (groups, create) = (&call.state.groups, join.member_id.is_empty());
-    let rules = rules(call);
-    let answer = groups.with_classic(&request.group_id, call.state, create, |group, now_ms| {
-        group.join(join, &rules, now_ms)
-    });
-    let refused = |error| Err(JoinRefused { error, member_id: request.member_id });
-    let reply = match answer {
-        Ok(answer) => answer.get().await.unwrap_or_else(|| refused(ResponseError::UnknownMemberId)),
-        Err(error) => refused(error),
-    };
+    let answer = call.state.groups.join(&request.group_id, call.state, join, &rules(call));
+    let gone = JoinRefused { error: ResponseError::UnknownMemberId, member_id: request.member_id };
+    let reply = answer.get().await.unwrap_or(Err(gone));
     respond(call, reply)
 }
 

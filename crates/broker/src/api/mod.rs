@@ -34,7 +34,7 @@ mod init_producer_id;
 mod join_group;
 mod leader_epoch;
 mod leave_group;
-mod lengths;
+pub(crate) mod lengths;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;

@@ -48,7 +48,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         Err(ResponseError::InvalidGroupId)
     } else {
         let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
-        call.state.groups.commit(&request.group_id, &who, how, offsets, now_ms)
+        call.state.groups.commit(call.state, &request.group_id, &who, how, offsets)
     };
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);

@@ -26,13 +26,8 @@ pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGr
     let assignments =
         request.assignments.into_iter().map(|given| (given.member_id, given.assignment)).collect();
     let protocol = (request.protocol_type, request.protocol_name);
-    let answer = call.state.groups.with_classic(&request.group_id, call.state, false, |group, now_ms| {
-        group.sync(&who, protocol, assignments, now_ms)
-    });
-    let synced = match answer {
-        Ok(answer) => answer.get().await.unwrap_or(Err(ResponseError::UnknownMemberId)),
-        Err(error) => Err(error),
-    };
+    let answer = call.state.groups.sync(&request.group_id, call.state, &who, protocol, assignments);
+    let synced = answer.get().await.unwrap_or(Err(ResponseError::UnknownMemberId));
     match synced {
         Ok(synced) => SyncGroupResponse::default()
             .with_protocol_type(Some(synced.protocol_type))

@@ -15,6 +15,9 @@ use crate::error::BrokerError;
 use crate::faults::rules::{Held, Rule};
 use crate::state::State;
 
+/// The topic that Kafka has for what groups write down.
+const OFFSETS: &str = "__consumer_offsets";
+
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -154,7 +157,8 @@ impl<'a> Faults<'a> {
         self.state.tick();
     }
 
-    /// Lets every write to a partition fail for want of space, until [`Faults::free_disk`].
+    /// Lets every write to a partition fail for want of space, until [`Faults::free_disk`]. In a data folder, what
+    /// groups write down goes to partition 0 of `__consumer_offsets`, as it is in Kafka, though there is no such topic.
     ///
     /// # Errors
     ///
@@ -174,6 +178,9 @@ impl<'a> Faults<'a> {
 
     fn set_full(&self, topic: &str, partition: i32, full: bool) -> Result<(), BrokerError> {
         let none = || BrokerError::Fault(format!("there is no partition {partition} of topic {topic:?}"));
+        if (topic, partition) == (OFFSETS, 0) && self.state.groups.set_full(full) {
+            return Ok(());
+        }
         let (_, partition) = self.state.topics.partition(topic, partition).ok_or_else(none)?;
         partition.set_full(full);
         Ok(())

@@ -38,6 +38,23 @@ pub(crate) enum Event {
     Gone { group: String, member: String },
 }
 
+impl Event {
+    /// The group that it is of.
+    pub(super) fn group(&self) -> &str {
+        match self {
+            Self::Commit { group, .. }
+            | Self::Pending { group, .. }
+            | Self::Ended { group, .. }
+            | Self::Forget { group, .. }
+            | Self::Delete { group }
+            | Self::Classic { group, .. }
+            | Self::Epochs { group, .. }
+            | Self::Member { group, .. }
+            | Self::Gone { group, .. } => group,
+        }
+    }
+}
+
 /// Lets an event happen.
 pub(super) fn apply(by_id: &mut BTreeMap<String, Group>, event: Event) {
     match event {

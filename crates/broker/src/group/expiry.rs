@@ -6,8 +6,9 @@
 
 use crate::group::classic::{Classic, Phase};
 use crate::group::events::Event;
+use crate::group::groups::Inner;
 use crate::group::offsets::{Committed, Place};
-use crate::group::{Group, Inner, Members};
+use crate::group::{Group, Members};
 
 /// From when on the age of an offset counts; `None` if it does not age.
 fn aging_since(classic: &Classic, offset: &Committed) -> Option<i64> {

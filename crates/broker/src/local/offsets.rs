@@ -66,7 +66,7 @@ impl LocalClient {
         let commits = commits(&state, offsets)?;
         state
             .groups
-            .commit(group, &nobody(), Commit::Plain, commits, state.clock.now_ms())
+            .commit(&state, group, &nobody(), Commit::Plain, commits)
             .map_err(|error| LocalError::new(error, format!("offsets of group {group:?}")))
     }
 

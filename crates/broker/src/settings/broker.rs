@@ -42,6 +42,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) consumer_session_timeout_ms: i32,
     pub(crate) consumer_heartbeat_interval_ms: i32,
     pub(crate) consumer_limits: ConsumerLimits,
+    pub(crate) may_upgrade_groups: bool,
+    pub(crate) may_downgrade_groups: bool,
     pub(crate) producer_id_expiration_ms: i64,
     pub(crate) transaction_max_timeout_ms: i32,
     pub(crate) transactional_id_expiration_ms: i64,
@@ -79,6 +81,9 @@ impl BrokerSettings {
 
     /// Reads values that have been checked.
     fn read(values: Values) -> Self {
+        let migrations = values.text("group.consumer.migration.policy").unwrap_or_default();
+        let may_upgrade_groups = matches!(migrations, "bidirectional" | "upgrade");
+        let may_downgrade_groups = matches!(migrations, "bidirectional" | "downgrade");
         Self {
             auto_create_topics: values.get("auto.create.topics.enable"),
             delete_topics: values.get("delete.topic.enable"),
@@ -120,6 +125,8 @@ impl BrokerSettings {
                     values.get("group.consumer.max.heartbeat.interval.ms"),
                 ),
             },
+            may_upgrade_groups,
+            may_downgrade_groups,
             producer_id_expiration_ms: values.get("producer.id.expiration.ms"),
             transaction_max_timeout_ms: values.get("transaction.max.timeout.ms"),
             transactional_id_expiration_ms: values.get("transactional.id.expiration.ms"),

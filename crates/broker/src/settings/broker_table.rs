@@ -47,12 +47,11 @@ const STATIC: &[Definition] = &[
         "The most that a group may set as its session timeout.",
     ),
     int("group.consumer.max.size", "2147483647", 1, "Members that a consumer group may have."),
-    // Members of both protocols cannot be in one group; a group without members changes its protocol all the same.
     other(
         "group.consumer.migration.policy",
-        Kind::OneOf(&["disabled"]),
-        "disabled",
-        "Whether groups with members change their protocol.",
+        Kind::OneOf(&["upgrade", "downgrade", "bidirectional", "disabled"]),
+        "bidirectional",
+        "Whether groups with members change from the classic protocol to the new one, and back.",
     ),
     int(
         "group.consumer.min.heartbeat.interval.ms",

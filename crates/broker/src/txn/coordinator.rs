@@ -213,7 +213,7 @@ impl Transactions {
             id,
             producer,
             |open| open.groups.contains(group),
-            || state.groups.commit_in_transaction(group, who, producer.id, offsets),
+            || state.groups.commit_in_transaction(state, group, who, producer.id, offsets),
         )
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub(crate) mod certificates;
+pub(crate) mod group;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};

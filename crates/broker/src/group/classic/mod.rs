@@ -11,6 +11,7 @@
 //! ```
 
 pub(crate) mod member;
+mod outcome;
 mod rebalance;
 pub(crate) mod record;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::group::classic::member::{Answer, JoinRefused, JoinReply, Joined, Member, SyncReply, Synced};
+use crate::group::classic::outcome::Replaced;
 use crate::group::classic::rebalance::Initial;
 
 /// How long a new member may wait for the others to join before it is told to try again: if its connection has
@@ -108,6 +110,12 @@ pub(crate) struct Classic {
     sync_by_ms: Option<i64>,
     /// Whether there is something to be written down.
     changed: bool,
+    /// The leader has brought the assignments, and they are not written down yet.
+    divided: bool,
+    /// The static member that was just replaced, in case that cannot be written down.
+    replaced: Option<Box<Replaced>>,
+    /// Everyone has to join again, even after a restart.
+    unsettled: bool,
 }
 
 impl Default for Classic {
@@ -124,6 +132,9 @@ impl Default for Classic {
             initial: None,
             sync_by_ms: None,
             changed: false,
+            divided: false,
+            replaced: None,
+            unsettled: false,
         }
     }
 }
@@ -198,15 +209,12 @@ impl Classic {
                 self.members[n].syncing = Some(sender);
                 if self.members[n].id == self.leader {
                     self.phase = Phase::Stable;
-                    self.changed = true;
-                    for n in 0..self.members.len() {
-                        let assignment = assignments.remove(&self.members[n].id).unwrap_or_default();
-                        self.members[n].assignment = assignment;
-                        if self.members[n].syncing.is_some() {
-                            self.members[n].touch(now_ms);
+                    (self.changed, self.divided) = (true, true);
+                    for member in &mut self.members {
+                        member.assignment = assignments.remove(&member.id).unwrap_or_default();
+                        if member.syncing.is_some() {
+                            member.touch(now_ms);
                         }
-                        let reply = Ok(self.synced(n));
-                        self.members[n].answer_sync(reply);
                     }
                 }
                 Answer::Later(receiver)
@@ -284,6 +292,9 @@ impl Classic {
     /// The sessions of members that were there before a restart begin now.
     pub(crate) fn go_on(&mut self, now_ms: i64) {
         self.members.iter_mut().for_each(|member| member.touch(now_ms));
+        if self.unsettled {
+            self.rebalance(now_ms);
+        }
     }
 
     /// Whether there is news to write down since this was last asked.
@@ -416,7 +427,8 @@ impl Classic {
 
     /// A static member was restarted: it gets a new id and its old place, without a rebalance if nothing has changed.
     fn replace_static(&mut self, n: usize, join: Join, now_ms: i64) -> Answer<JoinReply> {
-        let old = std::mem::replace(&mut self.members[n].id, new_member_id(&join));
+        let replaced = Replaced { before: (&self.members[n]).into(), by: new_member_id(&join) };
+        let old = std::mem::replace(&mut self.members[n].id, replaced.by.clone());
         let (fenced, may_skip) = (ResponseError::FencedInstanceId, join.may_skip_assignment);
         self.members[n].answer_join(Err(JoinRefused { error: fenced, member_id: old.clone() }));
         self.members[n].answer_sync(Err(fenced));
@@ -434,6 +446,7 @@ impl Classic {
             return answer;
         }
         self.changed = true;
+        self.replaced = Some(Box::new(replaced));
         let mut joined = self.joined(n);
         joined.skip_assignment = was_leader && may_skip;
         if was_leader && !may_skip {

@@ -89,6 +89,7 @@ impl Classic {
         self.members.retain(|member| member.joining.is_some() || member.instance_id.is_some());
         if self.members.is_empty() {
             self.generation += 1;
+            self.unsettled = false;
             self.phase = Phase::Empty;
             (self.empty_since_ms, self.changed) = (Some(now_ms), true);
             (self.protocol, self.leader) = (StrBytes::new(), StrBytes::new());
@@ -103,6 +104,7 @@ impl Classic {
             self.leader = first.id.clone();
         }
         self.generation += 1;
+        self.unsettled = false;
         self.protocol = self.vote();
         self.phase = Phase::CompletingRebalance;
         self.empty_since_ms = None;

@@ -25,10 +25,13 @@ pub(crate) struct ClassicRecord {
     empty_since_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<MemberRecord>,
+    /// Everyone was about to join again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsettled: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct MemberRecord {
+pub(super) struct MemberRecord {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance_id: Option<String>,
@@ -41,8 +44,8 @@ struct MemberRecord {
 }
 
 /// Bytes that only clients understand.
-#[derive(Debug)]
-struct Blob(Bytes);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blob(pub(crate) Bytes);
 
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -67,6 +70,7 @@ impl From<&Classic> for ClassicRecord {
             leader: classic.leader.to_string(),
             empty_since_ms: classic.empty_since_ms,
             members: classic.members.iter().map(MemberRecord::from).collect(),
+            unsettled: classic.unsettled,
         }
     }
 }
@@ -99,6 +103,7 @@ impl From<ClassicRecord> for Classic {
             leader: record.leader.into(),
             empty_since_ms: record.empty_since_ms,
             members: record.members.into_iter().map(Member::from).collect(),
+            unsettled: record.unsettled,
             ..Self::default()
         }
     }

@@ -1,7 +1,8 @@
 //! Groups at times of the tests' choosing.
 
 use kafka_protocol::ResponseError::{
-    FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, RebalanceInProgress, UnknownMemberId,
+    CoordinatorNotAvailable, FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, RebalanceInProgress,
+    UnknownMemberId,
 };
 
 use super::member::*;
@@ -64,7 +65,9 @@ fn sync(
     at: i64,
 ) -> Answer<SyncReply> {
     let shares = shares.iter().map(|(id, share)| ((*id).clone(), Bytes::from_static(share.as_bytes())));
-    group.sync(who, (None, None), shares.collect(), at)
+    let answer = group.sync(who, (None, None), shares.collect(), at);
+    group.written(Ok(()), at);
+    answer
 }
 
 /// A group of two, of which the first leads, that is stable at 0 ms.
@@ -245,4 +248,31 @@ fn a_committing_member_is_alive_and_one_without_its_id_is_fenced() {
     group.leave(&first.member_id, None, 1_000).unwrap();
     assert_eq!(group.may_commit(&second, false), Ok(()));
     assert_eq!(group.members[0].assignment, "two", "until it has joined again, it has what it had");
+}
+
+#[test]
+fn shares_that_cannot_be_written_down_are_not_given() {
+    let (mut group, first, second) = pair(None);
+    let again = group.join(join(&first.member_id, None), &rules(), 0);
+    let other = now(group.join(join(&second.member_id, None), &rules(), 0)).unwrap();
+    let (first, second) = (who(&now(again).unwrap(), None), who(&other, None));
+    let waiting = sync(&mut group, &second, &[], 0);
+    let brought = [(first.member_id.clone(), Bytes::from_static(b"all"))].into();
+    let leader = group.sync(&first, (None, None), brought, 0);
+    group.written(Err(CoordinatorNotAvailable), 0);
+    assert_eq!(now(leader).unwrap_err(), CoordinatorNotAvailable);
+    assert_eq!(now(waiting).unwrap_err(), CoordinatorNotAvailable);
+    assert!(group.members.iter().all(|member| member.assignment.is_empty()));
+    assert_eq!(group.heartbeat(&first, 0), Err(RebalanceInProgress), "everyone tries again");
+}
+
+#[test]
+fn a_static_member_whose_successor_cannot_be_written_down_stays() {
+    let (mut group, first, second) = pair(Some("i"));
+    let third = now(group.join(join(&text(""), Some("i")), &rules(), 0)).unwrap();
+    assert_ne!(third.member_id, second.member_id);
+    group.written(Err(CoordinatorNotAvailable), 0);
+    assert_eq!(group.heartbeat(&who(&third, Some("i")), 0), Err(FencedInstanceId));
+    assert_eq!(group.heartbeat(&second, 0), Ok(()));
+    assert_eq!(group.heartbeat(&first, 0), Ok(()));
 }

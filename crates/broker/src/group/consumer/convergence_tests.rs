@@ -99,7 +99,7 @@ impl World {
             Act::Leave(n) | Act::Crash(n) => {
                 let client = &mut self.clients[n];
                 // Removed by the broker either way; a member that never joined is not there.
-                let _ = self.group.leave(&client.id, None, -1);
+                let _ = self.group.leave(&client.id, None, -1, None);
                 *client = Client { wants: client.wants.clone(), ..Client::default() };
             }
             Act::Subscribe(n, ref wants) => {

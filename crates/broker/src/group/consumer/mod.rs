@@ -5,25 +5,34 @@
 //!
 //! Whatever changes what members shall read gives the group a new epoch. The next heartbeat of any member then
 //! computes everyone's target, and every member walks towards its own at its own heartbeats ([`reconcile`]).
+//! Members that still speak the classic protocol walk when they join again ([`classic`]).
 
+mod admission;
 pub(crate) mod assignor;
+mod classic;
+#[cfg(test)]
+mod classic_tests;
 #[cfg(test)]
 mod convergence_tests;
+pub(crate) mod embedded;
 pub(crate) mod member;
 mod reconcile;
 pub(crate) mod subscription;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
-use crate::group::Denied;
+use crate::group::classic::Identity;
+use crate::group::consumer::admission::check_epoch;
 use crate::group::consumer::assignor::{Assignor, Subscriber};
 use crate::group::consumer::member::{AWAY, JOINING, LEAVING, Member};
 use crate::group::consumer::subscription::{Catalog, Pattern};
+use crate::group::offsets::Commits;
+use crate::group::{Commit, Denied};
 
 /// Partitions by topic. No topic is there without a partition.
 pub(crate) type Partitions = BTreeMap<Uuid, BTreeSet<i32>>;
@@ -85,6 +94,15 @@ pub(crate) struct Consumer {
     seen: Option<u64>,
     /// What has to be written down.
     changed: Changed,
+    /// Only members of the classic protocol are left, and the group shall be theirs.
+    fallen_back: Option<FallBack>,
+}
+
+/// How a group becomes a classic one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FallBack {
+    /// Whether its members have to divide the partitions anew.
+    pub(crate) rebalance: bool,
 }
 
 /// Of whom there is news since it was last asked for.
@@ -95,6 +113,21 @@ pub(crate) struct Changed {
 }
 
 impl Consumer {
+    /// A group that was a classic one until now, in this generation. `seen` is the version of the catalog that its
+    /// members have divided.
+    pub(crate) fn converted(generation: i32, members: Vec<Member>, seen: Option<u64>) -> Self {
+        let ids = members.iter().map(|member| member.id.clone()).collect();
+        Self {
+            epoch: generation,
+            assignment_epoch: generation,
+            held: members.iter().flat_map(Member::held).collect(),
+            members: members.into_iter().map(|member| (member.id.clone(), member)).collect(),
+            seen,
+            changed: Changed { epochs: true, members: ids },
+            ..Self::default()
+        }
+    }
+
     /// A member as it was before a restart.
     pub(crate) fn restore(&mut self, member: Member) {
         self.forget(&member.id);
@@ -104,9 +137,8 @@ impl Consumer {
     /// All members are restored, and their sessions begin now.
     pub(crate) fn go_on(&mut self, now_ms: i64, session_ms: i64) {
         for member in self.members.values_mut() {
-            member.expires_ms = now_ms + session_ms;
-            let until_ms = now_ms + i64::from(member.rebalance_timeout_ms);
-            member.revoked_by_ms = (!member.revoking.is_empty()).then_some(until_ms);
+            member.due.heard_ms = now_ms + member.session_ms(session_ms);
+            member.must_give_back(now_ms);
         }
         self.held = self.members.values().flat_map(Member::held).collect();
     }
@@ -122,17 +154,37 @@ impl Consumer {
         if let Some(answer) = self.beat_only(beat, catalog, limits, now_ms) {
             return Ok(answer);
         }
-        if self.members.len() >= limits.max_size && !self.members.contains_key(&beat.member_id) {
-            let message = format!(
-                "The consumer group has reached its maximum capacity of {} members.",
-                limits.max_size
-            );
-            return Err(Denied::new(ResponseError::GroupMaxSizeReached, message));
+        self.check_room(&beat.member_id, limits.max_size)?;
+        let joins = beat.member_epoch == JOINING;
+        let mut member = self.admit(&beat.member_id, beat.instance_id.as_deref(), joins, false)?;
+        if !joins {
+            check_epoch(&member, beat)?;
         }
-        let mut member = self.admit(beat)?;
         let before = member.clone();
-        let known = self.members.contains_key(&member.id);
+        let (id, known) = (member.id.clone(), self.members.contains_key(&member.id));
         update(&mut member, beat);
+        let subscribed_anew = self.take_in(member, &before, catalog);
+        if self.epoch > self.assignment_epoch {
+            self.set_targets();
+        }
+        self.walk(&id, subscribed_anew, beat.owned.as_ref(), now_ms);
+        let Some(member) = self.members.get_mut(&id) else {
+            return Err(Denied::unknown_member(&id));
+        };
+        let assignment_changed = before.assigned != member.assigned || !known;
+        let answer = Beaten {
+            member_epoch: member.epoch,
+            assignment: (assignment_changed || beat.is_full()).then(|| member.assigned.clone()),
+        };
+        member.due.heard_ms = now_ms + limits.session_ms;
+        if member.differs(&before) || !known {
+            self.changed.members.insert(id);
+        }
+        Ok(answer)
+    }
+
+    /// Makes a member, or what is new about it, part of the group; whether it subscribes to something else now.
+    fn take_in(&mut self, member: Member, before: &Member, catalog: &impl Catalog) -> bool {
         let subscribed_anew = member.subscription != before.subscription;
         // What Kafka begins with, so that a group that was just made can be told from one that is not there.
         self.bump_if(self.epoch == 0);
@@ -148,50 +200,44 @@ impl Consumer {
             self.members.get_mut(&id).map(|member| look_up(member, catalog));
             self.bump_if(true);
         }
-        if self.epoch > self.assignment_epoch {
-            self.set_targets();
-        }
+        subscribed_anew
+    }
+
+    /// Takes a member a step on towards its target.
+    fn walk(&mut self, id: &str, subscribed_anew: bool, owned: Option<&Partitions>, now_ms: i64) {
         let (held, epoch) = (&mut self.held, self.assignment_epoch);
-        let Some(member) = self.members.get_mut(&id) else {
-            return Err(Denied::unknown_member(&id));
-        };
-        let (was_at, was_in, had) = (member.epoch, member.progress, member.assigned.clone());
+        let Some(member) = self.members.get_mut(id) else { return };
+        let was = (member.epoch, member.progress, member.assigned.clone(), member.revoking.clone());
         let holding: Vec<(Uuid, i32)> = member.held().collect();
-        reconcile::step(member, epoch, beat.owned.as_ref(), |topic, partition| {
+        reconcile::step(member, epoch, subscribed_anew, owned, |topic, partition| {
             held.contains(&(topic, partition))
         });
-        if (was_at, was_in) != (member.epoch, member.progress) || had != member.assigned {
+        if was != (member.epoch, member.progress, member.assigned.clone(), member.revoking.clone()) {
             for place in &holding {
                 held.remove(place);
             }
             held.extend(member.held());
-            let until_ms = now_ms + i64::from(member.rebalance_timeout_ms);
-            member.revoked_by_ms = (!member.revoking.is_empty()).then_some(until_ms);
+            member.has_since(epoch);
+            member.must_give_back(now_ms);
         }
-        let assignment_changed = before.assigned != member.assigned || !known;
-        let answer = Beaten {
-            member_epoch: member.epoch,
-            assignment: (assignment_changed || beat.is_full()).then(|| member.assigned.clone()),
-        };
-        let differs =
-            Member { expires_ms: before.expires_ms, revoked_by_ms: before.revoked_by_ms, ..member.clone() }
-                != before;
-        member.expires_ms = now_ms + limits.session_ms;
-        if differs || !known {
-            self.changed.members.insert(id);
-        }
-        Ok(answer)
     }
 
-    /// A member leaves: for good, or, being static, for a while.
-    pub(crate) fn leave(&mut self, id: &str, instance_id: Option<&str>, epoch: i32) -> Result<(), Denied> {
+    /// A member leaves: for good, or, being static, for a while. `downgrade` is how many members a classic group may
+    /// have, if this one may become one.
+    pub(crate) fn leave(
+        &mut self,
+        id: &str,
+        instance_id: Option<&str>,
+        epoch: i32,
+        downgrade: Option<usize>,
+    ) -> Result<(), Denied> {
         match instance_id {
             None if self.members.contains_key(id) => {}
             None => return Err(Denied::unknown_member(id)),
             Some(instance_id) => drop(self.static_member(id, instance_id)?),
         }
         if epoch != AWAY {
-            self.fence(id);
+            self.fence(&[id.to_owned()], downgrade);
             return Ok(());
         }
         if let Some(member) = self.members.get_mut(id) {
@@ -200,58 +246,85 @@ impl Consumer {
             }
             member.epoch = AWAY;
             member.revoking.clear();
+            member.since.clear();
+            member.has_since(0);
             self.held.extend(member.held());
-            member.revoked_by_ms = None;
+            member.due.revoked_ms = None;
             self.changed.members.insert(id.to_owned());
         }
         Ok(())
     }
 
-    /// An administrator removes a member, a static one by its instance alone if need be.
-    pub(crate) fn remove(&mut self, id: &str, instance_id: Option<&str>) -> Result<(), Denied> {
+    /// An administrator removes a member, a static one by its instance alone if need be. A member of the classic
+    /// protocol leaves in the same way.
+    pub(crate) fn remove(
+        &mut self,
+        id: &str,
+        instance_id: Option<&str>,
+        downgrade: Option<usize>,
+    ) -> Result<(), Denied> {
         let id = match instance_id {
             Some(instance_id) if id.is_empty() => {
                 self.holder(instance_id).map(|member| member.id.clone()).unwrap_or_default()
             }
             _ => id.to_owned(),
         };
-        self.leave(&id, instance_id, LEAVING)
+        self.leave(&id, instance_id, LEAVING, downgrade)
     }
 
-    /// Removes members that were not heard of, or did not give back in time; returns when to look again.
-    pub(crate) fn tick(&mut self, now_ms: i64) -> Option<i64> {
+    /// Removes members that were not heard of, or did not do in time what they had to; returns when to look again.
+    pub(crate) fn tick(&mut self, now_ms: i64, downgrade: Option<usize>) -> Option<i64> {
         let mut next_ms: Option<i64> = None;
         let mut late = Vec::new();
         for member in self.members.values() {
-            let due_ms = member.revoked_by_ms.unwrap_or(i64::MAX).min(member.expires_ms);
+            let (due_ms, reason) = member.due.first();
             if due_ms > now_ms {
                 next_ms = Some(next_ms.map_or(due_ms, |next_ms| next_ms.min(due_ms)));
                 continue;
             }
-            let reason = if member.expires_ms <= now_ms {
-                "it was not heard of for its session timeout"
-            } else {
-                "it did not give its partitions back within its rebalance timeout"
-            };
             tracing::info!(member = member.id, reason, "a member is removed from its consumer group");
             late.push(member.id.clone());
         }
-        late.iter().for_each(|id| self.fence(id));
+        if !late.is_empty() {
+            self.fence(&late, downgrade);
+        }
         next_ms
     }
 
-    /// Whether offsets may be committed by a member, or by someone outside (with a negative epoch).
-    pub(crate) fn may_commit(&self, id: &str, epoch: i32) -> Result<(), ResponseError> {
-        if epoch < 0 && self.members.is_empty() {
+    /// Whether these offsets may be committed by a member, or by someone outside (with a negative epoch).
+    pub(crate) fn may_commit(
+        &self,
+        who: &Identity,
+        how: Commit,
+        offsets: &Commits,
+        catalog: &impl Catalog,
+    ) -> Result<(), ResponseError> {
+        let is_nobody = who.generation < 0 && who.member_id.is_empty() && who.instance_id.is_none();
+        let outside = who.generation < 0 && self.members.is_empty();
+        if outside || (how == Commit::InTransaction && is_nobody) {
             return Ok(());
         }
-        self.may_fetch(id, epoch)
+        let member = self.members.get(who.member_id.as_str()).ok_or(ResponseError::UnknownMemberId)?;
+        if how == Commit::Old && member.classic.is_none() {
+            // It would not understand that its epoch is stale.
+            return Err(ResponseError::UnsupportedVersion);
+        }
+        if member.epoch == who.generation {
+            return Ok(());
+        }
+        // It may not have heard of its new epoch yet. What it has had since before, it may go on committing.
+        let had_already = |topic: &str, partition: &i32| {
+            let (topic, _) = catalog.find(topic)?;
+            Some(*member.since.get(&topic)?.get(partition)? <= who.generation)
+        };
+        let all = || offsets.iter().all(|(topic, partition, _)| had_already(topic, partition) == Some(true));
+        if who.generation < member.epoch && all() { Ok(()) } else { Err(member.stale()) }
     }
 
     /// Whether this member is in this epoch.
     pub(crate) fn may_fetch(&self, id: &str, epoch: i32) -> Result<(), ResponseError> {
         let member = self.members.get(id).ok_or(ResponseError::UnknownMemberId)?;
-        if member.epoch == epoch { Ok(()) } else { Err(ResponseError::StaleMemberEpoch) }
+        if member.epoch == epoch { Ok(()) } else { Err(member.stale()) }
     }
 
     /// Kafka's name of the state.
@@ -296,6 +369,11 @@ impl Consumer {
         })
     }
 
+    /// Whether the group has to become a classic one, since this was last asked.
+    pub(crate) fn take_fallen_back(&mut self) -> Option<FallBack> {
+        self.fallen_back.take()
+    }
+
     /// What has changed since this was last asked.
     pub(crate) fn take_changed(&mut self) -> Changed {
         std::mem::take(&mut self.changed)
@@ -331,77 +409,44 @@ impl Consumer {
         let member = self.members.get_mut(&beat.member_id)?;
         let unchanged = member.epoch == beat.member_epoch
             && member.is_settled(self.assignment_epoch)
+            && member.classic.is_none()
             && (beat.instance_id.is_none() || member.instance_id == beat.instance_id)
             && member.client_id == beat.client_id
             && member.client_host == beat.client_host;
         if !unchanged {
             return None;
         }
-        member.expires_ms = now_ms + limits.session_ms;
+        member.due.heard_ms = now_ms + limits.session_ms;
         Some(Beaten { member_epoch: member.epoch, assignment: None })
     }
 
-    /// Finds the member that a heartbeat comes from, or makes a new one, which is not among the members yet.
-    fn admit(&mut self, beat: &Heartbeat) -> Result<Member, Denied> {
-        let id = beat.member_id.as_str();
-        let joins = beat.member_epoch == JOINING;
-        let Some(instance_id) = beat.instance_id.as_deref() else {
-            return match self.members.get(id) {
-                Some(member) => check_epoch(member, beat).map(|()| member.clone()),
-                None if joins => Ok(Member::new(id.to_owned())),
-                None => Err(Denied::unknown_member(id)),
-            };
-        };
-        if !joins {
-            let member = self.static_member(id, instance_id)?;
-            return check_epoch(member, beat).map(|()| member.clone());
+    /// Removes members. If none is left that speaks the new protocol, the group may become a classic one.
+    fn fence(&mut self, ids: &[String], downgrade: Option<usize>) {
+        let stays = |member: &Member| !ids.contains(&member.id);
+        let falls_back = self.would_fall_back(downgrade, stays, 0);
+        for id in ids {
+            self.forget(id);
+            self.changed.members.insert(id.clone());
         }
-        let Some(old) = self.holder(instance_id) else {
-            return Ok(self.members.get(id).cloned().unwrap_or_else(|| Member::new(id.to_owned())));
-        };
-        if old.epoch != AWAY {
-            let message = format!(
-                "Static member {id} with instance id {instance_id} cannot join the group because the instance id \
-                 is owned by {} member.",
-                old.id
-            );
-            return Err(Denied::new(ResponseError::UnreleasedInstanceId, message));
+        if falls_back {
+            self.fallen_back = Some(FallBack { rebalance: true });
+        } else {
+            self.bump_if(true);
         }
-        // It is back, and takes over what its predecessor had.
-        let heir = Member { id: id.to_owned(), epoch: JOINING, previous_epoch: JOINING, ..old.clone() };
-        let old_id = old.id.clone();
-        self.forget(&old_id);
-        self.changed.members.insert(old_id);
-        self.held.extend(heir.held());
-        self.changed.members.insert(heir.id.clone());
-        self.members.insert(heir.id.clone(), heir.clone());
-        Ok(heir)
     }
 
-    fn holder(&self, instance_id: &str) -> Option<&Member> {
-        self.members.values().find(|member| member.instance_id.as_deref() == Some(instance_id))
-    }
-
-    /// The static member of this name, if it has this id.
-    fn static_member(&self, id: &str, instance_id: &str) -> Result<&Member, Denied> {
-        let Some(member) = self.holder(instance_id) else {
-            let message = format!("Instance id {instance_id} is unknown.");
-            return Err(Denied::new(ResponseError::UnknownMemberId, message));
-        };
-        if member.id != id {
-            let message = format!(
-                "Static member {id} with instance id {instance_id} was fenced by member {}.",
-                member.id
-            );
-            return Err(Denied::new(ResponseError::FencedInstanceId, message));
-        }
-        Ok(member)
-    }
-
-    fn fence(&mut self, id: &str) {
-        self.forget(id);
-        self.changed.members.insert(id.to_owned());
-        self.bump_if(true);
+    /// Whether those who stay, with so many of the classic protocol who come, could form a classic group.
+    fn would_fall_back(
+        &self,
+        downgrade: Option<usize>,
+        stays: impl Fn(&Member) -> bool,
+        come: usize,
+    ) -> bool {
+        let mut staying = self.members.values().filter(|member| stays(member));
+        let size = staying.clone().count() + come;
+        size > 0
+            && downgrade.is_some_and(|max_size| size <= max_size)
+            && staying.all(|member| member.classic.is_some())
     }
 
     fn bump_if(&mut self, needed: bool) {
@@ -461,6 +506,8 @@ fn update(member: &mut Member, beat: &Heartbeat) {
     }
     member.client_id.clone_from(&beat.client_id);
     member.client_host.clone_from(&beat.client_host);
+    member.classic = None;
+    (member.due.joined_ms, member.due.synced_ms) = (None, None);
 }
 
 /// Looks up which topics a member's subscription means now; whether they are others than before.
@@ -469,30 +516,4 @@ fn look_up(member: &mut Member, catalog: &impl Catalog) -> bool {
     let changed = topics != member.topics;
     member.topics = topics;
     changed
-}
-
-/// Whether the member may go on in the epoch that it believes to be in.
-fn check_epoch(member: &Member, beat: &Heartbeat) -> Result<(), Denied> {
-    let (given, known) = (beat.member_epoch, member.epoch);
-    // Whoever joins has given everything up, so it does not matter where it was.
-    if given == known || given == JOINING {
-        return Ok(());
-    }
-    // The answer that brought the new epoch may have been lost.
-    let lost = given < known
-        && given == member.previous_epoch
-        && beat.owned.as_ref().is_some_and(|owned| {
-            owned.iter().all(|(topic, partitions)| {
-                member.assigned.get(topic).is_some_and(|assigned| partitions.is_subset(assigned))
-            })
-        });
-    if lost {
-        return Ok(());
-    }
-    let compared = if given > known { "greater" } else { "smaller" };
-    let message = format!(
-        "The consumer group member has a {compared} member epoch ({given}) than the one known by the group \
-         coordinator ({known}). The member must abandon all its partitions and rejoin."
-    );
-    Err(Denied::new(ResponseError::FencedMemberEpoch, message))
 }

@@ -15,6 +15,7 @@ use crate::group::consumer::member::{Member, Progress};
 pub(crate) fn step(
     member: &mut Member,
     epoch: i32,
+    subscribed_anew: bool,
     owned: Option<&Partitions>,
     is_held: impl Fn(Uuid, i32) -> bool,
 ) {
@@ -23,12 +24,11 @@ pub(crate) fn step(
     }
     // A member that does not say what it reads has given nothing back.
     let still_reads = |partitions: &Partitions| owned.is_none_or(|owned| overlap(owned, partitions));
-    let mut at = member.epoch;
-    if member.progress == Progress::Unrevoked {
-        if still_reads(&member.revoking) {
-            return;
+    if member.progress == Progress::Unrevoked && still_reads(&member.revoking) {
+        if subscribed_anew {
+            give_up_unsubscribed(member);
         }
-        at += 1;
+        return;
     }
     let mut assigned = Partitions::new();
     let mut revoking = Partitions::new();
@@ -39,8 +39,11 @@ pub(crate) fn step(
     for topic in topics {
         let target = member.target.get(&topic).unwrap_or(&none);
         let has = member.assigned.get(&topic).unwrap_or(&none);
-        let (others, pending): (BTreeSet<i32>, BTreeSet<i32>) =
-            target.difference(has).partition(|&&partition| is_held(topic, partition));
+        // What it has just given back may come back to it.
+        let own = member.revoking.get(&topic).unwrap_or(&none);
+        let (others, pending): (BTreeSet<i32>, BTreeSet<i32>) = target
+            .difference(has)
+            .partition(|&&partition| is_held(topic, partition) && !own.contains(&partition));
         waits |= !others.is_empty();
         insert(&mut assigned, topic, target.intersection(has).copied().collect());
         insert(&mut revoking, topic, has.difference(target).copied().collect());
@@ -48,7 +51,7 @@ pub(crate) fn step(
     }
     member.previous_epoch = member.epoch;
     if !revoking.is_empty() && still_reads(&revoking) {
-        (member.epoch, member.progress) = (at, Progress::Unrevoked);
+        member.progress = Progress::Unrevoked;
         (member.assigned, member.revoking) = (assigned, revoking);
         return;
     }
@@ -58,6 +61,18 @@ pub(crate) fn step(
     member.epoch = epoch;
     member.progress = if waits { Progress::Unreleased } else { Progress::Stable };
     (member.assigned, member.revoking) = (assigned, Partitions::new());
+}
+
+/// A member that is giving back need not be asked twice for what it does not want any more.
+fn give_up_unsubscribed(member: &mut Member) {
+    let all = std::mem::take(&mut member.assigned);
+    let (wanted, unwanted) = all.into_iter().partition(|(topic, _)| member.topics.contains_key(topic));
+    member.assigned = wanted;
+    let unwanted: Partitions = unwanted;
+    for (topic, partitions) in unwanted {
+        member.previous_epoch = member.epoch;
+        member.revoking.entry(topic).or_default().extend(partitions);
+    }
 }
 
 fn insert(into: &mut Partitions, topic: Uuid, partitions: BTreeSet<i32>) {

@@ -19,6 +19,8 @@ pub(crate) trait Catalog {
     fn version(&self) -> u64;
     /// Id and number of partitions of a topic.
     fn find(&self, name: &str) -> Option<(Uuid, i32)>;
+    /// The name of a topic.
+    fn name(&self, id: Uuid) -> Option<String>;
     /// The topics whose names a pattern matches.
     fn matching(&self, pattern: &Pattern) -> Vec<(Uuid, i32)>;
 }
@@ -30,6 +32,10 @@ impl Catalog for Topics {
 
     fn find(&self, name: &str) -> Option<(Uuid, i32)> {
         self.get(name).map(|topic| (topic.id, topic.partition_count()))
+    }
+
+    fn name(&self, id: Uuid) -> Option<String> {
+        self.get_by_id(id).map(|topic| topic.name.clone())
     }
 
     fn matching(&self, pattern: &Pattern) -> Vec<(Uuid, i32)> {

@@ -7,18 +7,21 @@ use kafka_protocol::ResponseError::{
     UnreleasedInstanceId,
 };
 
+use kafka_protocol::protocol::StrBytes;
+
 use super::*;
+use crate::group::offsets::Committed;
 
 /// Topics that a test changes as it likes.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
-    pub(super) topics: BTreeMap<String, (Uuid, i32)>,
+pub(crate) struct Shelf {
+    pub(crate) topics: BTreeMap<String, (Uuid, i32)>,
     version: u64,
     looked: Cell<usize>,
 }
 
 impl Shelf {
-    pub(super) fn put(&mut self, name: &str, id: u128, partitions: i32) {
+    pub(crate) fn put(&mut self, name: &str, id: u128, partitions: i32) {
         self.topics.insert(name.to_owned(), (Uuid::from_u128(id), partitions));
         self.version += 1;
     }
@@ -37,6 +40,10 @@ impl Catalog for Shelf {
     fn find(&self, name: &str) -> Option<(Uuid, i32)> {
         self.looked.set(self.looked.get() + 1);
         self.topics.get(name).copied()
+    }
+
+    fn name(&self, id: Uuid) -> Option<String> {
+        self.topics.iter().find(|(_, facts)| facts.0 == id).map(|(name, _)| name.clone())
     }
 
     fn matching(&self, pattern: &Pattern) -> Vec<(Uuid, i32)> {
@@ -58,30 +65,39 @@ pub(super) fn beat(id: &str, epoch: i32, owned: Option<Partitions>) -> Heartbeat
     Heartbeat { member_id: id.to_owned(), member_epoch: epoch, owned, ..Heartbeat::default() }
 }
 
-fn share(topic: u128, partitions: &[i32]) -> Partitions {
+pub(super) fn share(topic: u128, partitions: &[i32]) -> Partitions {
     let partitions: BTreeSet<i32> = partitions.iter().copied().collect();
     if partitions.is_empty() { Partitions::new() } else { [(Uuid::from_u128(topic), partitions)].into() }
 }
 
 pub(super) const LIMITS: Limits = Limits { session_ms: 45_000, max_size: 100 };
 
-struct Test {
-    group: Consumer,
-    shelf: Shelf,
+pub(super) struct Test {
+    pub(super) group: Consumer,
+    pub(super) shelf: Shelf,
     limits: Limits,
-    now_ms: i64,
+    pub(super) now_ms: i64,
 }
 
 impl Test {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut shelf = Shelf::default();
         shelf.put("t", 1, 4);
         Self { group: Consumer::default(), shelf, limits: LIMITS, now_ms: 0 }
     }
 
-    fn say(&mut self, beat: &Heartbeat) -> Result<(i32, Option<Partitions>), ResponseError> {
+    pub(super) fn say(&mut self, beat: &Heartbeat) -> Result<(i32, Option<Partitions>), ResponseError> {
         let answer = self.group.heartbeat(beat, &self.shelf, self.limits, self.now_ms);
         answer.map(|beaten| (beaten.member_epoch, beaten.assignment)).map_err(|denied| denied.error)
+    }
+
+    /// Whether a member in this epoch may commit an offset for each of these partitions of "t".
+    fn commits(&self, id: &str, epoch: i32, partitions: &[i32]) -> Result<(), ResponseError> {
+        let at = |partition: &i32| ("t".to_owned(), *partition, Committed::new(7, -1, String::new(), 0));
+        let offsets = partitions.iter().map(at).collect();
+        let member_id = StrBytes::from_string(id.to_owned());
+        let who = Identity { member_id, instance_id: None, generation: epoch };
+        self.group.may_commit(&who, Commit::Plain, &offsets, &self.shelf)
     }
 
     /// Two members with two partitions each, in epoch 3.
@@ -160,10 +176,9 @@ fn members_are_known_by_id_and_epoch() {
     assert_eq!(test.say(&beat("a", 2, None)), Err(FencedMemberEpoch), "it does not say what it reads");
     assert_eq!(test.say(&beat("a", 2, Some(share(1, &[2])))), Err(FencedMemberEpoch));
     assert_eq!(test.say(&beat("a", 2, Some(share(1, &[0])))).unwrap().0, 3, "the answer was lost");
-    assert_eq!(test.group.may_commit("a", 3), Ok(()));
-    assert_eq!(test.group.may_commit("a", 2), Err(StaleMemberEpoch));
-    assert_eq!(test.group.may_commit("c", 2), Err(UnknownMemberId));
-    assert_eq!(test.group.may_commit("", -1), Err(UnknownMemberId));
+    assert_eq!(test.commits("a", 3, &[0]), Ok(()));
+    assert_eq!(test.commits("c", 2, &[0]), Err(UnknownMemberId));
+    assert_eq!(test.commits("", -1, &[0]), Err(UnknownMemberId));
     test.limits.max_size = 2;
     assert_eq!(test.say(&join("c", &["t"])), Err(GroupMaxSizeReached));
     assert_eq!(test.say(&beat("a", 3, None)), Ok((3, None)));
@@ -174,16 +189,16 @@ fn silent_members_and_those_that_give_nothing_back_are_removed() {
     let mut test = Test::pair();
     test.now_ms = 44_000;
     test.say(&beat("a", 3, None)).unwrap();
-    assert_eq!(test.group.tick(44_999), Some(45_000));
-    assert_eq!(test.group.tick(45_000), Some(89_000));
+    assert_eq!(test.group.tick(44_999, None), Some(45_000));
+    assert_eq!(test.group.tick(45_000, None), Some(89_000));
     assert_eq!(test.say(&beat("b", 3, None)), Err(UnknownMemberId));
     assert_eq!(test.say(&beat("a", 3, None)), Ok((4, Some(share(1, &[0, 1, 2, 3])))));
     test.say(&join("b", &["t"])).unwrap();
     test.say(&beat("a", 4, None)).unwrap();
-    assert_eq!(test.group.tick(test.now_ms), Some(test.now_ms + 5_000), "its rebalance timeout");
+    assert_eq!(test.group.tick(test.now_ms, None), Some(test.now_ms + 5_000), "its rebalance timeout");
     test.now_ms += 4_000;
     test.say(&beat("a", 4, Some(share(1, &[0, 1, 2, 3])))).unwrap();
-    test.group.tick(test.now_ms + 1_000);
+    test.group.tick(test.now_ms + 1_000, None);
     assert_eq!(test.say(&beat("a", 4, None)), Err(UnknownMemberId));
     assert_eq!(test.say(&beat("b", 5, None)), Ok((6, Some(share(1, &[0, 1, 2, 3])))));
 }
@@ -203,7 +218,7 @@ fn a_static_member_takes_over_from_its_predecessor_once_that_has_left() {
     }
     let (epoch, had) = (test.group.epoch, third.1.unwrap());
     assert_eq!(test.say(&named(join("s2", &["t"]))), Err(UnreleasedInstanceId));
-    test.group.leave("s1", Some("i"), AWAY).unwrap();
+    test.group.leave("s1", Some("i"), AWAY, None).unwrap();
     assert_eq!(test.group.state(), "Reconciling");
     assert_eq!(
         test.say(&named(join("s2", &["t"]))),
@@ -212,8 +227,8 @@ fn a_static_member_takes_over_from_its_predecessor_once_that_has_left() {
     );
     assert_eq!(test.group.epoch, epoch);
     assert_eq!(test.say(&named(beat("s1", epoch, None))), Err(FencedInstanceId));
-    assert_eq!(test.group.leave("s1", Some("i"), AWAY).unwrap_err().error, FencedInstanceId);
-    test.group.leave("s2", Some("i"), -1).unwrap();
+    assert_eq!(test.group.leave("s1", Some("i"), AWAY, None).unwrap_err().error, FencedInstanceId);
+    test.group.leave("s2", Some("i"), -1, None).unwrap();
     assert_eq!((test.group.epoch, test.group.members().count()), (epoch + 1, 2));
 }
 
@@ -229,6 +244,58 @@ fn a_group_goes_on_after_a_restart_as_if_there_had_been_none() {
     }
     test.group.go_on(100, LIMITS.session_ms);
     assert_eq!(test.say(&beat("a", 3, None)), Ok((3, None)));
-    assert_eq!(test.group.tick(100), Some(45_000), "the one that has beaten at 0");
-    assert_eq!(test.group.tick(45_100), None);
+    assert_eq!(test.group.tick(100, None), Some(45_000), "the one that has beaten at 0");
+    assert_eq!(test.group.tick(45_100, None), None);
+}
+
+#[test]
+fn a_member_that_has_not_heard_of_its_epoch_commits_what_it_has_had_since_before() {
+    let mut test = Test::pair();
+    assert_eq!(test.commits("a", 2, &[0, 1]), Ok(()), "it got them in epoch 2");
+    assert_eq!(test.commits("a", 1, &[0, 1]), Err(StaleMemberEpoch), "nobody had them then");
+    assert_eq!(test.commits("a", 4, &[0]), Err(StaleMemberEpoch), "there is no such epoch");
+    assert_eq!(test.commits("b", 2, &[2]), Err(StaleMemberEpoch), "it was not there then");
+    assert_eq!(test.commits("b", 3, &[2]), Ok(()));
+    test.say(&join("c", &["t"])).unwrap();
+    test.say(&beat("a", 3, None)).unwrap();
+    let revoking = test.group.member("a").unwrap().revoking.clone();
+    assert_eq!(revoking, share(1, &[1]));
+    assert_eq!(test.commits("a", 2, &[1]), Ok(()), "while it gives a partition back it is still its own");
+    test.say(&beat("a", 3, Some(share(1, &[0])))).unwrap();
+    assert_eq!(test.commits("a", 3, &[0]), Ok(()));
+    assert_eq!(test.commits("a", 3, &[1]), Err(StaleMemberEpoch), "now it is not");
+    assert_eq!(test.commits("a", 3, &[0, 1]), Err(StaleMemberEpoch), "all or nothing");
+}
+
+#[test]
+fn what_a_member_has_just_given_back_may_come_back_to_it() {
+    let mut test = Test::pair();
+    test.say(&join("c", &["t"])).unwrap();
+    assert_eq!(test.say(&beat("a", 3, None)), Ok((3, Some(share(1, &[0])))));
+    test.group.leave("c", None, -1, None).unwrap();
+    let given_back = beat("a", 3, Some(share(1, &[0])));
+    assert_eq!(test.say(&given_back), Ok((5, Some(share(1, &[0, 1])))), "at once, since it is still its own");
+    assert_eq!(test.group.member("a").unwrap().since[&Uuid::from_u128(1)], [(0, 2), (1, 2)].into());
+}
+
+#[test]
+fn a_member_that_is_giving_back_gives_up_at_once_what_it_does_not_want_any_more() {
+    let mut test = Test::new();
+    test.shelf.put("u", 2, 2);
+    test.say(&join("a", &["t", "u"])).unwrap();
+    test.say(&join("b", &["t", "u"])).unwrap();
+    let (_, kept) = test.say(&beat("a", 2, None)).unwrap();
+    assert!(kept.unwrap().contains_key(&Uuid::from_u128(2)));
+    let names = Some(["t".to_owned()].into());
+    let (epoch, kept) = test.say(&Heartbeat { names, ..beat("a", 2, None) }).unwrap();
+    assert_eq!((epoch, kept.unwrap().contains_key(&Uuid::from_u128(2))), (2, false));
+}
+
+#[test]
+fn transactions_commit_offsets_without_being_in_the_group() {
+    let test = Test::pair();
+    let nobody = Identity { member_id: StrBytes::new(), instance_id: None, generation: -1 };
+    let may = |how| test.group.may_commit(&nobody, how, &Commits::new(), &test.shelf);
+    assert_eq!(may(Commit::InTransaction), Ok(()));
+    assert_eq!(may(Commit::Plain), Err(UnknownMemberId));
 }
