@@ -89,7 +89,8 @@ def transaction_offsets(trial):
         client.send(producer=producer, topic=target, records=record(f"up to {offset}"))
         client.send_offset(producer=producer, consumer=consumer, topic=source, partition=0, offset=offset)
         end(producer=producer)
-        trial.equal(f"after {offset}", client.group_offsets(group=group), [[source, 0, 4]])
+        # Kafka answers before the decision has reached the group.
+        trial.eventually(f"after {offset}", lambda: client.group_offsets(group=group), [[source, 0, 4]])
     client.close(handle=consumer)
     consumer = client.new("consumer", group=group, isolation="read_committed")
     client.subscribe(consumer=consumer, topic=source)

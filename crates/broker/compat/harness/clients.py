@@ -13,6 +13,13 @@ from harness.brokers import APACHE_SCRIPT
 
 # Kafka's own tools are no client: they have cases of their own, on the page `tools`.
 TOOLS = "kafka_tools"
+# What a client does wrong at Kafka as well: such a case says nothing about a broker.
+FAULTS = {
+    "kafkajs": {
+        "interleaved": "KafkaJS reads records of a transaction that was aborted between others",
+        "kill_in_transaction": "KafkaJS gives up when it finds no coordinator",
+    },
+}
 FOLDER = Path(__file__).resolve().parent.parent / "clients"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thalweg"
 
@@ -27,6 +34,7 @@ class Client:
     def __init__(self, folder):
         self.folder = folder
         self.name = folder.name
+        self.faults = FAULTS.get(self.name, {})
         self.environment = dict(os.environ)
         self.command = []
 

@@ -101,6 +101,8 @@ def shortened(value):
 
 def attempt(function, trial):
     """Runs a case; returns ("ok" | "FAIL" | "n/a", reason)."""
+    if reason := trial.client.faults.get(trial.case):
+        return "n/a", reason
     try:
         function(trial)
         return "ok", ""

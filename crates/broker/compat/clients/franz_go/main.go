@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -38,7 +39,8 @@ type handle struct {
 
 func main() {
 	d := &driver{bootstrap: os.Args[1], handles: map[string]*handle{}}
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.bootstrap))
+	// Metadata is asked for each time, and not told from memory.
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.bootstrap), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {
 		panic(err)
 	}
