@@ -1,6 +1,7 @@
 //! One sleeping task for all deadlines: of members, rebalances and transactions.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -53,6 +54,24 @@ impl Alarm {
     }
 }
 
+/// Something that is to be done every so often. The first time is one interval after it was first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Recurring {
+    at_ms: Mutex<Option<i64>>,
+}
+
+impl Recurring {
+    /// Whether it is time, and when it will be next.
+    pub(crate) fn check(&self, now_ms: i64, interval_ms: i64) -> (bool, i64) {
+        let mut at_ms = self.at_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        if due || at_ms.is_none() {
+            *at_ms = Some(now_ms.saturating_add(interval_ms));
+        }
+        (due, at_ms.unwrap_or(now_ms))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -74,5 +93,14 @@ mod tests {
         ringing.await.unwrap();
         alarm.by(i64::MAX - 1);
         assert_eq!(alarm.at_ms.load(Ordering::Acquire), i64::MAX - 1, "ringing has cleared it");
+    }
+
+    #[test]
+    fn what_recurs_is_due_once_in_every_interval() {
+        let recurring = Recurring::default();
+        assert_eq!(recurring.check(100, 10), (false, 110));
+        assert_eq!(recurring.check(109, 10), (false, 110));
+        assert_eq!(recurring.check(115, 10), (true, 125));
+        assert_eq!(recurring.check(115, 10), (false, 125));
     }
 }

@@ -10,7 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Recurring};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Storage};
 use crate::error::{BrokerError, Refusal};
@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
+    /// When to look for producers that are idle.
+    producer_expiry: Recurring,
     pub(crate) users: Users,
     /// Held for as long as the folder is used.
     _lock: Option<File>,
@@ -84,6 +86,7 @@ impl State {
                 topics: Topics::in_memory(),
                 groups: Groups::in_memory(),
                 transactions: Transactions::in_memory(),
+                producer_expiry: Recurring::default(),
                 users: Users::in_memory(),
                 _lock: None,
             },
@@ -116,8 +119,12 @@ impl State {
                     metrics: Metrics::default(),
                     started_ms: Clock::default().now_ms(),
                     groups: Groups::open(&data.join("offsets.journal")).map_err(failed("offsets.journal"))?,
-                    transactions: Transactions::open(&data.join("transactions.journal"))
-                        .map_err(failed("transactions.journal"))?,
+                    transactions: Transactions::open(
+                        &data.join("transactions.journal"),
+                        Clock::default().now_ms(),
+                    )
+                    .map_err(failed("transactions.journal"))?,
+                    producer_expiry: Recurring::default(),
                     users: Users::open(&data.join("users.json")).map_err(failed("users.json"))?,
                     _lock: Some(lock),
                 }
@@ -151,8 +158,26 @@ impl State {
     pub(crate) fn tick(&self) {
         let now_ms = self.clock.now_ms();
         let due = [self.groups.tick(self, now_ms), self.transactions.tick(self, now_ms)];
+        let producers_ms = self.forget_idle_producers(now_ms);
         let upkeep_ms = self.topics.upkeep().tick(&self.settings.broker(), now_ms);
-        self.alarm.by(due.into_iter().flatten().fold(upkeep_ms, i64::min));
+        self.alarm.by(due.into_iter().flatten().fold(upkeep_ms.min(producers_ms), i64::min));
+    }
+}
+
+impl State {
+    /// Lets partitions forget their idle producers if it is time to; returns when it will be again.
+    fn forget_idle_producers(&self, now_ms: i64) -> i64 {
+        let settings = self.settings.broker();
+        let interval_ms = settings.producer_id_check_interval_ms;
+        let (is_due, next_ms) = self.producer_expiry.check(now_ms, interval_ms);
+        if is_due {
+            for topic in self.topics.list() {
+                for partition in topic.partitions() {
+                    partition.forget_idle_producers(now_ms, settings.producer_id_expiration_ms);
+                }
+            }
+        }
+        next_ms
     }
 }
 

@@ -10,12 +10,15 @@ use std::collections::BTreeMap;
 use common::memory;
 use common::wire::{NO_PRODUCER, Wire, batch, name, patient_fetch, transactional_id};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -34,10 +37,10 @@ use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
 use thalweg_broker::Broker;
-use uuid::Uuid;
 
 /// Calls every version that was advertised for this request, and has what `check` finds be 0.
 struct Caller {
@@ -117,17 +120,20 @@ fn security(caller: &mut Caller) {
 }
 
 fn records(caller: &mut Caller) {
+    let id = caller.wire.topic_id("t");
     let produced = caller.each(
-        |_| {
+        |version| {
             let data = PartitionProduceData::default().with_records(Some(batch(&["v"], NO_PRODUCER, false)));
-            let topic = TopicProduceData::default().with_name(name("t")).with_partition_data(vec![data]);
+            let topic = TopicProduceData::default().with_partition_data(vec![data]);
+            let topic = if version >= 13 { topic.with_topic_id(id) } else { topic.with_name(name("t")) };
             ProduceRequest::default().with_acks(-1).with_timeout_ms(100).with_topic_data(vec![topic])
         },
         |_, response| response.responses[0].partition_responses[0].error_code,
     );
     let offsets: Vec<i64> =
         produced.iter().map(|response| response.responses[0].partition_responses[0].base_offset).collect();
-    assert_eq!(offsets, (0..produced.len() as i64).collect::<Vec<_>>());
+    let count = produced.len() as i64;
+    assert_eq!(offsets, (0..count).collect::<Vec<_>>());
     let metadata = caller.each(
         |_| {
             let topic = MetadataRequestTopic::default().with_name(Some(name("t")));
@@ -135,7 +141,7 @@ fn records(caller: &mut Caller) {
         },
         |_, response| response.topics[0].error_code,
     );
-    let id: Uuid = metadata.last().unwrap().topics[0].topic_id;
+    assert_eq!(metadata.last().unwrap().topics[0].topic_id, id);
     let fetched = caller.each(
         |version| {
             let mut request = patient_fetch("t", 2, true);
@@ -149,7 +155,7 @@ fn records(caller: &mut Caller) {
     );
     for response in fetched {
         let partition = &response.responses[0].partitions[0];
-        assert_eq!((partition.high_watermark, partition.last_stable_offset), (9, 9));
+        assert_eq!((partition.high_watermark, partition.last_stable_offset), (count, count));
         assert!(partition.records.as_ref().is_some_and(|records| !records.is_empty()));
     }
     let deleted = caller.each(
@@ -182,7 +188,7 @@ fn records(caller: &mut Caller) {
         },
         |_, response| response.topics[0].partitions[0].error_code,
     );
-    assert!(ends.iter().all(|response| response.topics[0].partitions[0].end_offset == 9));
+    assert!(ends.iter().all(|response| response.topics[0].partitions[0].end_offset == count));
     assert!(listed.iter().all(|response| response.topics[0].partitions[0].offset == 2));
 }
 
@@ -278,15 +284,29 @@ fn transactions(caller: &mut Caller) {
     let (producer, epoch) = caller.wire.init("x");
     let producer = ProducerId(producer);
     caller.each(
-        |_| {
+        |version| {
             let topic = AddPartitionsToTxnTopic::default().with_name(name("t")).with_partitions(vec![0]);
+            if version >= 4 {
+                let transaction = AddPartitionsToTxnTransaction::default()
+                    .with_transactional_id(transactional_id("x"))
+                    .with_producer_id(producer)
+                    .with_producer_epoch(epoch)
+                    .with_topics(vec![topic]);
+                return AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
+            }
             AddPartitionsToTxnRequest::default()
                 .with_v3_and_below_transactional_id(transactional_id("x"))
                 .with_v3_and_below_producer_id(producer)
                 .with_v3_and_below_producer_epoch(epoch)
                 .with_v3_and_below_topics(vec![topic])
         },
-        |_, response| response.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code,
+        |version, response| {
+            let topics = match version {
+                4.. => &response.results_by_transaction[0].topic_results,
+                _ => &response.results_by_topic_v3_and_below,
+            };
+            topics[0].results_by_partition[0].partition_error_code
+        },
     );
     caller.each(
         |_| {
@@ -312,17 +332,43 @@ fn transactions(caller: &mut Caller) {
         },
         |_, response| response.topics[0].partitions[0].error_code,
     );
-    // The second and later ones are repetitions of the first, whose answer might have been lost.
-    caller.each(
-        |_| {
+    // The second and later ones are repetitions of the first, whose answer might have been lost; in version 5, where
+    // every transaction has an epoch of its own, it is an abort of one that was not begun.
+    let ended = caller.each(
+        |version| {
             EndTxnRequest::default()
                 .with_transactional_id(transactional_id("x"))
                 .with_producer_id(producer)
                 .with_producer_epoch(epoch)
-                .with_committed(true)
+                .with_committed(version < 5)
         },
         |_, response| response.error_code,
     );
+    assert_eq!(ended.last().unwrap().producer_epoch, epoch + 1);
+    caller.each(
+        |_| {
+            let topic =
+                WritableTxnMarkerTopic::default().with_name(name("t")).with_partition_indexes(vec![0]);
+            let marker =
+                WritableTxnMarker::default().with_producer_id(ProducerId(77)).with_topics(vec![topic]);
+            WriteTxnMarkersRequest::default().with_markers(vec![marker])
+        },
+        |_, response| response.markers[0].topics[0].partitions[0].error_code,
+    );
+    let described = caller.each(
+        |_| {
+            let topic = TopicRequest::default().with_name(name("t")).with_partition_indexes(vec![0]);
+            DescribeProducersRequest::default().with_topics(vec![topic])
+        },
+        |_, response| response.topics[0].partitions[0].error_code,
+    );
+    assert!(!described[0].topics[0].partitions[0].active_producers.is_empty());
+    caller.each(
+        |_| DescribeTransactionsRequest::default().with_transactional_ids(vec![transactional_id("x")]),
+        |_, response| response.transaction_states[0].error_code,
+    );
+    let listed = caller.each(|_| ListTransactionsRequest::default(), |_, response| response.error_code);
+    assert!(listed.iter().all(|response| response.transaction_states.len() == 1));
     caller.each(
         |_| {
             InitProducerIdRequest::default()

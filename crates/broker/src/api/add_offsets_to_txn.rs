@@ -4,14 +4,14 @@ use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
 use crate::api::init_producer_id::for_version;
 use crate::api::{Call, code};
-use crate::txn::transaction::ProducerKey;
+use crate::txn::transaction::{Part, ProducerKey};
 
 pub(super) fn handle(call: &Call<'_>, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
     let producer = ProducerKey { id: request.producer_id.0, epoch: request.producer_epoch };
     let added = call
         .state
         .transactions
-        .add(call.state, &request.transactional_id, producer, [], Some(&request.group_id))
+        .add(call.state, &request.transactional_id, producer, [Part::Group(&request.group_id)])
         .map_err(|error| for_version(error, call.version >= 2));
     AddOffsetsToTxnResponse::default().with_error_code(code(&added))
 }

@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::api::{Call, Refused, SUPPORTED, decode};
 
 /// What is more than the versions of requests say: names, and the versions in use, which are the latest there are.
-const FEATURES: &[(&str, i16)] = &[("group.version", 1)];
+const FEATURES: &[(&str, i16)] = &[("group.version", 1), ("transaction.version", 2)];
 
 /// Returns the version to answer in as well.
 pub(super) fn handle(call: &Call<'_>, body: Bytes) -> Result<(i16, ApiVersionsResponse), Refused> {

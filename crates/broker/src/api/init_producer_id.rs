@@ -11,11 +11,9 @@ pub(super) fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> InitPro
     let result = match request.transactional_id.as_ref().map(|id| id.as_str()) {
         None => transactions.new_producer_id().map(|id| ProducerKey { id, epoch: 0 }),
         Some("") => Err(ResponseError::InvalidRequest),
-        Some(id) => {
-            let key = ProducerKey { id: request.producer_id.0, epoch: request.producer_epoch };
-            let known = (call.version >= 3 && key.id >= 0).then_some(key);
+        Some(id) => known(&request).and_then(|known| {
             transactions.init(call.state, id, i64::from(request.transaction_timeout_ms), known)
-        }
+        }),
     };
     match result {
         Ok(key) => InitProducerIdResponse::default()
@@ -25,6 +23,15 @@ pub(super) fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> InitPro
             .with_producer_id(ProducerId(-1))
             .with_producer_epoch(-1)
             .with_error_code(for_version(error, call.version >= 4).code()),
+    }
+}
+
+/// Who the producer says it was.
+fn known(request: &InitProducerIdRequest) -> Result<Option<ProducerKey>, ResponseError> {
+    match (request.producer_id.0, request.producer_epoch) {
+        (-1, -1) => Ok(None),
+        (-1, _) | (_, -1) => Err(ResponseError::InvalidRequest),
+        (id, epoch) => Ok(Some(ProducerKey { id, epoch })),
     }
 }
 

@@ -22,7 +22,9 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
 mod describe_user_scram_credentials;
 mod end_txn;
 pub(crate) mod faulty;
@@ -39,6 +41,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod newest;
 pub(crate) mod offset_commit;
@@ -51,6 +54,7 @@ mod sasl_authenticate;
 mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -70,7 +74,7 @@ pub(crate) const NODE_ID: i32 = 1;
 
 /// The requests that are answered, and in which versions. It is what ApiVersions tells clients.
 pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
-    (ApiKey::Produce, 3, 11),
+    (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 18),
     (ApiKey::ListOffsets, 1, 11),
     (ApiKey::Metadata, 0, 13),
@@ -89,10 +93,11 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DeleteTopics, 1, 6),
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
-    (ApiKey::AddPartitionsToTxn, 0, 3),
+    (ApiKey::AddPartitionsToTxn, 0, 5),
     (ApiKey::AddOffsetsToTxn, 0, 4),
-    (ApiKey::EndTxn, 0, 4),
-    (ApiKey::TxnOffsetCommit, 0, 4),
+    (ApiKey::EndTxn, 0, 5),
+    (ApiKey::WriteTxnMarkers, 1, 1),
+    (ApiKey::TxnOffsetCommit, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
@@ -107,6 +112,9 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DescribeUserScramCredentials, 0, 0),
     (ApiKey::AlterUserScramCredentials, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::DescribeProducers, 0, 0),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 2),
     (ApiKey::ConsumerGroupHeartbeat, 0, 1),
     (ApiKey::ConsumerGroupDescribe, 0, 1),
     (ApiKey::ListConfigResources, 0, 1),
@@ -270,6 +278,18 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<
         ApiKey::EndTxn => reply(call, id, out, &end_txn::handle(call, decode(call, body)?)),
         ApiKey::TxnOffsetCommit => {
             reply(call, id, out, &txn_offset_commit::handle(call, decode(call, body)?))
+        }
+        ApiKey::WriteTxnMarkers => {
+            reply(call, id, out, &write_txn_markers::handle(call, decode(call, body)?))
+        }
+        ApiKey::DescribeProducers => {
+            reply(call, id, out, &describe_producers::handle(call, decode(call, body)?))
+        }
+        ApiKey::DescribeTransactions => {
+            reply(call, id, out, &describe_transactions::handle(call, decode(call, body)?))
+        }
+        ApiKey::ListTransactions => {
+            reply(call, id, out, &list_transactions::handle(call, decode(call, body)?))
         }
         ApiKey::DescribeConfigs => reply(call, id, out, &describe_configs::handle(call, decode(call, body)?)),
         ApiKey::AlterConfigs => reply(call, id, out, &alter_configs::handle(call, decode(call, body)?)),

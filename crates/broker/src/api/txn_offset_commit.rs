@@ -10,7 +10,10 @@ use crate::api::offset_commit::{check, owned};
 use crate::api::{Call, code};
 use crate::group::classic::Identity;
 use crate::group::offsets::{Commits, Committed};
-use crate::txn::transaction::ProducerKey;
+use crate::txn::transaction::{Part, ProducerKey};
+
+/// From this version on, clients speak the second version of transactions: the group is added to the transaction.
+const ADDS_GROUP: i16 = 5;
 
 pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
     let who = Identity {
@@ -38,12 +41,28 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
         topics
             .push(TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
+    if offsets.is_empty() {
+        return TxnOffsetCommitResponse::default().with_topics(topics);
+    }
     let producer = ProducerKey { id: request.producer_id.0, epoch: request.producer_epoch };
-    let (state, id) = (call.state, &request.transactional_id);
-    let committed = state.transactions.commit_offsets(state, id, producer, &request.group_id, &who, offsets);
+    let (state, id, group) = (call.state, &request.transactional_id, &request.group_id);
+    let may_be_added = match (group.is_empty(), call.version >= ADDS_GROUP) {
+        (true, _) => Err(ResponseError::InvalidGroupId),
+        (false, true) => state.transactions.add(state, id, producer, [Part::Group(group)]),
+        (false, false) => Ok(()),
+    };
+    let committed = may_be_added
+        .and_then(|()| state.transactions.commit_offsets(state, id, producer, group, &who, offsets));
     if let Err(error) = committed {
-        let error =
-            if error == ResponseError::ProducerFenced { ResponseError::InvalidProducerEpoch } else { error };
+        let error = match error {
+            ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+            ResponseError::TransactionAbortable if call.version < 4 => ResponseError::InvalidTxnState,
+            // "Ask again", for clients that do not expect it here.
+            ResponseError::ConcurrentTransactions if call.version < ADDS_GROUP => {
+                ResponseError::CoordinatorNotAvailable
+            }
+            other => other,
+        };
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions
             .filter(|partition| partition.error_code == 0)

@@ -145,7 +145,8 @@ impl<'a> Faults<'a> {
 
     /// Holds back the markers of a transactional id: those of one partition, or else all, and its groups' offsets.
     /// Its transactions are decided and answered, but readers do not see that yet, and until the markers are
-    /// released its producer is told [`ResponseError::ConcurrentTransactions`].
+    /// released its producer is told [`ResponseError::ConcurrentTransactions`]. One that speaks the second version of
+    /// transactions has its next epoch by then, and is told so when it produces.
     pub fn hold_markers(&self, transactional_id: &str, partition: Option<(&str, i32)>) {
         let place = partition.map(|(topic, partition)| (topic.to_owned(), partition));
         self.state.faults.hold(Held { transactional_id: transactional_id.to_owned(), place });

@@ -18,7 +18,7 @@ use crate::log::batch::{Marker, add_sequence};
 use crate::settings::Given;
 use crate::state::State;
 use crate::topics::Topic;
-use crate::txn::transaction::ProducerKey;
+use crate::txn::transaction::{Part, ProducerKey, Version};
 
 /// What a producer is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,7 +241,7 @@ impl LocalProducer {
         };
         let commits = commits(&state, offsets)?;
         let transactions = &state.transactions;
-        transactions.add(&state, id, self.key, [], Some(group)).map_err(|error| refused(id, error))?;
+        transactions.add(&state, id, self.key, [Part::Group(group)]).map_err(|error| refused(id, error))?;
         self.phase = Phase::Open;
         transactions
             .commit_offsets(&state, id, self.key, group, &nobody(), commits)
@@ -277,11 +277,17 @@ impl LocalProducer {
             return Err(LocalError::new(ResponseError::InvalidTxnState, "no transaction was begun"));
         };
         if self.phase == Phase::Open {
-            state.transactions.end(&state, id, self.key, marker).map_err(|error| refused(id, error))?;
+            let ended = state.transactions.end(&state, id, self.key, marker, Version::Two);
+            // Another epoch, in which sequence numbers begin anew.
+            self.key = ended.map_err(|error| refused(id, error))?;
         }
+        let ended = self.phase == Phase::Open;
         self.phase = Phase::Idle;
         for open in self.targets.values_mut().flat_map(|target| &mut target.partitions) {
             open.is_added = false;
+            if ended {
+                open.sequence = 0;
+            }
         }
         Ok(())
     }
@@ -295,13 +301,13 @@ impl LocalProducer {
             && !open.is_added
         {
             let place = (topic.to_owned(), partition);
-            let added = state.transactions.add(state, id, self.key, [place], None);
+            let added = state.transactions.add(state, id, self.key, [Part::Partition(&place)]);
             added.map_err(|error| refused(id, error))?;
             (open.is_added, self.phase) = (true, Phase::Open);
         }
         let count = open.batch.count();
         let batch = open.batch.finish(self.key, open.sequence, id.is_some());
-        match state.append(&target.topic, partition, batch, id, state.clock.now_ms()) {
+        match state.append(&target.topic, partition, batch, id, Version::Two, state.clock.now_ms()) {
             Ok(_) => {
                 open.sequence = add_sequence(open.sequence, count);
                 open.batch.clear();

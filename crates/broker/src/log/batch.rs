@@ -178,24 +178,38 @@ pub(crate) enum Marker {
     Commit,
 }
 
+/// The end of a transaction, as a partition is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) marker: Marker,
+    pub(crate) producer_id: i64,
+    pub(crate) epoch: i16,
+    /// How often the coordinator that tells has changed.
+    pub(crate) coordinator_epoch: i32,
+    /// Whether the epoch is the next transaction's, as in the second version of transactions, and not that of the
+    /// records.
+    pub(crate) is_bumped: bool,
+}
+
 /// The control batch that ends a transaction on a partition. Its base offset is still to be placed.
-pub(crate) fn marker_batch(marker: Marker, producer_id: i64, producer_epoch: i16, now_ms: i64) -> Vec<u8> {
+pub(crate) fn marker_batch(end: &End, now_ms: i64) -> Vec<u8> {
     // One record: length, attributes, timestamp delta, offset delta, key (version, type), value (version,
     // coordinator epoch), headers.
-    let kind = match marker {
+    let kind = match end.marker {
         Marker::Abort => 0,
         Marker::Commit => 1,
     };
-    let record = [2 * 16, 0, 0, 0, 2 * 4, 0, 0, 0, kind, 2 * 6, 0, 0, 0, 0, 0, 0, 0];
     let mut batch = vec![0; HEADER_LEN];
-    batch.put_slice(&record);
+    batch.put_slice(&[2 * 16, 0, 0, 0, 2 * 4, 0, 0, 0, kind, 2 * 6, 0, 0]);
+    batch.put_i32(end.coordinator_epoch);
+    batch.put_u8(0);
     let header = NewBatch {
         attributes: TRANSACTIONAL | CONTROL,
         count: 1,
         base_timestamp: now_ms,
         max_timestamp: now_ms,
-        producer_id,
-        producer_epoch,
+        producer_id: end.producer_id,
+        producer_epoch: end.epoch,
         base_sequence: -1,
     };
     seal(&mut batch, &header);
@@ -254,17 +268,29 @@ pub(crate) fn write_header(batch: &mut [u8], header: &BatchHeader) {
 
 /// Whether a control batch says commit; `None` if it is another kind of control batch.
 pub(crate) fn marker_of(batch: &[u8]) -> Option<Marker> {
+    match behind_key_len(batch)?.get(2..4)? {
+        [0, 0] => Some(Marker::Abort),
+        [0, 1] => Some(Marker::Commit),
+        _ => None,
+    }
+}
+
+/// The coordinator's epoch in a marker.
+pub(crate) fn coordinator_epoch_of(batch: &[u8]) -> Option<i32> {
+    let mut value = behind_key_len(batch)?.get(4..)?;
+    varint(&mut value)?;
+    value.get(2..)?.split_first_chunk().map(|(epoch, _)| i32::from_be_bytes(*epoch))
+}
+
+/// What comes in a control batch from its record's key on.
+fn behind_key_len(batch: &[u8]) -> Option<&[u8]> {
     let mut record = batch.get(HEADER_LEN..)?;
     for _ in 0..5 {
         // Record length, attributes, timestamp delta, offset delta, key length: all but the attributes are
         // varints, and those are one byte.
         varint(&mut record)?;
     }
-    match record.get(2..4)? {
-        [0, 0] => Some(Marker::Abort),
-        [0, 1] => Some(Marker::Commit),
-        _ => None,
-    }
+    Some(record)
 }
 
 /// Reads a zig-zag varint.
@@ -346,6 +372,11 @@ pub(crate) mod tests {
         batch
     }
 
+    /// The end of a transaction in the first version.
+    pub(crate) fn end(marker: Marker, producer_id: i64, epoch: i16) -> End {
+        End { marker, producer_id, epoch, coordinator_epoch: 0, is_bumped: false }
+    }
+
     #[test]
     fn placing_a_batch_keeps_its_crc() {
         let mut batch = plain_batch(3, 1_000, (-1, -1, -1), false);
@@ -374,10 +405,12 @@ pub(crate) mod tests {
     #[test]
     fn markers_are_read_back() {
         for marker in [Marker::Abort, Marker::Commit] {
-            let batch = marker_batch(marker, 9, 3, 1);
+            let end = End { marker, producer_id: 9, epoch: 3, coordinator_epoch: 70_000, is_bumped: false };
+            let batch = marker_batch(&end, 1);
             let header = BatchHeader::verify(&batch).unwrap();
             assert!(header.is_control() && header.is_transactional());
             assert_eq!(marker_of(&batch), Some(marker));
+            assert_eq!(coordinator_epoch_of(&batch), Some(70_000));
         }
     }
 

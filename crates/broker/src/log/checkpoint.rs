@@ -15,7 +15,7 @@ use crate::log::producers::{AbortedTransaction, Snapshot};
 use crate::log::segment::Summary;
 
 /// What the file begins with; the digit changes with the format.
-const MAGIC: &[u8; 4] = b"twi1";
+const MAGIC: &[u8; 4] = b"twi2";
 
 /// What is known of a segment's first bytes.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,9 +10,9 @@ use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 
 use crate::blocking::blocking;
-use crate::log::batch::{self, BadBatch, BatchHeader, Marker, marker_batch};
+use crate::log::batch::{self, BadBatch, BatchHeader, End, marker_batch};
 use crate::log::pending::Pending;
-use crate::log::producers::{Producers, Verdict};
+use crate::log::producers::{First, ProducerState, Producers, Verdict};
 use crate::log::recover::{Recovered, recover};
 use crate::log::segment::Segment;
 use crate::log::upkeep::Upkeep;
@@ -202,9 +202,20 @@ impl Partition {
         self.cleaning.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends one batch that a client sent, after checking it.
+    #[cfg(test)]
     pub(crate) fn append(
         &self,
+        bytes: &[u8],
+        rules: &AppendRules,
+        now_ms: i64,
+    ) -> Result<Appended, ResponseError> {
+        self.append_with(First::Any, bytes, rules, now_ms)
+    }
+
+    /// Appends one batch that a client sent, after checking it.
+    pub(crate) fn append_with(
+        &self,
+        first: First,
         bytes: &[u8],
         rules: &AppendRules,
         now_ms: i64,
@@ -213,7 +224,7 @@ impl Partition {
         check(bytes, &header, rules, now_ms, String::new).map_err(|rejection| rejection.error)?;
         let mut log = self.log();
         if header.has_producer()
-            && let Verdict::Duplicate(base_offset) = log.producers.check(&header)?
+            && let Verdict::Duplicate(base_offset) = log.producers.check(&header, first)?
         {
             return Ok(Appended { base_offset, append_time_ms: None, start_offset: log.start_offset });
         }
@@ -230,20 +241,16 @@ impl Partition {
     /// Ends a producer's transaction here.
     pub(crate) fn append_marker(
         &self,
-        marker: Marker,
-        producer_id: i64,
-        epoch: i16,
+        end: &End,
         rules: &AppendRules,
         now_ms: i64,
     ) -> Result<(), ResponseError> {
-        let bytes = marker_batch(marker, producer_id, epoch, now_ms);
+        let bytes = marker_batch(end, now_ms);
         let mut header = BatchHeader::parse(&bytes).map_err(|_| ResponseError::UnknownServerError)?;
         let mut log = self.log();
-        if log.producers.is_fenced(producer_id, epoch) {
-            return Err(ResponseError::InvalidProducerEpoch);
-        }
+        log.producers.check_end(end)?;
         log.write(&mut header, &bytes, rules, None)?;
-        log.producers.ended(marker, &header);
+        log.producers.ended(end.marker, end.coordinator_epoch, &header);
         if log.segments.len() > 1 {
             // It may have been what kept closed segments from being compacted.
             log.upkeep.cleaner().wake();
@@ -261,9 +268,19 @@ impl Partition {
         blocking(|| self.flush()).map_err(storage_error)
     }
 
-    /// Whether this producer has records here that neither commit nor abort has reached.
-    pub(crate) fn has_open_transaction(&self, producer_id: i64) -> bool {
-        self.log().producers.is_open(producer_id)
+    /// Whether this end of a transaction has been here, or there was nothing to end.
+    pub(crate) fn has_ended(&self, end: &End) -> bool {
+        self.log().producers.has_ended(end)
+    }
+
+    /// The producers that are remembered.
+    pub(crate) fn producers(&self) -> Vec<ProducerState> {
+        self.log().producers.describe()
+    }
+
+    /// Forgets the producers that have been idle for so long.
+    pub(crate) fn forget_idle_producers(&self, now_ms: i64, idle_ms: i64) {
+        self.log().producers.forget_idle(now_ms, idle_ms);
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
@@ -405,7 +422,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::log::batch::{tests::plain_batch, walk};
+    use crate::log::batch::tests::{end, plain_batch};
+    use crate::log::batch::{Marker, walk};
     use crate::log::producers::AbortedTransaction;
     use crate::log::records::TimedOffset;
 
@@ -500,7 +518,7 @@ mod tests {
         assert_eq!(partition.bounds(), Bounds { start: 0, end: 6, last_stable: 2 });
         let read = partition.read(0, 1 << 20, true, Isolation::ReadCommitted).unwrap();
         assert_eq!(offsets(&read.records), [0]);
-        partition.append_marker(Marker::Abort, 7, 0, rules, 0).unwrap();
+        partition.append_marker(&end(Marker::Abort, 7, 0), rules, 0).unwrap();
         let read = partition.read(0, 1 << 20, true, Isolation::ReadCommitted).unwrap();
         assert_eq!(offsets(&read.records), [0, 2, 4, 6]);
         let aborted = AbortedTransaction { producer_id: 7, first_offset: 2, last_offset: 6 };

@@ -2,6 +2,7 @@
 //! were aborted.
 //!
 //! This is a pure state machine over batch headers. It is rebuilt from the log at start, by feeding it what is there.
+//! Producers that have been idle for long are forgotten (`producer.id.expiration.ms`), by the time of their last records.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
@@ -9,7 +10,7 @@ use std::ops::Range;
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
 
-use crate::log::batch::{BatchHeader, Marker, add_sequence};
+use crate::log::batch::{BatchHeader, End, Marker, add_sequence};
 
 /// How many batches of a producer are remembered; producers keep at most this many in flight.
 const REMEMBERED: usize = 5;
@@ -31,6 +32,30 @@ pub(crate) enum Verdict {
     Duplicate(i64),
 }
 
+/// With which sequence number a producer may begin of whom nothing is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// Any: what it wrote before may have been deleted.
+    Any,
+    /// The first of a transaction, which has an epoch of its own.
+    Zero,
+}
+
+/// A producer, as a partition describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProducerState {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    /// -1 if there is none in this epoch.
+    pub(crate) last_sequence: i32,
+    /// Of its last records or its last marker.
+    pub(crate) last_timestamp: i64,
+    /// Of its last marker, or -1.
+    pub(crate) coordinator_epoch: i32,
+    /// First offset of the open transaction.
+    pub(crate) open_since: Option<i64>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     first_sequence: i32,
@@ -44,6 +69,10 @@ struct Producer {
     batches: VecDeque<Remembered>,
     /// First offset of the open transaction.
     open_since: Option<i64>,
+    /// Of its last records or its last marker.
+    last_timestamp: i64,
+    /// Of its last marker, or -1.
+    coordinator_epoch: i32,
 }
 
 /// The end of what a producer has written.
@@ -69,26 +98,25 @@ pub(crate) struct Producers {
 
 impl Producers {
     /// Whether a batch may be appended. Changes nothing.
-    pub(crate) fn check(&self, batch: &BatchHeader) -> Result<Verdict, ResponseError> {
-        let Some(producer) = self.by_id.get(&batch.producer_id) else { return Ok(Verdict::Append) };
+    pub(crate) fn check(&self, batch: &BatchHeader, begin: First) -> Result<Verdict, ResponseError> {
+        let (first, last) = (batch.base_sequence, batch.last_sequence());
+        let Some(producer) = self.by_id.get(&batch.producer_id) else {
+            return match (begin, first) {
+                (First::Any, _) | (First::Zero, 0) => Ok(Verdict::Append),
+                (First::Zero, _) => Err(ResponseError::OutOfOrderSequenceNumber),
+            };
+        };
         if batch.producer_epoch < producer.epoch {
             return Err(ResponseError::InvalidProducerEpoch);
         }
-        if batch.producer_epoch > producer.epoch {
-            // A new epoch begins to count at 0, and is not begun while the old one has a transaction open.
-            return match (batch.base_sequence, producer.open_since) {
-                (0, None) => Ok(Verdict::Append),
-                (0, Some(_)) => Err(ResponseError::InvalidTxnState),
-                _ => Err(ResponseError::OutOfOrderSequenceNumber),
-            };
-        }
-        let (first, last) = (batch.base_sequence, batch.last_sequence());
-        if let Some(same) =
-            producer.batches.iter().find(|seen| seen.first_sequence == first && seen.last_sequence == last)
-        {
+        // A new epoch begins to count at 0.
+        let seen = if batch.producer_epoch == producer.epoch { Some(&producer.batches) } else { None };
+        let seen = seen.into_iter().flatten();
+        let same = |seen: &&Remembered| seen.first_sequence == first && seen.last_sequence == last;
+        if let Some(same) = seen.clone().find(same) {
             return Ok(Verdict::Duplicate(same.base_offset));
         }
-        let next = producer.batches.back().map_or(0, |seen| add_sequence(seen.last_sequence, 1));
+        let next = seen.last().map_or(0, |seen| add_sequence(seen.last_sequence, 1));
         if first != next {
             return Err(ResponseError::OutOfOrderSequenceNumber);
         }
@@ -103,6 +131,7 @@ impl Producers {
         let producer =
             self.by_id.entry(batch.producer_id).or_insert_with(|| Producer::new(batch.producer_epoch));
         producer.enter(batch.producer_epoch);
+        producer.last_timestamp = batch.max_timestamp;
         if producer.batches.len() == REMEMBERED {
             producer.batches.pop_front();
         }
@@ -118,10 +147,12 @@ impl Producers {
     }
 
     /// Takes an appended marker into account.
-    pub(crate) fn ended(&mut self, marker: Marker, batch: &BatchHeader) {
+    pub(crate) fn ended(&mut self, marker: Marker, coordinator_epoch: i32, batch: &BatchHeader) {
         let producer =
             self.by_id.entry(batch.producer_id).or_insert_with(|| Producer::new(batch.producer_epoch));
         producer.enter(batch.producer_epoch);
+        producer.last_timestamp = batch.max_timestamp;
+        producer.coordinator_epoch = coordinator_epoch;
         let Some(first_offset) = producer.open_since.take() else { return };
         self.open.remove(&first_offset);
         if marker == Marker::Abort {
@@ -133,14 +164,58 @@ impl Producers {
         }
     }
 
-    /// Whether a marker of this epoch comes from a coordinator that knows of a later one.
-    pub(crate) fn is_fenced(&self, producer_id: i64, epoch: i16) -> bool {
-        self.by_id.get(&producer_id).is_some_and(|producer| epoch < producer.epoch)
+    /// Whether a marker may be appended, or somebody knows of a later one.
+    pub(crate) fn check_end(&self, end: &End) -> Result<(), ResponseError> {
+        let Some(producer) = self.by_id.get(&end.producer_id) else { return Ok(()) };
+        // One that comes in the epoch of records which are open belongs to what was before them. The highest epoch has
+        // none after it.
+        let is_late = end.is_bumped
+            && end.epoch == producer.epoch
+            && producer.open_since.is_some()
+            && end.epoch < i16::MAX;
+        if end.epoch < producer.epoch || is_late {
+            return Err(ResponseError::InvalidProducerEpoch);
+        }
+        if end.coordinator_epoch < producer.coordinator_epoch {
+            return Err(ResponseError::TransactionCoordinatorFenced);
+        }
+        Ok(())
     }
 
-    /// Whether this producer has records here that neither commit nor abort has reached.
-    pub(crate) fn is_open(&self, producer_id: i64) -> bool {
-        self.by_id.get(&producer_id).is_some_and(|producer| producer.open_since.is_some())
+    /// Whether this marker has been here, or there is nothing that it could end.
+    pub(crate) fn has_ended(&self, end: &End) -> bool {
+        match self.by_id.get(&end.producer_id) {
+            Some(producer) => {
+                producer.open_since.is_none() && (!end.is_bumped || producer.epoch >= end.epoch)
+            }
+            None => !end.is_bumped,
+        }
+    }
+
+    /// The producers in the order of their ids.
+    pub(crate) fn describe(&self) -> Vec<ProducerState> {
+        let state = |(id, producer): (&i64, &Producer)| ProducerState {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |seen| seen.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch,
+            open_since: producer.open_since,
+        };
+        let mut all: Vec<_> = self.by_id.iter().map(state).collect();
+        all.sort_unstable_by_key(|producer| producer.id);
+        all
+    }
+
+    /// Forgets the producers whose last records are so old and belong to no open transaction.
+    pub(crate) fn forget_idle(&mut self, now_ms: i64, idle_ms: i64) {
+        let before = self.by_id.len();
+        self.by_id.retain(|_, producer| {
+            producer.open_since.is_some() || now_ms.saturating_sub(producer.last_timestamp) < idle_ms
+        });
+        if self.by_id.len() < before / 2 {
+            self.by_id.shrink_to_fit();
+        }
     }
 
     /// Producers that are remembered.
@@ -218,7 +293,7 @@ impl Remembered {
 
 impl Producer {
     fn new(epoch: i16) -> Self {
-        Self { epoch, batches: VecDeque::new(), open_since: None }
+        Self { epoch, batches: VecDeque::new(), open_since: None, last_timestamp: -1, coordinator_epoch: -1 }
     }
 
     fn enter(&mut self, epoch: i16) {
@@ -232,7 +307,8 @@ impl Producer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::batch::{marker_batch, tests::plain_batch};
+    use crate::log::batch::marker_batch;
+    use crate::log::batch::tests::{end, plain_batch};
 
     fn batch(offset: i64, count: i32, epoch: i16, sequence: i32, transactional: bool) -> BatchHeader {
         let mut header =
@@ -241,8 +317,12 @@ mod tests {
         header
     }
 
+    fn check(producers: &Producers, batch: &BatchHeader) -> Result<Verdict, ResponseError> {
+        producers.check(batch, First::Any)
+    }
+
     fn marker(offset: i64, epoch: i16) -> BatchHeader {
-        let mut header = BatchHeader::parse(&marker_batch(Marker::Abort, 7, epoch, 0)).unwrap();
+        let mut header = BatchHeader::parse(&marker_batch(&end(Marker::Abort, 7, epoch), 0)).unwrap();
         header.base_offset = offset;
         header
     }
@@ -252,11 +332,17 @@ mod tests {
         let mut producers = Producers::default();
         producers.appended(&batch(10, 3, 0, 0, false));
         producers.appended(&batch(13, 2, 0, 3, false));
-        assert_eq!(producers.check(&batch(0, 3, 0, 0, false)), Ok(Verdict::Duplicate(10)));
-        assert_eq!(producers.check(&batch(0, 1, 0, 5, false)), Ok(Verdict::Append));
-        assert_eq!(producers.check(&batch(0, 1, 0, 6, false)), Err(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(producers.check(&batch(0, 1, 1, 5, false)), Err(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(producers.check(&batch(0, 1, 1, 0, false)), Ok(Verdict::Append));
+        assert_eq!(check(&producers, &batch(0, 3, 0, 0, false)), Ok(Verdict::Duplicate(10)));
+        assert_eq!(check(&producers, &batch(0, 1, 0, 5, false)), Ok(Verdict::Append));
+        assert_eq!(
+            check(&producers, &batch(0, 1, 0, 6, false)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
+        assert_eq!(
+            check(&producers, &batch(0, 1, 1, 5, false)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
+        assert_eq!(check(&producers, &batch(0, 1, 1, 0, false)), Ok(Verdict::Append));
     }
 
     #[test]
@@ -264,17 +350,78 @@ mod tests {
         let mut producers = Producers::default();
         producers.appended(&batch(0, 1, 0, 0, true));
         assert_eq!(producers.first_open(), Some(0));
-        producers.ended(Marker::Abort, &marker(1, 1));
+        producers.ended(Marker::Abort, 0, &marker(1, 1));
         assert_eq!(producers.first_open(), None);
-        assert_eq!(producers.check(&batch(0, 1, 0, 1, true)), Err(ResponseError::InvalidProducerEpoch));
-        assert_eq!(producers.check(&batch(0, 1, 1, 0, true)), Ok(Verdict::Append));
+        assert_eq!(check(&producers, &batch(0, 1, 0, 1, true)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(check(&producers, &batch(0, 1, 1, 0, true)), Ok(Verdict::Append));
+    }
+
+    #[test]
+    fn a_producer_of_whom_nothing_is_known_begins_anywhere_but_in_a_transaction_of_its_own_epoch() {
+        let producers = Producers::default();
+        assert_eq!(producers.check(&batch(0, 1, 3, 9, true), First::Any), Ok(Verdict::Append));
+        assert_eq!(producers.check(&batch(0, 1, 3, 0, true), First::Zero), Ok(Verdict::Append));
+        let refused = producers.check(&batch(0, 1, 3, 9, true), First::Zero);
+        assert_eq!(refused, Err(ResponseError::OutOfOrderSequenceNumber));
+    }
+
+    #[test]
+    fn a_marker_of_the_next_epoch_does_not_end_what_that_epoch_has_begun() {
+        let mut producers = Producers::default();
+        let bumped = |epoch| End { is_bumped: true, ..end(Marker::Commit, 7, epoch) };
+        assert_eq!((producers.check_end(&bumped(1)), producers.has_ended(&bumped(1))), (Ok(()), false));
+        producers.appended(&batch(0, 1, 0, 0, true));
+        assert_eq!((producers.check_end(&bumped(1)), producers.has_ended(&bumped(1))), (Ok(()), false));
+        assert_eq!(producers.check_end(&bumped(0)), Err(ResponseError::InvalidProducerEpoch));
+        producers.ended(Marker::Commit, 0, &marker(1, 1));
+        assert_eq!((producers.check_end(&bumped(1)), producers.has_ended(&bumped(1))), (Ok(()), true));
+        producers.appended(&batch(2, 1, 1, 0, true));
+        assert_eq!(producers.check_end(&bumped(1)), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(producers.check_end(&end(Marker::Abort, 7, 1)), Ok(()), "an administrator may");
+    }
+
+    #[test]
+    fn a_coordinator_that_was_replaced_is_fenced() {
+        let mut producers = Producers::default();
+        producers.ended(Marker::Abort, 5, &marker(0, 0));
+        assert_eq!(
+            producers.check_end(&end(Marker::Abort, 7, 0)),
+            Err(ResponseError::TransactionCoordinatorFenced)
+        );
+        let later = End { coordinator_epoch: 6, ..end(Marker::Abort, 7, 0) };
+        assert_eq!(producers.check_end(&later), Ok(()));
+    }
+
+    #[test]
+    fn idle_producers_are_forgotten_and_those_with_an_open_transaction_are_not() {
+        let mut producers = Producers::default();
+        producers.appended(&batch(0, 1, 0, 0, true));
+        producers.appended(&BatchHeader { producer_id: 8, max_timestamp: 50, ..batch(1, 3, 2, 0, false) });
+        producers.forget_idle(99, 50);
+        let known = |producers: &Producers| producers.describe().iter().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(known(&producers), [7, 8]);
+        let last = producers.describe()[1];
+        let wanted = ProducerState {
+            id: 8,
+            epoch: 2,
+            last_sequence: 2,
+            last_timestamp: 50,
+            coordinator_epoch: -1,
+            open_since: None,
+        };
+        assert_eq!(last, wanted);
+        producers.forget_idle(100, 50);
+        assert_eq!(known(&producers), [7], "its transaction is open");
+        producers.ended(Marker::Abort, 0, &marker(2, 0));
+        producers.forget_idle(100, 50);
+        assert_eq!(known(&producers), [0; 0]);
     }
 
     #[test]
     fn aborted_transactions_are_found_by_what_they_overlap() {
         let mut producers = Producers::default();
         producers.appended(&batch(5, 2, 0, 0, true));
-        producers.ended(Marker::Abort, &marker(9, 0));
+        producers.ended(Marker::Abort, 0, &marker(9, 0));
         assert_eq!(producers.aborted_in(0, 5), []);
         assert_eq!(producers.aborted_in(9, 20).len(), 1);
         assert_eq!(producers.aborted_in(10, 20), []);

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::log::batch::{BatchHeader, Marker, marker_of};
+use crate::log::batch::{BatchHeader, Marker, coordinator_epoch_of, marker_of};
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::log::compaction::swap;
 use crate::log::offset_file;
@@ -140,10 +140,10 @@ impl Recovered {
         if !header.is_control() {
             self.producers.appended(header);
         } else if let Some(marker) = marker_of(batch) {
-            self.producers.ended(marker, header);
+            self.producers.ended(marker, coordinator_epoch_of(batch).unwrap_or_default(), header);
         } else if header.record_count == 0 {
             // Compaction has left of it which epoch the producer has.
-            self.producers.ended(Marker::Commit, header);
+            self.producers.ended(Marker::Commit, -1, header);
         }
     }
 }
@@ -170,7 +170,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::batch::{place, tests::plain_batch};
+    use crate::log::batch::place;
+    use crate::log::batch::tests::{end, plain_batch};
     use crate::log::partition::{AppendRules, Partition};
     use crate::log::pending::Extent;
 
@@ -207,7 +208,7 @@ mod tests {
             partition.append(&plain_batch(2, n.into(), (producer, 0, n / 3 * 2), true), &rules, 0).unwrap();
             if n % 4 == 3 {
                 let marker = if n % 8 == 3 { Marker::Abort } else { Marker::Commit };
-                partition.append_marker(marker, producer, 0, &rules, n.into()).unwrap();
+                partition.append_marker(&end(marker, producer, 0), &rules, n.into()).unwrap();
             }
         }
     }

@@ -131,7 +131,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::batch::{Marker, tests::plain_batch};
+    use crate::log::batch::Marker;
+    use crate::log::batch::tests::{end, plain_batch};
     use crate::log::partition::{AppendRules, Isolation};
     use crate::settings::Given;
     use crate::settings::broker::BrokerSettings;
@@ -209,7 +210,7 @@ mod tests {
         partition.retain(&config(&[("retention.ms", "1000")]), 3_500).unwrap();
         let bounds = partition.bounds();
         assert_eq!((bounds.start, bounds.last_stable), (3, 3));
-        partition.append_marker(Marker::Abort, 7, 0, &rules, 0).unwrap();
+        partition.append_marker(&end(Marker::Abort, 7, 0), &rules, 0).unwrap();
         let read = partition.read(3, 1 << 20, true, Isolation::ReadCommitted).unwrap();
         assert_eq!(read.bounds.last_stable, 6);
     }

@@ -79,5 +79,6 @@ outcomes! {
     SaslAuthenticateResponse { error_code }
     SaslHandshakeResponse { error_code }
     SyncGroupResponse { error_code }
+    WriteTxnMarkersResponse { markers.topics.partitions.error_code }
     TxnOffsetCommitResponse { topics.partitions.error_code }
 }

@@ -45,8 +45,10 @@ pub(crate) struct BrokerSettings {
     pub(crate) may_upgrade_groups: bool,
     pub(crate) may_downgrade_groups: bool,
     pub(crate) producer_id_expiration_ms: i64,
+    pub(crate) producer_id_check_interval_ms: i64,
     pub(crate) transaction_max_timeout_ms: i32,
     pub(crate) transactional_id_expiration_ms: i64,
+    pub(crate) transactional_id_check_interval_ms: i64,
 }
 
 /// Least and most of what may be set for one consumer group.
@@ -128,8 +130,11 @@ impl BrokerSettings {
             may_upgrade_groups,
             may_downgrade_groups,
             producer_id_expiration_ms: values.get("producer.id.expiration.ms"),
+            producer_id_check_interval_ms: values.get("producer.id.expiration.check.interval.ms"),
             transaction_max_timeout_ms: values.get("transaction.max.timeout.ms"),
             transactional_id_expiration_ms: values.get("transactional.id.expiration.ms"),
+            transactional_id_check_interval_ms: values
+                .get("transaction.remove.expired.transaction.cleanup.interval.ms"),
             values,
         }
     }

@@ -157,12 +157,24 @@ const STATIC: &[Definition] = &[
         i64::MIN,
         "Bytes of all requests that are read at a time; one of any length fits. Not above 0 is no limit.",
     ),
+    int(
+        "producer.id.expiration.check.interval.ms",
+        "600000",
+        1,
+        "How often to look for producers whose sequence numbers may be forgotten.",
+    ),
     int("socket.request.max.bytes", "104857600", 1, "Bytes of the longest request that is read."),
     int(
         "transaction.max.timeout.ms",
         "900000",
         1,
         "The longest timeout that a transactional producer may ask for.",
+    ),
+    int(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        "3600000",
+        1,
+        "How often to look for transactional ids that nobody uses.",
     ),
     other(
         "transaction.state.log.min.isr",

@@ -10,109 +10,48 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::ResponseError;
-use serde::{Deserialize, Serialize};
 
+use crate::alarm::Recurring;
 use crate::group::classic::Identity;
 use crate::group::offsets::Commits;
-use crate::journal::Journal;
 use crate::log::batch::Marker;
 use crate::state::State;
-use crate::txn::transaction::{Phase, ProducerKey, Transaction};
-
-/// The longest timeout that a producer may ask for, in milliseconds: Kafka's `transaction.max.timeout.ms`.
-const MAX_TIMEOUT_MS: i64 = 15 * 60 * 1_000;
-/// Producer ids written down as given out at a time.
-const ID_BLOCK: i64 = 1_000;
-/// Milliseconds until a transaction that could not be ended is tried again.
-const RETRY_MS: i64 = 1_000;
-
-/// A line of `transactions.journal`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Event {
-    /// All producer ids below may be in use.
-    ProducerIds {
-        below: i64,
-    },
-    Transaction(Transaction),
-}
+use crate::txn::markers::RETRY_MS;
+use crate::txn::steps::Steps;
+use crate::txn::transaction::{Part, ProducerKey, Transaction, Version};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Transactions {
     by_id: Mutex<BTreeMap<String, Arc<Mutex<Transaction>>>>,
     /// Locked after a transaction, never before.
-    journal: Mutex<Written>,
-}
-
-#[derive(Debug)]
-struct Written {
-    journal: Journal<Event>,
-    next_producer_id: i64,
-    ids_below: i64,
-    /// Every transaction as it was last written down.
-    latest: BTreeMap<String, Transaction>,
-}
-
-impl Written {
-    /// Adds a line, and makes the file short again when it has become long.
-    fn append(&mut self, event: Event) -> Result<(), ResponseError> {
-        self.journal.append(&event).map_err(|error| unwritten(&error))?;
-        match event {
-            Event::ProducerIds { below } => self.ids_below = below,
-            Event::Transaction(transaction) => {
-                self.latest.insert(transaction.id.clone(), transaction);
-            }
-        }
-        if self.journal.is_long()
-            && let Err(error) = self.journal.rewrite(outcome(self.ids_below, &self.latest))
-        {
-            tracing::warn!(%error, "the journal of transactions cannot be made shorter");
-        }
-        Ok(())
-    }
+    steps: Mutex<Steps>,
+    /// When to look for transactional ids that nobody uses.
+    pub(super) expiry: Recurring,
 }
 
 impl Transactions {
     /// None, and nothing will be kept.
     pub(crate) fn in_memory() -> Self {
-        let written = Written {
-            journal: Journal::in_memory(),
-            next_producer_id: 1,
-            ids_below: 1,
-            latest: BTreeMap::new(),
-        };
-        Self { by_id: Mutex::default(), journal: Mutex::new(written) }
+        Self::new(Steps::in_memory())
     }
 
     /// Those of a data folder.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut below = 1;
-        let mut latest = BTreeMap::new();
-        let mut journal = Journal::open(path, |event| match event {
-            Event::ProducerIds { below: written } => below = written,
-            Event::Transaction(transaction) => drop(latest.insert(transaction.id.clone(), transaction)),
-        })?;
-        if journal.is_long() {
-            journal.rewrite(outcome(below, &latest))?;
-        }
-        let by_id = latest
-            .iter()
-            .map(|(id, transaction)| (id.clone(), Arc::new(Mutex::new(transaction.clone()))))
-            .collect();
-        let written = Written { journal, next_producer_id: below, ids_below: below, latest };
-        Ok(Self { by_id: Mutex::new(by_id), journal: Mutex::new(written) })
+    pub(crate) fn open(path: &Path, now_ms: i64) -> io::Result<Self> {
+        Ok(Self::new(Steps::open(path, now_ms)?))
+    }
+
+    fn new(steps: Steps) -> Self {
+        let entry = |(id, transaction): (&String, &Transaction)| {
+            (id.clone(), Arc::new(Mutex::new(transaction.clone())))
+        };
+        let by_id = steps.latest().iter().map(entry).collect();
+        Self { by_id: Mutex::new(by_id), steps: Mutex::new(steps), expiry: Recurring::default() }
     }
 
     /// A producer id that nobody has had.
     pub(crate) fn new_producer_id(&self) -> Result<i64, ResponseError> {
-        let mut written = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.next_producer_id == written.ids_below {
-            let below = written.ids_below + ID_BLOCK;
-            written.append(Event::ProducerIds { below })?;
-        }
-        written.next_producer_id += 1;
-        Ok(written.next_producer_id - 1)
+        self.steps().new_producer_id()
     }
 
     /// Puts a producer in charge of a transactional id. The one before it is fenced, and what it left open is aborted.
@@ -123,57 +62,37 @@ impl Transactions {
         timeout_ms: i64,
         known: Option<ProducerKey>,
     ) -> Result<ProducerKey, ResponseError> {
-        if !(1..=MAX_TIMEOUT_MS).contains(&timeout_ms) {
+        if !(1..=i64::from(state.settings.broker().transaction_max_timeout_ms)).contains(&timeout_ms) {
             return Err(ResponseError::InvalidTransactionTimeout);
         }
-        let entry = match self.find(id) {
-            Some(entry) => entry,
-            None => {
-                let fresh = Arc::new(Mutex::new(Transaction::new(id, -1, timeout_ms)));
-                Arc::clone(self.by_id().entry(id.to_owned()).or_insert(fresh))
+        let now_ms = state.clock.now_ms();
+        loop {
+            let entry = self.find_or_insert(id, now_ms);
+            let mut transaction = lock(&entry);
+            if !self.is_current(id, &entry) {
+                // It was forgotten in between.
+                continue;
             }
-        };
-        let mut transaction = lock(&entry);
-        if let Some(known) = known
-            && transaction.producer_id >= 0
-        {
-            if transaction.was_told(known) {
-                return Ok(transaction.key());
-            }
-            transaction.check(known).map_err(|_| ResponseError::ProducerFenced)?;
+            self.finish(state, &mut transaction)?;
+            transaction.may_ask(known)?;
+            self.abort_open(state, &mut transaction)?;
+            let next = transaction.in_charge(known, timeout_ms, now_ms, &|| self.new_producer_id())?;
+            self.store(&mut transaction, next)?;
+            return Ok(transaction.key());
         }
-        let mut next = transaction.clone();
-        // The last epoch is kept for fencing whoever has the one before.
-        if next.producer_id < 0 || next.epoch >= i16::MAX - 1 {
-            self.abort_open(state, &mut transaction, i16::MAX)?;
-            (next.producer_id, next.epoch) = (self.new_producer_id()?, 0);
-        } else {
-            next.epoch += 1;
-            let epoch = next.epoch;
-            self.abort_open(state, &mut transaction, epoch)?;
-        }
-        next.timeout_ms = timeout_ms;
-        next.asked_in_epoch = known.filter(|known| known.id == next.producer_id).map(|known| known.epoch);
-        next.phase = Phase::Empty;
-        next.partitions.clear();
-        next.groups.clear();
-        self.store(&mut transaction, next)?;
-        Ok(transaction.key())
     }
 
     /// Adds partitions or a group to the open transaction, beginning one if there is none.
-    pub(crate) fn add(
+    pub(crate) fn add<'a>(
         &self,
         state: &State,
         id: &str,
         producer: ProducerKey,
-        partitions: impl IntoIterator<Item = (String, i32)>,
-        group: Option<&str>,
+        parts: impl IntoIterator<Item = Part<'a>>,
     ) -> Result<(), ResponseError> {
-        let entry = self.find(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        let entry = self.find(id)?;
         let mut transaction = lock(&entry);
-        transaction.check(producer)?;
-        if let Some(next) = transaction.with(partitions, group, state.clock.now_ms())? {
+        if let Some(next) = transaction.with(producer, parts, state.clock.now_ms())? {
             self.store(&mut transaction, next)?;
             if let Some(deadline_ms) = transaction.deadline_ms() {
                 state.alarm.by(deadline_ms);
@@ -182,20 +101,17 @@ impl Transactions {
         Ok(())
     }
 
-    /// Does `act` while the transaction is open and stays so.
+    /// Does `act` if a part belongs to the open transaction, which stays open meanwhile.
     pub(crate) fn within<T>(
         &self,
         id: &str,
         producer: ProducerKey,
-        belongs: impl FnOnce(&Transaction) -> bool,
+        part: Part<'_>,
         act: impl FnOnce() -> Result<T, ResponseError>,
     ) -> Result<T, ResponseError> {
-        let entry = self.find(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        let entry = self.find(id)?;
         let transaction = lock(&entry);
-        transaction.check(producer)?;
-        if transaction.phase != Phase::Ongoing || !belongs(&transaction) {
-            return Err(ResponseError::InvalidTxnState);
-        }
+        transaction.verify(producer, part)?;
         act()
     }
 
@@ -209,72 +125,75 @@ impl Transactions {
         who: &Identity,
         offsets: Commits,
     ) -> Result<(), ResponseError> {
-        self.within(
-            id,
-            producer,
-            |open| open.groups.contains(group),
-            || state.groups.commit_in_transaction(state, group, who, producer.id, offsets),
-        )
+        self.within(id, producer, Part::Group(group), || {
+            state.groups.commit_in_transaction(state, group, who, producer.id, offsets)
+        })
     }
 
-    /// Ends a transaction as its producer wishes.
+    /// Ends a transaction as its producer wishes; returns what the producer is called from then on.
     pub(crate) fn end(
         &self,
         state: &State,
         id: &str,
         producer: ProducerKey,
         marker: Marker,
-    ) -> Result<(), ResponseError> {
-        let entry = self.find(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        version: Version,
+    ) -> Result<ProducerKey, ResponseError> {
+        let entry = self.find(id)?;
         let mut transaction = lock(&entry);
-        transaction.check(producer)?;
-        match (transaction.phase, marker) {
-            (Phase::Ongoing, _) => {
-                let next = transaction.decided(marker);
-                self.store(&mut transaction, next)?;
-                match self.deliver(state, &mut transaction, marker, false) {
-                    // It is decided, which is what the producer wants to know.
-                    Err(ResponseError::ConcurrentTransactions) => Ok(()),
-                    done => done,
-                }
+        self.finish(state, &mut transaction)?;
+        let new_id = || self.new_producer_id();
+        if let Some(next) = transaction.end(producer, marker, version, state.clock.now_ms(), &new_id)? {
+            self.store(&mut transaction, next)?;
+            match self.deliver(state, &mut transaction, marker, false) {
+                // It is decided, which is what the producer wants to know.
+                Ok(()) | Err(ResponseError::ConcurrentTransactions) => {}
+                Err(error) => return Err(error),
             }
-            // The answer to the first request was lost.
-            (Phase::CompleteCommit, Marker::Commit) | (Phase::CompleteAbort, Marker::Abort) => Ok(()),
-            (Phase::PrepareCommit, Marker::Commit) | (Phase::PrepareAbort, Marker::Abort) => {
-                self.deliver(state, &mut transaction, marker, true)
-            }
-            _ => Err(ResponseError::InvalidTxnState),
         }
+        Ok(transaction.key())
+    }
+
+    /// How a transactional id stands.
+    pub(crate) fn get(&self, id: &str) -> Result<Transaction, ResponseError> {
+        let transaction = lock(&*self.find(id)?).clone();
+        if transaction.is_owned() { Ok(transaction) } else { Err(ResponseError::InvalidProducerIdMapping) }
+    }
+
+    /// The transactional ids that are wanted, in order.
+    pub(crate) fn list(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Transaction> {
+        let wanted = |entry: &Arc<Mutex<Transaction>>| {
+            let transaction = lock(entry);
+            (transaction.is_owned() && wanted(&transaction)).then(|| transaction.clone())
+        };
+        self.entries().iter().filter_map(wanted).collect()
     }
 
     /// How many transactional ids are in which state.
     pub(crate) fn count_by_phase(&self) -> BTreeMap<&'static str, usize> {
-        let entries: Vec<_> = self.by_id().values().cloned().collect();
         let mut counts = BTreeMap::new();
-        for entry in entries {
+        for entry in self.entries() {
             *counts.entry(lock(&entry).phase.name()).or_default() += 1;
         }
         counts
     }
 
-    /// Aborts what is overdue and finishes what was left undone; returns when to look again.
+    /// Aborts what is overdue, finishes what was left undone, and forgets what nobody uses; returns when to look again.
     pub(crate) fn tick(&self, state: &State, now_ms: i64) -> Option<i64> {
-        let entries: Vec<_> = self.by_id().values().cloned().collect();
-        let mut next_ms: Option<i64> = None;
-        for entry in entries {
+        let mut next_ms = self.forget_unused(state, now_ms);
+        for entry in self.entries() {
             let mut transaction = lock(&entry);
-            let done = match (transaction.undelivered(), transaction.deadline_ms()) {
-                (Some(marker), _) => self.deliver(state, &mut transaction, marker, true),
-                (None, Some(deadline_ms)) if deadline_ms <= now_ms => {
-                    tracing::warn!(
-                        id = transaction.id,
-                        timeout_ms = transaction.timeout_ms,
-                        "aborting a transaction that was not ended in time; its producer is fenced"
-                    );
-                    let epoch = transaction.epoch.saturating_add(1);
-                    self.abort_open(state, &mut transaction, epoch)
-                }
-                (None, _) => Ok(()),
+            let is_overdue = transaction.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms);
+            if is_overdue {
+                tracing::warn!(
+                    id = transaction.id,
+                    timeout_ms = transaction.timeout_ms,
+                    "aborting a transaction that was not ended in time; its producer is fenced"
+                );
+            }
+            let done = match is_overdue {
+                true => self.abort_open(state, &mut transaction),
+                false => self.finish(state, &mut transaction),
             };
             let again_ms = if done.is_err() { Some(now_ms + RETRY_MS) } else { transaction.deadline_ms() };
             next_ms = next_ms.into_iter().chain(again_ms).min();
@@ -283,114 +202,61 @@ impl Transactions {
     }
 
     /// Aborts the transaction if one is open, under an epoch that fences its producer.
-    fn abort_open(
-        &self,
-        state: &State,
-        transaction: &mut Transaction,
-        epoch: i16,
-    ) -> Result<(), ResponseError> {
-        if let Some(marker) = transaction.undelivered() {
-            return self.deliver(state, transaction, marker, true);
-        }
-        if transaction.phase != Phase::Ongoing {
+    fn abort_open(&self, state: &State, transaction: &mut Transaction) -> Result<(), ResponseError> {
+        if transaction.deadline_ms().is_none() {
             return Ok(());
         }
-        let next = Transaction { epoch, ..transaction.decided(Marker::Abort) };
+        let next = transaction.fenced(state.clock.now_ms(), &|| self.new_producer_id())?;
         self.store(transaction, next)?;
         self.deliver(state, transaction, Marker::Abort, false)
     }
 
-    /// Tells everyone how a transaction has ended; if that fails, the alarm will see to it.
-    fn deliver(
-        &self,
-        state: &State,
-        transaction: &mut Transaction,
-        marker: Marker,
-        again: bool,
-    ) -> Result<(), ResponseError> {
-        self.tell(state, transaction, marker, again).map_err(|error| {
-            if error == ResponseError::ConcurrentTransactions {
-                return error;
-            }
-            tracing::error!(id = transaction.id, %error, "a decided transaction cannot be finished now");
-            state.alarm.by(state.clock.now_ms() + RETRY_MS);
-            // What clients understand as "ask again".
-            ResponseError::CoordinatorNotAvailable
-        })
-    }
-
-    /// Tells partitions and groups, in this order. A second attempt leaves out the partitions that know.
-    /// Where a test holds markers back, the transaction stays unfinished.
-    fn tell(
-        &self,
-        state: &State,
-        transaction: &mut Transaction,
-        marker: Marker,
-        again: bool,
-    ) -> Result<(), ResponseError> {
-        let ProducerKey { id: producer_id, epoch } = transaction.key();
-        let mut held = false;
-        for place in &transaction.partitions {
-            if state.faults.holds(&transaction.id, Some(place)) {
-                held = true;
-                continue;
-            }
-            let (name, index) = place;
-            // A topic that was deleted meanwhile has nothing to be told.
-            let Some((topic, partition)) = state.topics.partition(name, *index) else { continue };
-            if again && !partition.has_open_transaction(producer_id) {
-                continue;
-            }
-            let config = topic.config();
-            match partition.append_marker(marker, producer_id, epoch, config.rules(), state.clock.now_ms()) {
-                // A later epoch has been there, or the topic has gone since: there is nothing left to end.
-                Ok(())
-                | Err(ResponseError::InvalidProducerEpoch | ResponseError::UnknownTopicOrPartition) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        for group in &transaction.groups {
-            if state.faults.holds(&transaction.id, None) {
-                held = true;
-                continue;
-            }
-            state.groups.end_transaction(group, producer_id, marker == Marker::Commit)?;
-        }
-        if held {
-            return Err(ResponseError::ConcurrentTransactions);
-        }
-        let next = transaction.completed(marker);
-        self.store(transaction, next)
-    }
-
     /// Writes the next state down, then takes it.
-    fn store(&self, transaction: &mut Transaction, next: Transaction) -> Result<(), ResponseError> {
-        let mut written = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        written.append(Event::Transaction(next.clone()))?;
+    pub(super) fn store(
+        &self,
+        transaction: &mut Transaction,
+        next: Transaction,
+    ) -> Result<(), ResponseError> {
+        self.steps().add(&next)?;
         *transaction = next;
         Ok(())
     }
 
-    fn find(&self, id: &str) -> Option<Arc<Mutex<Transaction>>> {
-        self.by_id().get(id).cloned()
+    pub(super) fn find(&self, id: &str) -> Result<Arc<Mutex<Transaction>>, ResponseError> {
+        if id.is_empty() {
+            return Err(ResponseError::InvalidRequest);
+        }
+        self.by_id().get(id).cloned().ok_or(ResponseError::InvalidProducerIdMapping)
     }
 
-    fn by_id(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mutex<Transaction>>>> {
+    fn find_or_insert(&self, id: &str, now_ms: i64) -> Arc<Mutex<Transaction>> {
+        let mut by_id = self.by_id();
+        if let Some(entry) = by_id.get(id) {
+            return Arc::clone(entry);
+        }
+        let fresh = Arc::new(Mutex::new(Transaction::new(id, now_ms)));
+        by_id.insert(id.to_owned(), Arc::clone(&fresh));
+        fresh
+    }
+
+    fn is_current(&self, id: &str, entry: &Arc<Mutex<Transaction>>) -> bool {
+        self.by_id().get(id).is_some_and(|current| Arc::ptr_eq(current, entry))
+    }
+
+    pub(super) fn entries(&self) -> Vec<Arc<Mutex<Transaction>>> {
+        self.by_id().values().cloned().collect()
+    }
+
+    /// Locked after a transaction and while none is waited for.
+    pub(super) fn by_id(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mutex<Transaction>>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The lines that say as much as all that were written.
-fn outcome(below: i64, latest: &BTreeMap<String, Transaction>) -> impl Iterator<Item = Event> {
-    let ids = std::iter::once(Event::ProducerIds { below });
-    ids.chain(latest.values().cloned().map(Event::Transaction))
-}
-
-fn lock(entry: &Mutex<Transaction>) -> MutexGuard<'_, Transaction> {
+pub(super) fn lock(entry: &Mutex<Transaction>) -> MutexGuard<'_, Transaction> {
     entry.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unwritten(error: &io::Error) -> ResponseError {
-    tracing::error!(%error, "the state of transactions cannot be written");
-    ResponseError::CoordinatorNotAvailable
 }

@@ -9,15 +9,17 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, ProduceRequest,
-    RequestHeader, ResponseHeader, TopicName, TransactionalId,
+    ApiKey, ApiVersionsRequest, CreateTopicsRequest, FetchRequest, InitProducerIdRequest, MetadataRequest,
+    ProduceRequest, RequestHeader, ResponseHeader, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 use thalweg_broker::Broker;
+use uuid::Uuid;
 
 use super::PATIENCE;
 
@@ -128,6 +130,12 @@ impl Wire {
     ) -> PartitionProduceResponse {
         let request = produce_request(topic, batch, id);
         self.call(9, &request).responses.remove(0).partition_responses.remove(0)
+    }
+
+    /// The id of a topic.
+    pub(crate) fn topic_id(&mut self, topic: &str) -> Uuid {
+        let topic = MetadataRequestTopic::default().with_name(Some(name(topic)));
+        self.call(12, &MetadataRequest::default().with_topics(Some(vec![topic]))).topics[0].topic_id
     }
 
     /// Creates a topic of one partition with these settings.

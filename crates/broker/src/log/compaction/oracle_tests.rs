@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::log::batch::Marker;
+use crate::log::batch::tests::end;
 use crate::log::compaction::testing::{NOBODY, PLENTY, Seen, compact, config, keyed, roll, seen};
 use crate::log::partition::{AppendRules, Isolation, Partition};
 use crate::settings::topic::TopicConfig;
@@ -132,14 +133,14 @@ impl<'a> Model<'a> {
 
     /// As coordinators do it: not without a transaction, and those of the second version begin another epoch.
     fn end(&mut self, producer: i64, marker: Marker, bumps: bool) {
-        if !self.partition.has_open_transaction(producer) {
+        if self.partition.has_ended(&end(marker, producer, 0)) {
             return;
         }
         let (epoch, sequence) = self.producers.entry(producer).or_default();
         if bumps {
             (*epoch, *sequence) = (*epoch + 1, 0);
         }
-        self.partition.append_marker(marker, producer, *epoch, &self.rules, self.now_ms).unwrap();
+        self.partition.append_marker(&end(marker, producer, *epoch), &self.rules, self.now_ms).unwrap();
         let fate = if marker == Marker::Commit { Fate::Committed } else { Fate::Aborted };
         let open = |written: &&mut Written| written.producer == producer && written.fate == Fate::Open;
         self.written.iter_mut().filter(open).for_each(|written| written.fate = fate);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::log::batch::tests::end;
 use crate::log::batch::{BatchHeader, Marker};
 use crate::log::compaction::pace::Pace;
 use crate::log::compaction::steps::Steps;
@@ -158,7 +159,7 @@ fn an_open_transaction_is_not_compacted_and_nothing_behind_it() {
     roll(&partition);
     compact(&partition, &config, 0, PLENTY);
     assert_eq!(offsets(&partition).len(), 5);
-    partition.append_marker(Marker::Commit, 7, 0, &RULES, 0).unwrap();
+    partition.append_marker(&end(Marker::Commit, 7, 0), &RULES, 0).unwrap();
     compact(&partition, &config, 0, PLENTY);
     assert_eq!(offsets(&partition), of(&[(5, "a")]));
 }
@@ -169,9 +170,9 @@ fn aborted_records_go_and_the_marker_when_nobody_needs_it() {
     let config = config(&[("delete.retention.ms", "500")]);
     append(&partition, &[("a", Some("1"))]);
     append_by(&partition, (7, 0, 0), &["a", "b"], true);
-    partition.append_marker(Marker::Abort, 7, 0, &RULES, 1_000).unwrap();
+    partition.append_marker(&end(Marker::Abort, 7, 0), &RULES, 1_000).unwrap();
     append_by(&partition, (7, 0, 2), &["c"], true);
-    partition.append_marker(Marker::Commit, 7, 0, &RULES, 1_000).unwrap();
+    partition.append_marker(&end(Marker::Commit, 7, 0), &RULES, 1_000).unwrap();
     roll(&partition);
     let places = || headers(&partition).iter().map(|header| header.base_offset).collect::<Vec<_>>();
     let aborted = || partition.log().producers.aborted_in(0, 100).len();
@@ -196,7 +197,7 @@ fn a_producer_goes_on_in_its_sequence_though_all_it_wrote_is_superseded() {
     append_by(&partition, (7, 3, 0), &["a", "b", "c"], false);
     append_by(&partition, (7, 3, 3), &["a", "b"], false);
     append_by(&partition, (8, 0, 0), &["a"], true);
-    partition.append_marker(Marker::Abort, 8, 1, &RULES, 0).unwrap();
+    partition.append_marker(&end(Marker::Abort, 8, 1), &RULES, 0).unwrap();
     append(&partition, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
     roll(&partition);
     for _ in 0..3 {
@@ -358,7 +359,7 @@ fn filled(directory: &Path) -> Partition {
         append_by(&partition, (7, 0, 3 * n), &["a", "b", &format!("k{n}")], false);
         append_by(&partition, (8, 0, n), &["a"], true);
         let marker = if n % 3 == 0 { Marker::Abort } else { Marker::Commit };
-        partition.append_marker(marker, 8, 0, &RULES, 1_000).unwrap();
+        partition.append_marker(&end(marker, 8, 0), &RULES, 1_000).unwrap();
         if n % 2 == 1 {
             roll(&partition);
         }
