@@ -8,6 +8,7 @@ use thalweg_broker::{Broker, BrokerConfig, Storage};
 
 const DATA: &str = "THALWEG_CRASH_DATA";
 const LISTEN: &str = "THALWEG_CRASH_LISTEN";
+const CLEANER: &str = "THALWEG_CRASH_CLEANER";
 const READY: &str = "broker at ";
 
 pub(crate) struct BrokerProcess {
@@ -20,10 +21,12 @@ pub(crate) struct BrokerProcess {
 }
 
 impl BrokerProcess {
-    pub(crate) fn start(data: &Path, address: Option<&str>) -> Self {
+    /// `cleaner` is how many bytes compaction may read and write in a second.
+    pub(crate) fn start(data: &Path, address: Option<&str>, cleaner: &str) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "broker_process", "--ignored", "--nocapture"])
             .env(DATA, data)
+            .env(CLEANER, cleaner)
             .env(LISTEN, address.unwrap_or("127.0.0.1:0"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -67,6 +70,12 @@ pub(crate) fn be_the_broker() {
     let config = BrokerConfig {
         listen: std::env::var(LISTEN).unwrap(),
         storage: Storage::Directory(data.into()),
+        // As soon as a segment is closed, so that it is compacting most of the time.
+        properties: [
+            ("log.cleaner.backoff.ms".to_owned(), "0".to_owned()),
+            ("log.cleaner.io.max.bytes.per.second".to_owned(), std::env::var(CLEANER).unwrap()),
+        ]
+        .into(),
         ..BrokerConfig::default()
     };
     let broker = Broker::start(config).unwrap();

@@ -22,6 +22,15 @@ impl Content {
         self.0.iter().flatten().map(|(_, number)| *number).collect()
     }
 
+    /// How often each key is there.
+    pub(crate) fn counts(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for key in self.0.iter().flatten().filter_map(|(key, _)| key.clone()) {
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+
     /// The last value of each key.
     pub(crate) fn latest(&self) -> HashMap<String, u64> {
         let keyed = self.0.iter().flatten().filter_map(|(key, number)| Some((key.clone()?, *number)));

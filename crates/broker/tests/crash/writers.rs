@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -43,11 +43,15 @@ pub(crate) fn create_topics(address: &str) {
     let small = ("segment.bytes", "1048576");
     let topic =
         |name| NewTopic::new(name, PARTITIONS as i32, TopicReplication::Fixed(1)).set(small.0, small.1);
-    let table = topic(TABLE)
-        .set("cleanup.policy", "compact")
-        .set("min.cleanable.dirty.ratio", "0.01")
-        .set("delete.retention.ms", "100");
-    let topics = [topic(PLAIN), topic(TRANSACTIONAL), table];
+    let compacted = |name| {
+        topic(name)
+            .set("cleanup.policy", "compact")
+            // Most codecs make little of the padding.
+            .set("internal.segment.bytes", "6000")
+            .set("min.cleanable.dirty.ratio", "0.01")
+            .set("delete.retention.ms", "100")
+    };
+    let topics = [topic(PLAIN), compacted(TRANSACTIONAL), compacted(TABLE)];
     let admin: AdminClient<DefaultClientContext> = client(address).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let created = runtime.block_on(admin.create_topics(&topics, &AdminOptions::new())).unwrap();
@@ -153,10 +157,10 @@ impl Transactional {
                 }
                 producer.begin_transaction().unwrap();
                 for partition in 0..PARTITIONS {
-                    let payload = payload(number);
-                    let record = BaseRecord::<(), str>::to(TRANSACTIONAL)
-                        .partition(partition as i32)
-                        .payload(&payload);
+                    // Only what was aborted may be lost to compaction: no key comes twice.
+                    let (key, payload) = (number.to_string(), payload(number));
+                    let record =
+                        BaseRecord::to(TRANSACTIONAL).partition(partition as i32).key(&key).payload(&payload);
                     producer.send(record).map_err(|(error, _)| error).unwrap();
                 }
                 let mut offsets = TopicPartitionList::new();
@@ -211,6 +215,8 @@ struct Acknowledged(Mutex<Versions>);
 struct Versions {
     /// Newest version acknowledged and newest sent, by key.
     by_key: Vec<(u64, u64)>,
+    /// How many records were acknowledged.
+    count: u64,
 }
 
 impl Table {
@@ -244,11 +250,34 @@ impl Table {
         Self(running, acknowledged)
     }
 
+    /// Waits until so many more records are acknowledged.
+    pub(crate) fn wait_for(&self, more: u64) {
+        let count = || self.1.0.lock().unwrap().count;
+        let (wanted, deadline) = (count() + more, Instant::now() + PATIENCE);
+        while count() < wanted {
+            assert!(Instant::now() < deadline, "nothing more is acknowledged");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// For each key the newest version that was acknowledged, and the newest that was sent.
     pub(crate) fn end(self) -> Vec<(u64, u64)> {
         self.0.end();
         std::mem::take(&mut self.1.0.lock().unwrap().by_key)
     }
+}
+
+/// Fills every partition of the table until nothing that was there before is in a segment that is appended to.
+pub(crate) fn close_segments(address: &str) {
+    let producer: ThreadedProducer<MustArrive> = client(address).create_with_context(MustArrive).unwrap();
+    for number in 0..100 {
+        for partition in 0..PARTITIONS {
+            let payload = payload(number);
+            let record = BaseRecord::to(TABLE).partition(partition as i32).key("end").payload(&payload);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+    }
+    producer.flush(PATIENCE).unwrap();
 }
 
 struct CountVersions(Arc<Acknowledged>);
@@ -265,6 +294,7 @@ impl ProducerContext for CountVersions {
         };
         let key = std::str::from_utf8(key).ok().and_then(|key| key.parse::<usize>().ok());
         if let (Some(key), Ok(mut versions)) = (key, self.0.0.lock()) {
+            versions.count += 1;
             versions.by_key[key].0 = versions.by_key[key].0.max(version);
         }
     }
