@@ -5,6 +5,8 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::wire::{Wire, patient_fetch};
@@ -15,7 +17,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use thalweg_broker::{Broker, BrokerConfig, Isolation, Storage};
+use thalweg_broker::{Broker, BrokerConfig, Isolation, LocalRecord, ProducerOptions, Storage};
 
 /// Every second of its records, another segment; and old marks of deleted keys go at once.
 const SETTINGS: &[(&str, &str)] = &[
@@ -205,6 +207,115 @@ fn a_reader_in_the_middle_of_what_is_gone_goes_on_behind_it() {
 
     let consumer = common::consumer(&broker, "g", &["t"], |_| {});
     assert_eq!(poll_with(&consumer, 2, |message| message.offset()), [5, 6]);
+}
+
+/// A broker whose compaction stands still in the middle of its first log.
+fn slow(storage: Storage) -> Broker {
+    let slow = ("log.cleaner.io.max.bytes.per.second".to_owned(), "1".to_owned());
+    let backoff = ("log.cleaner.backoff.ms".to_owned(), "0".to_owned());
+    let broker = Broker::start(BrokerConfig {
+        storage,
+        properties: [slow, backoff].into(),
+        ..BrokerConfig::default()
+    });
+    let broker = broker.unwrap();
+    Wire::connect(&broker).create("t", SETTINGS);
+    let producer: BaseProducer = config(&broker).create().unwrap();
+    for second in [0, 0, 10, 20] {
+        put(&producer, "a", Some("1"), second);
+    }
+    broker
+}
+
+#[test]
+fn a_stop_interrupts_a_compaction_and_a_start_begins_it_anew() {
+    let data = tempfile::tempdir().unwrap();
+    drop(slow(Storage::Directory(data.path().to_owned())));
+    let broker = open(data.path());
+    broker.faults().advance_clock(A_WHILE);
+    assert_eq!(left(&broker, "read_committed"), kept(&[(2, "a", "1"), (3, "a", "1")]));
+}
+
+#[test]
+fn a_topic_can_be_deleted_while_it_is_compacted_and_another_take_its_name() {
+    let data = tempfile::tempdir().unwrap();
+    for storage in [Storage::Memory, Storage::Directory(data.path().to_owned())] {
+        let broker = slow(storage);
+        let admin: AdminClient<DefaultClientContext> = config(&broker).create().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let deleted = runtime.block_on(admin.delete_topics(&["t"], &AdminOptions::new())).unwrap();
+        assert!(deleted.iter().all(Result::is_ok));
+        Wire::connect(&broker).create("t", SETTINGS);
+        let producer: BaseProducer = config(&broker).create().unwrap();
+        put(&producer, "b", Some("1"), 0);
+        assert_eq!(left(&broker, "read_committed"), kept(&[(0, "b", "1")]));
+    }
+}
+
+/// Everything at once: appends, compaction without a pause, and readers from the front.
+#[test]
+fn readers_and_writers_do_not_notice_a_compaction() {
+    let data = tempfile::tempdir().unwrap();
+    for storage in [Storage::Memory, Storage::Directory(data.path().to_owned())] {
+        let properties = [("log.cleaner.backoff.ms".to_owned(), "0".to_owned())].into();
+        let config = BrokerConfig { storage, properties, ..BrokerConfig::default() };
+        let broker = Broker::start(config).unwrap();
+        let small = [("cleanup.policy", "compact"), ("internal.segment.bytes", "2000")];
+        let small = small.into_iter().chain([("min.cleanable.dirty.ratio", "0")]);
+        Wire::connect(&broker).create("t", &small.collect::<Vec<_>>());
+        let written = AtomicI64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut producer = broker.client().producer(ProducerOptions::default()).unwrap();
+                for n in 0..WRITTEN {
+                    let (key, value) = ((n % KEYS).to_string(), n.to_string());
+                    let record = LocalRecord::to("t").partition(0).key(key.as_bytes());
+                    producer.send(record.value(value.as_bytes())).unwrap();
+                    if n % 7 == 0 {
+                        producer.flush().unwrap();
+                        written.store(n, Relaxed);
+                    }
+                }
+                producer.flush().unwrap();
+                written.store(WRITTEN, Relaxed);
+            });
+            while written.load(Relaxed) < WRITTEN {
+                read_through(&broker, written.load(Relaxed));
+            }
+        });
+        read_through(&broker, WRITTEN);
+        broker.faults().advance_clock(A_WHILE);
+        assert!(read_through(&broker, WRITTEN) < 1_000);
+    }
+}
+
+const KEYS: i64 = 10;
+const WRITTEN: i64 = 20_000;
+
+/// Reads from the front until it has come past the record of that number; every key must then have a value that was
+/// written as late, and all in order. Returns how many records there were.
+fn read_through(broker: &Broker, number: i64) -> usize {
+    let mut local = broker.client().consumer(Isolation::ReadCommitted);
+    local.assign("t", 0, 0);
+    let mut last = vec![-1; KEYS as usize];
+    let (mut offset, mut count) = (-1, 0);
+    while local.position("t", 0).unwrap() < number {
+        for batch in local.poll(PATIENCE).unwrap() {
+            for record in batch.records() {
+                let record = record.unwrap();
+                let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+                let key: usize = text(record.key).parse().unwrap();
+                assert!(record.offset > offset);
+                assert_eq!(text(record.value), record.offset.to_string());
+                (offset, last[key], count) = (record.offset, record.offset, count + 1);
+            }
+        }
+    }
+    let latest = (number - KEYS..number).filter(|number| *number >= 0);
+    for number in latest {
+        assert!(last[(number % KEYS) as usize] >= number, "{number} was not seen, nor a later value");
+    }
+    count
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use common::wire::{NO_PRODUCER, Wire, batch, name, patient_fetch};
 use common::{PATIENCE, memory};
@@ -15,7 +16,7 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::{GroupId, OffsetCommitRequest};
 use kafka_protocol::protocol::StrBytes;
-use thalweg_broker::{Broker, BrokerConfig};
+use thalweg_broker::{Broker, BrokerConfig, LocalRecord, ProducerOptions};
 
 fn observed() -> Broker {
     let metrics_listen = Some("127.0.0.1:0".to_owned());
@@ -50,6 +51,26 @@ fn scrape(broker: &Broker) -> BTreeMap<String, f64> {
         }
     }
     samples
+}
+
+#[test]
+fn compaction_is_counted() {
+    let broker = observed();
+    let mut wire = Wire::connect(&broker);
+    let settings = [("cleanup.policy", "compact"), ("segment.ms", "1"), ("min.cleanable.dirty.ratio", "0.5")];
+    wire.create("t", &settings);
+    let mut producer = broker.client().producer(ProducerOptions::default()).unwrap();
+    for n in 0..4 {
+        let record = LocalRecord::to("t").partition(0).key(b"k").value(b"v").timestamp(n * 1_000);
+        producer.send(record).unwrap();
+        producer.flush().unwrap();
+    }
+    broker.faults().advance_clock(Duration::from_secs(60));
+    let clean = scrape(&broker);
+    let of = |name: &str| clean[&format!("thalweg_broker_cleaner_{name}")];
+    assert!(of("runs_total") >= 1.0 && of("read_bytes_total") > of("written_bytes_total"));
+    assert!(of("written_bytes_total") > 0.0);
+    assert_eq!((of("max_dirty_ratio"), of("uncleanable_partitions")), (0.0, 0.0));
 }
 
 #[test]

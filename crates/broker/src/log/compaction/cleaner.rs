@@ -147,6 +147,7 @@ impl Drop for CleanerThread {
 }
 
 fn work(state: &State, cleaner: &Cleaner) {
+    let mut pace = Pace::new(&cleaner.stop, &state.metrics.cleaner);
     while cleaner.wait(state) {
         // Those are tried again at the next look.
         let mut without_space = Vec::new();
@@ -155,7 +156,7 @@ fn work(state: &State, cleaner: &Cleaner) {
             let Some(found) = dirtiest.filter(|_| !cleaner.stop.load(Ordering::Relaxed)) else {
                 break more_at_ms;
             };
-            if !found.compact(state, cleaner) {
+            if !found.compact(state, &mut pace) {
                 without_space.push(found.partition);
             }
         };
@@ -196,7 +197,7 @@ fn dirtiest(state: &State, but: &[Arc<Partition>]) -> (Option<Found>, Option<i64
 
 impl Found {
     /// Returns whether there was space for it.
-    fn compact(&self, state: &State, cleaner: &Cleaner) -> bool {
+    fn compact(&self, state: &State, pace: &mut Pace<'_>) -> bool {
         let (settings, totals) = (state.settings.broker(), &state.metrics.cleaner);
         let config = self.topic.config();
         let rules = Rules {
@@ -206,9 +207,9 @@ impl Found {
             load_factor: settings.cleaner_load_factor,
             steps: Steps::default(),
         };
-        let mut pace = Pace::new(&cleaner.stop, totals, settings.cleaner_io_max_bytes_per_second);
+        pace.set_limit(settings.cleaner_io_max_bytes_per_second);
         let (topic, partition) = (&self.topic.name, self.index);
-        match self.partition.compact(&self.dirt, &rules, &mut pace) {
+        match self.partition.compact(&self.dirt, &rules, pace) {
             Ok(()) => {
                 totals.runs.add(1);
                 tracing::debug!(topic, partition, "compacted");

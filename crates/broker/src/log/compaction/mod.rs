@@ -5,6 +5,8 @@
 //! Nothing is done to a log in place: a segment is written beside it, and takes the place of others in one step.
 
 pub(crate) mod cleaner;
+#[cfg(test)]
+mod crash_tests;
 pub(crate) mod dirt;
 mod filter;
 mod keys;

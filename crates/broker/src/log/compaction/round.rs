@@ -236,33 +236,53 @@ impl<'a, 'p> Round<'a, 'p> {
         Ok(swap.sync(steps)?)
     }
 
-    /// Writes what stays; returns whether that is something else than before.
+    /// Writes what stays; returns whether that is something else than before. A segment of which nothing goes is only read.
     fn write(
         &mut self,
         group: &[Part],
         output: &mut Output<'_>,
         filter: &mut Filter<'_>,
     ) -> Result<bool, Halted> {
-        let mut changed = group.len() > 1;
+        // Bytes at the front of the only segment that will be written if something goes further back.
+        let mut untouched = (group.len() == 1).then_some(0);
         for part in group {
             let mut reading = self.open(part, part.base)?;
             while let Some((header, batch)) = self.next(&mut reading)? {
-                let (header, batch) = match filter.apply(&header, &batch)? {
-                    Outcome::Same => (header, batch),
-                    Outcome::Changed(header, batch) => {
-                        changed = true;
-                        (header, batch.into())
-                    }
-                    Outcome::Gone => {
-                        changed = true;
+                let outcome = filter.apply(&header, &batch)?;
+                match &mut untouched {
+                    Some(bytes) if outcome == Outcome::Same => {
+                        *bytes += header.len as u64;
                         continue;
                     }
-                };
-                self.pace.wrote(header.len);
-                output.append(&header, &batch)?;
+                    _ => {}
+                }
+                if let Some(bytes) = untouched.take() {
+                    self.copy(part, bytes, output)?;
+                }
+                match outcome {
+                    Outcome::Gone => {}
+                    Outcome::Same => self.append(&header, &batch, output)?,
+                    Outcome::Changed(header, batch) => self.append(&header, &batch, output)?,
+                }
             }
         }
-        Ok(changed)
+        Ok(untouched.is_none())
+    }
+
+    /// Writes the first so many bytes of a part.
+    fn copy(&mut self, part: &Part, bytes: u64, output: &mut Output<'_>) -> Result<(), Halted> {
+        let mut reading = self.open(part, part.base)?;
+        while reading.at < bytes
+            && let Some((header, batch)) = self.next(&mut reading)?
+        {
+            self.append(&header, &batch, output)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, header: &BatchHeader, batch: &[u8], output: &mut Output<'_>) -> Result<(), Halted> {
+        self.pace.wrote(header.len);
+        Ok(output.append(header, batch)?)
     }
 
     /// Begins to read a part, from before `offset` on.
@@ -284,9 +304,7 @@ impl<'a, 'p> Round<'a, 'p> {
             return Err(damaged(reading.at));
         }
         reading.at += header.len as u64;
-        if self.pace.read(header.len)? && self.partition.log().deleted {
-            return Err(Halted::Stopped);
-        }
+        self.pace.read(header.len, || self.partition.log().deleted)?;
         Ok(Some((header, batch)))
     }
 }

@@ -1,6 +1,7 @@
 //! Batches with keys, and what a client reads of a partition, for the tests of compaction.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::log::batch::{
@@ -10,8 +11,9 @@ use crate::log::codec::compress;
 use crate::log::compaction::pace::Pace;
 use crate::log::compaction::steps::Steps;
 use crate::log::compaction::{Halted, Rules};
-use crate::log::partition::{Isolation, Partition};
+use crate::log::partition::{AppendRules, Isolation, Partition};
 use crate::log::records::Records;
+use crate::log::segment::Segment;
 use crate::metrics::CleanerTotals;
 use crate::settings::Given;
 use crate::settings::broker::BrokerSettings;
@@ -153,7 +155,7 @@ pub(super) fn round(
 /// One round by these rules.
 pub(super) fn run(partition: &Partition, rules: &Rules<'_>) -> Result<(), Halted> {
     let (stop, totals) = (AtomicBool::new(false), CleanerTotals::default());
-    let mut pace = Pace::new(&stop, &totals, f64::MAX);
+    let mut pace = Pace::new(&stop, &totals);
     partition.compact(&partition.dirt(rules.config, rules.now_ms).unwrap(), rules, &mut pace)
 }
 
@@ -170,4 +172,48 @@ pub(super) fn roll(partition: &Partition) {
     if log.segments.last().unwrap().size() > 0 {
         log.roll().unwrap();
     }
+}
+
+pub(super) const RULES: AppendRules = AppendRules::DEFAULT;
+
+/// An empty log in memory.
+pub(super) fn memory() -> Partition {
+    Partition::in_memory(&Arc::default())
+}
+
+/// Appends records of nobody; returns their first offset.
+pub(super) fn append(partition: &Partition, records: &[(&str, Option<&str>)]) -> i64 {
+    append_at(partition, records, 1_000)
+}
+
+pub(super) fn append_at(partition: &Partition, records: &[(&str, Option<&str>)], timestamp: i64) -> i64 {
+    let batch = keyed(records, timestamp, 0, NOBODY, false);
+    partition.append(&batch, &RULES, timestamp).unwrap().base_offset
+}
+
+/// Appends records of a producer.
+pub(super) fn append_by(
+    partition: &Partition,
+    producer: (i64, i16, i32),
+    keys: &[&str],
+    transactional: bool,
+) {
+    let records: Vec<_> = keys.iter().map(|key| (*key, Some("v"))).collect();
+    partition.append(&keyed(&records, 1_000, 0, producer, transactional), &RULES, 0).unwrap();
+}
+
+/// What is expected of [`offsets`].
+pub(super) fn of(offsets_and_keys: &[(i64, &str)]) -> Vec<(i64, String)> {
+    offsets_and_keys.iter().map(|(offset, key)| (*offset, (*key).to_owned())).collect()
+}
+
+/// Of all batches.
+pub(super) fn headers(partition: &Partition) -> Vec<BatchHeader> {
+    let all = batches(partition, Isolation::ReadUncommitted, 1 << 20);
+    all.into_iter().map(|(header, ..)| header).collect()
+}
+
+/// First offsets of the segments.
+pub(super) fn segments(partition: &Partition) -> Vec<i64> {
+    partition.log().segments.iter().map(Segment::base_offset).collect()
 }

@@ -1,8 +1,6 @@
-//! The rules of compaction, one by one, and what a crash leaves.
+//! The rules of compaction, one by one.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::log::batch::tests::end;
@@ -10,48 +8,13 @@ use crate::log::batch::{BatchHeader, Marker};
 use crate::log::compaction::pace::Pace;
 use crate::log::compaction::steps::Steps;
 use crate::log::compaction::steps::watch::files;
-use crate::log::compaction::swap;
 use crate::log::compaction::testing::{
-    NOBODY, PLENTY, batches, compact, config, keyed, offsets, roll, round, run, seen,
+    NOBODY, PLENTY, RULES, append, append_at, append_by, batches, compact, config, headers, keyed, memory,
+    of, offsets, roll, round, seen, segments,
 };
 use crate::log::compaction::{Halted, Rules};
-use crate::log::partition::{AppendRules, Isolation, Partition};
+use crate::log::partition::{Isolation, Partition};
 use crate::log::pending::Extent;
-use crate::log::segment::Segment;
-use crate::settings::topic::TopicConfig;
-
-const RULES: AppendRules = AppendRules::DEFAULT;
-
-fn memory() -> Partition {
-    Partition::in_memory(&Arc::default())
-}
-
-fn append(partition: &Partition, records: &[(&str, Option<&str>)]) -> i64 {
-    append_at(partition, records, 1_000)
-}
-
-fn append_at(partition: &Partition, records: &[(&str, Option<&str>)], timestamp: i64) -> i64 {
-    let batch = keyed(records, timestamp, 0, NOBODY, false);
-    partition.append(&batch, &RULES, timestamp).unwrap().base_offset
-}
-
-fn append_by(partition: &Partition, producer: (i64, i16, i32), keys: &[&str], transactional: bool) {
-    let records: Vec<_> = keys.iter().map(|key| (*key, Some("v"))).collect();
-    partition.append(&keyed(&records, 1_000, 0, producer, transactional), &RULES, 0).unwrap();
-}
-
-fn of(offsets_and_keys: &[(i64, &str)]) -> Vec<(i64, String)> {
-    offsets_and_keys.iter().map(|(offset, key)| (*offset, (*key).to_owned())).collect()
-}
-
-fn headers(partition: &Partition) -> Vec<BatchHeader> {
-    let all = batches(partition, Isolation::ReadUncommitted, 1 << 20);
-    all.into_iter().map(|(header, ..)| header).collect()
-}
-
-fn segments(partition: &Partition) -> Vec<i64> {
-    partition.log().segments.iter().map(Segment::base_offset).collect()
-}
 
 #[test]
 fn of_each_key_the_last_value_stays_at_its_offset() {
@@ -283,6 +246,34 @@ fn a_log_of_which_nothing_goes_stays_as_it_is() {
 }
 
 #[test]
+fn retention_goes_past_what_compaction_has_emptied() {
+    let directory = tempfile::tempdir().unwrap();
+    for partition in [memory(), Partition::open(directory.path(), &Arc::default()).unwrap()] {
+        let both = config(&[
+            ("cleanup.policy", "compact,delete"),
+            ("retention.ms", "1000"),
+            ("internal.segment.bytes", "1"),
+        ]);
+        for (key, timestamp) in [("a", 100), ("a", 200), ("b", 5_000), ("c", 5_100)] {
+            append_at(&partition, &[(key, Some("1"))], timestamp);
+            roll(&partition);
+        }
+        compact(&partition, &both, 5_200, PLENTY);
+        assert_eq!((segments(&partition), partition.log().segments[0].size()), (vec![0, 1, 2, 3, 4], 0));
+        partition.retain(&both, 1_200).unwrap();
+        assert_eq!(partition.bounds().start, 0, "what is before goes with it, and not sooner");
+        partition.retain(&both, 1_201).unwrap();
+        assert_eq!((partition.bounds().start, segments(&partition)), (2, vec![2, 3, 4]));
+        assert_eq!(offsets(&partition), of(&[(2, "b"), (3, "c")]));
+        append_at(&partition, &[("b", Some("1")), ("c", Some("1"))], 5_300);
+        roll(&partition);
+        compact(&partition, &both, 5_400, PLENTY);
+        partition.retain(&both, 9_999).unwrap();
+        assert_eq!((partition.bounds().start, partition.bounds().end), (6, 6));
+    }
+}
+
+#[test]
 fn what_is_before_the_start_goes() {
     let partition = memory();
     append(&partition, &[("a", Some("1")), ("b", Some("1")), ("c", Some("1"))]);
@@ -312,7 +303,7 @@ fn a_deleted_topic_and_deleted_records_stop_a_round() {
     let rules =
         Rules { config: &config, now_ms: 0, keys_bytes: PLENTY, load_factor: 0.9, steps: Steps::default() };
     let (stop, totals) = Default::default();
-    let mut pace = Pace::new(&stop, &totals, f64::MAX);
+    let mut pace = Pace::new(&stop, &totals);
     assert!(matches!(partition.compact(&dirt, &rules, &mut pace), Err(Halted::Stopped)));
     assert!(!path.exists() && partition.dirt(&config, 0).is_none());
 }
@@ -333,128 +324,4 @@ fn a_damaged_log_is_left_alone() {
     assert!(matches!(failed, Err(Halted::Failed(_))));
     assert!(partition.is_uncleanable() && partition.dirt(&config(&[]), 0).is_none());
     assert!(files(directory.path()).keys().all(|name| !name.ends_with(".cleaned")));
-}
-
-/// `/dev/full` stands for a full disk: it can be opened, and every write to it fails.
-#[test]
-#[cfg(target_os = "linux")]
-fn a_full_disk_delays_a_compaction() {
-    let directory = tempfile::tempdir().unwrap();
-    let partition = Partition::open(directory.path(), &Arc::default()).unwrap();
-    append(&partition, &[("a", Some("1")), ("a", Some("2"))]);
-    roll(&partition);
-    let cleaned = directory.path().join("00000000000000000000-00000000000000000002.cleaned");
-    std::os::unix::fs::symlink("/dev/full", cleaned).unwrap();
-    let full = round(&partition, &config(&[]), 0, PLENTY, Steps::default());
-    assert!(matches!(full, Err(Halted::NoSpace(_))), "{full:?}");
-    assert!(is_tidy(directory.path()));
-    compact(&partition, &config(&[]), 0, PLENTY);
-    assert_eq!(offsets(&partition), of(&[(1, "a")]));
-}
-
-/// Segments with transactions and idempotent producers across them, of which something goes in each.
-fn filled(directory: &Path) -> Partition {
-    let partition = Partition::open(directory, &Arc::default()).unwrap();
-    for n in 0..8 {
-        append_by(&partition, (7, 0, 3 * n), &["a", "b", &format!("k{n}")], false);
-        append_by(&partition, (8, 0, n), &["a"], true);
-        let marker = if n % 3 == 0 { Marker::Abort } else { Marker::Commit };
-        partition.append_marker(&end(marker, 8, 0), &RULES, 1_000).unwrap();
-        if n % 2 == 1 {
-            roll(&partition);
-        }
-    }
-    append(&partition, &[("end", Some("1"))]);
-    partition.checkpoint(Extent::All).unwrap();
-    partition
-}
-
-/// What a crash may not change.
-fn outcome(partition: &Partition) -> impl PartialEq + std::fmt::Debug + use<> {
-    let mut last = BTreeMap::new();
-    for seen in seen(partition, Isolation::ReadCommitted, 1 << 20) {
-        last.insert(seen.key, seen.offset);
-    }
-    let log = partition.log();
-    (last, log.bounds(), log.producers.snapshot())
-}
-
-/// Segments that are made one, and others that are not.
-fn merging() -> TopicConfig {
-    config(&[("internal.segment.bytes", "1200")])
-}
-
-/// No file is left that belongs to nothing.
-fn is_tidy(directory: &Path) -> bool {
-    let names = files(directory);
-    names.keys().all(|name| {
-        let of_a_log = || name.ends_with(".index") && names.contains_key(&name.replace(".index", ".log"));
-        name.ends_with(".log") || name.ends_with("-offset") || of_a_log()
-    })
-}
-
-#[test]
-fn a_crash_at_any_step_leaves_the_old_or_the_new() {
-    let mut outcomes = Vec::new();
-    for step in 0.. {
-        let directory = tempfile::tempdir().unwrap();
-        let directory = directory.path();
-        let partition = filled(directory);
-        let expected = outcome(&partition);
-        let finished = round(&partition, &merging(), 2_000, PLENTY, Steps::ending_after(step)).is_ok();
-        drop(partition);
-        // And another crash, while the first one is being recovered from.
-        let left = files(directory);
-        for step in 0.. {
-            let recovered = swap::resume_by(directory, &Steps::ending_after(step));
-            if recovered.is_ok() {
-                break;
-            }
-            let again = tempfile::tempdir().unwrap();
-            files(directory)
-                .iter()
-                .for_each(|(name, content)| fs::write(again.path().join(name), content).unwrap());
-            let partition = Partition::open(again.path(), &Arc::default()).unwrap();
-            assert_eq!(outcome(&partition), expected);
-            files(directory).keys().for_each(|name| fs::remove_file(directory.join(name)).unwrap());
-            left.iter().for_each(|(name, content)| fs::write(directory.join(name), content).unwrap());
-        }
-        let partition = Partition::open(directory, &Arc::default()).unwrap();
-        assert_eq!(outcome(&partition), expected, "step {step}");
-        assert!(is_tidy(directory), "step {step}");
-        outcomes.push(segments(&partition));
-        // What was not done is done later.
-        compact(&partition, &merging(), 2_000, PLENTY);
-        assert_eq!(outcome(&partition), expected, "step {step}, compacted");
-        if finished {
-            break;
-        }
-    }
-    outcomes.dedup();
-    assert_eq!(outcomes, [vec![0, 10, 20, 30, 40], vec![0, 20, 30, 40], vec![0, 20, 40]]);
-}
-
-#[test]
-fn a_power_cut_at_any_time_leaves_the_old_or_the_new() {
-    let directory = tempfile::tempdir().unwrap();
-    let partition = filled(directory.path());
-    let expected = outcome(&partition);
-    let rules = Rules {
-        config: &merging(),
-        now_ms: 2_000,
-        keys_bytes: PLENTY,
-        load_factor: 0.9,
-        steps: Steps::watching(directory.path()),
-    };
-    run(&partition, &rules).unwrap();
-    let disks = rules.steps.after_power_cuts();
-    assert!(disks.len() > 20);
-    for disk in disks {
-        let directory = tempfile::tempdir().unwrap();
-        disk.iter().for_each(|(name, content)| fs::write(directory.path().join(name), content).unwrap());
-        let partition = Partition::open(directory.path(), &Arc::default()).unwrap();
-        let names: Vec<_> = disk.keys().collect();
-        assert_eq!(outcome(&partition), expected, "{names:?}");
-        assert!(is_tidy(directory.path()), "{names:?}");
-    }
 }
