@@ -213,3 +213,29 @@ fn what_members_read_is_kept() {
         assert_eq!(topics, ["t"], "{id}");
     }
 }
+
+#[test]
+fn a_group_without_anything_stays_until_it_is_looked_for_or_deleted() {
+    let broker = memory();
+    let mut wire = Wire::connect(&broker);
+    let join = |id: &str| {
+        JoinGroupRequest::default()
+            .with_group_id(group(id))
+            .with_session_timeout_ms(10_000)
+            .with_rebalance_timeout_ms(10_000)
+            .with_protocol_type(string("consumer"))
+            .with_protocols(vec![JoinGroupRequestProtocol::default().with_name(string("range"))])
+    };
+    for id in ["g", "h"] {
+        let response = wire.call(5, &join(id));
+        assert_eq!(response.error_code, ResponseError::MemberIdRequired.code());
+        assert_eq!(state(&mut wire, id), "classic Empty", "whoever has but an id is no member");
+    }
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group("g")]);
+    assert_eq!(wire.call(2, &delete).results[0].error_code, 0);
+    assert_eq!(state(&mut wire, "g"), "none");
+    broker.faults().advance_clock(Duration::from_secs(11));
+    assert_eq!(state(&mut wire, "h"), "classic Empty");
+    broker.faults().advance_clock(Duration::from_secs(600));
+    assert_eq!(state(&mut wire, "h"), "none", "offsets.retention.check.interval.ms");
+}

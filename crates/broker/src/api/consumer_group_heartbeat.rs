@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as Owned;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use kafka_protocol::protocol::StrBytes;
-use uuid::Uuid;
 
 use crate::api::{Call, text};
 use crate::group::Denied;
 use crate::group::consumer::assignor::Assignor;
 use crate::group::consumer::member::{AWAY, JOINING, LEAVING};
 use crate::group::consumer::subscription::Pattern;
-use crate::group::consumer::{Beaten, Heartbeat, Limits, Partitions};
+use crate::group::consumer::{Beaten, Heartbeat, Limits, Partitions, new_member_id};
 
 pub(super) fn handle(
     call: &Call<'_>,
@@ -97,11 +94,8 @@ fn heartbeat(call: &Call<'_>, request: ConsumerGroupHeartbeatRequest) -> Result<
         Some(name) => Some(Assignor::named(name).ok_or_else(|| unsupported(name))?),
         None => None,
     };
-    let member_id = if request.member_id.is_empty() {
-        URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
-    } else {
-        request.member_id.to_string()
-    };
+    let member_id =
+        if request.member_id.is_empty() { new_member_id() } else { request.member_id.to_string() };
     let owned = |text: StrBytes| text.to_string();
     Ok(Heartbeat {
         member_id,

@@ -12,7 +12,7 @@ pub(super) fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> DeleteGro
     let results = request.groups_names.into_iter().map(|id| {
         let deleted = match inner.by_id.get(id.as_str()) {
             None => Err(ResponseError::GroupIdNotFound),
-            Some(group) if !group.members.is_empty() => Err(ResponseError::NonEmptyGroup),
+            Some(group) if !group.members.is_free() => Err(ResponseError::NonEmptyGroup),
             Some(_) => inner.record(Event::Delete { group: id.to_string() }),
         };
         DeletableGroupResult::default().with_group_id(id).with_error_code(code(&deleted))

@@ -109,6 +109,7 @@ impl Groups {
     ) -> Result<Beaten, Denied> {
         let (now_ms, joins) = (state.clock.now_ms(), beat.member_epoch == JOINING);
         let mut inner = self.lock();
+        let is_new = !inner.by_id.contains_key(id);
         let group = match inner.by_id.get_mut(id) {
             Some(group) => group,
             None if joins => inner.by_id.entry(id.to_owned()).or_default(),
@@ -118,7 +119,7 @@ impl Groups {
         if let Members::Classic(classic) = &group.members {
             let changed = if !joins {
                 Err(Denied::no_consumer_group(id))
-            } else if group.members.may_be_taken_over() {
+            } else if group.members.is_free() {
                 Ok(Consumer::default())
             } else {
                 migration::upgrade(id, classic, Policy::of(&state.settings.broker()), &state.topics, now_ms)
@@ -134,7 +135,7 @@ impl Groups {
         {
             group.members = was;
         }
-        match inner.settle_or_undo(id, state, now_ms, &mut was) {
+        let beaten = match inner.settle_or_undo(id, state, now_ms, &mut was) {
             Ok(()) => {
                 if let Some(Members::Classic(mut classic)) = was {
                     classic.interrupt();
@@ -142,7 +143,11 @@ impl Groups {
                 beaten
             }
             Err(error) => Err(Denied::unwritten(error)),
+        };
+        if is_new && beaten.is_err() {
+            inner.by_id.remove(id);
         }
+        beaten
     }
 
     /// A member of the new protocol goes.
@@ -214,9 +219,6 @@ impl Inner {
                 *was = before;
             }
         }
-        if self.by_id.get(id).is_some_and(Group::is_nothing) {
-            self.by_id.remove(id);
-        }
         written
     }
 
@@ -259,7 +261,6 @@ impl Inner {
             let outcome = self.write_down(&news);
             self.written(&id, state, outcome, fell_back, now_ms);
         }
-        self.by_id.retain(|_, group| !group.is_nothing());
         next_ms
     }
 }

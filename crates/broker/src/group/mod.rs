@@ -109,10 +109,11 @@ impl Members {
         }
     }
 
-    /// Whether a member of either protocol could take the group over. Who has only been given an id is not in it.
-    fn may_be_taken_over(&self) -> bool {
+    /// Whether members of the other protocol could take the group over, or someone could delete it. Who has only been
+    /// given an id is not in it.
+    pub(crate) fn is_free(&self) -> bool {
         match self {
-            Self::Classic(classic) => classic.phase == Phase::Empty && classic.members.is_empty(),
+            Self::Classic(classic) => classic.phase == Phase::Empty,
             Self::Consumer(consumer) => consumer.is_empty(),
         }
     }

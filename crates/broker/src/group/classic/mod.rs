@@ -240,7 +240,13 @@ impl Classic {
         now_ms: i64,
     ) -> Result<(), ResponseError> {
         if self.pending.remove(member_id).is_some() {
-            self.complete_join_if_all_are_there(now_ms);
+            // It was nobody yet, but Kafka has everyone join again all the same.
+            match self.phase {
+                Phase::Empty | Phase::PreparingRebalance { .. } => {
+                    self.complete_join_if_all_are_there(now_ms)
+                }
+                Phase::CompletingRebalance | Phase::Stable => self.rebalance(now_ms),
+            }
             return Ok(());
         }
         let n = self.find(member_id, instance_id)?.ok_or(ResponseError::UnknownMemberId)?;
@@ -340,15 +346,16 @@ impl Classic {
         if who.generation == self.generation { Ok(n) } else { Err(ResponseError::IllegalGeneration) }
     }
 
-    /// Whether a member with these protocols can be in one group with the others.
+    /// Whether a member with these protocols can be in one group with the others, and with what it was itself until
+    /// now.
     fn fits(&self, join: &Join) -> bool {
-        let others = || self.members.iter().filter(|member| member.id != join.member_id);
-        let supported =
-            |name: &StrBytes| others().all(|member| member.protocols.iter().any(|(other, _)| other == name));
-        !join.protocol_type.is_empty()
-            && !join.protocols.is_empty()
-            && (self.members.is_empty() || self.protocol_type == join.protocol_type)
-            && join.protocols.iter().any(|(name, _)| supported(name))
+        if self.phase == Phase::Empty {
+            return !join.protocol_type.is_empty() && !join.protocols.is_empty();
+        }
+        let supported = |name: &StrBytes| {
+            self.members.iter().all(|member| member.protocols.iter().any(|(other, _)| other == name))
+        };
+        self.protocol_type == join.protocol_type && join.protocols.iter().any(|(name, _)| supported(name))
     }
 
     /// Whether this member may join. While everyone joins again, the first ones count.

@@ -1,8 +1,8 @@
 //! Groups at times of the tests' choosing.
 
 use kafka_protocol::ResponseError::{
-    CoordinatorNotAvailable, FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, RebalanceInProgress,
-    UnknownMemberId,
+    CoordinatorNotAvailable, FencedInstanceId, GroupMaxSizeReached, IllegalGeneration,
+    InconsistentGroupProtocol, RebalanceInProgress, UnknownMemberId,
 };
 
 use super::member::*;
@@ -275,4 +275,26 @@ fn a_static_member_whose_successor_cannot_be_written_down_stays() {
     assert_eq!(group.heartbeat(&who(&third, Some("i")), 0), Err(FencedInstanceId));
     assert_eq!(group.heartbeat(&second, 0), Ok(()));
     assert_eq!(group.heartbeat(&first, 0), Ok(()));
+}
+
+#[test]
+fn a_member_that_comes_back_with_nothing_of_what_it_had_is_refused() {
+    let mut group = Classic::default();
+    let joined = now(group.join(join(&text(""), None), &rules(), 0)).unwrap();
+    let other = vec![(text("sticky"), Bytes::new())];
+    let again = Join { protocols: other.clone(), ..join(&joined.member_id, None) };
+    assert_eq!(now(group.join(again, &rules(), 0)).unwrap_err().error, InconsistentGroupProtocol);
+    group.leave(&joined.member_id, None, 0).unwrap();
+    let first = Join { protocols: other, protocol_type: text("connect"), ..join(&text(""), None) };
+    assert_eq!(now(group.join(first, &rules(), 0)).unwrap().protocol.as_str(), "sticky", "nobody is there");
+}
+
+#[test]
+fn whoever_goes_that_had_but_an_id_makes_the_others_join_again() {
+    let (mut group, first, _) = pair(None);
+    let asks = Join { two_steps: true, ..join(&text(""), None) };
+    let refused = now(group.join(asks, &rules(), 0)).unwrap_err();
+    assert_eq!(group.phase, Phase::Stable);
+    group.leave(&refused.member_id, None, 0).unwrap();
+    assert_eq!(group.heartbeat(&first, 0), Err(RebalanceInProgress));
 }

@@ -1,6 +1,9 @@
 //! Who may be in a consumer group, and who takes over from whom.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kafka_protocol::ResponseError;
+use uuid::Uuid;
 
 use crate::group::Denied;
 use crate::group::consumer::member::{AWAY, JOINING, Member};
@@ -76,6 +79,11 @@ impl Consumer {
         }
         Ok(member)
     }
+}
+
+/// The id of a member that did not make one for itself.
+pub(crate) fn new_member_id() -> String {
+    URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
 }
 
 /// Whether the member may go on in the epoch that it believes to be in.

@@ -7,7 +7,6 @@
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
-use uuid::Uuid;
 
 use crate::group::classic::member::{JoinRefused, JoinReply, Joined, SyncReply, Synced};
 use crate::group::classic::record::Blob;
@@ -15,7 +14,7 @@ use crate::group::classic::{Identity, Join};
 use crate::group::consumer::embedded::{self, CONSUMER};
 use crate::group::consumer::member::{Classic, Member, Progress};
 use crate::group::consumer::subscription::{Catalog, Pattern, Subscription};
-use crate::group::consumer::{Consumer, FallBack};
+use crate::group::consumer::{Consumer, FallBack, new_member_id};
 
 impl Consumer {
     /// A member of the classic protocol joins, or joins again. `downgrade` is how many members a classic group may
@@ -29,7 +28,7 @@ impl Consumer {
         now_ms: i64,
     ) -> JoinReply {
         let is_new = join.member_id.is_empty();
-        let id = if is_new { Uuid::new_v4().to_string() } else { join.member_id.to_string() };
+        let id = if is_new { new_member_id() } else { join.member_id.to_string() };
         let refuse = |error, id: &str| JoinRefused { error, member_id: StrBytes::from_string(id.to_owned()) };
         self.check_room(&id, max_size).map_err(|denied| refuse(denied.error, ""))?;
         if !self.fits(&join) {

@@ -22,19 +22,23 @@ fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-/// What a consumer says that reads "t", and these partitions of it now.
-fn metadata(owned: &[i32]) -> Bytes {
-    let owned = TopicPartition::default().with_topic(TopicName(text("t"))).with_partitions(owned.to_vec());
+/// What a consumer says that wants these topics, and reads these partitions now.
+fn metadata(topics: &[&str], owned: &[(&str, &BTreeSet<i32>)]) -> Bytes {
+    let owned = owned.iter().map(|(topic, partitions)| {
+        let partitions = partitions.iter().copied().collect();
+        TopicPartition::default().with_topic(TopicName(text(topic))).with_partitions(partitions)
+    });
     let subscription = ConsumerProtocolSubscription::default()
-        .with_topics(vec![text("t")])
-        .with_owned_partitions(vec![owned]);
+        .with_topics(topics.iter().copied().map(text).collect())
+        .with_owned_partitions(owned.collect());
     let mut bytes = BytesMut::new();
     bytes.put_i16(1);
     subscription.encode(&mut bytes, 1).unwrap();
     bytes.freeze()
 }
 
-fn joins(id: &str, owned: &[i32]) -> Join {
+pub(super) fn joins(id: &str, topics: &[&str], owned: &[(&str, &BTreeSet<i32>)]) -> Join {
+    let metadata = metadata(topics, owned);
     Join {
         member_id: text(id),
         instance_id: None,
@@ -43,13 +47,19 @@ fn joins(id: &str, owned: &[i32]) -> Join {
         session_timeout_ms: SESSION_MS,
         rebalance_timeout_ms: REBALANCE_MS,
         protocol_type: text("consumer"),
-        protocols: vec![(text("range"), metadata(owned)), (text("roundrobin"), metadata(owned))],
+        protocols: vec![(text("range"), metadata.clone()), (text("roundrobin"), metadata)],
         two_steps: false,
         may_skip_assignment: false,
     }
 }
 
-fn who(id: &str, generation: i32) -> Identity {
+/// One that wants "t", and reads these partitions of it now.
+fn reads(id: &str, owned: &[i32]) -> Join {
+    let owned: BTreeSet<i32> = owned.iter().copied().collect();
+    joins(id, &["t"], &[("t", &owned)])
+}
+
+pub(super) fn who(id: &str, generation: i32) -> Identity {
     Identity { member_id: text(id), instance_id: None, generation }
 }
 
@@ -73,7 +83,7 @@ impl Test {
     fn mixed() -> (Self, Joined) {
         let mut test = Self::new();
         test.say(&join("new", &["t"])).unwrap();
-        let joined = test.joins(joins("old", &[])).unwrap();
+        let joined = test.joins(reads("old", &[])).unwrap();
         (test, joined)
     }
 }
@@ -90,7 +100,7 @@ fn a_member_of_the_classic_protocol_gets_what_others_give_back() {
     assert_eq!(test.beats("old", 3), Ok(()));
     assert_eq!(test.say(&beat("new", 2, Some(kept))), Ok((3, None)));
     assert_eq!(test.beats("old", 3), Err(RebalanceInProgress), "there is something for it");
-    assert_eq!(test.joins(joins("old", &[])).unwrap().generation, 3);
+    assert_eq!(test.joins(reads("old", &[])).unwrap().generation, 3);
     assert_eq!(test.syncs("old", 3), Ok(share(1, &[2, 3])));
     assert_eq!(test.beats("old", 3), Ok(()));
     assert_eq!(test.group.state(), "Stable");
@@ -99,18 +109,18 @@ fn a_member_of_the_classic_protocol_gets_what_others_give_back() {
 #[test]
 fn a_member_of_the_classic_protocol_gives_back_in_joining_again() {
     let mut test = Test::new();
-    test.joins(joins("old", &[])).unwrap();
+    test.joins(reads("old", &[])).unwrap();
     test.group.take_fallen_back();
     assert_eq!(test.syncs("old", 2), Ok(share(1, &[0, 1, 2, 3])));
     assert_eq!(test.say(&join("new", &["t"])), Ok((3, Some(Partitions::new()))));
     assert_eq!(test.beats("old", 2), Err(RebalanceInProgress));
     assert_eq!(test.syncs("old", 2), Err(RebalanceInProgress), "it has to join first");
-    let joined = test.joins(joins("old", &[0, 1, 2, 3])).unwrap();
+    let joined = test.joins(reads("old", &[0, 1, 2, 3])).unwrap();
     assert_eq!(joined.generation, 2, "it reads too much yet");
     assert_eq!(test.syncs("old", 2), Ok(share(1, &[0, 1])), "what it may keep");
     assert_eq!(test.beats("old", 2), Err(RebalanceInProgress), "it has to say that it has given back");
     assert_eq!(test.say(&beat("new", 3, None)), Ok((3, None)));
-    assert_eq!(test.joins(joins("old", &[0, 1])).unwrap().generation, 3);
+    assert_eq!(test.joins(reads("old", &[0, 1])).unwrap().generation, 3);
     assert_eq!(test.syncs("old", 3), Ok(share(1, &[0, 1])));
     assert_eq!(test.say(&beat("new", 3, None)), Ok((3, Some(share(1, &[2, 3])))));
 }
@@ -118,9 +128,9 @@ fn a_member_of_the_classic_protocol_gives_back_in_joining_again() {
 #[test]
 fn an_eager_member_gives_everything_back_at_once() {
     let mut test = Test::new();
-    test.joins(joins("old", &[])).unwrap();
+    test.joins(reads("old", &[])).unwrap();
     test.say(&join("new", &["t"])).unwrap();
-    assert_eq!(test.joins(joins("old", &[])).unwrap().generation, 3, "it reads nothing when it joins");
+    assert_eq!(test.joins(reads("old", &[])).unwrap().generation, 3, "it reads nothing when it joins");
     assert_eq!(test.syncs("old", 3), Ok(share(1, &[0, 1])));
     assert_eq!(test.say(&beat("new", 3, None)), Ok((3, Some(share(1, &[2, 3])))));
 }
@@ -136,24 +146,26 @@ fn requests_of_members_that_are_not_what_they_say_are_refused() {
     let other = (Some(text("consumer")), Some(text("roundrobin")));
     let synced = test.group.sync_classic(&who("old", 3), other, &test.shelf, 0);
     assert_eq!(synced.unwrap_err(), InconsistentGroupProtocol, "it was told range");
-    let stranger =
-        |protocol: &str| Join { protocols: vec![(text(protocol), metadata(&[]))], ..joins("stranger", &[]) };
+    let stranger = |protocol: &str| Join {
+        protocols: vec![(text(protocol), metadata(&["t"], &[]))],
+        ..reads("stranger", &[])
+    };
     assert_eq!(test.joins(stranger("sticky")).unwrap_err(), InconsistentGroupProtocol);
-    let connect = Join { protocol_type: text("connect"), ..joins("stranger", &[]) };
+    let connect = Join { protocol_type: text("connect"), ..reads("stranger", &[]) };
     assert_eq!(test.joins(connect).unwrap_err(), InconsistentGroupProtocol);
     assert_eq!(test.joins(stranger("roundrobin")).unwrap().protocol.as_str(), "roundrobin");
-    let full = test.group.join_classic(joins("one more", &[]), &test.shelf, 3, None, 0);
+    let full = test.group.join_classic(reads("one more", &[]), &test.shelf, 3, None, 0);
     assert_eq!(full.unwrap_err().error, GroupMaxSizeReached);
 }
 
 #[test]
 fn a_new_member_is_given_an_id_first() {
     let (mut test, _) = Test::mixed();
-    let first = Join { two_steps: true, ..joins("", &[]) };
+    let first = Join { two_steps: true, ..reads("", &[]) };
     let refused = test.group.join_classic(first, &test.shelf, 100, None, 0).unwrap_err();
     assert_eq!(refused.error, MemberIdRequired);
     assert_eq!(test.group.members().count(), 2);
-    let second = Join { two_steps: true, ..joins(&refused.member_id, &[]) };
+    let second = Join { two_steps: true, ..reads(&refused.member_id, &[]) };
     assert_eq!(test.joins(second).unwrap().member_id, refused.member_id);
 }
 
@@ -211,7 +223,7 @@ fn the_group_falls_back_when_the_last_member_of_the_new_protocol_goes() {
 fn a_static_member_may_be_replaced_by_one_of_the_other_protocol_while_it_is_there() {
     let mut test = Test::new();
     let named = |beat: Heartbeat| Heartbeat { instance_id: Some("i".to_owned()), ..beat };
-    let classic = |id: &str| Join { instance_id: Some(text("i")), ..joins(id, &[]) };
+    let classic = |id: &str| Join { instance_id: Some(text("i")), ..reads(id, &[]) };
     let first = test.joins(classic("")).unwrap();
     let all = share(1, &[0, 1, 2, 3]);
     assert_eq!(test.say(&named(join("new", &["t"]))), Ok((2, Some(all.clone()))), "the same share");

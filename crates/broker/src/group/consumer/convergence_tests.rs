@@ -1,10 +1,12 @@
-//! Members that join, leave, crash, dawdle and lose answers, in any order: no partition ever has two readers, and
-//! when things calm down, every partition has one.
+//! Members of both protocols that join, leave, crash, dawdle, lose answers and change their protocol, in any order: no
+//! partition ever has two readers, and when things calm down, every partition has one.
 
 use proptest::prelude::*;
 
+use super::classic_tests::{joins, who};
 use super::tests::{LIMITS, Shelf, beat, join};
 use super::*;
+use crate::group::consumer::embedded;
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -20,6 +22,23 @@ enum Act {
     Subscribe(usize, Vec<usize>),
     Grow(usize),
     Recreate(usize),
+    /// Leaves, to come back with the next protocol.
+    Switch(usize),
+}
+
+/// How a member speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Speaks {
+    #[default]
+    New,
+    /// The classic protocol, giving everything back before it joins.
+    Eager,
+    /// The classic protocol, giving back what it is not assigned any more.
+    Cooperative,
+}
+
+impl Speaks {
+    const ALL: [Self; 3] = [Self::New, Self::Eager, Self::Cooperative];
 }
 
 const NAMES: [&str; 3] = ["x", "y", "z"];
@@ -34,6 +53,9 @@ struct Client {
     told: Partitions,
     wants: Vec<usize>,
     resubscribed: bool,
+    speaks: Speaks,
+    /// It was told to join again.
+    must_join: bool,
 }
 
 struct World {
@@ -51,12 +73,16 @@ impl World {
             world.ids += 1;
             world.shelf.put(name, world.ids, 3);
         }
-        let client = |n| Client { wants: vec![n % 3, (n + 1) % 3], ..Client::default() };
+        let client =
+            |n| Client { wants: vec![n % 3, (n + 1) % 3], speaks: Speaks::ALL[n % 3], ..Client::default() };
         world.clients.extend((0..clients).map(client));
         world
     }
 
     fn beat(&mut self, n: usize, answered: bool) {
+        if self.clients[n].speaks != Speaks::New {
+            return self.beat_classic(n, answered);
+        }
         let client = &mut self.clients[n];
         let names: Vec<&str> = client.wants.iter().map(|topic| NAMES[*topic]).collect();
         let request = if client.epoch == JOINING {
@@ -91,6 +117,51 @@ impl World {
         }
     }
 
+    fn beat_classic(&mut self, n: usize, answered: bool) {
+        if self.clients[n].epoch != JOINING && !self.clients[n].must_join && !self.clients[n].resubscribed {
+            let client = &mut self.clients[n];
+            match self.group.beat_classic(&who(&client.id, client.epoch), 0) {
+                Ok(()) => {}
+                Err(ResponseError::RebalanceInProgress) => client.must_join = true,
+                Err(_) => self.act(&Act::Crash(n)),
+            }
+            return;
+        }
+        let client = &mut self.clients[n];
+        if client.id.is_empty() {
+            self.ids += 1;
+            client.id = format!("m{}", self.ids);
+        }
+        if client.speaks == Speaks::Eager {
+            client.reads.clear();
+            client.told.clear();
+        }
+        let names: Vec<&str> = client.wants.iter().map(|topic| NAMES[*topic]).collect();
+        // Of a topic that was deleted it cannot say anything by name.
+        let owned: Vec<(&str, &BTreeSet<i32>)> = NAMES
+            .iter()
+            .filter_map(|name| Some((*name, client.reads.get(&self.shelf.topics[*name].0)?)))
+            .collect();
+        let joined = self.group.join_classic(joins(&client.id, &names, &owned), &self.shelf, 100, None, 0);
+        let Ok(joined) = joined else { return self.act(&Act::Crash(n)) };
+        if !answered {
+            client.must_join = true;
+            return;
+        }
+        (client.epoch, client.must_join, client.resubscribed) = (joined.generation, false, false);
+        match self.group.sync_classic(&who(&client.id, client.epoch), (None, None), &self.shelf, 0) {
+            Ok(synced) => {
+                let (told, _) = embedded::assignment(&synced.assignment, &self.shelf).unwrap();
+                for (topic, partitions) in &told {
+                    client.reads.entry(*topic).or_default().extend(partitions);
+                }
+                client.told = told;
+            }
+            Err(ResponseError::RebalanceInProgress) => client.must_join = true,
+            Err(_) => self.act(&Act::Crash(n)),
+        }
+    }
+
     fn act(&mut self, act: &Act) {
         match *act {
             Act::Beat(n) => self.beat(n, true),
@@ -100,7 +171,12 @@ impl World {
                 let client = &mut self.clients[n];
                 // Removed by the broker either way; a member that never joined is not there.
                 let _ = self.group.leave(&client.id, None, -1, None);
-                *client = Client { wants: client.wants.clone(), ..Client::default() };
+                *client = Client { wants: client.wants.clone(), speaks: client.speaks, ..Client::default() };
+            }
+            Act::Switch(n) => {
+                self.act(&Act::Leave(n));
+                let speaks = self.clients[n].speaks as usize;
+                self.clients[n].speaks = Speaks::ALL[(speaks + 1) % Speaks::ALL.len()];
             }
             Act::Subscribe(n, ref wants) => {
                 (self.clients[n].wants, self.clients[n].resubscribed) = (wants.clone(), true);
@@ -129,7 +205,7 @@ impl World {
 
     /// Everyone goes on beating and doing what it is told.
     fn calm_down(&mut self) {
-        for _ in 0..8 {
+        for _ in 0..12 {
             for n in 0..self.clients.len() {
                 self.beat(n, true);
                 self.check_readers();
@@ -150,6 +226,7 @@ fn acts(clients: usize) -> impl Strategy<Value = Vec<Act>> {
         1 => (n, prop::collection::vec(0..3usize, 1..3)).prop_map(|(n, wants)| Act::Subscribe(n, wants)),
         1 => (0..3usize).prop_map(Act::Grow),
         1 => (0..3usize).prop_map(Act::Recreate),
+        1 => (0..clients).prop_map(Act::Switch),
     ];
     prop::collection::vec(act, 0..60)
 }

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::group::classic::Identity;
 use crate::group::consumer::admission::check_epoch;
+pub(crate) use crate::group::consumer::admission::new_member_id;
 use crate::group::consumer::assignor::{Assignor, Subscriber};
 use crate::group::consumer::member::{AWAY, JOINING, LEAVING, Member};
 use crate::group::consumer::subscription::{Catalog, Pattern};
