@@ -222,6 +222,9 @@ fn a_group_is_of_the_protocol_that_its_members_speak() {
     assert_eq!(fetch(&mut wire, "m", 0), (ResponseError::StaleMemberEpoch.code(), 0));
     assert_eq!(fetch(&mut wire, "n", 1), (ResponseError::UnknownMemberId.code(), 0));
 
+    let unknown = wire.call(1, &join("g", "n").with_member_epoch(2));
+    assert_eq!(unknown.error_code, ResponseError::UnknownMemberId.code());
+    assert_eq!(unknown.error_message.unwrap().as_str(), "Member n is not a member of group g.");
     let left = wire.call(1, &join("g", "m").with_member_epoch(-1));
     assert_eq!((left.error_code, left.member_epoch), (0, -1));
     assert_eq!(listed(&mut wire, "consumer"), [("g".to_owned(), "Empty".to_owned())]);

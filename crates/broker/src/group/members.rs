@@ -130,6 +130,7 @@ impl Groups {
             return Err(Denied::no_consumer_group(id));
         };
         let beaten = consumer.heartbeat(beat, &state.topics, limits, now_ms);
+        let beaten = beaten.map_err(|denied| denied.of_group(id));
         if beaten.is_err()
             && let Some(was) = was.take()
         {
@@ -161,7 +162,10 @@ impl Groups {
     ) -> Result<(), Denied> {
         let downgrade = Policy::of(&state.settings.broker()).downgrade;
         let left = self.change(id, state, |group, _| match &mut group.members {
-            Members::Consumer(consumer) => consumer.leave(member_id, instance_id, epoch, downgrade),
+            Members::Consumer(consumer) => {
+                let left = consumer.leave(member_id, instance_id, epoch, downgrade);
+                left.map_err(|denied| denied.of_group(id))
+            }
             Members::Classic(_) => Err(Denied::no_consumer_group(id)),
         });
         match left {

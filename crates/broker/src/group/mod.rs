@@ -29,8 +29,17 @@ impl Denied {
         Self { error, message: message.into() }
     }
 
+    /// The group is named by [`Denied::of_group`].
     fn unknown_member(id: &str) -> Self {
-        Self::new(ResponseError::UnknownMemberId, format!("Member {id} is not a member of the group."))
+        Self::new(ResponseError::UnknownMemberId, format!("Member {id} is not a member of group"))
+    }
+
+    /// Says of which group a member is not, which the group itself does not know.
+    fn of_group(mut self, id: &str) -> Self {
+        if self.error == ResponseError::UnknownMemberId && self.message.ends_with("of group") {
+            self.message = format!("{} {id}.", self.message);
+        }
+        self
     }
 
     fn no_group(id: &str) -> Self {
