@@ -121,11 +121,10 @@ impl Session {
         self.next_turn += 1;
     }
 
-    /// Whether the client has to be told of this answer. It is taken to be told.
-    pub(crate) fn is_news(&mut self, place: &Place, found: &PartitionData) -> bool {
+    /// Whether the client has to be told of this answer, with or without records. It is taken to be told.
+    pub(crate) fn is_news(&mut self, place: &Place, found: &PartitionData, records: bool) -> bool {
         let Some(turn) = self.turns.get(place).copied() else { return true };
         let Some(followed) = self.followed.get_mut(&turn) else { return true };
-        let records = found.records.as_ref().is_some_and(|records| !records.is_empty());
         let failed = found.error_code != 0;
         let news = records
             || failed
@@ -323,10 +322,8 @@ mod tests {
         session.wanted().map(|wanted| wanted.place.partition).collect()
     }
 
-    fn found(high_watermark: i64, records: &'static [u8]) -> PartitionData {
-        PartitionData::default()
-            .with_high_watermark(high_watermark)
-            .with_records(Some(bytes::Bytes::from_static(records)))
+    fn found(high_watermark: i64) -> PartitionData {
+        PartitionData::default().with_high_watermark(high_watermark)
     }
 
     fn resume(sessions: &FetchSessions, id: i32, epoch: i32) -> Result<Turn, ResponseError> {
@@ -338,15 +335,15 @@ mod tests {
     fn what_has_been_told_is_no_news_and_records_send_a_partition_to_the_end() {
         let mut session = session(&[0, 1, 2]);
         let place = |partition| Place { topic: TopicName(text("t")), topic_id: Uuid::nil(), partition };
-        assert!(session.is_news(&place(0), &found(5, b"records")));
+        assert!(session.is_news(&place(0), &found(5), true));
         assert_eq!(order(&session), [1, 2, 0]);
-        assert!(session.is_news(&place(1), &found(3, b"")));
-        assert!(!session.is_news(&place(1), &found(3, b"")));
-        assert!(!session.is_news(&place(0), &found(5, b"")));
+        assert!(session.is_news(&place(1), &found(3), false));
+        assert!(!session.is_news(&place(1), &found(3), false));
+        assert!(!session.is_news(&place(0), &found(5), false));
         assert_eq!(order(&session), [1, 2, 0]);
-        let failed = found(-1, b"").with_error_code(1);
-        assert!(session.is_news(&place(1), &failed) && session.is_news(&place(1), &failed));
-        assert!(session.is_news(&place(1), &found(3, b"")), "the error is gone");
+        let failed = found(-1).with_error_code(1);
+        assert!(session.is_news(&place(1), &failed, false) && session.is_news(&place(1), &failed, false));
+        assert!(session.is_news(&place(1), &found(3), false), "the error is gone");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, DeleteTopicsRequest, EndTxnRequest, FetchRequest, ProducerId,
 };
+use kafka_protocol::records::RecordBatchDecoder;
+use thalweg_broker::{Broker, BrokerConfig, Storage};
 
 const FETCH: i16 = 11;
 
@@ -129,4 +131,34 @@ fn a_fetch_stays_below_its_limit_but_for_the_first_batch() {
     assert_eq!(len(3 * one.len() + 1, 1 << 20), 3);
     assert_eq!(len(1 << 20, 4 * one.len()), 4);
     assert_eq!(len(1 << 20, 1 << 20), 10);
+}
+
+/// Longer than what the sockets in between hold, so that the broker has not read them when their topic goes.
+#[test]
+fn records_that_a_client_has_asked_for_come_also_when_their_files_go_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::Directory(folder.path().to_owned());
+    let broker = Broker::start(BrokerConfig { storage, ..BrokerConfig::default() }).unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let (mut reader, mut writer) = (Wire::connect(&broker), Wire::connect(&broker));
+    let value = |n: i64| n.to_string().repeat(500_000);
+    for n in 10..50 {
+        let produced = writer.produce("t", batch(&[&value(n)], NO_PRODUCER, false), None);
+        assert_eq!((produced.error_code, produced.base_offset), (0, n - 10));
+    }
+    let mut fetch = patient_fetch("t", 0, false).with_max_bytes(i32::MAX);
+    fetch.topics[0].partitions[0].partition_max_bytes = i32::MAX;
+    for version in [4, FETCH, 12] {
+        reader.send(version, &fetch);
+        if version == 12 {
+            // An answer has begun, so it has been made.
+            reader.stream.peek(&mut [0]).unwrap();
+            delete(&mut writer, "t");
+        }
+        let mut records = only(reader.receive::<FetchRequest>(version)).records.unwrap();
+        let sets = RecordBatchDecoder::decode_all(&mut records).unwrap();
+        let values: Vec<_> =
+            sets.iter().flat_map(|set| &set.records).map(|record| record.value.clone()).collect();
+        assert!(values == (10..50).map(|n| Some(value(n).into())).collect::<Vec<_>>());
+    }
 }

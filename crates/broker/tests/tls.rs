@@ -13,12 +13,17 @@ use common::wire::{Wire, api_versions};
 use common::{PATIENCE, config, consumer, poll_values, producer, send};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use thalweg_broker::{Broker, BrokerConfig, ClientAuth, Listener, Tls, TlsVersion};
+use thalweg_broker::{Broker, BrokerConfig, ClientAuth, Listener, Storage, Tls, TlsVersion};
 
 fn encrypting(tls: Tls) -> Broker {
+    encrypting_from(tls, Storage::Memory)
+}
+
+fn encrypting_from(tls: Tls, storage: Storage) -> Broker {
     let listener = Listener { tls: Some(tls), ..Listener::new("SSL", "127.0.0.1:0") };
     let plain = Listener::new("PLAINTEXT", "127.0.0.1:0");
-    Broker::start(BrokerConfig { listeners: vec![listener, plain], ..BrokerConfig::default() }).unwrap()
+    let listeners = vec![listener, plain];
+    Broker::start(BrokerConfig { listeners, storage, ..BrokerConfig::default() }).unwrap()
 }
 
 fn tls(certified: &Certified) -> Tls {
@@ -46,8 +51,10 @@ const REFUSED: Duration = Duration::from_millis(700);
 #[test]
 fn records_go_in_and_out_encrypted() {
     let authority = Authority::new("authority");
-    for versions in [vec![TlsVersion::V1_2], vec![TlsVersion::V1_3]] {
-        let broker = encrypting(Tls { versions, ..tls(&authority.certify("broker")) });
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Storage::Directory(folder.path().to_owned());
+    for (versions, storage) in [(vec![TlsVersion::V1_2], Storage::Memory), (vec![TlsVersion::V1_3], disk)] {
+        let broker = encrypting_from(Tls { versions, ..tls(&authority.certify("broker")) }, storage);
         broker.create_topic("t", 1).unwrap();
         // Long ones, so that they do not fit into one record of TLS.
         let values: Vec<String> = (0..20).map(|n| n.to_string().repeat(50_000)).collect();

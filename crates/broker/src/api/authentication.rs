@@ -1,12 +1,11 @@
 //! The requests of a client that has not proved yet who it is, or does so again.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use kafka_protocol::messages::ApiKey;
 
-use crate::api::{
-    Call, Frame, Refused, answer, decode, encode_length, reply, sasl_authenticate, sasl_handshake,
-};
+use crate::api::{Call, Frame, Refused, answer, decode, reply, sasl_authenticate, sasl_handshake};
 use crate::security::sasl::Session;
+use crate::server::output::Output;
 use crate::state::State;
 
 /// What came of it.
@@ -23,7 +22,7 @@ pub(crate) async fn prove(
     call: &Call<'_>,
     session: &mut Session<'_>,
     frame: Frame,
-    out: &mut BytesMut,
+    out: &mut Output,
 ) -> Result<Proof, Refused> {
     let id = frame.correlation_id;
     let error_code = match frame.key {
@@ -52,14 +51,14 @@ pub(crate) fn prove_raw(
     state: &State,
     session: &mut Session<'_>,
     message: &Bytes,
-    out: &mut BytesMut,
+    out: &mut Output,
 ) -> Proof {
     match session.prove(message, &state.users, state.clock.now_ms()) {
         Ok(step) => {
-            let start = out.len();
-            out.put_i32(0);
-            out.put_slice(&step.message);
-            encode_length(out, start);
+            let mark = out.mark();
+            out.bytes().put_i32(0);
+            out.bytes().put_slice(&step.message);
+            out.put_length(mark);
             Proof::Going
         }
         Err(_) => Proof::Failed,

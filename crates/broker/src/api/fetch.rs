@@ -13,17 +13,20 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId};
 
 use crate::api::Call;
+use crate::api::fetch_answer::{Answer, Answered};
 use crate::api::leader_epoch::{self, EPOCH};
 use crate::fetch_sessions::{Changes, FINAL_EPOCH, INITIAL_EPOCH, Place, Session, Turn, Wanted};
-use crate::log::partition::{Isolation, Partition};
+use crate::log::partition::{Isolation, Partition, storage_error};
+use crate::log::segment::Extent;
 use crate::log::waiters::Waiter;
+use crate::server::output::FEW;
 use crate::topics::Topic;
 
-pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> FetchResponse {
+pub(super) async fn handle(call: &Call<'_>, request: FetchRequest) -> Answer {
     let limits = Limits::of(call, &request);
     let whose = match begin(call, request) {
         Ok(whose) => whose,
-        Err(error) => return FetchResponse::default().with_error_code(error.code()),
+        Err(error) => return failed(error, 0),
     };
     let mut found = read(call, &whose, &limits);
     if !found.is_enough(&limits) && !limits.patience.is_zero() {
@@ -109,14 +112,18 @@ fn begin(call: &Call<'_>, request: FetchRequest) -> Result<Whose, ResponseError>
 }
 
 /// The answer, and what a session has to remember of it.
-fn end(call: &Call<'_>, whose: Whose, found: Found) -> FetchResponse {
+fn end(call: &Call<'_>, whose: Whose, found: Found) -> Answer {
+    let mut partitions = found.partitions;
+    for (_, answered) in &mut partitions {
+        read_few(answered);
+    }
     let id = match whose {
         Whose::Fetch { opens: false, .. } => 0,
         Whose::Fetch { wanted, opens: true } => {
             let mut session = Session::new(by_id(call));
             session.follow(wanted.into_iter());
-            for (place, data) in &found.partitions {
-                session.is_news(place, data);
+            for (place, answered) in &partitions {
+                session.is_news(place, &answered.data, answered.records.len() > 0);
             }
             let slots = call.state.settings.broker().fetch_sessions;
             call.state.fetch_sessions.open(session, slots, call.state.clock.now_ms())
@@ -124,41 +131,59 @@ fn end(call: &Call<'_>, whose: Whose, found: Found) -> FetchResponse {
         Whose::Session(turn) => {
             let mut session = turn.session();
             if !session.is_at(turn.epoch) {
-                let error = ResponseError::InvalidFetchSessionEpoch;
-                return FetchResponse::default().with_error_code(error.code()).with_session_id(turn.id);
+                return failed(ResponseError::InvalidFetchSessionEpoch, turn.id);
             }
-            let news = found.partitions.into_iter().filter(|(place, data)| session.is_news(place, data));
-            let responses = by_topic(call, news);
-            return FetchResponse::default().with_session_id(turn.id).with_responses(responses);
+            partitions.retain(|(place, answered)| {
+                session.is_news(place, &answered.data, answered.records.len() > 0)
+            });
+            turn.id
         }
     };
-    let responses = by_topic(call, found.partitions.into_iter());
-    FetchResponse::default().with_session_id(id).with_responses(responses)
+    let response = FetchResponse::default().with_session_id(id);
+    Answer { response, topics: by_topic(call, partitions) }
+}
+
+fn failed(error: ResponseError, session_id: i32) -> Answer {
+    let response = FetchResponse::default().with_error_code(error.code()).with_session_id(session_id);
+    Answer { response, topics: Vec::new() }
+}
+
+/// Reads records that are not worth being sent by themselves.
+fn read_few(answered: &mut Answered) {
+    if !matches!(answered.records, Extent::File { len, .. } if len < FEW) {
+        return;
+    }
+    match std::mem::take(&mut answered.records).load() {
+        Ok(records) => answered.records = Extent::Memory(vec![records]),
+        Err(error) => {
+            let code = storage_error(error).code();
+            answered.data = empty(answered.data.partition_index).with_error_code(code);
+        }
+    }
 }
 
 /// Puts neighbours of the same topic together.
 fn by_topic(
     call: &Call<'_>,
-    partitions: impl Iterator<Item = (Place, PartitionData)>,
-) -> Vec<FetchableTopicResponse> {
-    let mut topics: Vec<FetchableTopicResponse> = Vec::new();
-    for (place, data) in partitions {
-        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+    partitions: Vec<(Place, Answered)>,
+) -> Vec<(FetchableTopicResponse, Vec<Answered>)> {
+    let mut topics: Vec<(FetchableTopicResponse, Vec<Answered>)> = Vec::new();
+    for (place, answered) in partitions {
+        let bytes = answered.records.len();
         if bytes > 0
             && let Ok((topic, _)) = find(call, &place)
         {
             topic.traffic.fetched(bytes);
         }
         match topics.last_mut() {
-            Some(last) if last.topic == place.topic && last.topic_id == place.topic_id => {
-                last.partitions.push(data);
+            Some((last, partitions)) if last.topic == place.topic && last.topic_id == place.topic_id => {
+                partitions.push(answered);
             }
-            _ => topics.push(
-                FetchableTopicResponse::default()
-                    .with_topic(place.topic)
-                    .with_topic_id(place.topic_id)
-                    .with_partitions(vec![data]),
-            ),
+            _ => {
+                let topic = FetchableTopicResponse::default();
+                let topic = topic.with_topic(place.topic).with_topic_id(place.topic_id);
+                topics.push((topic, vec![answered]));
+            }
         }
     }
     topics
@@ -167,7 +192,7 @@ fn by_topic(
 /// An answer in the making.
 #[derive(Debug, Default)]
 struct Found {
-    partitions: Vec<(Place, PartitionData)>,
+    partitions: Vec<(Place, Answered)>,
     bytes: usize,
     /// Something is to be told that has nothing to do with bytes.
     urgent: bool,
@@ -201,14 +226,17 @@ fn read(call: &Call<'_>, whose: &Whose, limits: &Limits) -> Found {
     whose.each(|wanted| {
         let left = limits.max_bytes.saturating_sub(found.bytes);
         // A batch that is longer than all limits must get through nevertheless, or the client would be stuck.
-        let data = read_partition(call, wanted, left, found.bytes == 0, limits.isolation);
-        let data = data.unwrap_or_else(|error| {
+        let answered = read_partition(call, wanted, left, found.bytes == 0, limits.isolation);
+        let answered = answered.unwrap_or_else(|error| {
             found.urgent = true;
-            empty(wanted.place.partition).with_error_code(error.code())
+            Answered {
+                data: empty(wanted.place.partition).with_error_code(error.code()),
+                records: Extent::default(),
+            }
         });
-        found.urgent |= data.diverging_epoch.end_offset >= 0;
-        found.bytes += data.records.as_ref().map_or(0, |records| records.len());
-        found.partitions.push((wanted.place.clone(), data));
+        found.urgent |= answered.data.diverging_epoch.end_offset >= 0;
+        found.bytes += answered.records.len();
+        found.partitions.push((wanted.place.clone(), answered));
     });
     found
 }
@@ -219,7 +247,7 @@ fn read_partition(
     max_bytes: usize,
     at_least_one: bool,
     isolation: Isolation,
-) -> Result<PartitionData, ResponseError> {
+) -> Result<Answered, ResponseError> {
     let (_, partition) = find(call, &wanted.place)?;
     leader_epoch::check(wanted.current_leader_epoch)?;
     let data = empty(wanted.place.partition);
@@ -230,29 +258,30 @@ fn read_partition(
             if bounds.end < wanted.offset {
                 // The client has read what we do not have. It is told where it has to go back to.
                 let end = EpochEndOffset::default().with_epoch(EPOCH).with_end_offset(bounds.end);
-                return Ok(data
+                let data = data
                     .with_diverging_epoch(end)
                     .with_high_watermark(bounds.end)
                     .with_last_stable_offset(bounds.last_stable)
-                    .with_log_start_offset(bounds.start));
+                    .with_log_start_offset(bounds.start);
+                return Ok(Answered { data, records: Extent::default() });
             }
         }
         // Nobody knows where that epoch ends.
         _ => return Err(ResponseError::OffsetOutOfRange),
     }
     let max_bytes = max_bytes.min(wanted.max_bytes);
-    let read = partition.read(wanted.offset, max_bytes, at_least_one, isolation)?;
+    let read = partition.find(wanted.offset, max_bytes, at_least_one, isolation)?;
     let aborted = read.aborted.iter().map(|aborted| {
         AbortedTransaction::default()
             .with_producer_id(ProducerId(aborted.producer_id))
             .with_first_offset(aborted.first_offset)
     });
-    Ok(data
+    let data = data
         .with_high_watermark(read.bounds.end)
         .with_last_stable_offset(read.bounds.last_stable)
         .with_log_start_offset(read.bounds.start)
-        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| aborted.collect()))
-        .with_records(Some(read.records)))
+        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| aborted.collect()));
+    Ok(Answered { data, records: read.records })
 }
 
 fn empty(partition: i32) -> PartitionData {

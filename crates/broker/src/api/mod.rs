@@ -29,6 +29,7 @@ mod describe_user_scram_credentials;
 mod end_txn;
 pub(crate) mod faulty;
 mod fetch;
+mod fetch_answer;
 mod find_coordinator;
 mod heartbeat;
 mod incremental_alter_configs;
@@ -59,7 +60,7 @@ mod write_txn_markers;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
@@ -67,6 +68,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, Str
 use crate::api::lengths::Wary;
 use crate::metrics::outcome::Outcome;
 use crate::server::endpoint::Endpoint;
+use crate::server::output::Output;
 use crate::state::State;
 
 /// The only node's id.
@@ -217,7 +219,7 @@ impl Frame {
 }
 
 /// Carries a request out and appends the answer, if there is one, to `out`. Faults that tests have set come first.
-pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
+pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<(), Refused> {
     let _in_flight = call.state.metrics.requests_in_flight.one_more();
     let begun = Instant::now();
     let answered = if call.state.faults.any() {
@@ -229,27 +231,31 @@ pub(crate) async fn answer(call: &Call<'_>, frame: Frame, out: &mut BytesMut) ->
     answered
 }
 
-async fn answer_or_meet_fault(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
-    let before = out.len();
+async fn answer_or_meet_fault(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<(), Refused> {
+    let before = out.mark();
     match faulty::meet(call, &frame, out).await? {
         faulty::Met::Nothing => carry_out(call, frame, out).await,
         faulty::Met::Refused => Ok(()),
         faulty::Met::LostAnswer(refused) => {
             carry_out(call, frame, out).await?;
-            out.truncate(before);
+            out.cut(before);
             Err(refused)
         }
     }
 }
 
-async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut BytesMut) -> Result<(), Refused> {
+async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<(), Refused> {
     let Frame { key, correlation_id: id, body, .. } = frame;
     match key {
         ApiKey::Produce => match produce::handle(call, decode(call, body)?)? {
             Some(response) => reply(call, id, out, &response),
             None => Ok(()),
         },
-        ApiKey::Fetch => reply(call, id, out, &fetch::handle(call, decode(call, body)?).await),
+        ApiKey::Fetch => {
+            let answer = fetch::handle(call, decode(call, body)?).await;
+            answer.codes().for_each(|code| count(call, code));
+            answer.write(id, call.version, out)
+        }
         ApiKey::ListOffsets => reply(call, id, out, &list_offsets::handle(call, decode(call, body)?)),
         ApiKey::Metadata => reply(call, id, out, &metadata::handle(call, decode(call, body)?)),
         ApiKey::OffsetCommit => reply(call, id, out, &offset_commit::handle(call, decode(call, body)?)),
@@ -349,50 +355,52 @@ fn decode<Q: Request>(call: &Call<'_>, body: Bytes) -> Result<Q, Refused> {
 fn reply<R: Encodable + HeaderVersion + Outcome>(
     call: &Call<'_>,
     id: i32,
-    out: &mut BytesMut,
+    out: &mut Output,
     response: &R,
 ) -> Result<(), Refused> {
-    response.codes(|code| {
-        if code != 0 {
-            call.state.metrics.failed(call.key, code);
-        }
-    });
-    let start = out.len();
+    response.codes(|code| count(call, code));
+    let (mark, start) = (out.mark(), out.bytes().len());
     let known = newest::known(call.key, call.version);
     encode(id, out, known, response)?;
     if known != call.version {
         // Such a version is a flexible one: length, correlation id, and no tags.
-        newest::response(call.key, call.version, out, start + 4 + 4 + 1)
-            .inspect_err(|_| out.truncate(start))?;
-        encode_length(out, start);
+        newest::response(call.key, call.version, out.bytes(), start + 4 + 4 + 1)
+            .inspect_err(|_| out.cut(mark))?;
+        out.put_length(mark);
     }
     Ok(())
 }
 
 fn encode<R: Encodable + HeaderVersion>(
     id: i32,
-    out: &mut BytesMut,
+    out: &mut Output,
     version: i16,
     response: &R,
 ) -> Result<(), Refused> {
-    let start = out.len();
-    out.put_i32(0);
+    let mark = out.mark();
+    let bytes = out.bytes();
+    bytes.put_i32(0);
     let encoded = ResponseHeader::default()
         .with_correlation_id(id)
-        .encode(out, R::header_version(version))
-        .and_then(|()| response.encode(out, version));
+        .encode(bytes, R::header_version(version))
+        .and_then(|()| response.encode(bytes, version));
     if let Err(error) = encoded {
-        out.truncate(start);
-        return Err(Refused::Unanswerable(error.to_string()));
+        out.cut(mark);
+        return Err(unanswerable(error));
     }
-    encode_length(out, start);
+    out.put_length(mark);
     Ok(())
 }
 
-/// Writes the length of what stands behind it.
-fn encode_length(out: &mut BytesMut, start: usize) {
-    let len = (out.len() - start - 4) as i32;
-    (&mut out[start..start + 4]).put_i32(len);
+/// Counts an error that a client is told of.
+fn count(call: &Call<'_>, code: i16) {
+    if code != 0 {
+        call.state.metrics.failed(call.key, code);
+    }
+}
+
+fn unanswerable(error: impl std::fmt::Display) -> Refused {
+    Refused::Unanswerable(error.to_string())
 }
 
 fn malformed(error: impl std::fmt::Display) -> Refused {

@@ -4,7 +4,9 @@
 //! compressed. It is stored as it came; only the base offset and the leader epoch are written into it, which
 //! its CRC does not cover.
 
-use bytes::{Buf, BufMut, Bytes};
+#[cfg(any(test, fuzzing))]
+use bytes::Bytes;
+use bytes::{Buf, BufMut};
 
 /// Bytes before the first record.
 pub(crate) const HEADER_LEN: usize = 61;
@@ -155,20 +157,38 @@ fn stored_crc(batch: &[u8]) -> u32 {
     (&batch[17..CRC_END]).get_u32()
 }
 
-/// Writes the place in the log into a batch. The CRC stays right.
-pub(crate) fn place(batch: &mut [u8], base_offset: i64) {
-    (&mut batch[0..8]).put_i64(base_offset);
-    (&mut batch[12..16]).put_i32(0);
+/// A batch as it is stored: its header anew, its records where they are. So the records of a request are not copied
+/// before they are written.
+#[derive(Debug)]
+pub(crate) struct Placed<'a> {
+    header: [u8; HEADER_LEN],
+    records: &'a [u8],
 }
 
-/// Gives all records of a batch the time of their appending. The CRC is computed anew.
-pub(crate) fn stamp(batch: &mut [u8], header: &mut BatchHeader, now_ms: i64) {
-    header.attributes |= TIMESTAMP_TYPE;
-    header.max_timestamp = now_ms;
-    (&mut batch[21..23]).put_i16(header.attributes);
-    (&mut batch[35..43]).put_i64(now_ms);
-    let crc = crc32c::crc32c(&batch[CRC_END..]);
-    (&mut batch[17..CRC_END]).put_u32(crc);
+impl<'a> Placed<'a> {
+    /// Writes the place in the log into the header. The CRC stays right. `None` if the bytes are no whole header.
+    pub(crate) fn at(base_offset: i64, batch: &'a [u8]) -> Option<Self> {
+        let (&header, records) = batch.split_first_chunk()?;
+        let mut placed = Self { header, records };
+        (&mut placed.header[0..8]).put_i64(base_offset);
+        (&mut placed.header[12..16]).put_i32(0);
+        Some(placed)
+    }
+
+    /// Gives all records the time of their appending. The CRC is computed anew.
+    pub(crate) fn stamp(&mut self, header: &mut BatchHeader, now_ms: i64) {
+        header.attributes |= TIMESTAMP_TYPE;
+        header.max_timestamp = now_ms;
+        (&mut self.header[21..23]).put_i16(header.attributes);
+        (&mut self.header[35..43]).put_i64(now_ms);
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&self.header[CRC_END..]), self.records);
+        (&mut self.header[17..CRC_END]).put_u32(crc);
+    }
+
+    /// Its bytes: the first, and those behind them.
+    pub(crate) fn pieces(&self) -> [&[u8]; 2] {
+        [&self.header, self.records]
+    }
 }
 
 /// What a marker says about a transaction.
@@ -327,6 +347,7 @@ fn zigzag(value: i64) -> u64 {
 }
 
 /// Walks over the complete batches at the beginning of `bytes`: header and position of each.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn walk(bytes: &Bytes) -> impl Iterator<Item = (BatchHeader, usize)> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -379,9 +400,9 @@ pub(crate) mod tests {
 
     #[test]
     fn placing_a_batch_keeps_its_crc() {
-        let mut batch = plain_batch(3, 1_000, (-1, -1, -1), false);
-        place(&mut batch, 77);
-        let header = BatchHeader::verify(&batch).unwrap();
+        let batch = plain_batch(3, 1_000, (-1, -1, -1), false);
+        let placed = Placed::at(77, &batch).unwrap().pieces().concat();
+        let header = BatchHeader::verify(&placed).unwrap();
         assert_eq!((header.base_offset, header.last_offset(), header.max_timestamp), (77, 79, 1_002));
     }
 
@@ -395,10 +416,11 @@ pub(crate) mod tests {
 
     #[test]
     fn stamping_renews_the_crc() {
-        let mut batch = plain_batch(1, 1_000, (-1, -1, -1), false);
+        let batch = plain_batch(1, 1_000, (-1, -1, -1), false);
         let mut header = BatchHeader::parse(&batch).unwrap();
-        stamp(&mut batch, &mut header, 5_000);
-        assert_eq!(BatchHeader::verify(&batch), Ok(header));
+        let mut placed = Placed::at(0, &batch).unwrap();
+        placed.stamp(&mut header, 5_000);
+        assert_eq!(BatchHeader::verify(&placed.pieces().concat()), Ok(header));
         assert!(header.is_append_time() && header.max_timestamp == 5_000);
     }
 

@@ -6,11 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
 use kafka_protocol::ResponseError;
 
 use crate::blocking::blocking;
-use crate::log::batch::{self, BadBatch, BatchHeader, End, marker_batch};
+use crate::log::batch::{BadBatch, BatchHeader, End, Placed, marker_batch};
 use crate::log::pending::Pending;
 use crate::log::producers::{First, ProducerState, Producers, Verdict};
 use crate::log::recover::{Recovered, recover};
@@ -18,9 +17,6 @@ use crate::log::segment::Segment;
 use crate::log::upkeep::Upkeep;
 use crate::log::validate::check;
 use crate::log::waiters::{Waiter, Waiters};
-
-/// Bytes of memory a partition keeps for the next batch.
-const SCRATCH_KEPT: usize = 256 * 1024;
 
 /// What a reader wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +134,6 @@ pub(super) struct Log {
     pub(super) pending: Pending,
     pub(super) upkeep: Arc<Upkeep>,
     waiters: Waiters,
-    scratch: BytesMut,
     /// Whoever still holds the partition must not believe that it keeps anything.
     pub(super) deleted: bool,
     /// A test wants writes to fail for want of space.
@@ -180,7 +175,6 @@ impl Partition {
             pending: Pending::new(checkpointed, next_offset),
             upkeep: Arc::clone(upkeep),
             waiters: Waiters::default(),
-            scratch: BytesMut::new(),
             deleted: false,
             full: false,
         };
@@ -342,23 +336,19 @@ impl Log {
         if self.full {
             return Err(storage_error(io::ErrorKind::StorageFull.into()));
         }
-        self.scratch.clear();
-        self.scratch.extend_from_slice(bytes);
         header.base_offset = self.next_offset;
-        batch::place(&mut self.scratch, header.base_offset);
+        // Whoever has a header has the bytes that it was read from.
+        let mut batch = Placed::at(header.base_offset, bytes).ok_or(ResponseError::CorruptMessage)?;
         if let Some(now_ms) = append_time_ms {
-            batch::stamp(&mut self.scratch, header, now_ms);
+            batch.stamp(header, now_ms);
         }
         self.roll_if_full(header, rules).map_err(storage_error)?;
         let Some(segment) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
-        segment.append(header, &self.scratch).map_err(storage_error)?;
+        segment.append(header, batch.pieces()).map_err(storage_error)?;
         self.next_offset = header.last_offset() + 1;
         self.pending.appended(i64::from(header.record_count));
         if self.directory.is_some() && self.pending.is_checkpoint_due(segment.size()) {
             self.upkeep.wake();
-        }
-        if self.scratch.capacity() > SCRATCH_KEPT {
-            self.scratch = BytesMut::new();
         }
         Ok(header.base_offset)
     }
@@ -412,7 +402,7 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, Respons
     Ok(header)
 }
 
-pub(super) fn storage_error(error: io::Error) -> ResponseError {
+pub(crate) fn storage_error(error: io::Error) -> ResponseError {
     tracing::error!(%error, "the log cannot be read or written");
     ResponseError::KafkaStorageError
 }

@@ -3,35 +3,25 @@
 //! The lock is held for finding the place; the bytes are read without it.
 
 use std::io;
-use std::ops::Range;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 
-use crate::log::batch::{BatchHeader, HEADER_LEN, walk};
+use crate::log::batch::BatchHeader;
 use crate::log::partition::{Bounds, Isolation, Log, Partition, storage_error};
 use crate::log::producers::AbortedTransaction;
 use crate::log::records::{TimedOffset, first_at_or_after};
-use crate::log::segment::{Extent, MARK_EVERY, Segment};
+use crate::log::segment::{Extent, Segment};
+use crate::log::selection::{Candidates, Selected, Wanted};
 
 /// What a read found.
 #[derive(Debug)]
-pub(crate) struct Read {
+pub(crate) struct Read<R = Bytes> {
     /// Whole batches; the first may begin before the offset asked for.
-    pub(crate) records: Bytes,
+    pub(crate) records: R,
     pub(crate) bounds: Bounds,
     /// For [`Isolation::ReadCommitted`] only.
     pub(crate) aborted: Vec<AbortedTransaction>,
-}
-
-/// A place in the log.
-#[derive(Debug)]
-struct Located {
-    extent: Extent,
-    /// Whether it goes on to the end of the segment.
-    whole: bool,
-    /// Where the following segment begins.
-    next: Option<i64>,
 }
 
 impl Partition {
@@ -44,6 +34,18 @@ impl Partition {
         at_least_one: bool,
         isolation: Isolation,
     ) -> Result<Read, ResponseError> {
+        let Read { records, bounds, aborted } = self.find(offset, max_bytes, at_least_one, isolation)?;
+        Ok(Read { records: records.load().map_err(storage_error)?, bounds, aborted })
+    }
+
+    /// Finds what [`read`](Self::read) reads.
+    pub(crate) fn find(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        at_least_one: bool,
+        isolation: Isolation,
+    ) -> Result<Read<Extent>, ResponseError> {
         loop {
             let log = self.log();
             let (bounds, generation, deleted) = (log.bounds(), log.generation, log.deleted);
@@ -55,38 +57,37 @@ impl Partition {
                 return Err(ResponseError::OffsetOutOfRange);
             }
             let end = bounds.visible_end(isolation);
+            let mut read = Read { records: Extent::default(), bounds, aborted: Vec::new() };
             if offset >= end || (max_bytes == 0 && !at_least_one) {
-                return Ok(Read { records: Bytes::new(), bounds, aborted: Vec::new() });
+                return Ok(read);
             }
-            let records = self.load(offset, end, max_bytes, at_least_one).map_err(storage_error)?;
-            let (Isolation::ReadCommitted, Some((last, _))) = (isolation, walk(&records).last()) else {
-                return Ok(Read { records, bounds, aborted: Vec::new() });
-            };
+            let wanted = Wanted { from: offset, end, max_bytes, at_least_one };
+            let Some(selected) = self.select(&wanted).map_err(storage_error)? else { return Ok(read) };
+            read.records = selected.extent;
+            if isolation == Isolation::ReadUncommitted {
+                return Ok(read);
+            }
             let log = self.log();
             if log.generation == generation {
-                let aborted = log.producers.aborted_in(offset, last.last_offset() + 1);
-                return Ok(Read { records, bounds, aborted });
+                read.aborted = log.producers.aborted_in(offset, selected.end);
+                return Ok(read);
             }
-            // Records were removed meanwhile, and with them it was forgotten which of those read here were aborted.
+            // Records were removed meanwhile, and with them it was forgotten which of those found were aborted.
         }
     }
 
-    /// The bytes of whole batches from the one that holds `offset` to the last that begins before `end`.
-    fn load(&self, offset: i64, end: i64, max_bytes: usize, at_least_one: bool) -> io::Result<Bytes> {
-        let mut from = offset;
-        let mut first_len = 0;
-        loop {
-            let len = max_bytes.max(first_len) + MARK_EVERY as usize;
-            let Located { extent, whole, next } = self.log().locate(from, len)?;
-            match select(&extent.load()?, whole, offset..end, max_bytes, at_least_one) {
-                Selection::Found(records) => return Ok(records),
-                Selection::Longer(len) => first_len = len,
-                Selection::Nothing => match next {
-                    Some(next) if next < end => (from, first_len) = (next, 0),
-                    _ => return Ok(Bytes::new()),
-                },
+    /// Looks in one segment after the other.
+    fn select(&self, wanted: &Wanted) -> io::Result<Option<Selected>> {
+        let mut next = Some(wanted.from);
+        while let Some(from) = next.filter(|from| *from < wanted.end) {
+            let candidates;
+            (candidates, next) = self.log().candidates(from, wanted)?;
+            let selected = candidates.select(wanted)?;
+            if selected.is_some() {
+                return Ok(selected);
             }
         }
+        Ok(None)
     }
 
     /// The first record whose timestamp is at least `timestamp`, among those a reader may see.
@@ -155,16 +156,11 @@ impl Partition {
 }
 
 impl Log {
-    /// About `len` bytes from the index mark before `offset` on.
-    fn locate(&self, offset: i64, len: usize) -> io::Result<Located> {
-        let n = self.segment_of(offset);
-        let segment = &self.segments[n];
-        let position = segment.position_before(offset);
-        Ok(Located {
-            extent: segment.extent(position, len)?,
-            whole: segment.size() - position <= len as u64,
-            next: self.segments.get(n + 1).map(Segment::base_offset),
-        })
+    /// What the segment of `from` has of what is wanted, and where the following one begins.
+    fn candidates(&self, from: i64, wanted: &Wanted) -> io::Result<(Candidates, Option<i64>)> {
+        let n = self.segment_of(from);
+        let next = self.segments.get(n + 1).map(Segment::base_offset);
+        Ok((Candidates::of(&self.segments[n], wanted)?, next))
     }
 
     /// What the segment of `offset` has from `timestamp` on, and where the following one begins.
@@ -178,48 +174,4 @@ impl Log {
     fn segment_of(&self, offset: i64) -> usize {
         self.segments.partition_point(|segment| segment.base_offset() <= offset).max(1) - 1
     }
-}
-
-/// What was found in loaded bytes.
-#[derive(Debug, PartialEq, Eq)]
-enum Selection {
-    Found(Bytes),
-    /// The first batch wanted is not whole; this many bytes are needed.
-    Longer(usize),
-    Nothing,
-}
-
-/// Picks the batches that have something of `wanted` and fit. `whole` says that nothing comes after `bytes`.
-fn select(bytes: &Bytes, whole: bool, wanted: Range<i64>, max_bytes: usize, at_least_one: bool) -> Selection {
-    let mut at = 0;
-    let mut picked = 0..0;
-    while let Ok(header) = BatchHeader::parse(&bytes[at..]) {
-        let end = at + header.len;
-        if header.base_offset >= wanted.end {
-            return found(bytes, picked);
-        }
-        if header.last_offset() >= wanted.start {
-            let first = picked.is_empty();
-            let start = if first { at } else { picked.start };
-            if end - start > max_bytes && !(first && at_least_one) {
-                return found(bytes, picked);
-            }
-            if end > bytes.len() {
-                return if first { Selection::Longer(end) } else { found(bytes, picked) };
-            }
-            picked = start..end;
-        } else if end > bytes.len() {
-            return Selection::Longer(end + MARK_EVERY as usize);
-        }
-        at = end;
-    }
-    if picked.is_empty() && !whole {
-        // What is wanted may begin right behind these bytes.
-        return Selection::Longer(at + HEADER_LEN + MARK_EVERY as usize);
-    }
-    found(bytes, picked)
-}
-
-fn found(bytes: &Bytes, picked: Range<usize>) -> Selection {
-    if picked.is_empty() { Selection::Nothing } else { Selection::Found(bytes.slice(picked)) }
 }

@@ -170,7 +170,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::log::batch::place;
+    use crate::log::batch::Placed;
     use crate::log::batch::tests::{end, plain_batch};
     use crate::log::partition::{AppendRules, Partition};
     use crate::log::pending::Extent;
@@ -180,9 +180,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut file = Vec::new();
         for n in 0..3 {
-            let mut batch = plain_batch(2, 0, (7, 0, 2 * n), false);
-            place(&mut batch, i64::from(2 * n));
-            file.extend(batch);
+            let batch = plain_batch(2, 0, (7, 0, 2 * n), false);
+            file.extend(Placed::at(i64::from(2 * n), &batch).unwrap().pieces().concat());
         }
         let path = directory.path().join("00000000000000000000.log");
         let whole = file.len() / 3;

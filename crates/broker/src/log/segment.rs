@@ -6,7 +6,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::batch::{BatchHeader, HEADER_LEN};
 use crate::log::checkpoint;
+use crate::log::file::{read_at, write_all_at};
 
 /// Bytes between two marks of the index: what a read may have to skip.
-pub(crate) const MARK_EVERY: u64 = 8 * 1024;
+const MARK_EVERY: u64 = 8 * 1024;
 /// The same for closed segments.
 const SPARSE_MARK_EVERY: u32 = 64 * 1024;
 /// Bytes that batches in memory are packed into at a time.
@@ -27,7 +27,7 @@ const CHUNK: usize = 1 << 20;
 
 /// Where a batch begins, and the greatest timestamp from there to the next mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mark {
+struct Mark {
     /// Counted from the segment's first offset; segments are closed before that is too much.
     offset: u32,
     position: u32,
@@ -186,19 +186,19 @@ impl Segment {
         }
     }
 
-    /// Adds a batch whose base offset is already in it. On an error nothing is added.
-    pub(crate) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> io::Result<()> {
+    /// Adds a batch, which comes in two pieces. On an error nothing is added.
+    pub(crate) fn append(&mut self, header: &BatchHeader, pieces: [&[u8]; 2]) -> io::Result<()> {
         let size = self.summary.size;
         match &mut self.store {
             Store::Memory { batches, slab } => {
-                if slab.capacity() < batch.len() {
-                    *slab = BytesMut::with_capacity(SLAB.max(batch.len()));
+                if slab.capacity() < header.len {
+                    *slab = BytesMut::with_capacity(SLAB.max(header.len));
                 }
-                slab.extend_from_slice(batch);
+                pieces.into_iter().for_each(|piece| slab.extend_from_slice(piece));
                 batches.push((size, slab.split().freeze()));
             }
             Store::File(file) => {
-                if let Err(error) = file.write_all_at(batch, size) {
+                if let Err(error) = write_all_at(file, pieces, size) {
                     // A full disk may have taken the first half. Whatever cannot be cut off now is overwritten
                     // by the next append.
                     let _ = file.set_len(size);
@@ -216,41 +216,55 @@ impl Segment {
         self.summary.note(self.base_offset, header);
     }
 
-    /// The position of a mark at or before `offset`.
-    pub(crate) fn position_before(&self, offset: i64) -> u64 {
+    /// Position and offset of the last mark for which `is_before` holds, or of the first one.
+    pub(crate) fn mark_before(&self, is_before: impl Fn(u64, i64) -> bool) -> (u64, i64) {
+        let place = |mark: &Mark| (u64::from(mark.position), self.base_offset + i64::from(mark.offset));
         let marks = &self.summary.marks;
-        match marks.partition_point(|mark| self.base_offset + i64::from(mark.offset) <= offset) {
-            0 => 0,
-            n => u64::from(marks[n - 1].position),
+        let before = marks.partition_point(|mark| {
+            let (position, offset) = place(mark);
+            is_before(position, offset)
+        });
+        marks.get(before.saturating_sub(1)).map_or((0, self.base_offset), place)
+    }
+
+    /// The batches in memory, from the one at `position` on; none if they are in a file.
+    pub(crate) fn batches_from(&self, position: u64) -> impl Iterator<Item = &Bytes> {
+        let batches = match &self.store {
+            Store::Memory { batches, .. } => &batches[..],
+            _ => &[],
+        };
+        let first = batches.partition_point(|(at, batch)| at + batch.len() as u64 <= position);
+        batches[first..].iter().map(|(_, batch)| batch)
+    }
+
+    /// The file to read from, if it is not in memory.
+    pub(crate) fn open(&self) -> io::Result<Option<Arc<File>>> {
+        match &self.store {
+            Store::Memory { .. } => Ok(None),
+            Store::File(file) => Ok(Some(Arc::clone(file))),
+            Store::Closed => File::open(&self.path).map(|file| Some(Arc::new(file))),
         }
     }
 
     /// Everything from the first mark on whose stretch has a record of `timestamp` or later.
     pub(crate) fn since(&self, timestamp: i64) -> io::Result<Option<Extent>> {
         let mark = self.summary.marks.iter().find(|mark| mark.max_timestamp >= timestamp);
-        mark.map(|mark| self.extent(mark.position.into(), usize::MAX)).transpose()
+        mark.map(|mark| self.extent(mark.position.into())).transpose()
     }
 
     /// Everything from `position` on to the end of the file, noted or not.
     pub(crate) fn file_from(&self, position: u64) -> io::Result<Extent> {
-        let Some(file) = self.file() else { return self.extent(position, usize::MAX) };
+        let Some(file) = self.file() else { return self.extent(position) };
         let len = usize::try_from(file.metadata()?.len().saturating_sub(position)).unwrap_or(usize::MAX);
         Ok(Extent::File { file, position, len })
     }
 
-    /// Up to `len` bytes from `position`, and more in memory, where whole batches come for free.
-    pub(crate) fn extent(&self, position: u64, len: usize) -> io::Result<Extent> {
-        let file = match &self.store {
-            Store::Memory { batches, .. } => {
-                let first = batches.partition_point(|(at, batch)| at + batch.len() as u64 <= position);
-                let end = position.saturating_add(len as u64);
-                let wanted = batches[first..].iter().take_while(|(at, _)| *at < end);
-                return Ok(Extent::Memory(wanted.map(|(_, batch)| batch.clone()).collect()));
-            }
-            Store::File(file) => Arc::clone(file),
-            Store::Closed => Arc::new(File::open(&self.path)?),
+    /// Everything from `position` on.
+    pub(crate) fn extent(&self, position: u64) -> io::Result<Extent> {
+        let Some(file) = self.open()? else {
+            return Ok(Extent::Memory(self.batches_from(position).cloned().collect()));
         };
-        let len = self.size().saturating_sub(position).min(len as u64) as usize;
+        let len = self.size().saturating_sub(position) as usize;
         Ok(Extent::File { file, position, len })
     }
 
@@ -274,7 +288,20 @@ impl Segment {
     }
 }
 
+impl Default for Extent {
+    fn default() -> Self {
+        Self::Memory(Vec::new())
+    }
+}
+
 impl Extent {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Memory(batches) => batches.iter().map(Bytes::len).sum(),
+            Self::File { len, .. } => *len,
+        }
+    }
+
     /// Reads the bytes, which may end within a batch.
     pub(crate) fn load(self) -> io::Result<Bytes> {
         match self {
@@ -287,11 +314,7 @@ impl Extent {
                     all.freeze()
                 }
             }),
-            Self::File { file, position, len } => {
-                let mut bytes = BytesMut::zeroed(len);
-                file.read_exact_at(&mut bytes, position)?;
-                Ok(bytes.freeze())
-            }
+            Self::File { file, position, len } => read_at(&file, position, len).map(Bytes::from),
         }
     }
 }

@@ -12,15 +12,19 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 
 use crate::api::authentication::{Proof, prove, prove_raw};
 use crate::api::{self, Call, Frame, Refused};
+use crate::log::segment::Extent;
 use crate::security::sasl::Session;
 use crate::server::endpoint::Endpoint;
 use crate::server::frames::{self, WrongLength};
+use crate::server::long_request::LongRequest;
+use crate::server::output::{Output, Piece};
 use crate::server::patience::{Impatient, Patience};
+use crate::server::stream::Stream;
 use crate::state::State;
 
 /// Bytes of answers that are collected at most.
@@ -58,10 +62,7 @@ pub(crate) struct Way<'a> {
 }
 
 /// Answers requests until the client goes or misbehaves, or the broker stops.
-pub(crate) async fn serve<S>(state: &State, way: Way<'_>, stream: S) -> Result<(), Closed>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(crate) async fn serve(state: &State, way: Way<'_>, stream: impl Stream) -> Result<(), Closed> {
     let settings = state.settings.broker();
     let mut connection = Connection {
         state,
@@ -69,7 +70,8 @@ where
         stream,
         max_request: settings.max_request_bytes,
         input: BytesMut::with_capacity(16 * 1024),
-        output: BytesMut::new(),
+        long: None,
+        output: Output::default(),
         patience: Patience::new(settings.connections_max_idle_ms),
         session: way.listener.sasl.as_ref().map(Session::new),
     };
@@ -87,13 +89,15 @@ struct Connection<'a, S> {
     stream: S,
     max_request: usize,
     input: BytesMut,
-    output: BytesMut,
+    /// A long request that has begun; then the input is empty.
+    long: Option<LongRequest>,
+    output: Output,
     patience: Patience,
     /// None where nobody has to prove who it is.
     session: Option<Session<'a>>,
 }
 
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+impl<'a, S: Stream> Connection<'a, S> {
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut stopped = pin!(self.state.stopping.told());
         // Memory for the request that is being read, if it is a long one.
@@ -109,25 +113,40 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             if self.state.stopping.is_told() {
                 return Ok(());
             }
-            let len = frames::announced(&self.input, self.longest())?;
-            if !self.input.is_empty() {
+            let len = match &self.long {
+                Some(long) => Some(long.len()),
+                None => frames::announced(&self.input, self.longest())?,
+            };
+            if self.long.is_some() || !self.input.is_empty() {
                 self.patience.incomplete(len.unwrap_or(0));
             }
-            if share.is_none() && len.is_some_and(|len| len > SMALL) {
+            if self.long.is_none()
+                && let Some(len) = len.filter(|len| *len > SMALL)
+            {
                 tokio::select! {
                     biased;
-                    taken = self.state.limits.share(len.unwrap_or(0)) => share = taken,
+                    taken = self.state.limits.share(len) => share = taken,
                     () = &mut stopped => return Ok(()),
                 }
                 // The time that it took is not the client's.
                 self.patience.moved();
                 self.patience.complete();
-                self.patience.incomplete(len.unwrap_or(0));
+                self.patience.incomplete(len);
+                self.long = Some(LongRequest::begin(&self.state.limits.buffers, len, &mut self.input));
             }
-            frames::make_room(&mut self.input, len);
+            let Self { stream, input, long, .. } = self;
+            let reading = async {
+                match long {
+                    Some(long) => stream.read_buf(&mut long.room()).await,
+                    None => {
+                        frames::make_room(input, len);
+                        stream.read_buf(input).await
+                    }
+                }
+            };
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut self.input) => {
+                read = reading => {
                     let count = read?;
                     if count == 0 {
                         return Ok(());
@@ -144,8 +163,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     /// Answers the complete requests of the input.
     async fn answer_all(&mut self, share: &mut Option<SemaphorePermit<'a>>) -> Result<(), Closed> {
         loop {
-            let longest = self.longest();
-            let Some(bytes) = frames::take(&mut self.input, longest)? else { return Ok(()) };
+            let Some(bytes) = self.next_request()? else { return Ok(()) };
             self.patience.complete();
             let frame = match self.session {
                 None => Frame::parse(bytes)?,
@@ -168,6 +186,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 answered.await?;
             }
             *share = None;
+        }
+    }
+
+    fn next_request(&mut self) -> Result<Option<Bytes>, WrongLength> {
+        match self.long.take_if(|long| long.is_complete()) {
+            Some(long) => Ok(Some(long.finish())),
+            None if self.long.is_some() => Ok(None),
+            None => {
+                let longest = self.longest();
+                frames::take(&mut self.input, longest)
+            }
         }
     }
 
@@ -225,31 +254,29 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         if self.output.is_empty() {
             return Ok(());
         }
-        // The client is as slow as it likes, so long as it is not idle.
         self.patience.moved();
-        let mut written = 0;
-        while written < self.output.len() {
-            tokio::select! {
-                biased;
-                some = self.stream.write(&self.output[written..]) => match some? {
-                    0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                    some => written += some,
-                },
-                over = self.patience.over() => return Err(over.into()),
+        let Self { stream, output, patience, .. } = self;
+        for piece in output.pieces() {
+            match piece {
+                Piece::Bytes(bytes) => write_all(stream, patience, bytes).await?,
+                Piece::Records(Extent::Memory(batches)) => {
+                    for batch in batches {
+                        write_all(stream, patience, batch).await?;
+                    }
+                }
+                Piece::Records(Extent::File { file, position, len }) => {
+                    let mut sent = 0;
+                    while sent < *len {
+                        let some = stream.send_file(file, *position + sent as u64, *len - sent);
+                        sent += patience.unless_over(some).await??;
+                    }
+                }
             }
-            self.patience.moved();
         }
         // TLS may have kept some.
-        tokio::select! {
-            biased;
-            flushed = self.stream.flush() => flushed?,
-            over = self.patience.over() => return Err(over.into()),
-        }
+        self.patience.unless_over(self.stream.flush()).await??;
         self.state.metrics.bytes_out.add(self.output.len() as u64);
-        self.output.clear();
-        if self.output.capacity() > KEPT {
-            self.output = BytesMut::new();
-        }
+        self.output.clear(KEPT);
         Ok(())
     }
 
@@ -265,4 +292,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
         }
     }
+}
+
+/// The client is as slow as it likes, so long as it is not idle.
+async fn write_all(
+    stream: &mut impl Stream,
+    patience: &mut Patience,
+    mut bytes: &[u8],
+) -> Result<(), Closed> {
+    while !bytes.is_empty() {
+        match patience.unless_over(stream.write(bytes)).await?? {
+            0 => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+            some => bytes = &bytes[some..],
+        }
+    }
+    Ok(())
 }

@@ -2,8 +2,6 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bytes that are made room for before they have come, whatever length is announced.
-const AHEAD: usize = 256 * 1024;
 /// Bytes that are read at a time at least.
 const AT_LEAST: usize = 16 * 1024;
 
@@ -31,10 +29,10 @@ pub(crate) fn take(input: &mut BytesMut, max: usize) -> Result<Option<Bytes>, Wr
     Ok(Some(input.split_to(len).freeze()))
 }
 
-/// Makes room for some of what the request at the front still lacks.
+/// Makes room for what the request at the front still lacks, which is not a long one.
 pub(crate) fn make_room(input: &mut BytesMut, len: Option<usize>) {
     let missing = len.map_or(AT_LEAST, |len| (4 + len).saturating_sub(input.len()));
-    input.reserve(missing.clamp(AT_LEAST, AHEAD));
+    input.reserve(missing.max(AT_LEAST));
 }
 
 #[cfg(test)]

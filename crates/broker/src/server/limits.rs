@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::server::long_request::Buffers;
 use crate::settings::broker::BrokerSettings;
 use crate::state::State;
 
@@ -15,6 +16,7 @@ pub(crate) struct Limits {
     open: Mutex<Open>,
     /// Bytes of requests that may still be read.
     requests: Semaphore,
+    pub(super) buffers: Buffers,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +41,8 @@ impl Limits {
             Ok(bytes @ 1..) => bytes.max(settings.max_request_bytes),
             _ => Semaphore::MAX_PERMITS,
         };
-        Self { open: Mutex::default(), requests: Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)) }
+        let requests = Semaphore::new(bytes.min(Semaphore::MAX_PERMITS));
+        Self { open: Mutex::default(), requests, buffers: Buffers::default() }
     }
 
     /// Waits until there is memory for a request of that length. It is given back when the share is dropped.

@@ -62,6 +62,18 @@ impl Patience {
         }
     }
 
+    /// Waits for something that moves bytes, for as long as the patience lasts.
+    pub(crate) async fn unless_over<T>(&mut self, moves: impl Future<Output = T>) -> Result<T, Impatient> {
+        tokio::select! {
+            biased;
+            moved = moves => {
+                self.moved();
+                Ok(moved)
+            }
+            over = self.over() => Err(over),
+        }
+    }
+
     /// Sleeps until it is over.
     pub(crate) async fn over(&mut self) -> Impatient {
         loop {

@@ -4,7 +4,6 @@
 
 mod refusals;
 
-use bytes::BytesMut;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, CreateTopicsRequest, EndTxnRequest,
     FetchRequest, FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
@@ -15,6 +14,7 @@ use kafka_protocol::messages::{
 use crate::api::faulty::refusals::Refusable;
 use crate::api::{Call, Frame, Refused, decode, reply};
 use crate::faults::{Asked, Fault, Lost};
+use crate::server::output::Output;
 
 /// What is left to do with a request.
 pub(super) enum Met {
@@ -62,7 +62,7 @@ pub(crate) fn can_fail(key: ApiKey) -> bool {
 }
 
 /// Lets a request meet its fault, if there is one for it.
-pub(super) async fn meet(call: &Call<'_>, frame: &Frame, out: &mut BytesMut) -> Result<Met, Refused> {
+pub(super) async fn meet(call: &Call<'_>, frame: &Frame, out: &mut Output) -> Result<Met, Refused> {
     macro_rules! decoded {
         ($request:ty) => {
             meet_as::<$request>(call, frame, out).await
@@ -76,7 +76,7 @@ pub(super) async fn meet(call: &Call<'_>, frame: &Frame, out: &mut BytesMut) -> 
     })
 }
 
-async fn meet_as<Q: Refusable>(call: &Call<'_>, frame: &Frame, out: &mut BytesMut) -> Result<Met, Refused> {
+async fn meet_as<Q: Refusable>(call: &Call<'_>, frame: &Frame, out: &mut Output) -> Result<Met, Refused> {
     let request: Q = decode(call, frame.body.clone())?;
     let mut asked = asked(call, frame);
     request.describe(call, &mut asked);

@@ -40,7 +40,7 @@ impl Output<'_> {
     /// Adds the next batch.
     pub(super) fn append(&mut self, header: &BatchHeader, batch: &[u8]) -> io::Result<()> {
         match self {
-            Self::Memory(segment) => segment.append(header, batch),
+            Self::Memory(segment) => segment.append(header, [batch, &[]]),
             Self::File(output) => {
                 output.buffer.extend_from_slice(batch);
                 output.summary.note(output.base_offset, header);

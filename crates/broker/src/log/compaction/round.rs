@@ -289,8 +289,8 @@ impl<'a, 'p> Round<'a, 'p> {
     fn open(&self, part: &Part, offset: i64) -> Result<Reading, Halted> {
         let log = self.partition.log();
         let at = log.place_of(std::slice::from_ref(part))?;
-        let position = log.segments[at].position_before(offset);
-        let batches = log.segments[at].extent(position, usize::MAX)?.batches();
+        let position = log.segments[at].mark_before(|_, at| at <= offset).0;
+        let batches = log.segments[at].extent(position)?.batches();
         Ok(Reading { batches, at: position, size: part.size })
     }
 
