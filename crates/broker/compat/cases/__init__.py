@@ -3,7 +3,21 @@
 import importlib
 
 # Those that kill the broker come last: what they leave behind is nobody else's concern.
-PAGES = ["admin", "records", "transactions", "groups", "group_migration", "group_admin", "offsets", "tools", "cleaning", "restarts"]
+PAGES = [
+    "admin",
+    "records",
+    "consuming",
+    "transactions",
+    "transaction_admin",
+    "groups",
+    "group_load",
+    "group_migration",
+    "group_admin",
+    "offsets",
+    "tools",
+    "cleaning",
+    "restarts",
+]
 
 
 class Case:

@@ -4,6 +4,7 @@ import functools
 import time
 
 from cases.records import sent
+from harness.driver import Refused
 
 
 class Member:
@@ -24,6 +25,13 @@ class Member:
             self.values += [record["value"] for record in result["records"]]
 
         return take
+
+    def commit(self, topic, partition, offset):
+        """Commits, unless a rebalance has come in between."""
+        try:
+            self.driver.commit_offset(consumer=self.consumer, topic=topic, partition=partition, offset=offset)
+        except Refused:
+            pass
 
     def close(self):
         self.driver.close(handle=self.consumer)

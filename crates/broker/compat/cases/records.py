@@ -60,6 +60,38 @@ def large(trial):
     trial.equal("small enough", taken, {"partition": 0, "offset": 0})
 
 
+def size_limit(trial):
+    """A batch of exactly max.message.bytes is taken, and one of a byte more is refused."""
+    client, topic = trial.driver(), trial.name("topic")
+    client.create_topic(topic=topic, config={"max.message.bytes": "2000"})
+    producer = client.new("producer")
+    # A batch has 61 bytes of its own, a record of this size 9.
+    for size, want in [(1930, {"partition": 0, "offset": 0}), (1931, {"error": 10}), (1930, {"partition": 0, "offset": 1})]:
+        [result] = client.send(producer=producer, topic=topic, records=[{"value": "x" * size}])
+        trial.equal(f"{size + 70} bytes", result, want)
+
+
+def levels(trial):
+    """Records compressed with little and with much effort come back as they were."""
+    client, topic = trial.driver(), trial.name("topic")
+    client.create_topic(topic=topic)
+    values = [f"value {i} " * 50 for i in range(50)]
+    for codec, levels in [("gzip", (1, 9)), ("lz4", (1, 12)), ("zstd", (1, 12))]:
+        for level in levels:
+            sent(client, topic, [{"value": value} for value in values], codec=codec, level=level)
+    got = [record["value"] for record in read(client, topic, 300)]
+    trial.equal("read as it was sent", got == values * 6, True)
+
+
+def null_headers(trial):
+    """A header without a value is not one with an empty value."""
+    client, topic = trial.driver(), trial.name("topic")
+    client.create_topic(topic=topic)
+    headers = [["a", None], ["b", ""], ["c", "1"]]
+    sent(client, topic, [{"value": "v", "headers": headers}])
+    trial.equal("read", [record["headers"] for record in read(client, topic, 1)], [headers])
+
+
 def nulls_and_headers(trial):
     """Null and empty keys and values differ; headers keep order, repetition, and null values."""
     client, topic = trial.driver(), trial.name("topic")
@@ -148,8 +180,11 @@ def no_such_offset(trial):
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 CASES = [
     *((f"codec_{name}", functools.update_wrapper(functools.partial(codec, name), codec)) for name in CODECS),
+    levels,
     large,
+    size_limit,
     nulls_and_headers,
+    null_headers,
     null_record,
     timestamps,
     idempotence,

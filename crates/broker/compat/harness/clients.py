@@ -15,7 +15,17 @@ from harness.brokers import APACHE_SCRIPT
 TOOLS = "kafka_tools"
 # What a client does wrong at Kafka as well: such a case says nothing about a broker.
 FAULTS = {
+    "aiokafka": {
+        "instance_in_use": "aiokafka does not tell that a member was shut out",
+    },
+    "franz_go": {
+        "recreated_topic": "franz-go goes on asking for the id of the topic that is gone",
+        "static_consumer": "franz-go does not say that a static member is away for a while",
+    },
     "kafkajs": {
+        "creation_by_reading": "KafkaJS gives up on a topic that is being created",
+        "recreated_topic": "KafkaJS creates a topic again as soon as it is deleted",
+        "pattern_classic": "KafkaJS looks for topics that match a pattern only at its start",
         "interleaved": "KafkaJS reads records of a transaction that was aborted between others",
         "kill_in_transaction": "KafkaJS gives up when it finds no coordinator",
     },

@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.structs import OffsetAndMetadata
 from driver_loop import Missing, encoded, record, serve
 
 ASSIGNORS = {
@@ -195,6 +196,7 @@ class Operations:
         instance=None,
         session_timeout_ms=6000,
         max_wait_ms=500,
+        fetch_max_bytes=1 << 20,
         reset="earliest",
     ):
         if protocol != "classic":
@@ -210,6 +212,7 @@ class Operations:
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=500,
             fetch_max_wait_ms=max_wait_ms,
+            max_partition_fetch_bytes=fetch_max_bytes,
             auto_offset_reset=reset,
             enable_auto_commit=False,
             metadata_max_age_ms=1000,
@@ -223,8 +226,8 @@ class Operations:
         for place in places:
             consumer.seek(place, offset)
 
-    async def subscribe(self, consumer, topic):
-        self.handles[consumer].subscribe([topic])
+    async def subscribe(self, consumer, topic, pattern=None):
+        self.handles[consumer].subscribe(topics=() if pattern else [topic], pattern=pattern)
         # Its start waits for the group, and the other members of it for being asked too.
         self.handles[consumer].starting = asyncio.create_task(self.handles[consumer].start())
 
@@ -235,7 +238,7 @@ class Operations:
         if starting := getattr(consumer, "starting", None):
             await asyncio.wait([starting], timeout=timeout_ms / 1000)
             if not starting.done():
-                return {"records": [], "assignment": []}
+                return {"records": [], "assignment": [], "topics": []}
             starting.result()
         while len(records) < count and (left := end - loop.time()) > 0:
             polled = await consumer.getmany(timeout_ms=int(left * 1000), max_records=count - len(records))
@@ -243,10 +246,30 @@ class Operations:
                 place = message.partition, message.offset
                 records.append(record(*place, message.key, message.value, message.headers, message.timestamp))
         assigned = sorted(place.partition for place in consumer.assignment())
-        return {"records": records, "assignment": assigned}
+        topics = sorted({place.topic for place in consumer.assignment()})
+        return {"records": records, "assignment": assigned, "topics": topics}
 
-    async def commit_offset(self, consumer, topic, partition, offset):
-        await self.handles[consumer].commit({TopicPartition(topic, partition): offset})
+    def seek(self, consumer, topic, partition, offset):
+        self.handles[consumer].seek(TopicPartition(topic, partition), offset)
+
+    def pause(self, consumer, topic, partitions):
+        self.handles[consumer].pause(*[TopicPartition(topic, partition) for partition in partitions])
+
+    def resume(self, consumer, topic, partitions):
+        self.handles[consumer].resume(*[TopicPartition(topic, partition) for partition in partitions])
+
+    async def bounds(self, consumer, topic, partition):
+        place = TopicPartition(topic, partition)
+        consumer = self.handles[consumer]
+        return [(await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]]
+
+    async def offset_for_time(self, consumer, topic, partition, at):
+        place = TopicPartition(topic, partition)
+        found = (await self.handles[consumer].offsets_for_times({place: at}))[place]
+        return -1 if found is None else found.offset
+
+    async def commit_offset(self, consumer, topic, partition, offset, metadata=""):
+        await self.handles[consumer].commit({TopicPartition(topic, partition): OffsetAndMetadata(offset, metadata)})
 
     async def close(self, handle):
         await self.handles.pop(handle).stop()

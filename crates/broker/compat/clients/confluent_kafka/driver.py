@@ -17,6 +17,10 @@ from confluent_kafka.admin import (
 from driver_loop import Missing, encoded, record, serve
 
 WAIT = 60
+ISOLATION = {
+    "read_uncommitted": ck.IsolationLevel.READ_UNCOMMITTED,
+    "read_committed": ck.IsolationLevel.READ_COMMITTED,
+}
 
 
 def single(futures):
@@ -76,10 +80,11 @@ class Operations:
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
         single(self.admin.incremental_alter_configs([resource]))
 
-    def list_offset(self, topic, partition, at):
+    def list_offset(self, topic, partition, at, isolation="read_uncommitted"):
         specs = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest, "max_timestamp": OffsetSpec.max_timestamp}
         spec = specs[at]() if at in specs else OffsetSpec.for_timestamp(at)
-        return single(self.admin.list_offsets({ck.TopicPartition(topic, partition): spec})).offset
+        wanted = {ck.TopicPartition(topic, partition): spec}
+        return single(self.admin.list_offsets(wanted, isolation_level=ISOLATION[isolation])).offset
 
     def delete_records(self, topic, partition, before):
         return single(self.admin.delete_records([ck.TopicPartition(topic, partition, before)])).low_watermark
@@ -117,8 +122,11 @@ class Operations:
 
     # Producers.
 
-    def producer(self, name, codec="none", idempotent=False, transactional_id=None, transaction_timeout_ms=60_000):
+    def producer(
+        self, name, codec="none", level=-1, idempotent=False, transactional_id=None, transaction_timeout_ms=60_000
+    ):
         config = self.base | {"compression.type": codec, "enable.idempotence": idempotent, "linger.ms": 5}
+        config |= {"compression.level": level, "topic.metadata.refresh.interval.ms": 1000}
         config |= {"message.max.bytes": 10_000_000, "delivery.timeout.ms": 60_000}
         if transactional_id is not None:
             config |= {"transactional.id": transactional_id, "transaction.timeout.ms": transaction_timeout_ms}
@@ -182,6 +190,7 @@ class Operations:
         instance=None,
         session_timeout_ms=6000,
         max_wait_ms=500,
+        fetch_max_bytes=None,
         reset="earliest",
     ):
         config = self.base | {
@@ -194,6 +203,10 @@ class Operations:
             "enable.auto.commit": False,
             "topic.metadata.refresh.interval.ms": 1000,
         }
+        if fetch_max_bytes is not None:
+            config |= {"fetch.max.bytes": fetch_max_bytes, "max.partition.fetch.bytes": fetch_max_bytes}
+            # Which this client wants to be the smaller one.
+            config |= {"message.max.bytes": fetch_max_bytes}
         if assignor == "sticky":
             raise Missing("librdkafka has no eager sticky assignor")
         if protocol == "classic":
@@ -209,8 +222,8 @@ class Operations:
     def assign(self, consumer, topic, partitions, offset=0):
         self.handles[consumer].assign([ck.TopicPartition(topic, partition, offset) for partition in partitions])
 
-    def subscribe(self, consumer, topic):
-        self.handles[consumer].subscribe([topic])
+    def subscribe(self, consumer, topic, pattern=None):
+        self.handles[consumer].subscribe([pattern or topic])
 
     def poll(self, consumer, count, timeout_ms):
         consumer, records = self.handles[consumer], []
@@ -225,14 +238,34 @@ class Operations:
             content = message.key(), message.value(), message.headers(), message.timestamp()[1]
             records.append(record(*place, *content))
         assigned = sorted(part.partition for part in consumer.assignment())
-        return {"records": records, "assignment": assigned}
+        topics = sorted({part.topic for part in consumer.assignment()})
+        return {"records": records, "assignment": assigned, "topics": topics}
 
-    def commit_offset(self, consumer, topic, partition, offset):
-        [part] = self.handles[consumer].commit(
-            offsets=[ck.TopicPartition(topic, partition, offset)], asynchronous=False
-        )
+    def seek(self, consumer, topic, partition, offset):
+        self.handles[consumer].seek(ck.TopicPartition(topic, partition, offset))
+
+    def pause(self, consumer, topic, partitions):
+        self.handles[consumer].pause([ck.TopicPartition(topic, partition) for partition in partitions])
+
+    def resume(self, consumer, topic, partitions):
+        self.handles[consumer].resume([ck.TopicPartition(topic, partition) for partition in partitions])
+
+    def bounds(self, consumer, topic, partition):
+        return self.handles[consumer].get_watermark_offsets(ck.TopicPartition(topic, partition), timeout=WAIT)
+
+    def offset_for_time(self, consumer, topic, partition, at):
+        [found] = self.handles[consumer].offsets_for_times([ck.TopicPartition(topic, partition, at)], timeout=WAIT)
+        return found.offset
+
+    def commit_offset(self, consumer, topic, partition, offset, metadata=""):
+        place = ck.TopicPartition(topic, partition, offset, metadata)
+        [part] = self.handles[consumer].commit(offsets=[place], asynchronous=False)
         if part.error is not None:
             raise ck.KafkaException(part.error)
+
+    def committed(self, consumer, topic, partition):
+        [found] = self.handles[consumer].committed([ck.TopicPartition(topic, partition)], timeout=WAIT)
+        return None if found.offset < 0 else [found.offset, found.metadata or ""]
 
     def close(self, handle):
         handle = self.handles.pop(handle)

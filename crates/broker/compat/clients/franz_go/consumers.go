@@ -118,6 +118,9 @@ func (h *handle) start(what ...kgo.Opt) error {
 }
 
 func (d *driver) assign(_ context.Context, r *request) (any, error) {
+	if d.handles[r.Consumer].group != "" {
+		return nil, missing("franz-go takes partitions by name only outside of groups")
+	}
 	places := map[int32]kgo.Offset{}
 	for _, partition := range r.numbers() {
 		places[partition] = kgo.NewOffset().At(r.Offset)

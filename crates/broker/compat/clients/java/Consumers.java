@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -67,7 +68,9 @@ final class Consumers {
         if (request.has("instance")) {
             config.put("group.instance.id", request.text("instance"));
         }
-        if (protocol.equals("classic")) {
+        if (protocol.equals("consumer")) {
+            handles.inNewProtocol.add(request.text("name"));
+        } else {
             config.put("session.timeout.ms", request.integer("session_timeout_ms", 6000));
             config.put("heartbeat.interval.ms", 500);
             var assignor = ASSIGNORS.get(request.text("assignor", "range"));
@@ -92,10 +95,15 @@ final class Consumers {
     }
 
     private Object subscribe(Request request) {
-        if (request.has("pattern")) {
-            handles.consumer(request).subscribe(new SubscriptionPattern(request.text("pattern")));
+        var consumer = handles.consumer(request);
+        var pattern = request.text("pattern");
+        if (pattern == null) {
+            consumer.subscribe(List.of(request.text("topic")));
+        } else if (handles.inNewProtocol.contains(request.text("consumer"))) {
+            // The broker looks for topics that match.
+            consumer.subscribe(new SubscriptionPattern(pattern));
         } else {
-            handles.consumer(request).subscribe(List.of(request.text("topic")));
+            consumer.subscribe(Pattern.compile(pattern));
         }
         return null;
     }

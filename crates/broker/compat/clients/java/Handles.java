@@ -1,5 +1,7 @@
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 
@@ -9,6 +11,7 @@ final class Handles {
     final Map<String, Object> base;
     final Map<String, KafkaProducer<byte[], byte[]>> producers = new HashMap<>();
     final Map<String, KafkaConsumer<byte[], byte[]>> consumers = new HashMap<>();
+    final Set<String> inNewProtocol = new HashSet<>();
 
     Handles(Map<String, Object> base) {
         this.base = base;

@@ -146,6 +146,8 @@ class Operations:
         for index, given in enumerate(records):
             if given.get("key") is None and given.get("value") is None:
                 raise Missing("kafka-python sends no record without key and value")
+            if any(value is None for _, value in given.get("headers", [])):
+                raise Missing("kafka-python sends no header without a value")
             futures.append(
                 producer.send(
                     topic,
@@ -187,12 +189,15 @@ class Operations:
         instance=None,
         session_timeout_ms=6000,
         max_wait_ms=500,
+        fetch_max_bytes=None,
         reset="earliest",
     ):
         if protocol != "classic":
             raise Missing("kafka-python has the classic group protocol only")
+        limits = {"fetch_max_bytes": fetch_max_bytes, "max_partition_fetch_bytes": fetch_max_bytes}
         self.handles[name] = KafkaConsumer(
             **self.base,
+            **(limits if fetch_max_bytes else {}),
             group_id=group,
             group_instance_id=instance,
             isolation_level=isolation,
@@ -212,8 +217,8 @@ class Operations:
         for place in places:
             self.handles[consumer].seek(place, offset)
 
-    def subscribe(self, consumer, topic):
-        self.handles[consumer].subscribe([topic])
+    def subscribe(self, consumer, topic, pattern=None):
+        self.handles[consumer].subscribe(topics=() if pattern else [topic], pattern=pattern)
 
     def poll(self, consumer, count, timeout_ms):
         consumer, records = self.handles[consumer], []
@@ -224,10 +229,34 @@ class Operations:
                 place = message.partition, message.offset
                 records.append(record(*place, message.key, message.value, message.headers, message.timestamp))
         assigned = sorted(place.partition for place in consumer.assignment())
-        return {"records": records, "assignment": assigned}
+        topics = sorted({place.topic for place in consumer.assignment()})
+        return {"records": records, "assignment": assigned, "topics": topics}
 
-    def commit_offset(self, consumer, topic, partition, offset):
-        self.handles[consumer].commit({TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)})
+    def seek(self, consumer, topic, partition, offset):
+        self.handles[consumer].seek(TopicPartition(topic, partition), offset)
+
+    def pause(self, consumer, topic, partitions):
+        self.handles[consumer].pause(*[TopicPartition(topic, partition) for partition in partitions])
+
+    def resume(self, consumer, topic, partitions):
+        self.handles[consumer].resume(*[TopicPartition(topic, partition) for partition in partitions])
+
+    def bounds(self, consumer, topic, partition):
+        place = TopicPartition(topic, partition)
+        consumer = self.handles[consumer]
+        return [consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]]
+
+    def offset_for_time(self, consumer, topic, partition, at):
+        place = TopicPartition(topic, partition)
+        found = self.handles[consumer].offsets_for_times({place: at})[place]
+        return -1 if found is None else found.offset
+
+    def commit_offset(self, consumer, topic, partition, offset, metadata=""):
+        self.handles[consumer].commit({TopicPartition(topic, partition): OffsetAndMetadata(offset, metadata, -1)})
+
+    def committed(self, consumer, topic, partition):
+        found = self.handles[consumer].committed(TopicPartition(topic, partition), metadata=True)
+        return None if found is None else [found.offset, found.metadata]
 
     def close(self, handle):
         self.handles.pop(handle).close()

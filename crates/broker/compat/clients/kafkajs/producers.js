@@ -71,6 +71,7 @@ class Producers {
   // One request with a batch for each partition; a record's offset is that of its batch, and its place in it.
   async sendAtOnce({ client, codec, transaction }, topic, records) {
     const messages = records.map(({ partition = 0, key = null, value = null, headers = [], timestamp }) => {
+      if (headers.some(([, value]) => value === null)) throw new Missing('KafkaJS has no headers without a value')
       const names = headers.map(([name]) => name)
       if (new Set(names).size < names.length) throw new Missing('KafkaJS does not keep the order of headers')
       const time = timestamp === undefined ? {} : { timestamp: String(timestamp) }

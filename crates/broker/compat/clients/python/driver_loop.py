@@ -26,6 +26,8 @@ async def _serve(operations, error_of):
         try:
             if operation is None:
                 raise Missing("not in this driver")
+            if unknown := request.keys() - inspect.signature(operation).parameters.keys():
+                raise Missing(f"not in this driver: {', '.join(sorted(unknown))}")
             result = operation(**request)
             answer = {"ok": await result if inspect.isawaitable(result) else result}
         except Missing as missing:
