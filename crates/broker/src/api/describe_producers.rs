@@ -1,5 +1,7 @@
 //! DescribeProducers: who has written to a partition, and which transactions are open there.
 
+use std::sync::Arc;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_producers_response::{
     PartitionResponse, ProducerState as Described, TopicResponse,
@@ -7,30 +9,39 @@ use kafka_protocol::messages::describe_producers_response::{
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
 use crate::api::{Call, text};
+use crate::error::Refusal;
 use crate::log::producers::ProducerState;
+use crate::topics::{Topic, check_name};
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|wanted| {
-        let topic = call.state.topics.get(&wanted.name);
+        let topic = find(call, &wanted.name);
         let partitions = wanted.partition_indexes.iter().map(|index| {
             let response = PartitionResponse::default().with_partition_index(*index);
-            match topic.as_ref().and_then(|topic| topic.partition(*index)) {
+            let found = match &topic {
+                Ok(topic) => topic.partition(*index),
+                Err((error, message)) => {
+                    return response.with_error_code(error.code()).with_error_message(Some(text(message)));
+                }
+            };
+            match found {
                 Some(partition) => {
                     response.with_active_producers(partition.producers().into_iter().map(describe).collect())
                 }
-                None => {
-                    // Kafka explains only what concerns the topic.
-                    let message = "This server does not host this topic-partition.";
-                    response
-                        .with_error_code(ResponseError::UnknownTopicOrPartition.code())
-                        .with_error_message(topic.is_none().then(|| text(message)))
-                }
+                // Kafka explains only what concerns the topic.
+                None => response.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
             }
         });
         let partitions = partitions.collect();
         TopicResponse::default().with_name(wanted.name).with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
+}
+
+fn find(call: &Call<'_>, name: &str) -> Result<Arc<Topic>, Refusal> {
+    check_name(name)?;
+    let unknown = || "This server does not host this topic-partition.".to_owned();
+    call.state.topics.get(name).ok_or_else(|| (ResponseError::UnknownTopicOrPartition, unknown()))
 }
 
 fn describe(producer: ProducerState) -> Described {

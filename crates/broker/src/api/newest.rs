@@ -25,9 +25,15 @@ enum Piece {
     Array(&'static [Piece]),
     /// Fields that may be left out.
     Tags,
+    /// A number of one byte that the version before does not have, and the fields behind it that may be left out. It
+    /// becomes one of them, [`NUMBER`].
+    NumberAndTags,
 }
 
-use Piece::{Array, New, Numbers, Tags, Text, Topic};
+use Piece::{Array, New, NumberAndTags, Numbers, Tags, Text, Topic};
+
+/// The tag of what was no field that may be left out. It comes last, so that it counts and not one that a client sends.
+pub(super) const NUMBER: i32 = 0;
 
 /// From here on, topics have ids and not names in OffsetCommit and OffsetFetch.
 const OFFSETS_BY_ID: i16 = 10;
@@ -45,6 +51,10 @@ const FETCHED: &[Piece] = &[
         Numbers(2),
         Tags,
     ]),
+    Tags,
+];
+const MARKERS: &[Piece] = &[
+    Array(&[Numbers(8 + 2 + 1), Array(&[Text, Array(&[Numbers(4)]), Tags]), Numbers(4), NumberAndTags]),
     Tags,
 ];
 const DIRS: &[Piece] = &[
@@ -76,6 +86,7 @@ fn layout(key: ApiKey, version: i16) -> Option<Layout> {
         ApiKey::OffsetFetch => {
             Layout { version: OFFSETS_BY_ID, request: Some(FETCH), response: Some(FETCHED) }
         }
+        ApiKey::WriteTxnMarkers => Layout { version: 2, request: Some(MARKERS), response: None },
         ApiKey::DescribeLogDirs => Layout { version: 5, request: None, response: Some(DIRS) },
         _ => return None,
     };
@@ -161,13 +172,26 @@ impl<'a> Rewriting<'a> {
                     }
                 }
                 Tags => {
-                    for _ in 0..self.varint()? {
-                        self.varint()?;
-                        let size = self.varint()?;
-                        self.copy(size as usize)?;
-                    }
+                    let count = self.varint()?;
+                    self.tags(count)?;
+                }
+                NumberAndTags => {
+                    let number = self.from.try_get_u8().ok()?;
+                    let count = varint(&mut self.from)?;
+                    put_varint(&mut self.to, count.checked_add(1)?);
+                    self.tags(count)?;
+                    self.to.put_slice(&[NUMBER as u8, 1, number]);
                 }
             }
+        }
+        Some(())
+    }
+
+    fn tags(&mut self, count: u32) -> Option<()> {
+        for _ in 0..count {
+            self.varint()?;
+            let size = self.varint()?;
+            self.copy(size as usize)?;
         }
         Some(())
     }

@@ -11,7 +11,6 @@ use crate::settings::values::Values;
 
 /// The settings of the broker as they are now. Never changed: an alteration makes another one.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "groups, transactions and the server take them up one by one")]
 pub(crate) struct BrokerSettings {
     values: Values,
     pub(crate) auto_create_topics: bool,
@@ -47,6 +46,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) producer_id_expiration_ms: i64,
     pub(crate) producer_id_check_interval_ms: i64,
     pub(crate) transaction_max_timeout_ms: i32,
+    pub(crate) transaction_partition_verification: bool,
     pub(crate) transactional_id_expiration_ms: i64,
     pub(crate) transactional_id_check_interval_ms: i64,
 }
@@ -132,6 +132,7 @@ impl BrokerSettings {
             producer_id_expiration_ms: values.get("producer.id.expiration.ms"),
             producer_id_check_interval_ms: values.get("producer.id.expiration.check.interval.ms"),
             transaction_max_timeout_ms: values.get("transaction.max.timeout.ms"),
+            transaction_partition_verification: values.get("transaction.partition.verification.enable"),
             transactional_id_expiration_ms: values.get("transactional.id.expiration.ms"),
             transactional_id_check_interval_ms: values
                 .get("transaction.remove.expired.transaction.cleanup.interval.ms"),

@@ -306,6 +306,11 @@ const DYNAMIC: &[Definition] = &[
         "After how long the sequence numbers of an idle producer are forgotten.",
     ),
     boolean(
+        "transaction.partition.verification.enable",
+        "true",
+        "Whether records of a transaction are refused that does not know of their partition.",
+    ),
+    boolean(
         "unclean.leader.election.enable",
         "false",
         "unclean.leader.election.enable of a topic that does not say.",
