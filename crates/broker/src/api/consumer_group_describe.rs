@@ -24,6 +24,9 @@ pub(super) fn handle(
     let asked = request.include_authorized_operations;
     let inner = call.state.groups.lock();
     let groups = request.group_ids.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
+        _ if id.is_empty() => DescribedGroup::default()
+            .with_authorized_operations(operations::group(false))
+            .with_error_code(ResponseError::InvalidGroupId.code()),
         Some(Group { members: Members::Consumer(consumer), .. }) => describe(call, id, consumer, asked),
         Some(_) => none(&id, "is not a consumer group"),
         None => none(&id, "not found"),

@@ -44,12 +44,8 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         let partitions = partitions.collect();
         topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
-    let committed = if request.group_id.is_empty() && who.generation >= 0 {
-        Err(ResponseError::InvalidGroupId)
-    } else {
-        let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
-        call.state.groups.commit(call.state, &request.group_id, &who, how, offsets)
-    };
+    let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
+    let committed = call.state.groups.commit(call.state, &request.group_id, &who, how, offsets);
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions
@@ -67,7 +63,9 @@ pub(crate) fn check(
     committed: &Committed,
 ) -> Result<(), ResponseError> {
     state.topics.partition(topic, partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if committed.metadata.len() > state.settings.broker().offset_metadata_max_bytes {
+    // Kafka counts Java's characters, of which there are never more than bytes.
+    let max = state.settings.broker().offset_metadata_max_bytes;
+    if committed.metadata.len() > max && committed.metadata.encode_utf16().count() > max {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
     Ok(())

@@ -12,6 +12,9 @@ use crate::group::events::Event;
 use crate::group::offsets::Place;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    if request.group_id.is_empty() {
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     let mut inner = call.state.groups.lock();
     let Some(group) = inner.by_id.get(request.group_id.as_str()) else {
         return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
