@@ -14,6 +14,7 @@ PAGES = [
     "group_migration",
     "group_admin",
     "offsets",
+    "security",
     "tools",
     "cleaning",
     "restarts",

@@ -8,10 +8,10 @@ from harness.driver import Refused
 
 
 class Member:
-    """A consumer in a process of its own, as members of a group are in real life."""
+    """A consumer in a process of its own, as members of a group are in real life, unless one is given."""
 
-    def __init__(self, trial, topic, **consumer):
-        self.driver = trial.driver()
+    def __init__(self, trial, topic, driver=None, **consumer):
+        self.driver = driver or trial.driver()
         self.consumer = self.driver.new("consumer", **consumer)
         self.driver.subscribe(consumer=self.consumer, topic=topic)
         self.assignment, self.values = [], []

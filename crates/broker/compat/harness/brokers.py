@@ -31,6 +31,34 @@ APACHE_SETTINGS = {
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
 
+# How the second listener of both is secured. Kafka's own three have to be in the map as well.
+SECURE_SETTINGS = {
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
+    "listener.name.secure.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+    "listener.name.secure.plain.sasl.jaas.config": (
+        'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="wonderland";'
+    ),
+    "listener.name.secure.ssl.keystore.type": "PEM",
+}
+# Kafka wants to be told that there is such a mechanism, also where its users are its own.
+APACHE_SECURE_SETTINGS = {
+    f"listener.name.secure.scram-sha-{bits}.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    )
+    for bits in (256, 512)
+}
+
+
+def certified(folder):
+    """A key and a certificate for this machine in one file, and settings that name it. The certificate is its own authority."""
+    key, certificate, both = folder / "key.pem", folder / "certificate.pem", folder / "broker.pem"
+    if not both.exists():
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost"]
+        command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+        subprocess.run(command, check=True, capture_output=True)
+        both.write_text(key.read_text() + certificate.read_text())
+    return certificate, {"listener.name.secure.ssl.keystore.location": str(both)}
+
 
 def free_port():
     """Below the range from which the system gives out ports by itself, so that nobody else gets it between two starts."""
@@ -59,12 +87,14 @@ class Embedded:
     def __init__(self, binary, folder):
         self.binary = binary
         self.folder = folder / self.name
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address, self.secure_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.authority, self.certificate = certified(folder)
         self.process = None
 
     def start(self):
-        command = [self.binary, "broker", "--listen", self.address, "--data", self.folder / "data"]
-        for name, value in SETTINGS.items():
+        command = [self.binary, "broker", "--data", self.folder / "data"]
+        command += ["--listen", f"PLAINTEXT://{self.address}", "--listen", f"SECURE://{self.secure_address}"]
+        for name, value in (SETTINGS | SECURE_SETTINGS | self.certificate).items():
             command += ["--config", f"{name}={value}"]
         self.folder.mkdir(exist_ok=True)
         # Its own session, so that Ctrl-C reaches this script alone, which then stops it.
@@ -114,12 +144,15 @@ class Apache:
 
     def __init__(self, folder):
         self.folder = folder / self.name
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address, self.secure_address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.authority, self.certificate = certified(folder)
 
     def start(self):
         port = self.address.split(":")[1]
         command = [APACHE_SCRIPT, "start", "--data", self.folder, "--port", port]
-        for name, value in (SETTINGS | APACHE_SETTINGS).items():
+        command += ["--listener", f"SECURE://{self.secure_address}"]
+        secure = SECURE_SETTINGS | APACHE_SECURE_SETTINGS | self.certificate
+        for name, value in (SETTINGS | APACHE_SETTINGS | secure).items():
             command += ["--config", f"{name}={value}"]
         environment = os.environ | {"KAFKA_HEAP_OPTS": os.environ.get("KAFKA_HEAP_OPTS", "-Xms256m -Xmx768m")}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

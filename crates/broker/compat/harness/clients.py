@@ -117,9 +117,9 @@ def java(client, manifest):
         run([APACHE_SCRIPT, "tool", "kafka-topics", "--version"])
     sources = sorted(client.folder.glob("*.java"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
+    # Those of other drivers stay: another run may be at work with them.
     classes = client.home(version) / digest
     if not classes.exists():
-        shutil.rmtree(client.home(version), ignore_errors=True)
         run(["javac", "-d", classes, "-cp", f"{jars}/*", *sources])
     options = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"]
     client.command = ["java", *options, "-cp", f"{classes}:{jars}/*", "Driver"]

@@ -25,9 +25,9 @@ class Missing(Exception):
 class Driver:
     """`driver.poll(consumer="c", count=3)` asks the process for `{"op": "poll", …}` and returns its result."""
 
-    def __init__(self, command, environment, bootstrap, log):
+    def __init__(self, command, environment, arguments, log):
         self._process = subprocess.Popen(
-            [*command, bootstrap],
+            [*command, *arguments],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """One case, run with one client against one broker: what it did, line by line, and whether that is what Kafka promises."""
 
+import json
 import time
 import uuid
 
@@ -48,9 +49,14 @@ class Trial:
         """A name for a topic, group or transaction that no other run has."""
         return f"{self.case}-{role}-{self.run}"
 
-    def driver(self):
-        """Another process of the client; ended with the case."""
-        driver = Driver(self.client.command, self.client.environment, self.broker.address, self.log)
+    def driver(self, mechanism=None, username=None, password=None):
+        """Another process of the client, which proves by a mechanism of SASL who it is; ended with the case."""
+        arguments = [self.broker.address]
+        if mechanism is not None:
+            authority = str(self.broker.authority)
+            proof = {"mechanism": mechanism, "username": username, "password": password, "authority": authority}
+            arguments = [self.broker.secure_address, json.dumps(proof)]
+        driver = Driver(self.client.command, self.client.environment, arguments, self.log)
         self.drivers.append(driver)
         return driver
 

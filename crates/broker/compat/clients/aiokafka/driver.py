@@ -10,8 +10,9 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
-from driver_loop import Missing, encoded, record, serve
+from driver_loop import Missing, encoded, proof, record, serve
 
 ASSIGNORS = {
     "range": RangePartitionAssignor,
@@ -28,6 +29,10 @@ def checked(code):
 class Operations:
     def __init__(self, bootstrap):
         self.base = {"bootstrap_servers": bootstrap}
+        if who := proof():
+            self.base |= {"security_protocol": "SASL_SSL", "ssl_context": create_ssl_context(cafile=who["authority"])}
+            self.base |= {"sasl_mechanism": who["mechanism"]}
+            self.base |= {"sasl_plain_username": who["username"], "sasl_plain_password": who["password"]}
         self.started = None
         self.handles = {}
 

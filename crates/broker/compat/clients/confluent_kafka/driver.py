@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
-from driver_loop import Missing, encoded, record, serve
+from driver_loop import Missing, encoded, proof, record, serve
 
 WAIT = 60
 ISOLATION = {
@@ -31,6 +31,10 @@ def single(futures):
 class Operations:
     def __init__(self, bootstrap):
         self.base = {"bootstrap.servers": bootstrap, "broker.address.family": "v4"}
+        if who := proof():
+            self.base |= {"security.protocol": "SASL_SSL", "ssl.ca.location": who["authority"]}
+            self.base |= {"sasl.mechanism": who["mechanism"]}
+            self.base |= {"sasl.username": who["username"], "sasl.password": who["password"]}
         self.admin = AdminClient(self.base)
         self.handles = {}
 

@@ -60,13 +60,12 @@ func (a *assignment) told() (partitions []int32, topics []string) {
 
 func (d *driver) consumer(_ context.Context, r *request) (any, error) {
 	reset := map[string]kgo.Offset{"earliest": kgo.NewOffset().AtStart(), "latest": kgo.NewOffset().AtEnd()}
-	options := []kgo.Opt{
-		kgo.SeedBrokers(d.bootstrap),
-		kgo.FetchMaxWait(time.Duration(or(r.MaxWaitMs, 500)) * time.Millisecond),
+	options := append(slices.Clone(d.base),
+		kgo.FetchMaxWait(time.Duration(or(r.MaxWaitMs, 500))*time.Millisecond),
 		kgo.ConsumeResetOffset(reset[or(r.Reset, "earliest")]),
 		kgo.MetadataMaxAge(time.Second),
-		kgo.MetadataMinAge(250 * time.Millisecond),
-	}
+		kgo.MetadataMinAge(250*time.Millisecond),
+	)
 	if r.Isolation == "read_committed" {
 		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}

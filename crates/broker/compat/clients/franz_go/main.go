@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,9 +22,10 @@ type missing string
 func (m missing) Error() string { return string(m) }
 
 type driver struct {
-	bootstrap string
-	admin     *kadm.Client
-	handles   map[string]*handle
+	// base is what every client has.
+	base    []kgo.Opt
+	admin   *kadm.Client
+	handles map[string]*handle
 }
 
 // handle is a producer or a consumer, which are both a client here.
@@ -38,9 +40,16 @@ type handle struct {
 }
 
 func main() {
-	d := &driver{bootstrap: os.Args[1], handles: map[string]*handle{}}
+	d := &driver{base: []kgo.Opt{kgo.SeedBrokers(os.Args[1])}, handles: map[string]*handle{}}
+	if len(os.Args) > 2 {
+		secured, err := security(os.Args[2])
+		if err != nil {
+			panic(err)
+		}
+		d.base = append(d.base, secured...)
+	}
 	// Metadata is asked for each time, and not told from memory.
-	client, err := kgo.NewClient(kgo.SeedBrokers(d.bootstrap), kgo.MetadataMinAge(10*time.Millisecond))
+	client, err := kgo.NewClient(append(slices.Clone(d.base), kgo.MetadataMinAge(10*time.Millisecond))...)
 	if err != nil {
 		panic(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,16 +27,15 @@ func codec(r *request) kgo.CompressionCodec {
 }
 
 func (d *driver) producer(ctx context.Context, r *request) (any, error) {
-	options := []kgo.Opt{
-		kgo.SeedBrokers(d.bootstrap),
+	options := append(slices.Clone(d.base),
 		kgo.ProducerBatchCompression(codec(r)),
-		kgo.ProducerLinger(5 * time.Millisecond),
+		kgo.ProducerLinger(5*time.Millisecond),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(10_000_000),
 		kgo.AllowAutoTopicCreation(),
 		kgo.MetadataMaxAge(time.Second),
-		kgo.MetadataMinAge(250 * time.Millisecond),
-	}
+		kgo.MetadataMinAge(250*time.Millisecond),
+	)
 	if r.TransactionalID != "" {
 		timeout := time.Duration(or(r.TransactionTimeoutMs, 60_000)) * time.Millisecond
 		options = append(options, kgo.TransactionalID(r.TransactionalID), kgo.TransactionTimeout(timeout))

@@ -29,9 +29,8 @@ public final class Driver {
 
     public static void main(String[] arguments) throws Exception {
         var base = new HashMap<String, Object>(Map.of("bootstrap.servers", arguments[0]));
-        for (int i = 1; i < arguments.length; i++) {
-            var setting = arguments[i].split("=", 2);
-            base.put(setting[0], setting[1]);
+        if (arguments.length > 1) {
+            base.putAll(security(new Request(new ObjectMapper().readTree(arguments[1]))));
         }
         // Clients may print; what they print must not end up among the answers.
         var answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
@@ -47,6 +46,18 @@ public final class Driver {
             operations.put("close", request -> handles.close(request.text("handle")));
             serve(operations, answers);
         }
+    }
+
+    /** How this client proves who it is. */
+    private static Map<String, String> security(Request proof) {
+        var module = proof.text("mechanism").equals("PLAIN") ? "plain.PlainLoginModule" : "scram.ScramLoginModule";
+        var login = "org.apache.kafka.common.security.%s required username=\"%s\" password=\"%s\";";
+        return Map.of(
+            "security.protocol", "SASL_SSL",
+            "sasl.mechanism", proof.text("mechanism"),
+            "sasl.jaas.config", login.formatted(module, proof.text("username"), proof.text("password")),
+            "ssl.truststore.type", "PEM",
+            "ssl.truststore.location", proof.text("authority"));
     }
 
     private static void serve(Map<String, Operation> operations, PrintStream answers) throws Exception {

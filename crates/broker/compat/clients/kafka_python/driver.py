@@ -1,10 +1,11 @@
 """kafka-python: the operations of README.md, "Drivers"."""
 
+import functools
 import re
 import sys
 import time
 
-from driver_loop import Missing, encoded, record, serve
+from driver_loop import Missing, encoded, proof, record, serve
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
 from kafka.admin import ConfigResource, ConfigResourceType, OffsetSpec
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -32,8 +33,15 @@ def checked(result):
 class Operations:
     def __init__(self, bootstrap):
         self.base = {"bootstrap_servers": bootstrap}
-        self.admin = KafkaAdminClient(**self.base)
+        if who := proof():
+            self.base |= {"security_protocol": "SASL_SSL", "ssl_cafile": who["authority"]}
+            self.base |= {"sasl_mechanism": who["mechanism"]}
+            self.base |= {"sasl_plain_username": who["username"], "sasl_plain_password": who["password"]}
         self.handles = {}
+
+    @functools.cached_property
+    def admin(self):
+        return KafkaAdminClient(**self.base)
 
     # Topics.
 

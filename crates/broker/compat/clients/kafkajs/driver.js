@@ -1,6 +1,7 @@
 // KafkaJS: the operations of README.md, "Drivers". Requests in, answers out, a line of JSON each.
 'use strict'
 
+const { readFileSync } = require('node:fs')
 const readline = require('node:readline')
 const lz4 = require('lz4js')
 const zstd = require('@bokuweb/zstd-wasm')
@@ -23,11 +24,19 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   decompress: async buffer => Buffer.from(zstd.decompress(buffer)),
 })
 
+// What the second argument says: how this client proves who it is.
+const security = proof => {
+  if (!proof) return {}
+  const { mechanism, username, password, authority } = JSON.parse(proof)
+  return { ssl: { ca: [readFileSync(authority)] }, sasl: { mechanism: mechanism.toLowerCase(), username, password } }
+}
+
 const main = async () => {
   await zstd.init()
   const kafka = new Kafka({
     clientId: 'compat',
     brokers: [process.argv[2]],
+    ...security(process.argv[3]),
     logLevel: logLevel.ERROR,
     logCreator: () => entry => process.stderr.write(`${entry.namespace}: ${entry.log.message}\n`),
     // Long enough for a broker that is started again.

@@ -11,6 +11,11 @@ class Missing(Exception):
     """Raised by a driver for what its client cannot do."""
 
 
+def proof():
+    """How the client proves who it is: mechanism, username, password, and the authority of the broker; None if it need not."""
+    return json.loads(sys.argv[2]) if len(sys.argv) > 2 else None
+
+
 def serve(operations, error_of):
     """Answers until the input ends. `error_of` turns an exception into a code of Kafka or a word."""
     asyncio.run(_serve(operations, error_of))
