@@ -138,3 +138,20 @@ fn a_group_keeps_its_protocol() {
     assert_eq!(wire.call(1, &beat("new", -1, None)).error_code, 0);
     assert_eq!(listed(&mut wire), "classic PreparingRebalance");
 }
+
+#[test]
+fn that_nobody_is_left_is_written_down_as_soon_as_there_is_room() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = open(data.path());
+    let mut wire = Wire::connect(&broker);
+    let old = classic(&mut wire, None, &share(0));
+    fill(&broker);
+    let leave = LeaveGroupRequest::default().with_group_id(group()).with_member_id(old);
+    assert_eq!(wire.call(2, &leave).error_code, UNAVAILABLE);
+    assert_eq!(listed(&mut wire), "classic Empty", "it has gone all the same");
+    free(&broker);
+    broker.faults().advance_clock(Duration::from_secs(1));
+    drop(broker);
+    let broker = open(data.path());
+    assert_eq!(listed(&mut Wire::connect(&broker)), "classic Empty");
+}

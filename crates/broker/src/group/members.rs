@@ -19,6 +19,9 @@ use crate::group::migration::{self, Policy};
 use crate::group::{Denied, Group, Members};
 use crate::state::State;
 
+/// How soon to look again at a group that could not be written down.
+const RETRY_MS: i64 = 1_000;
+
 impl Groups {
     /// A member of the classic protocol joins.
     pub(crate) fn join(&self, id: &str, state: &State, join: Join, rules: &Rules) -> Answer<JoinReply> {
@@ -243,8 +246,8 @@ impl Inner {
             _ => {}
         }
         if outcome.is_err() {
-            // Time has been set anew.
-            state.alarm.by(now_ms);
+            // Members have other times to keep now, and what is left to write down may find room.
+            state.alarm.by(now_ms + RETRY_MS);
         }
     }
 
