@@ -203,15 +203,19 @@ impl Side {
         self.wire.call(4, &request).error_code
     }
 
-    fn leave(&mut self, id: &'static str, instance: Option<&str>) -> i16 {
-        let member = MemberIdentity::default()
-            .with_member_id(string(&self.id(id)))
-            .with_group_instance_id(instance.map(string));
+    /// Removes members, all at once.
+    fn leave(&mut self, members: &[(&'static str, Option<&str>)]) -> (i16, Vec<i16>) {
+        let member = |(id, instance): &(&'static str, Option<&str>)| {
+            MemberIdentity::default()
+                .with_member_id(string(&self.id(id)))
+                .with_group_instance_id(instance.map(string))
+        };
+        let members_left = members.iter().map(member).collect();
         let request =
-            LeaveGroupRequest::default().with_group_id(self.group.clone()).with_members(vec![member]);
-        self.ids.remove(id);
+            LeaveGroupRequest::default().with_group_id(self.group.clone()).with_members(members_left);
+        members.iter().for_each(|(id, _)| drop(self.ids.remove(id)));
         let response = self.wire.call(5, &request);
-        response.error_code + response.members.iter().map(|member| member.error_code).sum::<i16>()
+        (response.error_code, response.members.iter().map(|member| member.error_code).collect())
     }
 
     fn commit(
@@ -411,8 +415,10 @@ impl Both {
             }
             _ => {
                 if self.random.once_in(3) {
-                    self.ask(format!("{id} leaves"), |side| side.leave(id, instance))?;
-                    self.members.remove(id);
+                    let all = [(id, instance), ("k2", None), ("s0", Some(INSTANCE))];
+                    let members = &all[..1 + self.random.below(3) as usize];
+                    self.ask(format!("{members:?} are removed"), |side| side.leave(members))?;
+                    members.iter().for_each(|(id, _)| drop(self.members.remove(id)));
                 }
             }
         }

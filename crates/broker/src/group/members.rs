@@ -84,21 +84,30 @@ impl Groups {
         })?
     }
 
-    /// A member of the classic protocol goes, or someone removes a member of any group.
+    /// Members of the classic protocol go, or someone removes members of any group. They are named by id, by instance,
+    /// or both.
     pub(crate) fn leave(
         &self,
         id: &str,
         state: &State,
-        member_id: &StrBytes,
-        instance_id: Option<&StrBytes>,
-    ) -> Result<(), ResponseError> {
+        members: &[(StrBytes, Option<StrBytes>)],
+    ) -> Vec<Result<(), ResponseError>> {
         let downgrade = Policy::of(&state.settings.broker()).downgrade;
-        self.change(id, state, |group, now_ms| match &mut group.members {
-            Members::Classic(classic) => classic.leave(member_id, instance_id, now_ms),
-            Members::Consumer(consumer) => consumer
-                .remove(member_id, instance_id.map(StrBytes::as_str), downgrade)
-                .map_err(|denied| denied.error),
-        })?
+        let left = self.change(id, state, |group, now_ms| match &mut group.members {
+            Members::Classic(classic) => {
+                let leave = |(member_id, instance_id): &(StrBytes, Option<StrBytes>)| {
+                    classic.leave(member_id, instance_id.as_ref(), now_ms)
+                };
+                members.iter().map(leave).collect()
+            }
+            Members::Consumer(consumer) => {
+                let named: Vec<_> =
+                    members.iter().map(|(id, instance)| (&**id, instance.as_deref())).collect();
+                let left = consumer.remove(&named, downgrade).into_iter();
+                left.map(|left| left.map_err(|denied| denied.error)).collect()
+            }
+        });
+        left.unwrap_or_else(|error| vec![Err(error); members.len()])
     }
 
     /// A member of the new protocol joins or beats. The first one in a classic group of consumers makes it one of

@@ -30,7 +30,7 @@ use crate::group::classic::Identity;
 use crate::group::consumer::admission::check_epoch;
 pub(crate) use crate::group::consumer::admission::new_member_id;
 use crate::group::consumer::assignor::{Assignor, Subscriber};
-use crate::group::consumer::member::{AWAY, JOINING, LEAVING, Member};
+use crate::group::consumer::member::{AWAY, JOINING, Member};
 use crate::group::consumer::subscription::{Catalog, Pattern};
 use crate::group::offsets::Commits;
 use crate::group::{Commit, Denied};
@@ -256,21 +256,27 @@ impl Consumer {
         Ok(())
     }
 
-    /// An administrator removes a member, a static one by its instance alone if need be. A member of the classic
-    /// protocol leaves in the same way.
+    /// An administrator removes members, static ones by their instances alone if need be. Members of the classic
+    /// protocol leave in the same way.
     pub(crate) fn remove(
         &mut self,
-        id: &str,
-        instance_id: Option<&str>,
+        members: &[(&str, Option<&str>)],
         downgrade: Option<usize>,
-    ) -> Result<(), Denied> {
-        let id = match instance_id {
-            Some(instance_id) if id.is_empty() => {
-                self.holder(instance_id).map(|member| member.id.clone()).unwrap_or_default()
-            }
-            _ => id.to_owned(),
+    ) -> Vec<Result<(), Denied>> {
+        let find = |&(id, instance_id): &(&str, Option<&str>)| match instance_id {
+            None => self.members.get(id).ok_or_else(|| Denied::unknown_member(id)),
+            Some(instance_id) => match self.holder(instance_id) {
+                Some(holder) if id.is_empty() => Ok(holder),
+                _ => self.static_member(id, instance_id),
+            },
         };
-        self.leave(&id, instance_id, LEAVING, downgrade)
+        let found: Vec<Result<String, Denied>> =
+            members.iter().map(|member| find(member).map(|member| member.id.clone())).collect();
+        let ids: Vec<String> = found.iter().flatten().cloned().collect();
+        if !ids.is_empty() {
+            self.fence(&ids, downgrade);
+        }
+        found.into_iter().map(|found| found.map(drop)).collect()
     }
 
     /// Removes members that were not heard of, or did not do in time what they had to; returns when to look again.

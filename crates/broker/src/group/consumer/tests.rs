@@ -299,3 +299,19 @@ fn transactions_commit_offsets_without_being_in_the_group() {
     assert_eq!(may(Commit::InTransaction), Ok(()));
     assert_eq!(may(Commit::Plain), Err(UnknownMemberId));
 }
+
+#[test]
+fn those_who_are_removed_together_make_one_new_epoch() {
+    let mut test = Test::pair();
+    let named = |beat: Heartbeat| Heartbeat { instance_id: Some("i".to_owned()), ..beat };
+    test.say(&named(join("s", &["t"]))).unwrap();
+    let members = [("a", None), ("stranger", None), ("", Some("i")), ("b", Some("i")), ("a", None)];
+    let removed = test.group.remove(&members, None);
+    let errors: Vec<_> =
+        removed.into_iter().map(|removed| removed.err().map(|denied| denied.error)).collect();
+    assert_eq!(errors, [None, Some(UnknownMemberId), None, Some(FencedInstanceId), None]);
+    let left: Vec<&str> = test.group.members().map(|member| member.id.as_str()).collect();
+    assert_eq!((left, test.group.epoch), (vec!["b"], 5));
+    test.group.remove(&[("stranger", None)], None);
+    assert_eq!(test.group.epoch, 5);
+}
