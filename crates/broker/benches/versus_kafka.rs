@@ -1,10 +1,12 @@
 //! The embedded broker and Apache Kafka under the same load, in one run: `cargo bench -p thalweg-broker --bench versus_kafka`.
 //!
-//! Each runs in a process of its own with its data on disk, under librdkafka: an idempotent producer of 100-byte
-//! records to three partitions, a consumer of all of them, single records one at a time, and idle consumers. The
-//! two take turns, and the median of the rounds counts, since the machine is not the same from one minute to the
-//! next. CPU time and memory are the broker's alone. Apache Kafka comes from `scripts/apache-kafka`, and is left
-//! out where that cannot run. The first argument is the number of records in all (default 10,000,000).
+//! Each runs in a process of its own with its data on disk, and serves 100-byte records in three partitions: to
+//! librdkafka with an idempotent producer and as large batches as come, to the same with the batches of Java's
+//! clients, and to Kafka's own tools; single records one at a time; and idle consumers. The two take turns, and the
+//! median of the rounds counts, since the machine is not the same from one minute to the next. CPU time and memory are
+//! the broker's alone. Apache Kafka comes from `scripts/apache-kafka`, and is left out where that cannot run; its
+//! tools as well. The first argument is the number of records of each load in all (default 10,000,000); `--alone`
+//! leaves out Apache Kafka.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
@@ -14,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use load::process::{BrokerProcess, cpu_seconds, resident_megabytes, serve_if_asked};
-use load::{consume, create_topic, latencies, produce, reader, tail};
+use load::process::{BrokerProcess, Cpu, resident_megabytes, serve_if_asked};
+use load::{PARTITIONS, RECORD_BYTES, consume, create_topic, latencies, produce_with, reader, tail};
 use rdkafka::consumer::BaseConsumer;
 
 const RECORDS: u32 = 10_000_000;
@@ -25,19 +27,15 @@ const WARM_UP: u32 = 500_000;
 const SINGLES: usize = 1_000;
 const IDLE_CONSUMERS: usize = 20;
 const IDLE: Duration = Duration::from_secs(10);
+/// What Java's producer does by default.
+const SMALL_BATCHES: &[(&str, &str)] = &[("batch.size", "16384")];
 
-/// A broker, and what was measured of it in each round.
+/// A broker, and what was measured of it.
 struct Contender {
     address: String,
     pid: u32,
-    produced: Vec<f64>,
-    produce_cpu: Vec<f64>,
-    consumed: Vec<f64>,
-    consume_cpu: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    megabytes: f64,
-    idle_cpu: f64,
+    /// Name, decimals, and the figures of all rounds.
+    rows: Vec<(String, usize, Vec<f64>)>,
 }
 
 fn main() {
@@ -45,15 +43,20 @@ fn main() {
         return;
     }
     let records = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(RECORDS);
+    let alone = std::env::args().any(|arg| arg == "--alone");
     let folder = tempfile::tempdir().unwrap();
     let embedded = BrokerProcess::start(&folder.path().join("embedded"));
-    let kafka = ApacheKafka::start(&folder.path().join("apache"));
+    let kafka = if alone { None } else { ApacheKafka::start(&folder.path().join("apache")) };
     let mut contenders = vec![Contender::new(embedded.address(), embedded.pid())];
     contenders.extend(kafka.as_ref().map(|kafka| Contender::new(&kafka.address, kafka.pid)));
     contenders.iter().for_each(Contender::warm_up);
     for round in 0..ROUNDS {
         for contender in &mut contenders {
-            contender.throughput(&format!("throughput-{round}"), records / ROUNDS);
+            contender.throughput("librdkafka", &format!("large-{round}"), records / ROUNDS, &[]);
+            contender.throughput("16 KB batches", &format!("small-{round}"), records / ROUNDS, SMALL_BATCHES);
+            if kafka.is_some() {
+                contender.tools(&format!("tools-{round}"), records / ROUNDS);
+            }
             contender.latency(&format!("latency-{round}"));
         }
     }
@@ -63,53 +66,79 @@ fn main() {
 
 impl Contender {
     fn new(address: &str, pid: u32) -> Self {
-        Self {
-            address: address.to_owned(),
-            pid,
-            produced: Vec::new(),
-            produce_cpu: Vec::new(),
-            consumed: Vec::new(),
-            consume_cpu: Vec::new(),
-            p50: Vec::new(),
-            p99: Vec::new(),
-            megabytes: 0.0,
-            idle_cpu: 0.0,
+        Self { address: address.to_owned(), pid, rows: Vec::new() }
+    }
+
+    fn note(&mut self, name: String, decimals: usize, figure: f64) {
+        match self.rows.iter_mut().find(|(known, ..)| *known == name) {
+            Some((.., figures)) => figures.push(figure),
+            None => self.rows.push((name, decimals, vec![figure])),
         }
     }
 
     fn warm_up(&self) {
         create_topic(&self.address, "warm-up");
-        produce(&self.address, "warm-up", WARM_UP);
+        produce_with(&self.address, "warm-up", WARM_UP, &[]);
         consume(&self.address, "warm-up", WARM_UP);
     }
 
-    fn throughput(&mut self, topic: &str, records: u32) {
-        let (cpu, millions) = (|| cpu_seconds(self.pid).unwrap(), f64::from(records) / 1e6);
+    /// Notes how fast `act` was, in records a second, and what it cost the broker.
+    fn measure(&mut self, what: &str, records: u32, act: impl FnOnce(&str) -> Option<f64>) {
+        let before = Cpu::of(self.pid).unwrap();
+        let Some(rate) = act(&self.address) else { return };
+        let spent = Cpu::of(self.pid).unwrap().since(before);
+        let millions = f64::from(records) / 1e6;
+        self.note(format!("{what}: thousand records a second"), 0, rate / 1e3);
+        self.note(format!("{what}: broker's CPU seconds a million"), 3, spent.all() / millions);
+        self.note(format!("{what}: of these the system's"), 3, spent.system / millions);
+    }
+
+    fn throughput(&mut self, client: &str, topic: &str, records: u32, settings: &[(&str, &str)]) {
+        let rate = |took: Duration| Some(f64::from(records) / took.as_secs_f64());
         create_topic(&self.address, topic);
-        let before = cpu();
-        self.produced.push(f64::from(records) / produce(&self.address, topic, records).as_secs_f64());
-        self.produce_cpu.push((cpu() - before) / millions);
-        let before = cpu();
-        self.consumed.push(f64::from(records) / consume(&self.address, topic, records).as_secs_f64());
-        self.consume_cpu.push((cpu() - before) / millions);
+        self.measure(&format!("{client}, produced"), records, |address| {
+            rate(produce_with(address, topic, records, settings))
+        });
+        self.measure(&format!("{client}, consumed"), records, |address| {
+            rate(consume(address, topic, records))
+        });
+    }
+
+    /// With the programs that Kafka brings for this.
+    fn tools(&mut self, topic: &str, records: u32) {
+        create_topic(&self.address, topic);
+        let (count, size) = (records.to_string(), RECORD_BYTES.to_string());
+        self.measure("kafka-producer-perf-test", records, |address| {
+            let args =
+                ["--topic", topic, "--num-records", &count, "--record-size", &size, "--throughput", "-1"];
+            let said = tool("kafka-producer-perf-test", address, &args)?;
+            // "… 1000 records sent, 523.4 records/sec (…"
+            said.lines().last()?.split_once(" records sent, ")?.1.split_whitespace().next()?.parse().ok()
+        });
+        self.measure("kafka-consumer-perf-test", records, |address| {
+            let args = ["--topic", topic, "--num-records", &count, "--hide-header"];
+            let said = tool("kafka-consumer-perf-test", address, &args)?;
+            said.lines().last()?.split(',').nth(5)?.trim().parse().ok()
+        });
     }
 
     fn latency(&mut self, topic: &str) {
         create_topic(&self.address, topic);
         let (p50, p99) = tail(latencies(&self.address, topic, SINGLES));
-        self.p50.push(p50.as_secs_f64() * 1e3);
-        self.p99.push(p99.as_secs_f64() * 1e3);
+        self.note("a record from producer to consumer, p50, ms".to_owned(), 3, p50.as_secs_f64() * 1e3);
+        self.note("a record from producer to consumer, p99, ms".to_owned(), 3, p99.as_secs_f64() * 1e3);
     }
 
     /// What it takes when nobody wants anything.
     fn rest(&mut self) {
-        self.megabytes = resident_megabytes(self.pid).unwrap();
+        self.note("memory after all that, MB".to_owned(), 0, resident_megabytes(self.pid).unwrap());
         create_topic(&self.address, "idle");
         let idle: Vec<BaseConsumer> = (0..IDLE_CONSUMERS).map(|_| reader(&self.address, "idle")).collect();
         std::thread::sleep(Duration::from_secs(2));
-        let before = cpu_seconds(self.pid).unwrap();
+        let before = Cpu::of(self.pid).unwrap();
         std::thread::sleep(IDLE);
-        self.idle_cpu = (cpu_seconds(self.pid).unwrap() - before) / IDLE.as_secs_f64();
+        let spent = Cpu::of(self.pid).unwrap().since(before).all() / IDLE.as_secs_f64();
+        self.note(format!("CPU seconds a second with {IDLE_CONSUMERS} idle consumers"), 4, spent);
         drop(idle);
     }
 }
@@ -122,22 +151,17 @@ fn median(figures: &[f64]) -> f64 {
 
 fn print(records: u32, contenders: &[Contender]) {
     println!(
-        "{records} records of 100 bytes, 3 partitions, librdkafka, data on disk, median of {ROUNDS} rounds"
+        "{records} records of {RECORD_BYTES} bytes, {PARTITIONS} partitions, data on disk, median of {ROUNDS} rounds"
     );
-    println!("{:<52} {:>14} {:>14}", "", "embedded", "Apache Kafka");
-    let row = |name: &str, decimals: usize, figure: &dyn Fn(&Contender) -> f64| {
-        let figures: String =
-            contenders.iter().map(|contender| format!(" {:>14.decimals$}", figure(contender))).collect();
-        println!("{name:<52}{figures}");
-    };
-    row("produced, thousand records a second", 0, &|of| median(&of.produced) / 1e3);
-    row("CPU seconds of the broker for a million produced", 3, &|of| median(&of.produce_cpu));
-    row("consumed, thousand records a second", 0, &|of| median(&of.consumed) / 1e3);
-    row("CPU seconds of the broker for a million consumed", 3, &|of| median(&of.consume_cpu));
-    row("a record from producer to consumer, p50, ms", 3, &|of| median(&of.p50));
-    row("a record from producer to consumer, p99, ms", 3, &|of| median(&of.p99));
-    row("memory after all that, MB", 0, &|of| of.megabytes);
-    row("CPU seconds a second with 20 idle consumers", 4, &|of| of.idle_cpu);
+    println!("{:<62} {:>12} {:>12}", "", "embedded", "Apache Kafka");
+    for (name, decimals, _) in &contenders[0].rows {
+        let of = |contender: &Contender| {
+            let row = contender.rows.iter().find(|(known, ..)| known == name);
+            row.map_or("-".to_owned(), |(.., figures)| format!("{:.decimals$}", median(figures)))
+        };
+        let figures: String = contenders.iter().map(|contender| format!(" {:>12}", of(contender))).collect();
+        println!("{name:<62}{figures}");
+    }
 }
 
 /// An Apache Kafka that was started for this run.
@@ -149,7 +173,7 @@ struct ApacheKafka {
 
 impl ApacheKafka {
     fn start(data: &Path) -> Option<Self> {
-        let output = script("start", data).stderr(Stdio::inherit()).output().ok()?;
+        let output = script("start").arg("--data").arg(data).stderr(Stdio::inherit()).output().ok()?;
         let address = String::from_utf8(output.stdout).ok()?.trim().to_owned();
         let pid = std::fs::read_to_string(data.join("pid")).ok()?.trim().parse().ok()?;
         Some(Self { address, pid, data: data.to_owned() })
@@ -158,12 +182,20 @@ impl ApacheKafka {
 
 impl Drop for ApacheKafka {
     fn drop(&mut self) {
-        let _ = script("stop", &self.data).stderr(Stdio::null()).status();
+        let _ = script("stop").arg("--data").arg(&self.data).stderr(Stdio::null()).status();
     }
 }
 
-fn script(command: &str, data: &Path) -> Command {
+fn script(command: &str) -> Command {
     let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/apache-kafka"));
-    script.arg(command).arg("--data").arg(data);
+    script.arg(command);
     script
+}
+
+/// Runs one of Kafka's tools; returns what it has printed, if it went well.
+fn tool(name: &str, address: &str, args: &[&str]) -> Option<String> {
+    let mut tool = script("tool");
+    tool.arg(name).arg("--bootstrap-server").arg(address).args(args);
+    let output = tool.stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -16,7 +16,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 pub(crate) const PARTITIONS: i32 = 3;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-const PAYLOAD: [u8; 100] = [7; 100];
+pub(crate) const RECORD_BYTES: usize = 100;
+const PAYLOAD: [u8; RECORD_BYTES] = [7; RECORD_BYTES];
 
 pub(crate) fn client(address: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -51,12 +52,18 @@ pub(crate) fn reader(address: &str, topic: &str) -> BaseConsumer {
 
 /// Writes `count` records of 100 bytes with an idempotent producer, and waits for the last acknowledgement.
 pub(crate) fn produce(address: &str, topic: &str, count: u32) -> Duration {
-    let producer: BaseProducer = client(address)
-        .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
-        .set("queue.buffering.max.messages", "1000000")
-        .create()
-        .unwrap();
+    produce_with(address, topic, count, &[])
+}
+
+/// The same with settings of the producer.
+pub(crate) fn produce_with(address: &str, topic: &str, count: u32, settings: &[(&str, &str)]) -> Duration {
+    let mut config = client(address);
+    config.set("enable.idempotence", "true").set("linger.ms", "5");
+    config.set("queue.buffering.max.messages", "1000000");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let producer: BaseProducer = config.create().unwrap();
     let begun = Instant::now();
     for n in 0..count {
         let mut record = BaseRecord::<(), [u8]>::to(topic).partition(n as i32 % PARTITIONS).payload(&PAYLOAD);

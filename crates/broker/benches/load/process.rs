@@ -8,13 +8,36 @@ use thalweg_broker::{Broker, BrokerConfig, Storage};
 
 const SERVE: &str = "--serve";
 
+/// CPU seconds of all threads of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cpu {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+}
+
+impl Cpu {
+    /// What it has used so far.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the name, which may hold anything, the 12th and 13th field are ticks of a hundredth of a second.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut seconds = || Some(fields.next()?.parse::<f64>().ok()? / 100.0);
+        Some(Self { user: seconds()?, system: seconds()? })
+    }
+
+    /// What it has used since.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { user: self.user - before.user, system: self.system - before.system }
+    }
+
+    pub(crate) fn all(self) -> f64 {
+        self.user + self.system
+    }
+}
+
 /// CPU seconds that all threads of a process have used so far.
 pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may hold anything, the 12th and 13th field are ticks of a hundredth of a second.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<f64>().ok();
-    Some((ticks()? + ticks()?) / 100.0)
+    Cpu::of(pid).map(Cpu::all)
 }
 
 /// Megabytes of memory that a process has at the moment.
