@@ -66,7 +66,11 @@ impl Transaction {
         if is_over && self.epoch == 0 && self.last_producer_id.is_some() && producer == ran_out {
             return Ok(true);
         }
-        let again = is_over && Some(self.epoch) == producer.epoch.checked_add(1);
+        // Kafka takes the epoch before for enough, and so a client that was fenced by one of the first version, whose
+        // transaction it is then.
+        let again = is_over
+            && Some(self.epoch) == producer.epoch.checked_add(1)
+            && self.last_epoch == Some(producer.epoch);
         let epoch = if again { self.epoch } else { producer.epoch };
         self.check(ProducerKey { epoch, ..producer })?;
         Ok(again)

@@ -8,6 +8,8 @@ mod ending;
 mod expiry;
 mod markers;
 #[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
 mod second_version_tests;
 mod steps;
 pub(crate) mod transaction;

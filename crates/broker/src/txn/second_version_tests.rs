@@ -196,6 +196,7 @@ fn a_client_of_the_first_version_and_one_of_the_second_take_turns() {
     let new = end(&state, new, Marker::Commit).unwrap();
     let late = state.transactions.end(&state, "x", old, Marker::Commit, Version::One);
     assert_eq!(late, Err(ProducerFenced));
+    let fenced = new;
     let old = init(&state, None).unwrap();
     assert_eq!(old, next(new));
     state.transactions.add(&state, "x", old, part).unwrap();
@@ -203,6 +204,7 @@ fn a_client_of_the_first_version_and_one_of_the_second_take_turns() {
     assert_eq!(state.transactions.end(&state, "x", old, Marker::Abort, Version::One), Ok(old));
     let commit = state.transactions.end(&state, "x", old, Marker::Commit, Version::One);
     assert_eq!(commit, Err(InvalidTxnState));
+    assert_eq!(end(&state, fenced, Marker::Abort), Err(ProducerFenced), "that was another's transaction");
 }
 
 #[test]
