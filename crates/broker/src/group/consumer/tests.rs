@@ -10,6 +10,7 @@ use kafka_protocol::ResponseError::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::*;
+use crate::group::consumer::member::AWAY;
 use crate::group::offsets::Committed;
 
 /// Topics that a test changes as it likes.
