@@ -215,3 +215,11 @@ fn they_are_advertised() {
     let keys = [ApiKey::ListOffsets, ApiKey::OffsetCommit, ApiKey::OffsetFetch, ApiKey::DescribeLogDirs];
     assert_eq!(keys.map(max), [11, 10, 10, 5].map(Some));
 }
+
+#[test]
+fn who_asks_for_versions_in_one_of_the_future_is_told_in_which_to_ask_again() {
+    let broker = memory();
+    let answer = Wire::connect(&broker).call_raw(ApiKey::ApiVersions, 9, &[]);
+    // The error, whose first byte has been taken for one of the header, and one API with its first version and its last.
+    assert_eq!(&answer[..], [35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
+}

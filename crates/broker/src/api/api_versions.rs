@@ -1,6 +1,7 @@
 //! ApiVersions: what a client may ask for.
 //!
-//! A version that we do not know is answered in version 0 with what we do, so that the client can ask again.
+//! A version that we do not know is answered in version 0 with those that we do, and with nothing else, so that the client
+//! asks again (KIP-511). Told of everything, some would go on without asking, and not hear of the features.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -17,7 +18,10 @@ const FEATURES: &[(&str, i16)] = &[("group.version", 1), ("transaction.version",
 pub(super) fn handle(call: &Call<'_>, body: Bytes) -> Result<(i16, ApiVersionsResponse), Refused> {
     let version = call.version;
     if !is_supported(version) {
-        return Ok((0, answer(0).with_error_code(ResponseError::UnsupportedVersion.code())));
+        let mut known = api_keys();
+        known.retain(|known| known.api_key == ApiKey::ApiVersions as i16);
+        let unsupported = ResponseError::UnsupportedVersion.code();
+        return Ok((0, ApiVersionsResponse::default().with_error_code(unsupported).with_api_keys(known)));
     }
     let request: ApiVersionsRequest = decode(call, body)?;
     if version >= 3 && !(is_name(&request.client_software_name) && is_name(&request.client_software_version))
@@ -41,15 +45,19 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with(['.', '-'])
 }
 
-fn answer(version: i16) -> ApiVersionsResponse {
-    let api_keys = SUPPORTED.iter().map(|&(key, min, max)| {
+fn api_keys() -> Vec<ApiVersion> {
+    let told = |&(key, min, max): &(ApiKey, i16, i16)| {
         // librdkafka before 2.10 compresses with zstd only for brokers that claim version 0, which nobody
         // sends. Kafka claims it too.
         let min = if key == ApiKey::Produce { 0 } else { min };
         ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)
-    });
+    };
+    SUPPORTED.iter().map(told).collect()
+}
+
+fn answer(version: i16) -> ApiVersionsResponse {
     let mut response = ApiVersionsResponse::default()
-        .with_api_keys(api_keys.collect())
+        .with_api_keys(api_keys())
         .with_finalized_features_epoch(0)
         .with_finalized_features(FEATURES.iter().map(finalized).collect());
     // Before version 4 a feature could not have a version 0, and clients would not understand one.
