@@ -499,6 +499,23 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_does_not_fit_is_not_passed_over_for_one_of_the_next_segment() {
+        let directory = tempfile::tempdir().unwrap();
+        let on_disk = Partition::open(directory.path(), &Arc::default()).unwrap();
+        for partition in [Partition::in_memory(&Arc::default()), on_disk] {
+            let rules = AppendRules { segment_bytes: 1, ..RULES };
+            for count in [50, 1] {
+                partition.append(&plain_batch(count, 0, (-1, -1, -1), false), &rules, 0).unwrap();
+            }
+            for isolation in [Isolation::ReadUncommitted, Isolation::ReadCommitted] {
+                let read = partition.read(0, 100, false, isolation).unwrap();
+                assert!(read.records.is_empty(), "{:?}", offsets(&read.records));
+                assert_eq!(offsets(&partition.read(50, 100, false, isolation).unwrap().records), [50]);
+            }
+        }
+    }
+
+    #[test]
     fn committed_readers_stop_at_an_open_transaction_and_learn_of_aborted_ones() {
         let partition = Partition::in_memory(&Arc::default());
         let rules = &AppendRules { segment_bytes: 1 << 30, ..RULES };

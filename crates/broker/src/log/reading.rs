@@ -64,7 +64,7 @@ impl Partition {
             let wanted = Wanted { from: offset, end, max_bytes, at_least_one };
             let Some(selected) = self.select(&wanted).map_err(storage_error)? else { return Ok(read) };
             read.records = selected.extent;
-            if isolation == Isolation::ReadUncommitted {
+            if isolation == Isolation::ReadUncommitted || read.records.len() == 0 {
                 return Ok(read);
             }
             let log = self.log();

@@ -67,7 +67,7 @@ impl Candidates {
         Ok(Self::File(Window { file, size: segment.size(), next_offset, first, last }))
     }
 
-    /// Nothing if the segment has nothing of it.
+    /// `None` if the segment has nothing of it; no batches if the first one is too long, or too late.
     pub(super) fn select(self, wanted: &Wanted) -> io::Result<Option<Selected>> {
         match self {
             Self::Memory(selected) => Ok(selected),
@@ -104,7 +104,7 @@ impl Window {
         }
         let len = stop.saturating_sub(start) as usize;
         let extent = Extent::File { file: self.file, position: start, len };
-        Ok((len > 0).then_some(Selected { extent, end }))
+        Ok((start < self.size).then_some(Selected { extent, end }))
     }
 }
 
@@ -137,7 +137,7 @@ impl Headers<'_> {
 
 /// Picks what is wanted from batches in memory, which are in order.
 fn pick<'a>(batches: impl Iterator<Item = &'a Bytes>, wanted: &Wanted) -> Option<Selected> {
-    let (mut picked, mut len, mut end) = (Vec::new(), 0, wanted.from);
+    let (mut picked, mut len, mut end, mut more) = (Vec::new(), 0, wanted.from, false);
     for batch in batches {
         let Ok(header) = BatchHeader::parse(batch) else { break };
         if header.last_offset() < wanted.from {
@@ -145,13 +145,14 @@ fn pick<'a>(batches: impl Iterator<Item = &'a Bytes>, wanted: &Wanted) -> Option
         }
         let fits = len + batch.len() <= wanted.max_bytes || (picked.is_empty() && wanted.at_least_one);
         if header.base_offset >= wanted.end || !fits {
+            more = true;
             break;
         }
         len += batch.len();
         end = header.last_offset() + 1;
         picked.push(batch.clone());
     }
-    (!picked.is_empty()).then_some(Selected { extent: Extent::Memory(picked), end })
+    (more || !picked.is_empty()).then_some(Selected { extent: Extent::Memory(picked), end })
 }
 
 #[cfg(test)]
@@ -210,6 +211,7 @@ mod tests {
             let wanted = Wanted { from, end, max_bytes, at_least_one: n % 7 != 0 };
             for segment in &segments {
                 let found = Candidates::of(segment, &wanted).unwrap().select(&wanted).unwrap();
+                let found = found.filter(|selected| selected.extent.len() > 0);
                 let found = found.map(|Selected { extent, end }| {
                     let len = extent.len();
                     let bytes = extent.load().unwrap();
