@@ -6,6 +6,19 @@ import time
 
 from cases.groups import Member, settled
 from cases.records import read, sent
+from harness.driver import Refused
+
+
+def patiently(look, seconds=30):
+    """For what a client may be refused while the broker that it knew comes up again."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return look()
+        except Refused:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def kill_in_batch(trial):
@@ -31,7 +44,7 @@ def kill_while_sending(trial, idempotent):
     results = answer()
     acknowledged = {i: result["offset"] for i, result in enumerate(results) if "error" not in result}
     trial.equal("acknowledged", len(acknowledged), 6000)
-    end = client.list_offset(topic=topic, partition=0, at="latest")
+    end = patiently(lambda: client.list_offset(topic=topic, partition=0, at="latest"))
     got = [(record["offset"], int(record["value"])) for record in read(client, topic, end, timeout_ms=30_000)]
     trial.equal("whole", [offset for offset, _ in got] == list(range(end)), True)
     values = [value for _, value in got]
@@ -82,8 +95,8 @@ def clean_restart(trial):
     trial.broker.stop()
     trial.broker.start()
     client.commit(producer=producer)
-    trial.equal("same topic", client.describe_topic(topic=topic) == before, True)
-    trial.equal("offsets", client.group_offsets(group=group), [[topic, 0, 3], [topic, 1, 3]])
+    trial.equal("same topic", patiently(lambda: client.describe_topic(topic=topic)) == before, True)
+    trial.equal("offsets", patiently(lambda: client.group_offsets(group=group)), [[topic, 0, 3], [topic, 1, 3]])
     trial.equal("the member again", settled([member], 2), ([2], True))
     got = read(client, topic, 11, partitions=(0, 1), isolation="read_committed")
     trial.equal("read", sorted(record["value"] for record in got), [*map(str, range(10)), "in a transaction"])

@@ -53,7 +53,7 @@ class Admin {
   async createTopic(admin, { topic, partitions = 1, replication = 1, config = {}, validate_only = false }) {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }))
     const topics = [{ topic, numPartitions: partitions, replicationFactor: replication, configEntries }]
-    const created = await admin.createTopics({ topics, validateOnly: validate_only, waitForLeaders: !validate_only })
+    const created = await admin.createTopics({ topics, validateOnly: validate_only, waitForLeaders: false })
     if (!created) throw new Refused(TOPIC_ALREADY_EXISTS)
   }
 

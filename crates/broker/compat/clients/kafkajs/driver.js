@@ -3,7 +3,7 @@
 
 const { readFileSync } = require('node:fs')
 const readline = require('node:readline')
-const lz4 = require('lz4js')
+const lz4 = require('lz4-napi')
 const zstd = require('@bokuweb/zstd-wasm')
 const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = require('kafkajs')
 const snappy = require('kafkajs-snappy')
@@ -16,8 +16,8 @@ const { Producers } = require('./producers')
 // KafkaJS has gzip by itself; for the others it takes what it is given.
 CompressionCodecs[CompressionTypes.Snappy] = snappy
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async encoder => Buffer.from(lz4.compress(encoder.buffer)),
-  decompress: async buffer => Buffer.from(lz4.decompress(buffer)),
+  compress: encoder => lz4.compressFrame(encoder.buffer),
+  decompress: buffer => lz4.decompressFrame(buffer),
 })
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: async encoder => Buffer.from(zstd.compress(encoder.buffer)),
