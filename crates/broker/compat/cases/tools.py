@@ -66,13 +66,19 @@ class Tools:
         return lines
 
 
+def sorted_mechanisms(line):
+    """Kafka tells the passwords of a user in any order."""
+    what, are, credentials = line.partition(" are SCRAM-")
+    return what + are + ", ".join(sorted(credentials.split(", SCRAM-"))) if are else line
+
+
 def printed(result):
     text = result["out"] + result["err"]
     for pattern, word in CHANGING:
         text = re.sub(pattern, word, text)
     # Tables are as wide as their longest names, which are those of the run. Traces of Java's stack name lines of its own.
     lines = [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("at ", "... "))]
+    lines = [sorted_mechanisms(line) for line in lines if line and not line.startswith(("at ", "... "))]
     return [*lines, f"exit {result['code']}"]
 
 
