@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kafka_protocol::ResponseError;
 use proptest::prelude::*;
 
 use crate::log::batch::Marker;
@@ -76,6 +77,8 @@ struct Model<'a> {
     written: Vec<Written>,
     /// Epoch and next sequence number, by producer.
     producers: BTreeMap<i64, (i16, i32)>,
+    /// Whether a restart has found nothing but the log, which may have lost its front.
+    lost_indexes: bool,
 }
 
 impl<'a> Model<'a> {
@@ -92,6 +95,7 @@ impl<'a> Model<'a> {
             now_ms: 1_000,
             written: Vec::new(),
             producers: BTreeMap::new(),
+            lost_indexes: false,
         }
     }
 
@@ -120,10 +124,21 @@ impl<'a> Model<'a> {
         let parts: Vec<_> =
             keys.iter().map(|(key, has_value)| (key.as_str(), has_value.then_some("value"))).collect();
         let (epoch, sequence) = self.producers.entry(producer).or_default();
-        let by = if producer == 0 { NOBODY } else { (producer, *epoch, *sequence) };
+        let append = |epoch, sequence| {
+            let by = if producer == 0 { NOBODY } else { (producer, epoch, sequence) };
+            let batch = keyed(&parts, self.now_ms, codec, by, producer >= 3);
+            self.partition.append(&batch, &self.rules, self.now_ms)
+        };
+        let appended = match append(*epoch, *sequence) {
+            // All that is left of it is a marker, which says nothing of its sequence numbers.
+            Err(ResponseError::OutOfOrderSequenceNumber) if self.lost_indexes => {
+                (*epoch, *sequence) = (*epoch + 1, 0);
+                append(*epoch, 0)
+            }
+            appended => appended,
+        };
+        let base = appended.unwrap().base_offset;
         *sequence += records.len() as i32;
-        let batch = keyed(&parts, self.now_ms, codec, by, producer >= 3);
-        let base = self.partition.append(&batch, &self.rules, self.now_ms).unwrap().base_offset;
         let fate = if producer >= 3 { Fate::Open } else { Fate::Committed };
         for (n, (key, has_value)) in (0..).zip(keys) {
             let seen = Seen { offset: base + n, timestamp: self.now_ms + n, key, has_value };
@@ -155,6 +170,7 @@ impl<'a> Model<'a> {
             paths
                 .filter(|path| path.extension().is_some_and(|end| end == "index"))
                 .for_each(|path| std::fs::remove_file(path).unwrap());
+            self.lost_indexes |= bounds.start > 0;
         }
         self.partition = Partition::open(directory, &Arc::default()).unwrap();
         assert_eq!(self.partition.bounds(), bounds);
@@ -250,6 +266,35 @@ fn run(directory: Option<&Path>, acts: &[Act]) {
         model.end(producer, Marker::Abort, false);
     }
     model.check();
+}
+
+/// A transaction before the first offset that can be read is forgotten, but an emptied batch of it may be left to tell
+/// of its producer; as long as it is, so is the marker, or the next start would find the transaction open.
+#[test]
+fn a_transaction_before_the_start_is_not_opened_again_by_a_restart_without_indexes() {
+    let append = |producer, records: &[(u8, bool)], codec| {
+        let records = records.to_vec();
+        Act::Append { producer, records, codec }
+    };
+    let end = |producer, marker| Act::End { producer, marker, bumps: false };
+    let compact = |later_ms| Act::Compact { later_ms, keys_bytes: PLENTY };
+    let mut acts = vec![append(0, &[(0, false)], 0); 4];
+    acts.extend([
+        end(3, Marker::Commit),
+        append(0, &[(0, false)], 0),
+        append(4, &[(0, false)], 0),
+        end(4, Marker::Abort),
+        compact(8),
+        append(1, &[(1, true), (2, true), (2, true), (2, true)], 3),
+        compact(54),
+        Act::Roll,
+        append(2, &[(4, true), (1, false), (2, false), (3, true)], 4),
+        Act::DeleteRecords { percent: 18 },
+        compact(77),
+        Act::DeleteRecords { percent: 42 },
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    run(Some(directory.path()), &acts);
 }
 
 proptest! {

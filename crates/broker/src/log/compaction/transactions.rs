@@ -13,8 +13,9 @@ pub(super) struct Transactions {
     coming: Vec<AbortedTransaction>,
     /// Aborted ones whose marker is still to come, by producer, and whether a batch of them is left.
     aborted: HashMap<i64, (AbortedTransaction, bool)>,
-    /// Producers with a batch whose marker says commit and is still to come.
-    committed: HashSet<i64>,
+    /// Producers with a batch of no transaction that is known to be aborted, whose marker is still to come. It says commit,
+    /// or ends what came before the first offset that can be read, of which nothing more is known.
+    others: HashSet<i64>,
     /// Those aborted ones that a reader has to know of.
     needed: Vec<AbortedTransaction>,
 }
@@ -23,7 +24,7 @@ impl Transactions {
     /// Goes through a log where these were aborted.
     pub(super) fn new(mut aborted: Vec<AbortedTransaction>) -> Self {
         aborted.sort_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
-        Self { coming: aborted, aborted: HashMap::new(), committed: HashSet::new(), needed: Vec::new() }
+        Self { coming: aborted, aborted: HashMap::new(), others: HashSet::new(), needed: Vec::new() }
     }
 
     /// Whether the next batch, of records, was aborted.
@@ -36,7 +37,7 @@ impl Transactions {
             *left = true;
             return true;
         }
-        self.committed.insert(header.producer_id);
+        self.others.insert(header.producer_id);
         false
     }
 
@@ -49,9 +50,10 @@ impl Transactions {
                     self.needed.push(aborted);
                     false
                 }
-                _ => true,
+                Some((_, false)) => true,
+                None => !self.others.remove(&header.producer_id),
             },
-            Some(Marker::Commit) => !self.committed.remove(&header.producer_id),
+            Some(Marker::Commit) => !self.others.remove(&header.producer_id),
             // It has been emptied, since nothing was left.
             None => header.record_count == 0,
         }
