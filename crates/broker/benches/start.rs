@@ -1,7 +1,7 @@
 //! How long the broker takes to start with much in its folder: `cargo bench -p thalweg-broker --bench start -- 10`.
 //!
 //! The argument is the gigabytes of records in three partitions (default 1). It measures from the start of the process to
-//! its first answer to a request, on an empty folder, after a clean stop, and after `kill -9` in the middle of writing.
+//! its first answer to a request, on an empty folder, after a clean stop, and after `kill -9` after a client has produced.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
@@ -39,7 +39,7 @@ fn main() {
         start(&data).1
     });
     let mut memory = 0.0;
-    report(&format!("{gigabytes} GB after kill -9 while a client produces"), &mut || {
+    report(&format!("{gigabytes} GB after kill -9 once a client has produced"), &mut || {
         let (broker, took) = start(&data);
         memory = resident_megabytes(broker.pid()).unwrap_or(0.0);
         // Some megabytes in each partition that no checkpoint speaks of yet.
