@@ -334,7 +334,7 @@ impl Log {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
         if self.full {
-            return Err(storage_error(io::ErrorKind::StorageFull.into()));
+            return Err(unwritten(self.directory.as_deref(), &io::ErrorKind::StorageFull.into()));
         }
         header.base_offset = self.next_offset;
         // Whoever has a header has the bytes that it was read from.
@@ -342,9 +342,11 @@ impl Log {
         if let Some(now_ms) = append_time_ms {
             batch.stamp(header, now_ms);
         }
-        self.roll_if_full(header, rules).map_err(storage_error)?;
+        let rolled = self.roll_if_full(header, rules);
+        rolled.map_err(|error| unwritten(self.directory.as_deref(), &error))?;
         let Some(segment) = self.segments.last_mut() else { return Err(ResponseError::KafkaStorageError) };
-        segment.append(header, batch.pieces()).map_err(storage_error)?;
+        let appended = segment.append(header, batch.pieces());
+        appended.map_err(|error| unwritten(self.directory.as_deref(), &error))?;
         self.next_offset = header.last_offset() + 1;
         self.pending.appended(i64::from(header.record_count));
         if self.directory.is_some() && self.pending.is_checkpoint_due(segment.size()) {
@@ -400,6 +402,13 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, Respons
         return Err(ResponseError::InvalidRecord);
     }
     Ok(header)
+}
+
+/// Says which partition it is, since that tells on which disk there is no space.
+fn unwritten(directory: Option<&Path>, error: &io::Error) -> ResponseError {
+    let place = directory.map_or_else(|| "memory".into(), Path::to_string_lossy);
+    tracing::error!(%place, %error, "records cannot be written; their producer is told to try again");
+    ResponseError::KafkaStorageError
 }
 
 pub(crate) fn storage_error(error: io::Error) -> ResponseError {
