@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::api::NODE_ID;
+use crate::protocol::NODE_ID;
 use crate::security::users::ScramUser;
 use crate::server::endpoint::Listener;
 use crate::settings::{Given, is_secret};

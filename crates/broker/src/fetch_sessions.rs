@@ -304,7 +304,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::text;
+    use crate::protocol::text;
 
     fn topics(partitions: &[i32]) -> Vec<FetchTopic> {
         let partition = |index: &i32| FetchPartition::default().with_partition(*index);

@@ -17,6 +17,7 @@ mod journal;
 mod local;
 mod log;
 mod metrics;
+mod protocol;
 mod reserve;
 mod security;
 mod server;

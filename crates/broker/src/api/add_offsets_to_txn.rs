@@ -2,8 +2,9 @@
 
 use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
+use crate::api::Call;
 use crate::api::init_producer_id::for_version;
-use crate::api::{Call, code};
+use crate::protocol::code;
 use crate::txn::transaction::{Part, ProducerKey};
 
 pub(super) fn handle(call: &Call<'_>, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {

@@ -12,6 +12,7 @@ use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResp
 
 use crate::api::Call;
 use crate::api::init_producer_id::for_version;
+use crate::protocol::code;
 use crate::txn::transaction::{Part, ProducerKey};
 
 pub(super) fn handle(call: &Call<'_>, request: AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
@@ -82,7 +83,7 @@ impl Asked<'_> {
                 let outcome = outcome(&(topic.name.to_string(), *partition));
                 AddPartitionsToTxnPartitionResult::default()
                     .with_partition_index(*partition)
-                    .with_partition_error_code(crate::api::code(&outcome))
+                    .with_partition_error_code(code(&outcome))
             });
             AddPartitionsToTxnTopicResult::default()
                 .with_name(topic.name.clone())

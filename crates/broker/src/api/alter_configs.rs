@@ -5,9 +5,10 @@ use kafka_protocol::messages::alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
+use crate::api::Call;
 use crate::api::config_resource::{alter, invalid, named_twice};
-use crate::api::{Call, text};
 use crate::error::Refusal;
+use crate::protocol::text;
 use crate::settings::alter::Alteration;
 
 pub(super) fn handle(call: &Call<'_>, request: AlterConfigsRequest) -> AlterConfigsResponse {

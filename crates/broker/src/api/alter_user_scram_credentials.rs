@@ -9,7 +9,8 @@ use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredent
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use kafka_protocol::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
 
-use crate::api::{Call, text};
+use crate::api::Call;
+use crate::protocol::text;
 use crate::security::mechanism::Scram;
 use crate::security::users::{Alteration, Credential, MAX_ITERATIONS, MIN_ITERATIONS};
 

@@ -9,7 +9,8 @@ use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatu
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::{Call, Refused, SUPPORTED, decode};
+use crate::api::{Call, Refused, decode};
+use crate::protocol::SUPPORTED;
 
 /// What is more than the versions of requests say: names, and the versions in use, which are the latest there are.
 const FEATURES: &[(&str, i16)] = &[("group.version", 1), ("transaction.version", 2)];

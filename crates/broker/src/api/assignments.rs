@@ -3,8 +3,8 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::BrokerId;
 
-use crate::api::NODE_ID;
 use crate::error::Refusal;
+use crate::protocol::NODE_ID;
 
 /// Checks the replicas of one partition. Kafka looks at the brokers in order of their numbers.
 pub(super) fn check(replicas: &[BrokerId]) -> Result<(), Refusal> {

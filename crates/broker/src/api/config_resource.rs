@@ -2,8 +2,9 @@
 
 use kafka_protocol::ResponseError;
 
-use crate::api::{Call, NODE_ID};
+use crate::api::Call;
 use crate::error::Refusal;
+use crate::protocol::NODE_ID;
 use crate::settings::alter::Alteration;
 use crate::settings::store::Layer;
 use crate::topics::check_name;

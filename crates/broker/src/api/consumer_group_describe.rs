@@ -8,10 +8,11 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
 };
 
-use crate::api::{Call, operations, text};
+use crate::api::{Call, operations};
 use crate::group::consumer::member::Member;
 use crate::group::consumer::{Consumer, Partitions};
 use crate::group::{Group, Members};
+use crate::protocol::text;
 
 /// The types of members, by the protocol that they speak.
 const CLASSIC: i8 = 0;

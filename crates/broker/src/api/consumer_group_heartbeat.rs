@@ -8,12 +8,13 @@ use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, To
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::{Call, text};
+use crate::api::Call;
 use crate::group::Denied;
 use crate::group::consumer::assignor::Assignor;
 use crate::group::consumer::member::{AWAY, JOINING, LEAVING};
 use crate::group::consumer::subscription::Pattern;
 use crate::group::consumer::{Beaten, Heartbeat, Limits, Partitions, new_member_id};
+use crate::protocol::text;
 
 pub(super) fn handle(
     call: &Call<'_>,

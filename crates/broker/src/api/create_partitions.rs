@@ -6,8 +6,9 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 
 use crate::api::config_resource::{invalid, named_twice};
-use crate::api::{Call, assignments, text};
+use crate::api::{Call, assignments};
 use crate::error::Refusal;
+use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let twice: Vec<TopicName> = named_twice(request.topics.iter().map(|topic| topic.name.clone()));

@@ -7,8 +7,9 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicN
 use uuid::Uuid;
 
 use crate::api::config_resource::{invalid, named_twice};
-use crate::api::{Call, assignments, text};
+use crate::api::{Call, assignments};
 use crate::error::Refusal;
+use crate::protocol::text;
 use crate::settings::Given;
 use crate::settings::describe::of_topic;
 use crate::settings::topic::TopicConfig;

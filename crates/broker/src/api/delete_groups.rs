@@ -4,8 +4,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
-use crate::api::{Call, code};
+use crate::api::Call;
 use crate::group::events::Event;
+use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut inner = call.state.groups.lock();

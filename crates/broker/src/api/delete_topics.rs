@@ -5,9 +5,10 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 
+use crate::api::Call;
 use crate::api::config_resource::{invalid, named_twice};
-use crate::api::{Call, text};
 use crate::error::Refusal;
+use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let by_name =

@@ -4,7 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 
-use crate::api::{Call, NODE_ID, operations};
+use crate::api::{Call, operations};
+use crate::protocol::NODE_ID;
 
 const BROKERS: i8 = 1;
 

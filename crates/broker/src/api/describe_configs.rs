@@ -7,9 +7,10 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
+use crate::api::Call;
 use crate::api::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC, invalid, layer};
-use crate::api::{Call, text};
 use crate::error::Refusal;
+use crate::protocol::text;
 use crate::settings::describe::{self, Described};
 use crate::settings::store::Layer;
 use crate::topics::check_name;

@@ -4,9 +4,10 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
-use crate::api::{Call, operations, text};
+use crate::api::{Call, operations};
 use crate::group::classic::{Classic, Phase};
 use crate::group::{Group, Members};
+use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let inner = call.state.groups.lock();

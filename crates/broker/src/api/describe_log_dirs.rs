@@ -7,8 +7,9 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 };
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 
-use crate::api::{Call, text};
+use crate::api::Call;
 use crate::config::Storage;
+use crate::protocol::text;
 use crate::topics::Topic;
 
 /// Said where nothing limits what is kept, or nobody knows.

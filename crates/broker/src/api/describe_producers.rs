@@ -8,9 +8,10 @@ use kafka_protocol::messages::describe_producers_response::{
 };
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
-use crate::api::{Call, text};
+use crate::api::Call;
 use crate::error::Refusal;
 use crate::log::producers::ProducerState;
+use crate::protocol::text;
 use crate::topics::{Topic, check_name};
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> DescribeProducersResponse {

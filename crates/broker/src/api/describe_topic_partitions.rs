@@ -9,7 +9,8 @@ use kafka_protocol::messages::{
     BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicName,
 };
 
-use crate::api::{Call, NODE_ID, operations, text};
+use crate::api::{Call, operations};
+use crate::protocol::{NODE_ID, text};
 use crate::topics::check_name;
 
 /// Partitions in one answer, whatever the client would take.

@@ -10,7 +10,8 @@ use kafka_protocol::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName, TransactionalId,
 };
 
-use crate::api::{Call, text};
+use crate::api::Call;
+use crate::protocol::text;
 use crate::txn::transaction::Transaction;
 
 /// Kafka's topic of committed offsets, which is none here.

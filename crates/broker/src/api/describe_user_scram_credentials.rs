@@ -6,7 +6,8 @@ use kafka_protocol::messages::describe_user_scram_credentials_response::{
 };
 use kafka_protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
-use crate::api::{Call, text};
+use crate::api::Call;
+use crate::protocol::text;
 
 pub(super) fn handle(
     call: &Call<'_>,

@@ -111,7 +111,7 @@ mod tests {
     use kafka_protocol::messages::{ProducerId, TopicName};
 
     use super::*;
-    use crate::api::text;
+    use crate::protocol::text;
     use crate::server::output::Piece;
 
     fn partition(n: i32, version: i16) -> PartitionData {

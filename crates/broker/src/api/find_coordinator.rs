@@ -4,7 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 
-use crate::api::{Call, NODE_ID, text};
+use crate::api::Call;
+use crate::protocol::{NODE_ID, text};
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;

@@ -3,8 +3,9 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 
-use crate::api::{Call, code};
+use crate::api::Call;
 use crate::group::classic::Identity;
+use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: HeartbeatRequest) -> HeartbeatResponse {
     let who = Identity {

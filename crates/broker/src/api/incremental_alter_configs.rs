@@ -4,9 +4,10 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
+use crate::api::Call;
 use crate::api::config_resource::{alter, invalid, named_twice};
-use crate::api::{Call, text};
 use crate::error::Refusal;
+use crate::protocol::text;
 use crate::settings::alter::{Alteration, Operation};
 
 pub(super) fn handle(

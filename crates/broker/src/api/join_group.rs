@@ -5,9 +5,10 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::{Call, text};
+use crate::api::Call;
 use crate::group::classic::member::{JoinRefused, JoinReply};
 use crate::group::classic::{Join, Rules};
+use crate::protocol::text;
 
 pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGroupResponse {
     if request.group_id.is_empty() {

@@ -6,7 +6,8 @@ use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::{Call, code};
+use crate::api::Call;
+use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> LeaveGroupResponse {
     if request.group_id.is_empty() {

@@ -4,8 +4,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_config_resources_response::ConfigResource;
 use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 
+use crate::api::Call;
 use crate::api::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC};
-use crate::api::{Call, NODE_ID, text};
+use crate::protocol::{NODE_ID, text};
 
 /// The loggers of a broker; there are none to be set.
 const BROKER_LOGGER: i8 = 8;

@@ -8,8 +8,9 @@ use kafka_protocol::messages::{
     ListTransactionsRequest, ListTransactionsResponse, ProducerId, TransactionalId,
 };
 
-use crate::api::{Call, text};
+use crate::api::Call;
 use crate::group::consumer::subscription::Pattern;
+use crate::protocol::text;
 use crate::txn::transaction::Transaction;
 
 /// The states that Kafka knows, of which the last two cannot be seen here.

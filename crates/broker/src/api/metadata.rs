@@ -7,7 +7,8 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 
-use crate::api::{Call, NODE_ID, operations, text};
+use crate::api::{Call, operations};
+use crate::protocol::{NODE_ID, text};
 use crate::settings::Given;
 use crate::topics::{Topic, check_name};
 

@@ -8,7 +8,6 @@ mod alter_configs;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod assignments;
-pub(crate) mod authentication;
 mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -27,7 +26,7 @@ mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
 mod end_txn;
-pub(crate) mod faulty;
+mod faulty;
 mod fetch;
 mod fetch_answer;
 mod find_coordinator;
@@ -37,7 +36,6 @@ mod init_producer_id;
 mod join_group;
 mod leader_epoch;
 mod leave_group;
-pub(crate) mod lengths;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
@@ -45,14 +43,14 @@ mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod newest;
-pub(crate) mod offset_commit;
+mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod operations;
 mod produce;
-mod sasl_authenticate;
-mod sasl_handshake;
+pub(crate) mod sasl_authenticate;
+pub(crate) mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
@@ -65,63 +63,12 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-use crate::api::lengths::Wary;
 use crate::metrics::outcome::Outcome;
+use crate::protocol::SUPPORTED;
+use crate::protocol::lengths::Wary;
 use crate::server::endpoint::Endpoint;
 use crate::server::output::Output;
 use crate::state::State;
-
-/// The only node's id.
-pub(crate) const NODE_ID: i32 = 1;
-
-/// The requests that are answered, and in which versions. It is what ApiVersions tells clients.
-pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
-    (ApiKey::Produce, 3, 13),
-    (ApiKey::Fetch, 4, 18),
-    (ApiKey::ListOffsets, 1, 11),
-    (ApiKey::Metadata, 0, 13),
-    (ApiKey::OffsetCommit, 2, 10),
-    (ApiKey::OffsetFetch, 1, 10),
-    (ApiKey::FindCoordinator, 0, 6),
-    (ApiKey::JoinGroup, 0, 9),
-    (ApiKey::Heartbeat, 0, 4),
-    (ApiKey::LeaveGroup, 0, 5),
-    (ApiKey::SyncGroup, 0, 5),
-    (ApiKey::DescribeGroups, 0, 6),
-    (ApiKey::ListGroups, 0, 5),
-    (ApiKey::SaslHandshake, 0, 1),
-    (ApiKey::ApiVersions, 0, 4),
-    (ApiKey::CreateTopics, 2, 7),
-    (ApiKey::DeleteTopics, 1, 6),
-    (ApiKey::DeleteRecords, 0, 2),
-    (ApiKey::InitProducerId, 0, 5),
-    (ApiKey::AddPartitionsToTxn, 0, 5),
-    (ApiKey::AddOffsetsToTxn, 0, 4),
-    (ApiKey::EndTxn, 0, 5),
-    (ApiKey::WriteTxnMarkers, 1, 2),
-    (ApiKey::TxnOffsetCommit, 0, 5),
-    (ApiKey::OffsetForLeaderEpoch, 2, 4),
-    (ApiKey::DescribeConfigs, 1, 4),
-    (ApiKey::AlterConfigs, 0, 2),
-    (ApiKey::DescribeLogDirs, 1, 5),
-    (ApiKey::SaslAuthenticate, 0, 2),
-    (ApiKey::CreatePartitions, 0, 3),
-    (ApiKey::DeleteGroups, 0, 2),
-    (ApiKey::IncrementalAlterConfigs, 0, 1),
-    (ApiKey::ListPartitionReassignments, 0, 0),
-    (ApiKey::OffsetDelete, 0, 0),
-    (ApiKey::DescribeClientQuotas, 0, 1),
-    (ApiKey::DescribeUserScramCredentials, 0, 0),
-    (ApiKey::AlterUserScramCredentials, 0, 0),
-    (ApiKey::DescribeCluster, 0, 2),
-    (ApiKey::DescribeProducers, 0, 0),
-    (ApiKey::DescribeTransactions, 0, 0),
-    (ApiKey::ListTransactions, 0, 2),
-    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
-    (ApiKey::ConsumerGroupDescribe, 0, 1),
-    (ApiKey::ListConfigResources, 0, 1),
-    (ApiKey::DescribeTopicPartitions, 0, 0),
-];
 
 /// Who asks, and how.
 #[derive(Debug)]
@@ -178,7 +125,7 @@ pub(crate) struct Frame {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: StrBytes,
-    body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Frame {
@@ -345,14 +292,16 @@ async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<()
     }
 }
 
-fn decode<Q: Request>(call: &Call<'_>, body: Bytes) -> Result<Q, Refused> {
+/// Reads the body of a request.
+pub(crate) fn decode<Q: Request>(call: &Call<'_>, body: Bytes) -> Result<Q, Refused> {
     let mut body = newest::request(call.key, call.version, body)?;
     let version = newest::known(call.key, call.version);
     Q::decode(&mut Wary::new(body.clone()), version).map_err(malformed)?;
     Q::decode(&mut body, version).map_err(malformed)
 }
 
-fn reply<R: Encodable + HeaderVersion + Outcome>(
+/// Appends an answer to `out`.
+pub(crate) fn reply<R: Encodable + HeaderVersion + Outcome>(
     call: &Call<'_>,
     id: i32,
     out: &mut Output,
@@ -405,14 +354,4 @@ fn unanswerable(error: impl std::fmt::Display) -> Refused {
 
 fn malformed(error: impl std::fmt::Display) -> Refused {
     Refused::Malformed(error.to_string())
-}
-
-/// The error code of a result: 0 if it is none.
-pub(crate) fn code<T>(result: &Result<T, ResponseError>) -> i16 {
-    result.as_ref().err().map_or(0, ResponseError::code)
-}
-
-/// A string as the protocol has it.
-pub(crate) fn text(value: &str) -> StrBytes {
-    StrBytes::from_string(value.to_owned())
 }

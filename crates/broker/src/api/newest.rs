@@ -8,7 +8,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, TopicName};
 use uuid::Uuid;
 
-use crate::api::{Call, Refused, malformed, text};
+use crate::api::{Call, Refused, malformed};
+use crate::protocol::text;
 
 /// A piece of a message, as the flexible versions have it.
 #[derive(Debug)]

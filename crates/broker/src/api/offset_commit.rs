@@ -10,8 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 use crate::api::{Call, newest};
 use crate::group::Commit;
 use crate::group::classic::Identity;
+use crate::group::groups::check_commit;
 use crate::group::offsets::{Commits, Committed};
-use crate::state::State;
+use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let who = Identity {
@@ -31,7 +32,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
                 ..Committed::new(wanted.committed_offset, wanted.committed_leader_epoch, metadata, now_ms)
             };
             let checked = match &name {
-                Some(name) => check(call.state, name, wanted.partition_index, &committed),
+                Some(name) => check_commit(call.state, name, wanted.partition_index, &committed),
                 None => Err(ResponseError::UnknownTopicId),
             };
             if let (Ok(()), Some(name)) = (checked, &name) {
@@ -39,7 +40,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
             }
             OffsetCommitResponsePartition::default()
                 .with_partition_index(wanted.partition_index)
-                .with_error_code(super::code(&checked))
+                .with_error_code(code(&checked))
         });
         let partitions = partitions.collect();
         topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
@@ -53,22 +54,6 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
             .for_each(|partition| partition.error_code = error.code());
     }
     OffsetCommitResponse::default().with_topics(topics)
-}
-
-/// What can be wrong with one offset, whoever commits it.
-pub(crate) fn check(
-    state: &State,
-    topic: &str,
-    partition: i32,
-    committed: &Committed,
-) -> Result<(), ResponseError> {
-    state.topics.partition(topic, partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    // Kafka counts Java's characters, of which there are never more than bytes.
-    let max = state.settings.broker().offset_metadata_max_bytes;
-    if committed.metadata.len() > max && committed.metadata.encode_utf16().count() > max {
-        return Err(ResponseError::OffsetMetadataTooLarge);
-    }
-    Ok(())
 }
 
 pub(super) fn owned(metadata: Option<StrBytes>) -> String {

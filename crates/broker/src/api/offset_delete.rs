@@ -6,10 +6,11 @@ use kafka_protocol::messages::offset_delete_response::{
 };
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use crate::api::{Call, code};
+use crate::api::Call;
 use crate::group::Members;
 use crate::group::events::Event;
 use crate::group::offsets::Place;
+use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     if request.group_id.is_empty() {

@@ -9,9 +9,10 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
-use crate::api::{Call, newest, text};
+use crate::api::{Call, newest};
 use crate::group::offsets::{Committed, Offsets, Place};
 use crate::group::{Group, Members};
+use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let stable = request.require_stable;

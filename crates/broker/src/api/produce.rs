@@ -12,10 +12,11 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
-use crate::api::{Call, Refused, text};
+use crate::api::{Call, Refused};
 use crate::log::batch::BatchHeader;
 use crate::log::partition::Appended;
 use crate::log::validate::{Rejection, check};
+use crate::protocol::text;
 use crate::topics::Topic;
 use crate::txn::transaction::{Part, ProducerKey, Version};
 

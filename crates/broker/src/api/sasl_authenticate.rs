@@ -3,10 +3,11 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 
-use crate::api::{Call, text};
+use crate::api::Call;
+use crate::protocol::text;
 use crate::security::sasl::Session;
 
-pub(super) fn handle(
+pub(crate) fn handle(
     call: &Call<'_>,
     session: &mut Session<'_>,
     request: &SaslAuthenticateRequest,

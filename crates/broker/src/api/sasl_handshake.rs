@@ -3,11 +3,12 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{SaslHandshakeRequest, SaslHandshakeResponse};
 
-use crate::api::{Call, code, text};
+use crate::api::Call;
+use crate::protocol::{code, text};
 use crate::security::sasl::Session;
 
 /// From version 1 on the proof comes in requests of its own, in version 0 naked.
-pub(super) fn handle(
+pub(crate) fn handle(
     call: &Call<'_>,
     session: &mut Session<'_>,
     request: &SaslHandshakeRequest,

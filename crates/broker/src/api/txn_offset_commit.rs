@@ -6,10 +6,12 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
-use crate::api::offset_commit::{check, owned};
-use crate::api::{Call, code};
+use crate::api::Call;
+use crate::api::offset_commit::owned;
 use crate::group::classic::Identity;
+use crate::group::groups::check_commit;
 use crate::group::offsets::{Commits, Committed};
+use crate::protocol::code;
 use crate::txn::transaction::{Part, ProducerKey};
 
 /// From this version on, clients speak the second version of transactions: the group is added to the transaction.
@@ -29,7 +31,7 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
             let metadata = owned(wanted.committed_metadata);
             let committed =
                 Committed::new(wanted.committed_offset, wanted.committed_leader_epoch, metadata, now_ms);
-            let checked = check(call.state, &topic.name, wanted.partition_index, &committed);
+            let checked = check_commit(call.state, &topic.name, wanted.partition_index, &committed);
             if checked.is_ok() {
                 offsets.push((topic.name.to_string(), wanted.partition_index, committed));
             }

@@ -12,9 +12,10 @@ use kafka_protocol::messages::write_txn_markers_response::{
 };
 use kafka_protocol::messages::{ProducerId, TopicName, WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
+use crate::api::Call;
 use crate::api::newest::NUMBER;
-use crate::api::{Call, code};
 use crate::log::batch::{End, Marker};
+use crate::protocol::code;
 
 /// The outcomes for one producer, by topic and partition.
 type Outcomes = BTreeMap<TopicName, BTreeMap<i32, i16>>;

@@ -18,6 +18,26 @@ use crate::state::State;
 /// The topic that Kafka has for what groups write down.
 const OFFSETS: &str = "__consumer_offsets";
 
+/// The APIs whose answer can be an error of a test's choice. `api/faulty` has the answers.
+pub(crate) const CAN_FAIL: &[ApiKey] = &[
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::SyncGroup,
+    ApiKey::CreateTopics,
+    ApiKey::InitProducerId,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::EndTxn,
+    ApiKey::TxnOffsetCommit,
+];
+
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -133,7 +153,7 @@ impl<'a> Faults<'a> {
         fault: Fault,
         times: usize,
     ) -> Result<Injected, BrokerError> {
-        if matches!(fault, Fault::Fail(_)) && !crate::api::faulty::can_fail(api) {
+        if matches!(fault, Fault::Fail(_)) && !CAN_FAIL.contains(&api) {
             return Err(BrokerError::Fault(format!(
                 "requests of {api:?} cannot be failed; drop them instead"
             )));

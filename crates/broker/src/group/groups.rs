@@ -9,7 +9,7 @@ use kafka_protocol::ResponseError;
 
 use crate::group::classic::Identity;
 use crate::group::events::{Event, apply, outcome};
-use crate::group::offsets::{Commits, Place};
+use crate::group::offsets::{Commits, Committed, Place};
 use crate::group::{Commit, Group, Members};
 use crate::journal::Journal;
 use crate::state::State;
@@ -216,4 +216,20 @@ impl Inner {
             None => Err(ResponseError::IllegalGeneration),
         }
     }
+}
+
+/// What can be wrong with one offset, whoever commits it.
+pub(crate) fn check_commit(
+    state: &State,
+    topic: &str,
+    partition: i32,
+    committed: &Committed,
+) -> Result<(), ResponseError> {
+    state.topics.partition(topic, partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    // Kafka counts Java's characters, of which there are never more than bytes.
+    let max = state.settings.broker().offset_metadata_max_bytes;
+    if committed.metadata.len() > max && committed.metadata.encode_utf16().count() > max {
+        return Err(ResponseError::OffsetMetadataTooLarge);
+    }
+    Ok(())
 }

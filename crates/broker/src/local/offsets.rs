@@ -3,9 +3,9 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::offset_commit::check;
 use crate::group::Commit;
 use crate::group::classic::Identity;
+use crate::group::groups::check_commit;
 use crate::group::offsets::{Commits, Committed};
 use crate::local::{LocalClient, LocalError, partition, upgrade};
 use crate::log::partition::Isolation;
@@ -96,7 +96,7 @@ impl LocalClient {
 pub(super) fn commits(state: &State, offsets: &[GroupOffset]) -> Result<Commits, LocalError> {
     let commit = |at: &GroupOffset| {
         let committed = Committed::new(at.offset, -1, at.metadata.clone(), state.clock.now_ms());
-        check(state, &at.topic, at.partition, &committed)
+        check_commit(state, &at.topic, at.partition, &committed)
             .map_err(|error| LocalError::at(error, &at.topic, at.partition))?;
         Ok((at.topic.clone(), at.partition, committed))
     };

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
 
-use crate::api::SUPPORTED;
 use crate::log::batch::BatchHeader;
+use crate::protocol::SUPPORTED;
 
 /// Upper bounds of the latency histogram's buckets, in microseconds. What takes longer has no bucket of its own.
 pub(crate) const BUCKETS_US: [u64; 14] =

@@ -15,10 +15,10 @@ use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 
-use crate::api::authentication::{Proof, prove, prove_raw};
 use crate::api::{self, Call, Frame, Refused};
 use crate::log::segment::Extent;
 use crate::security::sasl::Session;
+use crate::server::authentication::{Proof, prove, prove_raw};
 use crate::server::endpoint::Endpoint;
 use crate::server::frames::{self, WrongLength};
 use crate::server::long_request::LongRequest;

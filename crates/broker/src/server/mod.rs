@@ -1,5 +1,6 @@
 //! Sockets: accepting connections, and reading and answering requests on them.
 
+mod authentication;
 pub(crate) mod connection;
 pub(crate) mod endpoint;
 mod frames;

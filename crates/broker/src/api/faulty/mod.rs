@@ -51,16 +51,6 @@ macro_rules! refusable {
     };
 }
 
-/// Whether requests of an API can be answered with an error of a test's choice.
-pub(crate) fn can_fail(key: ApiKey) -> bool {
-    macro_rules! yes {
-        ($request:ty) => {
-            true
-        };
-    }
-    refusable!(key, yes, false)
-}
-
 /// Lets a request meet its fault, if there is one for it.
 pub(super) async fn meet(call: &Call<'_>, frame: &Frame, out: &mut Output) -> Result<Met, Refused> {
     macro_rules! decoded {
@@ -115,5 +105,24 @@ async fn lose(fault: Fault) -> Result<Met, Refused> {
         Fault::Drop(Lost::Answer) => Ok(Met::LostAnswer(Refused::Silenced)),
         Fault::Disconnect(Lost::Request) => Err(Refused::Disconnected),
         Fault::Disconnect(Lost::Answer) => Ok(Met::LostAnswer(Refused::Disconnected)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::CAN_FAIL;
+    use crate::protocol::SUPPORTED;
+
+    #[test]
+    fn what_may_be_failed_is_what_has_a_refusal() {
+        macro_rules! yes {
+            ($request:ty) => {
+                true
+            };
+        }
+        for (key, ..) in SUPPORTED {
+            assert_eq!(CAN_FAIL.contains(key), refusable!(key, yes, false), "{key:?}");
+        }
     }
 }

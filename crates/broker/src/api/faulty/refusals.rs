@@ -36,9 +36,10 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Request, StrBytes};
 use uuid::Uuid;
 
-use crate::api::{Call, metadata, newest, text};
+use crate::api::{Call, metadata, newest};
 use crate::faults::Asked;
 use crate::metrics::outcome::Outcome;
+use crate::protocol::text;
 
 /// A request that can be failed on purpose.
 pub(super) trait Refusable: Request<Response: Outcome> {

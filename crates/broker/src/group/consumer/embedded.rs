@@ -8,9 +8,9 @@ use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition;
 use kafka_protocol::messages::{ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 
-use crate::api::lengths::Wary;
 use crate::group::consumer::Partitions;
 use crate::group::consumer::subscription::Catalog;
+use crate::protocol::lengths::Wary;
 
 /// The name of the protocol.
 pub(crate) const CONSUMER: &str = "consumer";

@@ -75,7 +75,7 @@ mod tests {
     use kafka_protocol::protocol::{Decodable, Encodable};
 
     use super::*;
-    use crate::api::text;
+    use crate::protocol::text;
 
     fn request(version: i16) -> Bytes {
         let topic = |name| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));

@@ -10,7 +10,7 @@ use crate::state::State;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(super) enum Proof {
     /// It may go on.
     Going,
     /// It gets its answer, later, and nothing after that.
@@ -18,7 +18,7 @@ pub(crate) enum Proof {
 }
 
 /// Answers a request that belongs to the proof. Any other one is out of place.
-pub(crate) async fn prove(
+pub(super) async fn prove(
     call: &Call<'_>,
     session: &mut Session<'_>,
     frame: Frame,
@@ -47,7 +47,7 @@ pub(crate) async fn prove(
 
 /// Answers a message that comes without the frame of a request, in the same way. Without a request there is no
 /// answer that says what is wrong.
-pub(crate) fn prove_raw(
+pub(super) fn prove_raw(
     state: &State,
     session: &mut Session<'_>,
     message: &Bytes,
