@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::barrier::Epoch;
 use crate::record::Origin;
@@ -90,6 +91,14 @@ pub enum JobError {
     /// A checkpoint could not be written, read, or does not fit the job.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The process did not run for a while (it was stopped, or its machine asleep), and that is what failed it.
+    #[error("this process was paused for {paused:?}, as if stopped or asleep, and when it woke up: {error}")]
+    Paused {
+        /// For how long.
+        paused: Duration,
+        /// What failed.
+        error: Box<JobError>,
+    },
     /// The sink's system refused the commit protocol.
     #[error("the transactional sink failed: {0}")]
     Commit(BoxError),
@@ -112,11 +121,27 @@ impl JobError {
             },
             JobError::Checkpoint(error) => error.is_fatal(),
             JobError::Commit(error) => is_fatal(error),
+            JobError::Paused { error, .. } => error.is_fatal(),
+        }
+    }
+
+    /// Whether a sink's system has told us that another instance has taken our place there.
+    pub(crate) fn is_fenced(&self) -> bool {
+        match self {
+            JobError::Failed { failure, .. } => {
+                matches!(&**failure, Failure::Returned { error, .. } if error.is::<Fenced>())
+            }
+            JobError::Commit(error) => error.is::<Fenced>(),
+            JobError::Paused { error, .. } => error.is_fenced(),
+            _ => false,
         }
     }
 
     pub(crate) fn with_attempts(self, number: u32) -> Self {
         match self {
+            JobError::Paused { paused, error } => {
+                JobError::Paused { paused, error: Box::new(error.with_attempts(number)) }
+            }
             JobError::Failed { failure, .. } => JobError::Failed { failure, attempts: number },
             other => other,
         }
@@ -124,7 +149,9 @@ impl JobError {
 }
 
 fn is_fatal(error: &BoxError) -> bool {
-    error.is::<Fatal>() || error.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_fatal)
+    error.is::<Fatal>()
+        || error.is::<Fenced>()
+        || error.downcast_ref::<CheckpointError>().is_some_and(CheckpointError::is_fatal)
 }
 
 impl CheckpointError {
@@ -149,6 +176,12 @@ fn instead(others: &[Epoch]) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Fatal(pub BoxError);
+
+/// Wraps the error of a sink's system that does not accept this instance any more, as another one has taken its place there.
+/// Whether that is so for good is up to the checkpoint store: who still owns the job there takes its place back, and goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fenced(pub BoxError);
 
 fn restarts(attempts: u32) -> String {
     match attempts {

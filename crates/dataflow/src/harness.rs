@@ -9,7 +9,7 @@ use std::time::Duration;
 pub use crate::barrier::Then;
 use crate::barrier::{Barrier, Epoch};
 use crate::chain::Chained;
-use crate::checkpoint::{Manifest, Restore, StateFile};
+use crate::checkpoint::{FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
@@ -153,14 +153,17 @@ impl<O: Operator> Harness<O> {
             }
         }
         let manifest = Manifest {
-            format_version: 1,
+            format_version: FORMAT_VERSION,
             job: "harness".to_owned(),
             epoch: barrier.epoch,
+            generation: 1,
+            instance: "harness".to_owned(),
             committed: 0,
+            marker: None,
             time: barrier.time,
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             operators: Vec::new(),
-            files: vec!["state".to_owned()],
+            files: vec![FileEntry { path: "state".to_owned(), contents: None }],
         };
         must(Restore::new(manifest, vec![("state".to_owned(), must(file.finish()))]))
     }

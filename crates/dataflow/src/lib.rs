@@ -8,6 +8,7 @@ pub mod barrier;
 mod chain;
 pub mod checkpoint;
 mod collector;
+pub mod debug_hook;
 pub mod error;
 pub mod graph;
 pub mod harness;

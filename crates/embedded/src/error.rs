@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thalweg_broker::{LocalError, ResponseError};
-use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::error::{BoxError, Fatal, Fenced};
 
 /// An error of the source or the sink.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,18 @@ pub enum EmbeddedError {
         /// The interval.
         interval: Duration,
     },
+    /// The broker aborted a transaction that was open for too long.
+    #[error(
+        "a transaction was open for {open:?}, and the broker aborts it after {timeout:?}: the process was paused, or checkpoints took \
+         too long. Started again, the job resumes at its last committed checkpoint. If it happens again, checkpoint more often, or \
+         choose a longer timeout with set_transaction_timeout"
+    )]
+    TransactionTimedOut {
+        /// How long it was open.
+        open: Duration,
+        /// The timeout.
+        timeout: Duration,
+    },
     /// A younger instance has fenced this one.
     #[error("another instance of this job took over (transactional id '{0}')")]
     Fenced(String),
@@ -75,11 +87,18 @@ impl EmbeddedError {
 
     /// Whether a restart of the job may help.
     pub fn is_retriable(&self) -> bool {
-        matches!(self, Self::Broker { source, .. } if source.is_retriable())
+        match self {
+            Self::TransactionTimedOut { .. } => true,
+            Self::Broker { source, .. } => source.is_retriable(),
+            _ => false,
+        }
     }
 
-    /// As the engine wants it: what a restart cannot mend is marked as such.
+    /// As the engine wants it: what a restart cannot mend is marked as such, and who was fenced is up to the checkpoint store.
     pub(crate) fn boxed(self) -> BoxError {
+        if matches!(self, Self::Fenced(_)) {
+            return Box::new(Fenced(Box::new(self)));
+        }
         if self.is_retriable() { Box::new(self) } else { Box::new(Fatal(Box::new(self))) }
     }
 }

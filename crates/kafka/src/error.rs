@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use thalweg_dataflow::error::Fatal;
+use thalweg_dataflow::error::{Fatal, Fenced};
 
 pub use thalweg_dataflow::error::BoxError;
 
@@ -104,9 +104,9 @@ pub enum KafkaError {
 
     /// A transaction was open for longer than the broker allows.
     #[error(
-        "a transaction was open for {open:?}, and the broker aborts it after transaction.timeout.ms = {timeout_ms}: checkpoints took \
-         too long. Unless another instance of the job has taken over meanwhile, start it again; it resumes at its last committed \
-         checkpoint. Checkpoint more often, or set the property higher"
+        "a transaction was open for {open:?}, and the broker aborts it after transaction.timeout.ms = {timeout_ms}: the process was \
+         paused, or checkpoints took too long. Started again, the job resumes at its last committed checkpoint. If it happens again, \
+         checkpoint more often, or set the property higher"
     )]
     TransactionTimedOut {
         /// How long it was open.
@@ -211,7 +211,10 @@ impl KafkaError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unreachable { .. } | Self::OffsetOutOfRange { .. } | Self::Client { .. } => Fault::Cluster,
+            Self::Unreachable { .. }
+            | Self::TransactionTimedOut { .. }
+            | Self::OffsetOutOfRange { .. }
+            | Self::Client { .. } => Fault::Cluster,
             Self::Decode { .. } | Self::Encode { .. } => Fault::Data,
             Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
@@ -220,7 +223,6 @@ impl KafkaError {
             | Self::NotAuthorized { .. }
             | Self::TransactionTimeoutTooLong { .. }
             | Self::TransactionTimeoutTooShort { .. }
-            | Self::TransactionTimedOut { .. }
             | Self::Property { .. }
             | Self::Pattern { .. }
             | Self::NoCommittedOffset { .. } => Fault::Configuration,
@@ -230,14 +232,18 @@ impl KafkaError {
     /// Whether the same job can succeed if it is started again. A fenced job must not: it would fence the other one.
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            // If another instance has taken over meanwhile, the checkpoint store says so before anybody is fenced.
+            Self::Unreachable { .. } | Self::TransactionTimedOut { .. } => true,
             Self::Client { source, .. } => is_retriable(source),
             _ => false,
         }
     }
 
-    /// As the engine wants it: what a restart cannot mend is marked as such.
+    /// As the engine wants it: what a restart cannot mend is marked as such, and who was fenced is up to the checkpoint store.
     pub(crate) fn boxed(self) -> BoxError {
+        if matches!(self, Self::Fenced { .. }) {
+            return Box::new(Fenced(Box::new(self)));
+        }
         if self.is_retriable() { Box::new(self) } else { Box::new(Fatal(Box::new(self))) }
     }
 

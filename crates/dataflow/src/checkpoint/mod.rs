@@ -1,21 +1,27 @@
 //! Checkpoints: what is written down at a barrier, in which order, and how a job is restored from it.
 //!
 //! The order, always: *barrier n aligned → state of n written and synced → sinks flushed → manifest n → COMMIT
-//! → n-1 may go*. `protocol` decides it and touches nothing; `store` writes files; [`committer`] is what a
-//! transactional sink provides.
+//! → n-1 may go*. `protocol` decides it and touches nothing; `store` writes files, `owner` says whose count; [`committer`] is what
+//! a transactional sink provides.
 
 mod align;
 pub mod committer;
+mod discard;
 mod file;
+mod id;
 mod manifest;
+mod owner;
 pub(crate) mod protocol;
 mod restore;
+mod sealed;
+mod storage;
 mod store;
 
 pub(crate) use align::Aligner;
 pub(crate) use file::StateFile;
+pub use id::{CheckpointId, Generation};
 pub(crate) use manifest::FORMAT_VERSION;
-pub use manifest::{Manifest, OperatorEntry};
+pub use manifest::{Contents, FileEntry, Manifest, OperatorEntry};
 pub use restore::Restore;
-pub use store::CheckpointStorage;
+pub use storage::CheckpointStorage;
 pub(crate) use store::CheckpointStore;

@@ -1,409 +1,385 @@
 //! Where checkpoints are kept: a folder of any object store, the local file system first.
 //!
 //! ```text
-//! <root>/<job>/owner                         who may write here: the instance that started last
-//! <root>/<job>/chk-<epoch>/state-<instance>  the state file, written and synced first
-//! <root>/<job>/chk-<epoch>/manifest.json     written last, by an atomic rename: the checkpoint exists when this does
+//! <root>/<job>/owners/claim-<generation>                    an instance has taken the job over: see `owner`
+//! <root>/<job>/owners/begin-<generation>                    the checkpoint that it began at
+//! <root>/<job>/chk-<epoch>-<generation>/state-<generation>  the state file, written and synced first
+//! <root>/<job>/chk-<epoch>-<generation>/manifest.json       written last: the checkpoint exists when this does
 //! ```
 //!
-//! An older instance that is still writing cannot harm the one that took over: its state file has another name,
-//! and it looks at `owner` before and after it writes a manifest. What it has seen to be its own is there when
-//! the newer one looks for the latest.
+//! Whatever an instance writes has its generation in the name, and is written only if it is not there. So an older
+//! instance that is still writing, or wakes up to, harms nobody: what it writes after the one that took over has looked is
+//! not part of the job's [lineage](super::owner::lineage), and it is cleared away by and by.
+//! An instance looks whether it is still the owner before and after it writes a manifest: what it then makes visible has been
+//! there when its successor looked.
+//!
+//! Files of a checkpoint may lie in the folders of earlier ones. [`discard`](super::discard) removes a file when no manifest that
+//! is kept names it. An owner's manifests should name files of its own only, as a former owner may yet discard what *it* had.
+//!
+//! Before there were generations, there was one `owner` file, and folders `chk-<epoch>`: those are read as of generation 0.
 //!
 //! A damaged checkpoint is an error, and the job does not go back to an older one by itself: what was committed
 //! since would be given again.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::manifest::FORMAT_VERSION;
-use super::{Manifest, Restore};
+use super::id::{CheckpointId, Generation};
+use super::manifest::{Contents, FORMAT_VERSION, FileEntry, Unusable};
+use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage};
+use super::storage::Files;
+use super::{CheckpointStorage, Manifest, Restore, sealed};
 use crate::barrier::Epoch;
-use crate::error::CheckpointError;
+use crate::debug_hook::reach;
+use crate::error::{BoxError, CheckpointError};
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
-/// A place for checkpoints: a store, and a folder in it.
-#[derive(Clone)]
-pub struct CheckpointStorage {
-    store: Arc<dyn ObjectStore>,
-    root: Path,
-    location: String,
-    /// Of the local file system: the folder itself.
-    folder: Option<PathBuf>,
-}
-
-impl fmt::Debug for CheckpointStorage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.location)
-    }
-}
-
-impl CheckpointStorage {
-    /// A folder of the local file system, made if it is not there. Every write is synced to the disk.
-    ///
-    /// # Errors
-    /// When the folder cannot be made or read.
-    pub fn local(folder: impl AsRef<std::path::Path>) -> Result<Self, CheckpointError> {
-        let folder = folder.as_ref();
-        let location = folder.display().to_string();
-        let failed =
-            |error: crate::error::BoxError| CheckpointError::Store { location: location.clone(), error };
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
-        let store =
-            LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(error.into()))?.with_fsync(true);
-        let folder = Some(folder.to_owned());
-        Ok(Self { store: Arc::new(store), root: Path::default(), location, folder })
-    }
-
-    /// A folder of any object store. A put of that store must be atomic and durable when it returns, as S3's
-    /// and its peers' are.
-    pub fn object_store(store: Arc<dyn ObjectStore>, root: &str) -> Self {
-        let location = format!("{store}/{root}");
-        Self { store, root: Path::from(root), location, folder: None }
-    }
-}
+/// Who owns the job, before there were generations.
+const OWNER_V1: &str = "owner";
 
 /// The checkpoints of one job.
 pub(crate) struct CheckpointStore {
-    storage: CheckpointStorage,
+    pub(super) files: Files,
     job: String,
     /// Who we are: two instances of a job must not both write.
     instance: String,
-    runtime: tokio::runtime::Runtime,
+    /// Ours, once we have taken the job over.
+    generation: OnceLock<Generation>,
 }
 
 impl CheckpointStore {
     /// Opens the folder of `job`.
     pub(crate) fn open(storage: CheckpointStorage, job: &str) -> Result<Self, CheckpointError> {
         let location = storage.location.clone();
-        // Stores that are reached over a network want sockets and timers.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CheckpointError::Store { location, error: error.into() })?;
-        let nanos =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-        let instance = format!("{}-{nanos}", std::process::id());
-        Ok(Self { storage, job: job.to_owned(), instance, runtime })
+        let files =
+            Files::new(storage).map_err(|error| CheckpointError::Store { location, error: error.into() })?;
+        Ok(Self { files, job: job.to_owned(), instance: instance(), generation: OnceLock::new() })
     }
 
     /// Where it is, for people.
     pub(crate) fn location(&self) -> String {
         match self.job.as_str() {
-            "" => self.storage.location.clone(),
-            job => format!("{}/{job}", self.storage.location),
+            "" => self.files.storage.location.clone(),
+            job => format!("{}/{job}", self.files.storage.location),
         }
     }
 
     /// Where a file is, for people.
-    fn file(&self, path: &Path) -> String {
-        let below = path.prefix_match(&self.storage.root).into_iter().flatten();
-        below.fold(self.storage.location.clone(), |file, part| format!("{file}/{}", part.as_ref()))
+    pub(super) fn file(&self, path: &Path) -> String {
+        let below = path.prefix_match(&self.files.storage.root).into_iter().flatten();
+        below.fold(self.files.storage.location.clone(), |file, part| format!("{file}/{}", part.as_ref()))
     }
 
-    fn folder(&self) -> Path {
-        self.storage.root.clone().join(self.job.as_str())
+    /// The job's; of a savepoint, the savepoint's.
+    pub(super) fn folder(&self) -> Path {
+        match self.job.as_str() {
+            "" => self.files.storage.root.clone(),
+            job => self.files.storage.root.clone().join(job),
+        }
     }
 
-    fn checkpoint(&self, epoch: Epoch) -> Path {
-        self.folder().join(format!("chk-{epoch}"))
+    /// The place of what is named relative to the job's folder.
+    pub(super) fn path(&self, relative: &str) -> Path {
+        relative.split('/').fold(self.folder(), |path, part| path.join(part))
     }
 
-    fn failed(&self, error: impl Into<crate::error::BoxError>) -> CheckpointError {
+    fn checkpoint(&self, id: CheckpointId) -> Path {
+        self.folder().join(id.folder())
+    }
+
+    pub(super) fn failed(&self, error: impl Into<BoxError>) -> CheckpointError {
         CheckpointError::Store { location: self.location(), error: error.into() }
     }
 
-    fn put(&self, path: &Path, bytes: Bytes) -> Result<(), CheckpointError> {
-        let put = self.storage.store.put(path, bytes.into());
-        self.runtime.block_on(put).map(|_| ()).map_err(|error| self.failed(error))
+    fn put_new(&self, path: &Path, bytes: Bytes) -> Result<bool, CheckpointError> {
+        self.files.put_new(path, bytes).map_err(|error| self.failed(error))
     }
 
     fn get(&self, path: &Path) -> Result<Option<Bytes>, CheckpointError> {
-        let get = async { self.storage.store.get(path).await?.bytes().await };
-        match self.runtime.block_on(get) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.failed(error)),
-        }
+        self.files.get(path).map_err(|error| self.failed(error))
+    }
+
+    /// The how-many-th owner we are; 0 before we have taken the job over.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation.get().copied().unwrap_or(0)
+    }
+
+    /// The name of this instance, unlike that of any other.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    fn claim(&self, generation: Generation) -> Path {
+        self.folder().join(OWNERS).join(format!("claim-{generation}"))
+    }
+
+    pub(super) fn owners(&self) -> Result<Owners, CheckpointError> {
+        let listed = self.files.list(&self.folder().join(OWNERS)).map_err(|error| self.failed(error))?;
+        Ok(Owners::of_files(&listed.files))
     }
 
     /// Makes this instance the owner. An older instance notices at its next checkpoint, and stops.
     pub(crate) fn take_over(&self) -> Result<(), CheckpointError> {
-        self.put(&self.folder().join("owner"), self.instance.clone().into())
+        let generation = loop {
+            let newest = self.checkpoints()?.into_iter().map(|id| id.generation).max().unwrap_or(0);
+            let generation = self.owners()?.newest().max(newest) + 1;
+            // Another instance may have started at the same moment, and have this one.
+            if self.put_claim(generation)? {
+                break *self.generation.get_or_init(|| generation);
+            }
+        };
+        // Of instances of the time before generations, the last that wrote this is the owner.
+        let owner = self.folder().join(OWNER_V1);
+        if self.get(&owner)?.is_some() {
+            self.files.put(&owner, self.instance.clone().into()).map_err(|error| self.failed(error))?;
+        }
+        tracing::debug!(generation, instance = self.instance, "took over the checkpoints of the job");
+        reach("owner-claimed");
+        self.check_owner()
+    }
+
+    fn put_claim(&self, generation: Generation) -> Result<bool, CheckpointError> {
+        let claim = Claim { generation, instance: self.instance.clone() };
+        let claim = sealed::seal(&claim).map_err(|error| self.failed(error))?;
+        self.put_new(&self.claim(generation), claim.into())
     }
 
     /// Fails if another instance has taken the job over since.
     pub(crate) fn check_owner(&self) -> Result<(), CheckpointError> {
-        match self.get(&self.folder().join("owner"))? {
-            Some(owner) if owner == self.instance.as_bytes() => Ok(()),
-            Some(owner) => {
-                let owner = String::from_utf8_lossy(&owner).into_owned();
-                Err(CheckpointError::Fenced { location: self.location(), owner })
-            }
-            None => self.take_over(),
+        let ours = self.generation();
+        let newest = self.owners()?.newest();
+        let claim = self.get(&self.claim(newest.max(ours)))?;
+        let Some(claim) = claim else {
+            // Somebody has cleared the folder; the job goes on, if nobody has begun there anew.
+            self.put_claim(ours)?;
+            return if newest > ours { Err(self.fenced("unknown")) } else { Ok(()) };
+        };
+        let claim: Claim = sealed::open(&claim).map_err(|reason| self.failed(reason))?;
+        if claim.generation == ours && claim.instance == self.instance {
+            return Ok(());
         }
+        Err(self.fenced(&claim.instance))
     }
 
-    /// The name of the state files that this instance writes.
-    pub(crate) fn state_file(&self) -> String {
-        format!("state-{}", self.instance)
+    fn fenced(&self, owner: &str) -> CheckpointError {
+        CheckpointError::Fenced { location: self.location(), owner: owner.to_owned() }
+    }
+
+    /// Writes down where this instance begins, once. From then on nothing counts that a former owner has not written by now.
+    pub(crate) fn begin(
+        &self,
+        from: Option<CheckpointId>,
+        last_epoch: Epoch,
+        savepoint: Option<String>,
+    ) -> Result<(), CheckpointError> {
+        let (generation, instance) = (self.generation(), self.instance.clone());
+        let begin = Begin { generation, instance, from, last_epoch, savepoint };
+        let begin = sealed::seal(&begin).map_err(|error| self.failed(error))?;
+        let path = self.folder().join(OWNERS).join(format!("begin-{generation}"));
+        reach("before-begin");
+        // It is there already when the job is restarted.
+        self.put_new(&path, begin.into())?;
+        self.check_owner()
+    }
+
+    /// Where the owners began.
+    pub(crate) fn begins(&self) -> Result<BTreeMap<Generation, Begin>, CheckpointError> {
+        let mut begins = BTreeMap::new();
+        for generation in self.owners()?.begins {
+            let path = self.folder().join(OWNERS).join(format!("begin-{generation}"));
+            // An owner removes those that are of no more use.
+            let Some(bytes) = self.get(&path)? else { continue };
+            let begin: Begin = sealed::open(&bytes).map_err(|reason| {
+                let reason = format!("{reason}; it says where owner {generation} of the job began");
+                CheckpointError::Corrupt { epoch: 0, file: self.file(&path), reason, others: Vec::new() }
+            })?;
+            begins.insert(generation, begin);
+        }
+        Ok(begins)
+    }
+
+    /// The name of the state file of a checkpoint that this instance writes, below the job's folder.
+    fn state_file(&self, epoch: Epoch) -> String {
+        let generation = self.generation();
+        format!("{}/state-{generation}", CheckpointId { generation, epoch }.folder())
     }
 
     /// Writes the state file of a checkpoint, synced.
-    pub(crate) fn write_state(&self, epoch: Epoch, bytes: Bytes) -> Result<(), CheckpointError> {
+    pub(crate) fn write_state(&self, epoch: Epoch, bytes: Bytes) -> Result<FileEntry, CheckpointError> {
         self.check_owner()?;
-        self.put(&self.checkpoint(epoch).join(self.state_file()), bytes)
+        let path = self.state_file(epoch);
+        let contents = Contents { length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
+        self.written_new(&path, bytes)?;
+        reach("state-written");
+        Ok(FileEntry { path, contents: Some(contents) })
+    }
+
+    fn written_new(&self, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
+        if self.put_new(&self.path(path), bytes)? {
+            return Ok(());
+        }
+        Err(self.failed(format!("there is a file {path} already, and another instance must have written it")))
     }
 
     /// Makes the checkpoint exist.
     pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
         self.check_owner()?;
-        let json = serde_json::to_vec_pretty(manifest).map_err(|error| self.failed(error))?;
-        self.put(&self.checkpoint(manifest.epoch).join(MANIFEST), json.into())?;
+        reach("before-manifest");
+        let bytes = manifest.to_bytes().map_err(|error| self.failed(error))?;
+        self.written_new(&format!("{}/{MANIFEST}", manifest.id().folder()), bytes.into())?;
+        reach("manifest-written");
         self.check_owner()
     }
 
-    /// The numbers of the folders there are, whether they hold a whole checkpoint or not; rising.
-    fn epochs(&self) -> Result<Vec<Epoch>, CheckpointError> {
-        let folder = self.folder();
-        let listed = self.runtime.block_on(self.storage.store.list_with_delimiter(Some(&folder)));
-        let listed = match listed {
-            Ok(listed) => listed.common_prefixes,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(error) => return Err(self.failed(error)),
-        };
-        let mut epochs: Vec<Epoch> =
-            listed.iter().filter_map(|path| path.filename()?.strip_prefix("chk-")?.parse().ok()).collect();
-        epochs.sort_unstable();
-        Ok(epochs)
+    /// The folders there are, whether they hold a whole checkpoint or not.
+    pub(super) fn checkpoints(&self) -> Result<Vec<CheckpointId>, CheckpointError> {
+        let listed = self.files.list(&self.folder()).map_err(|error| self.failed(error))?;
+        let mut ids: Vec<_> =
+            listed.folders.iter().filter_map(|name| CheckpointId::of_folder(name)).collect();
+        ids.sort_unstable();
+        Ok(ids)
     }
 
-    /// The number of the newest complete checkpoint.
-    pub(crate) fn latest(&self) -> Result<Option<Epoch>, CheckpointError> {
-        for epoch in self.epochs()?.into_iter().rev() {
-            if self.is_complete(epoch)? {
-                return Ok(Some(epoch));
+    /// The complete checkpoints that count, the newest first.
+    pub(crate) fn lineage(&self) -> Result<Vec<CheckpointId>, CheckpointError> {
+        let mut complete = Vec::new();
+        for id in self.checkpoints()? {
+            if self.is_complete(id)? {
+                complete.push(id);
             }
         }
-        Ok(None)
+        Ok(lineage(&complete, &self.begins()?))
     }
 
-    /// The numbers of the complete checkpoints before `epoch`, the newest first.
-    pub(crate) fn before(&self, epoch: Epoch) -> Result<Vec<Epoch>, CheckpointError> {
-        let mut before = Vec::new();
-        for older in self.epochs()?.into_iter().rev().filter(|older| *older < epoch) {
-            if self.is_complete(older)? {
-                before.push(older);
-            }
-        }
-        Ok(before)
+    /// The newest complete checkpoint that counts.
+    pub(crate) fn latest(&self) -> Result<Option<CheckpointId>, CheckpointError> {
+        Ok(self.lineage()?.first().copied())
     }
 
-    fn is_complete(&self, epoch: Epoch) -> Result<bool, CheckpointError> {
-        self.get(&self.checkpoint(epoch).join(MANIFEST)).map(|manifest| manifest.is_some())
+    /// The highest number that was ever given, so far as can be seen. What was cut short counts, and what no longer does.
+    pub(crate) fn highest(&self) -> Result<Epoch, CheckpointError> {
+        let begun = self.begins()?.into_values().map(|begin| begin.last_epoch);
+        Ok(self.checkpoints()?.into_iter().map(|id| id.epoch).chain(begun).max().unwrap_or(0))
+    }
+
+    fn is_complete(&self, id: CheckpointId) -> Result<bool, CheckpointError> {
+        self.files.exists(&self.checkpoint(id).join(MANIFEST)).map_err(|error| self.failed(error))
     }
 
     /// Reads and checks a checkpoint.
-    pub(crate) fn load(&self, epoch: Epoch) -> Result<Restore, CheckpointError> {
-        load(self, &self.checkpoint(epoch), Some(epoch))
+    pub(crate) fn load(&self, id: CheckpointId) -> Result<Restore, CheckpointError> {
+        self.read(&id.folder(), Some(id))
     }
 
     /// What a checkpoint consists of, without reading it all.
-    pub(crate) fn manifest(&self, epoch: Epoch) -> Result<Manifest, CheckpointError> {
-        read_manifest(self, &self.checkpoint(epoch), Some(epoch))
-    }
-
-    /// Removes the checkpoints before `newest`, except that `keep` are kept, `newest` among them. The manifest
-    /// goes first: half a checkpoint is none.
-    pub(crate) fn discard(&self, newest: Epoch, keep: usize) -> Result<(), CheckpointError> {
-        let mut kept = 1;
-        for epoch in self.epochs()?.into_iter().rev().filter(|epoch| *epoch < newest) {
-            if kept < keep && self.is_complete(epoch)? {
-                kept += 1;
-                continue;
-            }
-            let folder = self.checkpoint(epoch);
-            let listed = self.runtime.block_on(self.storage.store.list_with_delimiter(Some(&folder)));
-            let files =
-                listed.map_err(|error| self.failed(error))?.objects.into_iter().map(|file| file.location);
-            for path in std::iter::once(folder.clone().join(MANIFEST)).chain(files) {
-                match self.runtime.block_on(self.storage.store.delete(&path)) {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => return Err(self.failed(error)),
-                }
-            }
-            // Object stores have no folders to remove; a file system would keep an empty one for each checkpoint.
-            if let Some(root) = &self.storage.folder {
-                let _ = std::fs::remove_dir(root.join(folder.as_ref()));
-            }
-        }
-        Ok(())
+    pub(crate) fn manifest(&self, id: CheckpointId) -> Result<Manifest, CheckpointError> {
+        self.read_manifest(&id.folder(), Some(id))
     }
 
     /// Copies a checkpoint to `target`, where no retention removes it: a savepoint.
-    pub(crate) fn copy_to(&self, epoch: Epoch, target: &CheckpointStorage) -> Result<(), CheckpointError> {
-        let folder = self.checkpoint(epoch);
+    pub(crate) fn copy_to(
+        &self,
+        id: CheckpointId,
+        target: &CheckpointStorage,
+    ) -> Result<(), CheckpointError> {
         let target = Self::open(target.clone(), "")?;
         // Files of two savepoints must not get mixed up.
-        if target.get(&target.storage.root.clone().join(MANIFEST))?.is_some() {
+        let taken = || {
             let reason = "there is one already; choose another place".to_owned();
-            return Err(CheckpointError::Savepoint { location: target.location(), reason });
+            CheckpointError::Savepoint { location: target.location(), reason }
+        };
+        if target.get(&target.path(MANIFEST))?.is_some() {
+            return Err(taken());
         }
-        let mut files = self.manifest(epoch)?.files;
-        files.push(MANIFEST.to_owned());
-        for name in files {
-            let missing = || CheckpointError::Missing { location: self.location(), epoch: Some(epoch) };
-            let bytes = self.get(&folder.clone().join(name.as_str()))?.ok_or_else(missing)?;
-            target.put(&target.storage.root.clone().join(name.as_str()), bytes)?;
+        let mut manifest = self.manifest(id)?;
+        for file in &mut manifest.files {
+            let bytes = self.contents(id.epoch, file)?;
+            // Of several folders, into one.
+            file.path = file.path.replace('/', "-");
+            target.put_new(&target.path(&file.path), bytes)?;
         }
-        Ok(())
+        manifest.format_version = FORMAT_VERSION;
+        let bytes = manifest.to_bytes().map_err(|error| target.failed(error))?;
+        if target.put_new(&target.path(MANIFEST), bytes.into())? { Ok(()) } else { Err(taken()) }
     }
 
     /// Reads and checks a savepoint.
     pub(crate) fn load_savepoint(savepoint: &CheckpointStorage) -> Result<Restore, CheckpointError> {
+        Self::open(savepoint.clone(), "")?.read("", None)
+    }
+
+    /// Tells a savepoint from every other: the checksum of its manifest. And the checkpoint that it was.
+    pub(crate) fn identify_savepoint(
+        savepoint: &CheckpointStorage,
+    ) -> Result<(String, CheckpointId), CheckpointError> {
         let store = Self::open(savepoint.clone(), "")?;
-        load(&store, &savepoint.root, None)
+        let manifest = store.read_manifest("", None)?;
+        let bytes = store.get(&store.path(MANIFEST))?.unwrap_or_default();
+        Ok((format!("{:08x}", crc32c::crc32c(&bytes)), manifest.id()))
     }
-}
 
-fn read_manifest(
-    store: &CheckpointStore,
-    folder: &Path,
-    epoch: Option<Epoch>,
-) -> Result<Manifest, CheckpointError> {
-    let path = folder.clone().join(MANIFEST);
-    let missing = || CheckpointError::Missing { location: store.location(), epoch };
-    let json = store.get(&path)?.ok_or_else(missing)?;
-    let manifest: Manifest = serde_json::from_slice(&json).map_err(|error| CheckpointError::Corrupt {
-        epoch: epoch.unwrap_or_default(),
-        file: store.file(&path),
-        reason: error.to_string(),
-        others: Vec::new(),
-    })?;
-    if manifest.format_version > FORMAT_VERSION {
-        let (found, known) = (manifest.format_version, FORMAT_VERSION);
-        return Err(CheckpointError::Version { epoch: manifest.epoch, found, known });
-    }
-    Ok(manifest)
-}
-
-fn load(store: &CheckpointStore, folder: &Path, epoch: Option<Epoch>) -> Result<Restore, CheckpointError> {
-    let manifest = read_manifest(store, folder, epoch)?;
-    let mut files = Vec::with_capacity(manifest.files.len());
-    for name in &manifest.files {
-        let path = folder.clone().join(name.as_str());
-        let bytes = store.get(&path)?.ok_or_else(|| CheckpointError::Corrupt {
-            epoch: manifest.epoch,
-            file: store.file(&path),
-            reason: "it is missing".to_owned(),
+    fn read_manifest(&self, folder: &str, id: Option<CheckpointId>) -> Result<Manifest, CheckpointError> {
+        let epoch = id.map(|id| id.epoch);
+        let path = if folder.is_empty() { self.path(MANIFEST) } else { self.path(folder).join(MANIFEST) };
+        let missing = || CheckpointError::Missing { location: self.location(), epoch };
+        let bytes = self.get(&path)?.ok_or_else(missing)?;
+        let corrupt = |reason| CheckpointError::Corrupt {
+            epoch: epoch.unwrap_or_default(),
+            file: self.file(&path),
+            reason,
             others: Vec::new(),
+        };
+        let manifest = Manifest::read(&bytes, id.map(|_| folder)).map_err(|unusable| match unusable {
+            Unusable::Corrupt(reason) => corrupt(reason),
+            Unusable::Version { epoch, found } => {
+                CheckpointError::Version { epoch, found, known: FORMAT_VERSION }
+            }
         })?;
-        files.push((store.file(&path), bytes));
-    }
-    Restore::new(manifest, files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn manifest(store: &CheckpointStore, epoch: Epoch) -> Manifest {
-        let files = vec![store.state_file()];
-        Manifest {
-            format_version: FORMAT_VERSION,
-            job: "job".to_owned(),
-            epoch,
-            committed: 0,
-            time: 0,
-            max_parallelism: 128,
-            operators: Vec::new(),
-            files,
+        match id {
+            Some(id) if manifest.id() != id => Err(corrupt(format!(
+                "it is that of checkpoint {} of owner {}",
+                manifest.epoch, manifest.generation
+            ))),
+            _ => Ok(manifest),
         }
     }
 
-    fn write(store: &CheckpointStore, epoch: Epoch) {
-        store.write_state(epoch, super::super::StateFile::new().finish().unwrap()).unwrap();
-        store.write_manifest(&manifest(store, epoch)).unwrap();
+    fn read(&self, folder: &str, id: Option<CheckpointId>) -> Result<Restore, CheckpointError> {
+        let manifest = self.read_manifest(folder, id)?;
+        let mut files = Vec::with_capacity(manifest.files.len());
+        for file in &manifest.files {
+            files.push((self.file(&self.path(&file.path)), self.contents(manifest.epoch, file)?));
+        }
+        Restore::new(manifest, files)
     }
 
-    #[test]
-    fn the_newest_with_a_manifest_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = CheckpointStore::open(CheckpointStorage::local(folder.path()).unwrap(), "job").unwrap();
-        assert_eq!(store.latest().unwrap(), None);
-        store.take_over().unwrap();
-        write(&store, 9);
-        write(&store, 10);
-        store.write_state(11, Bytes::from_static(b"cut short by a crash")).unwrap();
-        assert_eq!(store.latest().unwrap(), Some(10));
-        assert_eq!(store.before(11).unwrap(), [10, 9]);
-        // Numbers may skip, and what was cut short is not worth keeping.
-        write(&store, 15);
-        store.discard(15, 2).unwrap();
-        assert_eq!(store.epochs().unwrap(), [10, 15]);
-        store.discard(15, 1).unwrap();
-        assert_eq!(store.latest().unwrap(), Some(15));
-        assert_eq!(store.load(15).unwrap().epoch(), 15);
-        assert!(!folder.path().join("job/chk-10").exists());
-    }
-
-    #[test]
-    fn damage_is_named_and_nothing_is_touched() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = CheckpointStore::open(CheckpointStorage::local(folder.path()).unwrap(), "job").unwrap();
-        write(&store, 1);
-        let file = folder.path().join("job/chk-1").join(store.state_file());
-        let mut bytes = std::fs::read(&file).unwrap();
-        bytes[8] ^= 1;
-        std::fs::write(&file, &bytes).unwrap();
-        let error = store.load(1).unwrap_err().to_string();
-        let expected = format!("checkpoint 1 is damaged: {}: its checksum", file.display());
-        assert!(error.contains(&expected), "{error}");
-        assert_eq!(std::fs::read(&file).unwrap(), bytes);
-        std::fs::remove_file(&file).unwrap();
-        assert!(store.load(1).unwrap_err().to_string().contains("it is missing"));
-    }
-
-    #[test]
-    fn the_older_of_two_instances_is_fenced_and_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let storage = CheckpointStorage::local(folder.path()).unwrap();
-        let older = CheckpointStore::open(storage.clone(), "job").unwrap();
-        older.take_over().unwrap();
-        write(&older, 1);
-        // The older one had looked just before.
-        let state = super::super::StateFile::new().finish().unwrap();
-        older.write_state(2, state).unwrap();
-        let newer = CheckpointStore::open(storage, "job").unwrap();
-        newer.take_over().unwrap();
-        assert_eq!(newer.latest().unwrap(), Some(1));
-        write(&newer, 2);
-        older.put(&older.checkpoint(2).join(older.state_file()), Bytes::from_static(b"late")).unwrap();
-        let error = older.write_manifest(&manifest(&older, 2)).unwrap_err().to_string();
-        assert!(error.contains("another instance"), "{error}");
-        assert_eq!(newer.load(2).unwrap().epoch(), 2, "the state of the newer one");
-        // Whatever an instance left there goes with the checkpoint.
-        newer.discard(3, 1).unwrap();
-        assert!(!folder.path().join("job/chk-2").exists());
-    }
-
-    #[test]
-    fn a_savepoint_is_not_written_over_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| CheckpointStorage::local(folder.path().join(name)).unwrap();
-        let store = CheckpointStore::open(at("checkpoints"), "job").unwrap();
-        write(&store, 1);
-        write(&store, 2);
-        store.copy_to(1, &at("savepoint")).unwrap();
-        let error = store.copy_to(2, &at("savepoint")).unwrap_err().to_string();
-        assert!(error.contains("savepoint: there is one already"), "{error}");
-        assert_eq!(CheckpointStore::load_savepoint(&at("savepoint")).unwrap().epoch(), 1);
+    /// Reads a file, and checks that it is the one that the manifest means.
+    fn contents(&self, epoch: Epoch, file: &FileEntry) -> Result<Bytes, CheckpointError> {
+        let path = self.path(&file.path);
+        let corrupt = |reason: &str| CheckpointError::Corrupt {
+            epoch,
+            file: self.file(&path),
+            reason: reason.to_owned(),
+            others: Vec::new(),
+        };
+        let bytes = self.get(&path)?.ok_or_else(|| corrupt("it is missing"))?;
+        match file.contents {
+            Some(contents) if contents.length != bytes.len() as u64 => Err(corrupt(&format!(
+                "its checksum does not match: it has {} bytes instead of {}, and is cut short or another file",
+                bytes.len(),
+                contents.length
+            ))),
+            Some(contents) if contents.crc32c != crc32c::crc32c(&bytes) => {
+                Err(corrupt("its checksum does not match its contents"))
+            }
+            _ => Ok(bytes),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use super::config::JobConfig;
 use super::coordinator::Message;
 use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
+use super::pause::{self, Pauses};
 use super::recovery::Recovered;
 use super::task::{Report, TaskLife};
 use super::writer::{self, Work};
@@ -61,6 +62,7 @@ pub(crate) struct Attempt<'a> {
     failure: Option<JobError>,
     give_up: bool,
     cancelled: Cancelled,
+    pauses: Pauses,
 }
 
 struct RunningTask {
@@ -82,7 +84,7 @@ impl<'a> Attempt<'a> {
         graph: &GraphData,
         config: &'a JobConfig,
         store: Option<Arc<CheckpointStore>>,
-        Recovered { committer, restore, last_epoch, committed }: Recovered,
+        Recovered { committer, restore, last_epoch, committed, marker }: Recovered,
         (number, sender): (u32, Sender<Message>),
         shown: Arc<Shown>,
     ) -> Result<Self, JobError> {
@@ -98,7 +100,7 @@ impl<'a> Attempt<'a> {
         };
         let planned = plan::plan(graph, config, at)?;
         let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), last_epoch);
-        let manifest = manifest(graph, config, store.as_deref())?;
+        let manifest = manifest(graph, config, store.as_deref(), marker)?;
         let has_store = store.is_some();
         let writer = if has_store {
             let sender = sender.clone();
@@ -134,6 +136,7 @@ impl<'a> Attempt<'a> {
             failure: None,
             give_up: false,
             cancelled,
+            pauses: Pauses::default(),
         };
         for (index, task) in planned.tasks.into_iter().enumerate() {
             if let Err(error) = attempt.spawn(index, task, restore.clone(), &sender) {
@@ -213,12 +216,12 @@ impl<'a> Attempt<'a> {
         }
         match self.failure {
             None => Ended::Finished(self.last_epoch, self.metrics),
-            Some(error) => Ended::Failed { error, give_up: self.give_up },
+            Some(error) => Ended::Failed { error: self.pauses.explain(error), give_up: self.give_up },
         }
     }
 
     /// The next message; `None` when a cut is due.
-    fn next_message(&self, messages: &Receiver<Message>) -> Option<Message> {
+    fn next_message(&mut self, messages: &Receiver<Message>) -> Option<Message> {
         loop {
             let wait = match (self.cadence.next_at(), &self.config.clock) {
                 // One cut at a time: the next one is not due before this one is through.
@@ -237,7 +240,9 @@ impl<'a> Attempt<'a> {
                     }
                 }
             };
-            match messages.recv_timeout(wait) {
+            let message = messages.recv_timeout(wait.min(pause::TICK));
+            self.pauses.tick();
+            match message {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 // We hold a sender through our tasks' reports; if even those are gone, the count of running
@@ -421,6 +426,7 @@ fn manifest(
     graph: &GraphData,
     config: &JobConfig,
     store: Option<&CheckpointStore>,
+    marker: Option<String>,
 ) -> Result<Manifest, JobError> {
     let (uids, parallelisms) = (graph.uids()?, plan::parallelisms(graph, config)?);
     let operators = graph.nodes.iter().zip(uids).zip(parallelisms).map(|((node, uid), parallelism)| {
@@ -430,10 +436,14 @@ fn manifest(
         format_version: crate::checkpoint::FORMAT_VERSION,
         job: config.id.clone(),
         epoch: 0,
+        generation: store.map_or(0, CheckpointStore::generation),
+        instance: store.map(|store| store.instance().to_owned()).unwrap_or_default(),
         committed: 0,
+        marker,
         time: 0,
         max_parallelism: config.max_parallelism,
         operators: operators.collect(),
-        files: store.map(CheckpointStore::state_file).into_iter().collect(),
+        // The writer knows them.
+        files: Vec::new(),
     })
 }

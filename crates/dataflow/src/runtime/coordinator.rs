@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::attempt::{Attempt, Ended};
 use super::config::JobConfig;
 use super::handle::{Command, JobHandle, Shown};
-use super::recovery::Recovery;
+use super::recovery::{Recovery, check_has_store};
 use super::restart::Restarts;
 use super::task::Report;
 use crate::barrier::{Epoch, Then};
@@ -82,6 +82,9 @@ impl<'a> Coordinator<'a> {
     fn run(mut self, messages: &Receiver<Message>) -> Result<JobResult, JobError> {
         // A job that cannot run must not take the place of one that does.
         plan::check(&self.graph.lock(), &self.config)?;
+        if self.config.checkpoint.is_none() {
+            check_has_store(&self.graph.lock())?;
+        }
         let store = match &self.config.checkpoint {
             Some(checkpoint) => {
                 check_id(&self.config.id)?;
@@ -91,16 +94,37 @@ impl<'a> Coordinator<'a> {
         };
         // Whoever starts last owns the checkpoints; an older instance must not take them back by being restarted.
         if let Some(store) = &store {
+            self.recovery.look(&self.graph.lock(), &self.config, store)?;
             store.take_over()?;
         }
         let strategy = self.config.restart_strategy();
         loop {
             let started = Instant::now();
             let number = self.restarts.total();
-            let (error, give_up) = match self.attempt(number, store.clone(), messages)? {
+            let (mut error, give_up) = match self.attempt(number, store.clone(), messages)? {
                 Ended::Finished(epoch, metrics) => return Ok(JobResult { epoch, restarts: number, metrics }),
                 Ended::Failed { error, give_up } => (error, give_up),
             };
+            if error.is_fenced()
+                && !give_up
+                && let Some(store) = &store
+            {
+                // The sink's system says that somebody else has our place. The store says whose it is.
+                match store.check_owner() {
+                    Ok(()) => {
+                        tracing::warn!(
+                            job = self.config.id, %error,
+                            "fenced, but still the owner of the job's checkpoints: the other instance gives way, and this one goes on"
+                        );
+                        self.restarts.not_a_failure();
+                        self.shown.progress(|progress| progress.restarts = self.restarts.total());
+                        continue;
+                    }
+                    Err(fenced @ CheckpointError::Fenced { .. }) => return Err(fenced.into()),
+                    // Out of reach: asked again before the next attempt fences anybody.
+                    Err(unknown) => error = unknown.into(),
+                }
+            }
             if give_up || error.is_fatal() {
                 return Err(error.with_attempts(number));
             }
@@ -126,8 +150,11 @@ impl<'a> Coordinator<'a> {
     ) -> Result<Ended, JobError> {
         let graph = self.graph.lock();
         let recovered = match self.recovery.recover(&graph, &self.config, store.as_deref()) {
-            // The store or the broker may be out of reach for a while; that is for the restart strategy.
-            Err(error) if number > 0 => return Ok(Ended::Failed { error, give_up: false }),
+            // The store or the broker may be out of reach for a while, also if they were not a moment ago; that is for the restart
+            // strategy. And two instances that start at once may both fence.
+            Err(error) if number > 0 || error.is_fenced() || !error.is_fatal() => {
+                return Ok(Ended::Failed { error, give_up: false });
+            }
             result => result?,
         };
         let sender = (number, self.sender.clone());

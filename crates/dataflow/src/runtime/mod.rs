@@ -8,6 +8,7 @@ pub(crate) mod edge;
 pub(crate) mod gate;
 mod handle;
 mod job;
+mod pause;
 mod recovery;
 mod restart;
 pub(crate) mod source_task;

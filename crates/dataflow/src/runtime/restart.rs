@@ -31,6 +31,8 @@ pub enum RestartStrategy {
 #[derive(Debug, Default)]
 pub(crate) struct Restarts {
     total: u32,
+    /// Of those, so many that the strategy knows of.
+    counted: u32,
     in_a_row: u32,
 }
 
@@ -44,7 +46,7 @@ impl Restarts {
     pub(crate) fn after_failure(&mut self, strategy: &RestartStrategy, ran: Duration) -> Option<Duration> {
         let wait = match strategy {
             RestartStrategy::None => None,
-            RestartStrategy::FixedDelay { attempts, delay } => (self.total < *attempts).then_some(*delay),
+            RestartStrategy::FixedDelay { attempts, delay } => (self.counted < *attempts).then_some(*delay),
             RestartStrategy::Exponential { initial, max, multiplier, reset_after } => {
                 if ran >= *reset_after {
                     self.in_a_row = 0;
@@ -57,9 +59,15 @@ impl Restarts {
         };
         if wait.is_some() {
             self.total += 1;
+            self.counted += 1;
             self.in_a_row += 1;
         }
         wait
+    }
+
+    /// One more that is none of the strategy's business.
+    pub(crate) fn not_a_failure(&mut self) {
+        self.total += 1;
     }
 }
 

@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use crate::barrier::Epoch;
 use crate::checkpoint::committer::Committer;
 use crate::checkpoint::protocol::Event;
-use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, StateFile};
+use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, FileEntry, Manifest, StateFile};
 use crate::collector::OperatorSnapshot;
+use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError, panic_message};
 
 /// Something to do, in order.
@@ -37,9 +38,10 @@ pub(crate) fn spawn(
 ) -> Result<(Sender<Work>, std::thread::JoinHandle<()>), JobError> {
     let (sender, receiver): (Sender<Work>, Receiver<Work>) = channel();
     let run = move || {
+        let mut files = Vec::new();
         for work in receiver {
             let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
-            let perform = || perform(work, store.as_deref(), committer.as_deref_mut());
+            let perform = || perform(work, store.as_deref(), committer.as_deref_mut(), &mut files);
             // A store or a committer that panics must not leave the job waiting for it. Neither is called again
             // after that.
             match catch_unwind(AssertUnwindSafe(perform)) {
@@ -65,6 +67,8 @@ fn perform(
     work: Work,
     store: Option<&CheckpointStore>,
     committer: Option<&mut (dyn Committer + '_)>,
+    // Of the checkpoint under way, as they have been written.
+    files: &mut Vec<FileEntry>,
 ) -> Result<Option<Event>, JobError> {
     match (work, store, committer) {
         (Work::WriteState(epoch, snapshots), Some(store), _) => {
@@ -73,30 +77,37 @@ fn perform(
             for (subtask, snapshot) in snapshots {
                 file.add(subtask, snapshot)?;
             }
-            store.write_state(epoch, file.finish().map_err(failed)?)?;
+            *files = vec![store.write_state(epoch, file.finish().map_err(failed)?)?];
             Ok(Some(Event::StateWritten(epoch)))
         }
         (Work::Flush(epoch, notes), _, Some(committer)) => {
             committer.flush(epoch, notes).map_err(JobError::Commit)?;
+            reach("flushed");
             Ok(Some(Event::Flushed(epoch)))
         }
-        (Work::WriteManifest(manifest), Some(store), _) => {
+        (Work::WriteManifest(mut manifest), Some(store), _) => {
+            manifest.files = std::mem::take(files);
             store.write_manifest(&manifest)?;
             Ok(Some(Event::ManifestWritten(manifest.epoch)))
         }
         (Work::Commit(epoch), _, Some(committer)) => {
+            reach("before-commit");
             committer.commit(epoch).map_err(JobError::Commit)?;
+            reach("committed");
             Ok(Some(Event::Committed(epoch)))
         }
         (Work::Discard { before, keep }, Some(store), _) => {
             // What cannot be removed now is removed next time; it is no reason to stop a job.
+            let before = CheckpointId { generation: store.generation(), epoch: before };
             if let Err(error) = store.discard(before, keep) {
                 tracing::warn!(%error, "old checkpoints could not be removed");
             }
+            reach("discarded");
             Ok(None)
         }
         (Work::Savepoint(epoch, target, reply), Some(store), _) => {
-            let result = store.copy_to(epoch, &target).map(|()| epoch);
+            let id = CheckpointId { generation: store.generation(), epoch };
+            let result = store.copy_to(id, &target).map(|()| epoch);
             // Nobody may be waiting any more.
             let _ = reply.send(result);
             Ok(None)

@@ -50,11 +50,11 @@ impl Suspended {
         config("job", &self.storage)
     }
 
-    /// Everything in the checkpoints' folder but for the name of its owner.
+    /// Everything in the checkpoints' folder but for the names of its owners.
     fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         visit(self.folder.path(), &mut |path| {
-            if !path.ends_with("owner") {
+            if !path.parent().is_some_and(|folder| folder.ends_with("owners")) {
                 files.insert(path.to_owned(), std::fs::read(path).unwrap());
             }
         });
@@ -88,7 +88,7 @@ impl Suspended {
 /// The number of the checkpoint that a file is part of.
 fn epoch_of(file: &Path) -> u64 {
     let folder = file.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-    folder.strip_prefix("chk-").unwrap().parse().unwrap()
+    folder.strip_prefix("chk-").unwrap().split('-').next().unwrap().parse().unwrap()
 }
 
 fn visit(folder: &Path, found: &mut impl FnMut(&Path)) {

@@ -1,12 +1,13 @@
 //! A log with transactions, as a broker has them: one commit makes an epoch visible, and a newer instance fences the older.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
-use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory};
-use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory, Marker};
+use thalweg_dataflow::error::{BoxError, Fenced};
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
@@ -32,8 +33,10 @@ struct State {
     instance: u64,
     open: Vec<(Epoch, Vec<(u64, i64)>)>,
     committed: Vec<(u64, i64)>,
-    marker: Option<Epoch>,
+    marker: Option<Marker>,
     fault: Option<Fault>,
+    /// Where the marker is kept, if not where it is usually.
+    place: Option<String>,
 }
 
 impl Log {
@@ -42,7 +45,28 @@ impl Log {
     }
 
     pub(crate) fn marker(&self) -> Option<Epoch> {
-        self.0.lock().unwrap().marker
+        self.0.lock().unwrap().marker.as_ref().map(|marker| marker.epoch)
+    }
+
+    /// What another instance has committed.
+    pub(crate) fn set_marker(&self, marker: Marker) {
+        self.0.lock().unwrap().marker = Some(marker);
+    }
+
+    /// From now on the marker is looked for elsewhere, where none is.
+    pub(crate) fn move_marker(&self, place: &str) {
+        let mut state = self.0.lock().unwrap();
+        (state.marker, state.place) = (None, Some(place.to_owned()));
+    }
+
+    /// Another instance begins to write, and is never heard of again.
+    pub(crate) fn fence(&self) {
+        self.0.lock().unwrap().instance += 1;
+    }
+
+    /// How often an instance has begun to write, and fenced who did before.
+    pub(crate) fn instances(&self) -> u64 {
+        self.0.lock().unwrap().instance
     }
 
     /// Forgets which epoch was the last, but not what was committed.
@@ -56,40 +80,59 @@ impl Log {
 
     /// Writes a stream to the log, exactly once.
     pub(crate) fn write(&self, stream: &Stream<(u64, i64)>) {
-        let factory = stream.graph().committer("log", || LogFactory(self.clone()));
-        let _ = stream.apply("log", LogSink { log: factory.0.clone(), instance: 0, current: Vec::new() });
+        let factory =
+            stream.graph().committer("log", || LogFactory { log: self.clone(), instance: Arc::default() });
+        let LogFactory { log, instance } = &*factory;
+        let sink = LogSink { log: log.clone(), ours: instance.clone(), instance: 0, current: Vec::new() };
+        let _ = stream.apply("log", sink);
     }
 }
 
-struct LogFactory(Log);
+struct LogFactory {
+    log: Log,
+    /// That of the present attempt's committer.
+    instance: Arc<AtomicU64>,
+}
 
 impl CommitterFactory for LogFactory {
-    fn make(&self, _: &CommitterContext) -> Result<Box<dyn Committer>, BoxError> {
-        Ok(Box::new(LogCommitter { log: self.0.clone(), instance: 0 }))
+    fn make(&self, context: &CommitterContext) -> Result<Box<dyn Committer>, BoxError> {
+        Ok(Box::new(LogCommitter {
+            log: self.log.clone(),
+            ours: self.instance.clone(),
+            instance: 0,
+            context: context.clone(),
+        }))
     }
 }
 
 struct LogCommitter {
     log: Log,
+    ours: Arc<AtomicU64>,
     instance: u64,
+    context: CommitterContext,
 }
 
 impl LogCommitter {
     fn check(&self, state: &mut State, faults: &[Fault]) -> Result<Option<Fault>, BoxError> {
         if state.instance != self.instance {
-            return Err(Box::new(Fatal("fenced by a newer instance".into())));
+            return Err(Box::new(Fenced("fenced by a newer instance".into())));
         }
         Ok(state.fault.take_if(|fault| faults.contains(fault)))
     }
 }
 
 impl Committer for LogCommitter {
-    fn recover(&mut self) -> Result<Option<Epoch>, BoxError> {
+    fn recover(&mut self) -> Result<Option<Marker>, BoxError> {
         let mut state = self.log.0.lock().unwrap();
         state.instance += 1;
         state.open.clear();
         self.instance = state.instance;
-        Ok(state.marker)
+        self.ours.store(state.instance, Ordering::SeqCst);
+        Ok(state.marker.clone())
+    }
+
+    fn place(&self) -> String {
+        self.log.0.lock().unwrap().place.clone().unwrap_or_else(|| "the log".to_owned())
     }
 
     fn start(&mut self, _: Epoch) -> Result<(), BoxError> {
@@ -116,7 +159,7 @@ impl Committer for LogCommitter {
         }
         let epochs: Vec<_> = state.open.extract_if(.., |(open, _)| *open <= epoch).collect();
         state.committed.extend(epochs.into_iter().flat_map(|(_, records)| records));
-        state.marker = Some(epoch);
+        state.marker = Some(self.context.marker(epoch));
         if fault == Some(Fault::AnswerLost) { Err("the answer is lost".into()) } else { Ok(()) }
     }
 }
@@ -124,6 +167,7 @@ impl Committer for LogCommitter {
 #[derive(Clone)]
 struct LogSink {
     log: Log,
+    ours: Arc<AtomicU64>,
     instance: u64,
     current: Vec<(u64, i64)>,
 }
@@ -134,7 +178,7 @@ impl Operator for LogSink {
 
     fn open(&mut self, _: &OperatorContext) -> Result<(), BoxError> {
         // The committer of this attempt has recovered before.
-        self.instance = self.log.0.lock().unwrap().instance;
+        self.instance = self.ours.load(Ordering::SeqCst);
         Ok(())
     }
 

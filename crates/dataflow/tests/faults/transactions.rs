@@ -118,7 +118,7 @@ fn what_is_committed_is_not_committed_again_by_going_back() {
     assert!(error.contains(&format!("has committed epoch {marker}")) && error.contains("doubled"), "{error}");
 
     // Nor does a damaged checkpoint make the job go back, or the error advise it.
-    let damaged = halfway.store.damage(&format!("checkpoints/job/chk-{marker}"), "state-");
+    let damaged = halfway.store.damage(&format!("checkpoints/job/chk-{marker}-1"), "state-");
     let error = run(&halfway.graph(), halfway.config()).unwrap_err().to_string();
     assert!(error.contains("is damaged") && error.contains("put the file back"), "{error}");
     assert!(!error.contains("RestoreFrom::Epoch"), "{error}");

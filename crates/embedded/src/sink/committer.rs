@@ -1,7 +1,7 @@
 //! Commits epochs, each as one transaction; see [`transactions`](super::transactions).
 //!
-//! The marker says which epoch was committed last. It is an offset commit of that transaction, whose metadata is the
-//! epoch (`thalweg-epoch=17`), under the group `<transactional id>-thalweg`, at partition 0 of every topic that the
+//! The [`Marker`] says which epoch was committed last, and by whom. It is an offset commit of that transaction, whose metadata it is
+//! (`thalweg-epoch=17;generation=3;instance=…`), under the group `<transactional id>-thalweg`, at partition 0 of every topic that the
 //! job's exactly-once sinks write to, so that it is found when sinks are added or removed, as long as one stays.
 
 use std::any::Any;
@@ -12,15 +12,13 @@ use std::time::{Duration, Instant};
 
 use thalweg_broker::{GroupOffset, LocalError, LocalProducer, ProducerOptions};
 use thalweg_dataflow::barrier::Epoch;
-use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory};
+use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory, Marker};
 use thalweg_dataflow::error::BoxError;
 
 use super::Settings;
 use super::transactions::Transactions;
 use crate::error::EmbeddedError;
 use crate::source::SourceOffsets;
-
-const PREFIX: &str = "thalweg-epoch=";
 
 /// For how long something is tried again that may succeed later.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,17 +54,35 @@ impl BrokerCommitterFactory {
     }
 }
 
+impl BrokerCommitterFactory {
+    fn topics(&self) -> Vec<String> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn check_topics(&self) -> Result<(), EmbeddedError> {
+        self.topics()
+            .into_iter()
+            .try_for_each(|topic| Settings { topic, ..self.settings.clone() }.check_topic())
+    }
+}
+
 impl CommitterFactory for BrokerCommitterFactory {
+    fn check(&self, context: &CommitterContext) -> Result<(), BoxError> {
+        self.make(context)?;
+        self.check_topics().map_err(EmbeddedError::boxed)
+    }
+
     fn make(&self, context: &CommitterContext) -> Result<Box<dyn Committer>, BoxError> {
         let (timeout, interval) = (self.settings.transaction_timeout, context.checkpoint_interval);
         if interval >= timeout {
             return Err(EmbeddedError::TransactionTimeoutTooShort { timeout, interval }.boxed());
         }
         let id = self.settings.transactional_id_prefix.as_deref().unwrap_or(&context.job).to_owned();
-        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        let (topics, context) = (self.topics(), context.clone());
         Ok(Box::new(BrokerCommitter {
             settings: self.settings.clone(),
             id,
+            context,
             topics,
             shared: Arc::clone(&self.transactions),
             transactions: None,
@@ -79,6 +95,7 @@ impl CommitterFactory for BrokerCommitterFactory {
 struct BrokerCommitter {
     settings: Settings,
     id: String,
+    context: CommitterContext,
     topics: Vec<String>,
     /// Where the writers find the transactions.
     shared: Arc<Mutex<Weak<Transactions>>>,
@@ -96,19 +113,20 @@ impl BrokerCommitter {
         self.transactions.as_deref().ok_or_else(|| "the committer has not recovered".into())
     }
 
-    fn fence_and_look(&mut self) -> Result<Option<Epoch>, EmbeddedError> {
+    fn fence_and_look(&mut self) -> Result<Option<Marker>, EmbeddedError> {
         for topic in &self.topics {
             Settings { topic: topic.clone(), ..self.settings.clone() }.check_topic()?;
         }
         let producers = [self.take_over(0)?, self.take_over(1)?];
-        let transactions = Arc::new(Transactions::new(&self.id, producers));
+        let transactions =
+            Arc::new(Transactions::new(&self.id, self.settings.transaction_timeout, producers));
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&transactions);
         self.transactions = Some(transactions);
         let mut newest = None;
         for topic in &self.topics {
             let marker = patiently(|| self.settings.client.committed(&self.group(), topic, 0));
             let marker = marker.map_err(EmbeddedError::broker("read the last committed epoch"))?;
-            newest = newest.max(marker.and_then(|marker| epoch(&marker.metadata)));
+            newest = Marker::newer(newest, marker.and_then(|marker| Marker::parse(&marker.metadata)));
         }
         Ok(newest)
     }
@@ -129,7 +147,7 @@ impl BrokerCommitter {
             topic: topic.clone(),
             partition: 0,
             offset: i64::try_from(epoch).unwrap_or(i64::MAX),
-            metadata: format!("{PREFIX}{epoch}"),
+            metadata: self.context.marker(epoch).to_string(),
         };
         let mut offsets: BTreeMap<String, Vec<GroupOffset>> = BTreeMap::new();
         offsets.insert(self.group(), self.topics.iter().map(marker).collect());
@@ -144,8 +162,12 @@ impl BrokerCommitter {
 }
 
 impl Committer for BrokerCommitter {
-    fn recover(&mut self) -> Result<Option<Epoch>, BoxError> {
+    fn recover(&mut self) -> Result<Option<Marker>, BoxError> {
         self.fence_and_look().map_err(EmbeddedError::boxed)
+    }
+
+    fn place(&self) -> String {
+        format!("group '{}', topics {}, of the embedded broker", self.group(), self.topics.join(", "))
     }
 
     fn start(&mut self, _: Epoch) -> Result<(), BoxError> {
@@ -207,8 +229,4 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T, LocalError>) -> Result<T,
             result => return result,
         }
     }
-}
-
-fn epoch(metadata: &str) -> Option<Epoch> {
-    metadata.strip_prefix(PREFIX)?.parse().ok()
 }

@@ -13,6 +13,7 @@
 //!    writer moves to at a barrier is always free.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use thalweg_broker::LocalProducer;
 
@@ -21,29 +22,39 @@ use crate::error::EmbeddedError;
 /// See the module.
 pub(super) struct Transactions {
     id: String,
+    timeout: Duration,
     sides: [Mutex<Side>; 2],
 }
 
 /// One of the two.
 struct Side {
     producer: LocalProducer,
-    is_begun: bool,
+    /// Since when its transaction is open.
+    begun: Option<Instant>,
 }
 
 impl Transactions {
-    pub(super) fn new(id: &str, producers: [LocalProducer; 2]) -> Self {
-        let side = |producer| Mutex::new(Side { producer, is_begun: false });
-        Self { id: id.to_owned(), sides: producers.map(side) }
+    pub(super) fn new(id: &str, timeout: Duration, producers: [LocalProducer; 2]) -> Self {
+        let side = |producer| Mutex::new(Side { producer, begun: None });
+        Self { id: id.to_owned(), timeout, sides: producers.map(side) }
     }
 
     fn side(&self, ended: usize) -> MutexGuard<'_, Side> {
         self.sides[ended % 2].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fenced(&self, error: EmbeddedError) -> EmbeddedError {
-        match error {
+    /// The broker says the same of a producer when another one has taken over, and when it has aborted its transaction itself; it
+    /// does the latter only after the timeout.
+    fn fenced(&self, begun: Option<Instant>, error: EmbeddedError) -> EmbeddedError {
+        let error = match error {
             EmbeddedError::Broker { action, source } => EmbeddedError::transaction(action, &self.id)(source),
             other => other,
+        };
+        match (error, begun.map(|begun| begun.elapsed())) {
+            (EmbeddedError::Fenced(_), Some(open)) if open >= self.timeout => {
+                EmbeddedError::TransactionTimedOut { open, timeout: self.timeout }
+            }
+            (error, _) => error,
         }
     }
 
@@ -54,23 +65,26 @@ impl Transactions {
         act: impl FnOnce(&mut LocalProducer) -> Result<R, EmbeddedError>,
     ) -> Result<R, EmbeddedError> {
         let side = &mut *self.side(ended);
-        if !side.is_begun {
+        if side.begun.is_none() {
             side.producer.begin().map_err(EmbeddedError::transaction("begin a transaction", &self.id))?;
-            side.is_begun = true;
+            side.begun = Some(Instant::now());
         }
-        act(&mut side.producer).map_err(|error| self.fenced(error))
+        act(&mut side.producer).map_err(|error| self.fenced(side.begun, error))
     }
 
     /// Appends what the producer still holds.
     pub(super) fn flush(&self, ended: usize) -> Result<(), EmbeddedError> {
-        self.side(ended).producer.flush().map_err(EmbeddedError::transaction("write", &self.id))
+        let mut side = self.side(ended);
+        let flushed = side.producer.flush().map_err(EmbeddedError::broker("write"));
+        flushed.map_err(|error| self.fenced(side.begun, error))
     }
 
     /// Makes the epoch visible.
     pub(super) fn commit(&self, ended: usize) -> Result<(), EmbeddedError> {
         let mut side = self.side(ended);
-        side.producer.commit().map_err(EmbeddedError::transaction("commit a transaction", &self.id))?;
-        side.is_begun = false;
+        let committed = side.producer.commit().map_err(EmbeddedError::broker("commit a transaction"));
+        committed.map_err(|error| self.fenced(side.begun, error))?;
+        side.begun = None;
         Ok(())
     }
 
@@ -78,7 +92,7 @@ impl Transactions {
     pub(super) fn abort(&self) {
         for ended in 0..2 {
             let mut side = self.side(ended);
-            if std::mem::take(&mut side.is_begun)
+            if side.begun.take().is_some()
                 && let Err(error) = side.producer.abort()
             {
                 tracing::debug!(%error, "a transaction could not be aborted; another instance or the timeout will");

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use rdkafka::error::KafkaError as ClientError;
 use thalweg_dataflow::barrier::Epoch;
-use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory};
+use thalweg_dataflow::checkpoint::committer::{Committer, CommitterContext, CommitterFactory, Marker};
 use thalweg_dataflow::error::BoxError;
 
-use super::marker::Marker;
+use super::marker::MarkerKeeper;
 use super::transactions::Transactions;
 use crate::config::{Confirmation, KafkaProperties};
 use crate::error::KafkaError;
@@ -56,15 +56,21 @@ impl KafkaCommitterFactory {
         let id = self.prefix.as_deref().unwrap_or(&context.job);
         let topics: Vec<String> =
             self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-        let marker = Marker::new(&self.properties, id, topics.clone())?;
+        let marker = MarkerKeeper::new(&self.properties, id, topics.clone())?;
         let producer = Producer::create(&self.properties, Confirmation::Transactional(id))?;
         let transactions = Arc::new(Transactions::new(producer));
         *self.transactions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&transactions);
-        Ok(KafkaCommitter { transactions, marker, topics, bootstrap: self.properties.bootstrap().to_owned() })
+        let (context, bootstrap) = (context.clone(), self.properties.bootstrap().to_owned());
+        Ok(KafkaCommitter { transactions, marker, context, topics, bootstrap })
     }
 }
 
 impl CommitterFactory for KafkaCommitterFactory {
+    /// Asks for the topics. A producer that does not begin with transactions fences nobody.
+    fn check(&self, context: &CommitterContext) -> Result<(), BoxError> {
+        self.make(context).and_then(|committer| committer.check_topics()).map_err(KafkaError::boxed)
+    }
+
     fn make(&self, context: &CommitterContext) -> Result<Box<dyn Committer>, BoxError> {
         Ok(Box::new(self.make(context).map_err(KafkaError::boxed)?))
     }
@@ -73,7 +79,8 @@ impl CommitterFactory for KafkaCommitterFactory {
 /// The committer of one attempt.
 struct KafkaCommitter {
     transactions: Arc<Transactions>,
-    marker: Marker,
+    marker: MarkerKeeper,
+    context: CommitterContext,
     topics: Vec<String>,
     bootstrap: String,
 }
@@ -83,10 +90,12 @@ impl KafkaCommitter {
         self.transactions.producer()
     }
 
-    fn fence_and_look(&self) -> Result<Option<Epoch>, KafkaError> {
-        for topic in &self.topics {
-            self.producer().check_topic(topic)?;
-        }
+    fn check_topics(&self) -> Result<(), KafkaError> {
+        self.topics.iter().try_for_each(|topic| self.producer().check_topic(topic))
+    }
+
+    fn fence_and_look(&self) -> Result<Option<Marker>, KafkaError> {
+        self.check_topics()?;
         self.producer().init_transactions()?;
         self.marker.read()
     }
@@ -95,7 +104,8 @@ impl KafkaCommitter {
     fn add_offsets(&self, epoch: Epoch, notes: Vec<Box<dyn Any + Send>>) -> Result<(), KafkaError> {
         let client = |error| KafkaError::Client { action: "mark an epoch".to_owned(), source: error };
         let group = self.marker.group().ok_or_else(|| client(ClientError::Canceled))?;
-        self.producer().send_offsets(&self.marker.of(epoch).map_err(client)?, &group)?;
+        self.producer()
+            .send_offsets(&self.marker.of(&self.context.marker(epoch)).map_err(client)?, &group)?;
         let mut groups: BTreeMap<String, Vec<SourceOffsets>> = BTreeMap::new();
         for note in notes.into_iter().filter_map(|note| note.downcast::<SourceOffsets>().ok()) {
             if *note.bootstrap == *self.bootstrap && !note.offsets.is_empty() {
@@ -122,8 +132,12 @@ impl KafkaCommitter {
 }
 
 impl Committer for KafkaCommitter {
-    fn recover(&mut self) -> Result<Option<Epoch>, BoxError> {
+    fn recover(&mut self) -> Result<Option<Marker>, BoxError> {
         self.fence_and_look().map_err(KafkaError::boxed)
+    }
+
+    fn place(&self) -> String {
+        self.marker.place()
     }
 
     fn start(&mut self, _: Epoch) -> Result<(), BoxError> {

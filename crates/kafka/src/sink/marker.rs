@@ -1,6 +1,6 @@
 //! The marker: which epoch a transaction committed, kept by Kafka as part of that transaction.
 //!
-//! It is an offset commit, whose metadata is the epoch (`thalweg-epoch=17`). It stands under the group
+//! It is an offset commit, whose metadata is the [`Marker`] (`thalweg-epoch=17;generation=3;instance=…`). It stands under the group
 //! `<transactional id>-thalweg`, which nobody consumes with, so that it is never in the way of the offsets of a
 //! source; and at partition 0 of every topic that the job's exactly-once sinks write to, so that it is found
 //! when sinks are added or removed, as long as one of them stays.
@@ -13,19 +13,17 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
-use thalweg_dataflow::barrier::Epoch;
+use thalweg_dataflow::checkpoint::committer::Marker;
 
 use crate::client;
 use crate::config::KafkaProperties;
 use crate::error::KafkaError;
 
-const PREFIX: &str = "thalweg-epoch=";
-
 /// Between two questions to a cluster that is not ready to answer.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// Reads the marker, and says how to write it.
-pub(super) struct Marker {
+/// Reads the marker, and says how to write it: there is one, in several places.
+pub(super) struct MarkerKeeper {
     consumer: BaseConsumer<Logged>,
     group: String,
     topics: Vec<String>,
@@ -48,7 +46,7 @@ impl ClientContext for Logged {
 
 impl ConsumerContext for Logged {}
 
-impl Marker {
+impl MarkerKeeper {
     pub(super) fn new(
         properties: &KafkaProperties,
         transactional_id: &str,
@@ -62,8 +60,8 @@ impl Marker {
         Ok(Self { consumer, group, topics, bootstrap, timeout })
     }
 
-    /// The epoch of the last transaction that was committed.
-    pub(super) fn read(&self) -> Result<Option<Epoch>, KafkaError> {
+    /// The marker of the last transaction that was committed.
+    pub(super) fn read(&self) -> Result<Option<Marker>, KafkaError> {
         let deadline = Instant::now() + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -79,7 +77,7 @@ impl Marker {
         }
     }
 
-    fn ask(&self, timeout: Duration) -> Result<Option<Epoch>, KafkaError> {
+    fn ask(&self, timeout: Duration) -> Result<Option<Marker>, KafkaError> {
         let action = || format!("read the last committed epoch (group '{}')", self.group);
         let failed = |error| KafkaError::from_client(&action(), &self.bootstrap, self.timeout, error);
         let mut asked = TopicPartitionList::new();
@@ -90,30 +88,36 @@ impl Marker {
         let mut newest = None;
         for element in answer.elements() {
             element.error().map_err(failed)?;
-            newest = newest.max(epoch(element.metadata()));
+            newest = Marker::newer(newest, Marker::parse(element.metadata()));
         }
         Ok(newest)
     }
 
-    /// The offset commit that marks `epoch`.
-    pub(super) fn of(&self, epoch: Epoch) -> Result<TopicPartitionList, ClientError> {
+    /// The offset commit that carries `marker`.
+    pub(super) fn of(&self, marker: &Marker) -> Result<TopicPartitionList, ClientError> {
         let mut list = TopicPartitionList::new();
         for topic in &self.topics {
             let mut element = list.add_partition(topic, 0);
-            element.set_offset(Offset::Offset(i64::try_from(epoch).unwrap_or(i64::MAX)))?;
-            element.set_metadata(format!("{PREFIX}{epoch}"));
+            element.set_offset(Offset::Offset(i64::try_from(marker.epoch).unwrap_or(i64::MAX)))?;
+            element.set_metadata(marker.to_string());
         }
         Ok(list)
+    }
+
+    /// Where it is, in words.
+    pub(super) fn place(&self) -> String {
+        format!(
+            "group '{}', topics {}, of the cluster at {}",
+            self.group,
+            self.topics.join(", "),
+            self.bootstrap
+        )
     }
 
     /// The group that it is committed under.
     pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
     }
-}
-
-fn epoch(metadata: &str) -> Option<Epoch> {
-    metadata.strip_prefix(PREFIX)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -123,10 +127,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let topics = vec!["a".to_owned(), "b".to_owned()];
-        let marker = Marker::new(&KafkaProperties::new("localhost:1"), "job", topics).unwrap();
-        let list = marker.of(17).unwrap();
+        let keeper = MarkerKeeper::new(&KafkaProperties::new("localhost:1"), "job", topics).unwrap();
+        let marker = Marker { epoch: 17, generation: 3, instance: "me".to_owned() };
+        let list = keeper.of(&marker).unwrap();
         assert_eq!(list.count(), 2);
-        assert!(list.elements().iter().all(|element| epoch(element.metadata()) == Some(17)));
-        assert_eq!((epoch(""), epoch("thalweg-epoch=x")), (None, None));
+        let read =
+            list.elements().iter().map(|element| Marker::parse(element.metadata())).collect::<Vec<_>>();
+        assert_eq!(read, [Some(marker.clone()), Some(marker)]);
+        assert_eq!((Marker::parse(""), Marker::parse("thalweg-epoch=x")), (None, None));
     }
 }

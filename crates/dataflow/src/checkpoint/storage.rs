@@ -1,0 +1,226 @@
+//! A place for checkpoints, and the few things that are done with its files.
+//!
+//! Files are only ever written *new*: whole or not at all, durable, and never over another. On the local file system they
+//! hold users' data, and are for their owner's eyes only.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+use crate::error::{BoxError, CheckpointError};
+
+/// A place for checkpoints: a store, and a folder in it.
+#[derive(Clone)]
+pub struct CheckpointStorage {
+    store: Arc<dyn ObjectStore>,
+    pub(super) root: Path,
+    pub(super) location: String,
+    /// Of the local file system: the folder itself.
+    folder: Option<PathBuf>,
+}
+
+impl fmt::Debug for CheckpointStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.location)
+    }
+}
+
+impl CheckpointStorage {
+    /// A folder of the local file system, made if it is not there. Every write is synced to the disk; files and folders
+    /// are readable by their owner only.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn local(folder: impl AsRef<std::path::Path>) -> Result<Self, CheckpointError> {
+        let folder = folder.as_ref();
+        let location = folder.display().to_string();
+        let failed = |error: BoxError| CheckpointError::Store { location: location.clone(), error };
+        make_folders(folder).map_err(|error| failed(error.into()))?;
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(error.into()))?;
+        let folder = Some(std::path::absolute(folder).map_err(|error| failed(error.into()))?);
+        Ok(Self { store: Arc::new(store), root: Path::default(), location, folder })
+    }
+
+    /// A folder of any object store. A put of that store must be atomic and durable when it returns, and it must know how
+    /// to put what is not there yet (S3's `If-None-Match`), as S3 and its peers do: that is how two instances agree on
+    /// which of them owns the job.
+    pub fn object_store(store: Arc<dyn ObjectStore>, root: &str) -> Self {
+        let location = format!("{store}/{root}");
+        Self { store, root: Path::from(root), location, folder: None }
+    }
+}
+
+/// A storage, and the runtime that it is asked on.
+pub(super) struct Files {
+    pub(super) storage: CheckpointStorage,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What is in a folder: names.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) files: Vec<String>,
+    pub(super) folders: Vec<String>,
+}
+
+impl Files {
+    pub(super) fn new(storage: CheckpointStorage) -> io::Result<Self> {
+        // Stores that are reached over a network want sockets and timers.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { storage, runtime })
+    }
+
+    /// Writes a file, durably, unless there is one of its name: then returns `false`, and touches nothing.
+    pub(super) fn put_new(&self, path: &Path, bytes: Bytes) -> Result<bool, BoxError> {
+        if let Some(folder) = &self.storage.folder {
+            return Ok(put_new_local(folder, path, &bytes)?);
+        }
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let put = self.storage.store.put_opts(path, bytes.clone().into(), options);
+        match self.runtime.block_on(put) {
+            Ok(_) => Ok(true),
+            // A put that was repeated, as its first answer was lost, meets itself.
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(self.get(path)?.as_ref() == Some(&bytes)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes a file over what is there.
+    pub(super) fn put(&self, path: &Path, bytes: Bytes) -> Result<(), BoxError> {
+        self.runtime.block_on(self.storage.store.put(path, bytes.into()))?;
+        Ok(())
+    }
+
+    pub(super) fn get(&self, path: &Path) -> Result<Option<Bytes>, BoxError> {
+        let get = async { self.storage.store.get(path).await?.bytes().await };
+        match self.runtime.block_on(get) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn exists(&self, path: &Path) -> Result<bool, BoxError> {
+        match self.runtime.block_on(self.storage.store.head(path)) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn list(&self, folder: &Path) -> Result<Listed, BoxError> {
+        let listed = self.runtime.block_on(self.storage.store.list_with_delimiter(Some(folder)));
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        match listed {
+            Ok(listed) => Ok(Listed {
+                files: listed.objects.iter().filter_map(|file| name(&file.location)).collect(),
+                folders: listed.common_prefixes.iter().filter_map(name).collect(),
+            }),
+            Err(object_store::Error::NotFound { .. }) => Ok(Listed::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a file; one that is not there is no error.
+    pub(super) fn delete(&self, path: &Path) -> Result<(), BoxError> {
+        match self.runtime.block_on(self.storage.store.delete(path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a folder in which no file is wanted any more, with what a crash has left there half-written. Object stores
+    /// have no folders to remove; a file system would keep an empty one for each checkpoint.
+    pub(super) fn remove_folder(&self, path: &Path) {
+        if let Some(folder) = &self.storage.folder {
+            let _ = fs::remove_dir_all(folder.join(path.as_ref()));
+        }
+    }
+}
+
+/// Makes a folder and those above it that are not there, for their owner only.
+fn make_folders(folder: &std::path::Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Writes a file beside its place, syncs it, and links it there, which fails if there is one.
+fn put_new_local(root: &std::path::Path, path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let target = root.join(path.as_ref());
+    let folder = target.parent().unwrap_or(root);
+    let is_new = !folder.is_dir();
+    make_folders(folder)?;
+    // Listings of the object store pass over such names.
+    let staged = folder.join(format!("{}#{}", path.filename().unwrap_or_default(), super::owner::random()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&staged).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        match fs::hard_link(&staged, &target) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    let _ = fs::remove_file(&staged);
+    if written? {
+        File::open(folder)?.sync_all()?;
+        if is_new {
+            let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
+            above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
+        }
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn files_are_written_once_and_for_their_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("checkpoints");
+        let files = Files::new(CheckpointStorage::local(&root).unwrap()).unwrap();
+        let path = Path::from("job/chk-1-1/state-1");
+        assert!(files.put_new(&path, "one".into()).unwrap());
+        assert!(!files.put_new(&path, "two".into()).unwrap());
+        assert_eq!(files.get(&path).unwrap().unwrap(), "one");
+        let mode = |path: &str| root.join(path).metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("job/chk-1-1/state-1"), 0o600);
+        assert_eq!(["", "job", "job/chk-1-1"].map(mode), [0o700; 3]);
+        assert_eq!(fs::read_dir(root.join("job/chk-1-1")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_many_who_write_a_file_at_once_one_has_written_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = CheckpointStorage::local(folder.path()).unwrap();
+        let wins = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|n: u8| {
+                    let files = Files::new(storage.clone()).unwrap();
+                    scope.spawn(move || files.put_new(&Path::from("a/b"), vec![n].into()).unwrap())
+                })
+                .collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().then_some(())).count()
+        });
+        assert_eq!(wins, 1);
+    }
+}
