@@ -153,7 +153,7 @@ impl<O: Operator> Chained<O> {
         }
         if barrier.checkpoint {
             let states = self.call_on_state(|operator, _| {
-                let mut states = States::snapshotting(barrier.epoch);
+                let mut states = States::snapshotting(barrier.epoch, false);
                 operator.states(&mut states);
                 Ok(states.into_snapshots())
             })?;

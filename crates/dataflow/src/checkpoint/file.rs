@@ -133,7 +133,7 @@ mod tests {
 
     fn file() -> Bytes {
         let encode = |text: &'static str| -> crate::state::Encode {
-            Box::new(move |parts| parts.part(3, |buffer| encode_into(text, buffer)))
+            Box::new(move |parts| parts.part(3, |buffer| encode_into(text, buffer)).map(drop))
         };
         let state = |name, text| StateSnapshot {
             name,

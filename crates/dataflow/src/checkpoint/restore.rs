@@ -6,7 +6,7 @@ use super::Manifest;
 use super::file::{StateEntry, StateFile, Unreadable};
 use crate::barrier::Epoch;
 use crate::error::{BoxError, CheckpointError};
-use crate::state::StateKind;
+use crate::state::{PartKind, StateKind};
 
 /// A checkpoint, in memory, checked.
 #[derive(Debug)]
@@ -22,7 +22,22 @@ struct LoadedFile {
     entries: Vec<StateEntry>,
 }
 
+/// A part of one piece of state.
+pub(crate) struct StatePart<'a> {
+    /// The file it lies in.
+    pub(crate) file: &'a str,
+    pub(crate) group: u16,
+    pub(crate) bytes: &'a [u8],
+    /// Whether it says what has changed since the parts of its group before it.
+    pub(crate) delta: bool,
+}
+
 impl Restore {
+    /// Whether the next checkpoint may go on from the files of this one.
+    pub(crate) fn continues(&self) -> bool {
+        false
+    }
+
     pub(crate) fn new(manifest: Manifest, files: Vec<(String, Bytes)>) -> Result<Self, CheckpointError> {
         let epoch = manifest.epoch;
         let load = |(name, bytes): (String, Bytes)| match StateFile::read(&bytes) {
@@ -49,14 +64,14 @@ impl Restore {
         &self.manifest
     }
 
-    /// The parts of one piece of state: the file each lies in, its key group, its bytes; by subtask.
+    /// The parts of one piece of state that count, in the order in which they are to be applied.
     pub(crate) fn parts<'a>(
         &'a self,
         uid: &'a str,
         name: &'a str,
         kind: StateKind,
         shape: &str,
-    ) -> Result<impl Iterator<Item = (&'a str, u16, &'a [u8])>, CheckpointError> {
+    ) -> Result<impl Iterator<Item = StatePart<'a>>, CheckpointError> {
         let all = self.files.iter().flat_map(|file| file.entries.iter().map(move |entry| (file, entry)));
         let mut found: Vec<_> = all.filter(|(_, entry)| entry.uid == uid && entry.name == name).collect();
         found.sort_by_key(|(_, entry)| entry.subtask);
@@ -71,7 +86,8 @@ impl Restore {
         Ok(found.into_iter().flat_map(|(file, entry)| {
             entry.parts.iter().map(move |part| {
                 // Offsets were checked against the length of the file when it was read.
-                (file.name.as_str(), part.group, &file.bytes[part.offset as usize..][..part.length as usize])
+                let bytes = &file.bytes[part.offset as usize..][..part.length as usize];
+                StatePart { file: &file.name, group: part.group, bytes, delta: part.kind == PartKind::Delta }
             })
         }))
     }

@@ -282,7 +282,7 @@ where
                 };
                 let mut splits: Vec<SplitState<R::Position>> =
                     reader.positions().into_iter().map(of_split).collect();
-                let mut states = States::snapshotting(barrier.epoch);
+                let mut states = States::snapshotting(barrier.epoch, false);
                 states.union("splits", &mut splits);
                 Ok((states.into_snapshots(), reader.note(barrier.epoch)))
             });

@@ -35,7 +35,7 @@ use crate::error::{BoxError, CheckpointError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 
-pub(crate) use table::{decode_table, encode_table};
+pub(crate) use table::decode_table;
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint.
 pub trait StateData: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
@@ -62,11 +62,14 @@ pub trait KeyedState {
     fn shape(&self) -> String;
     /// Empties it, for these key groups.
     fn open(&mut self, groups: &KeyGroups);
-    /// Shares its contents as they are now: cheap, on the task's thread. What is returned encodes them, on
-    /// another thread.
-    fn share(&mut self) -> Encode;
-    /// Adds one part that an [`Encode`] wrote for `group`. Parts come in any order, several for a group.
-    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError>;
+    /// Shares its contents as they are now, all of them if `whole`, else at least what has changed since the last call: cheap, on
+    /// the task's thread. What is returned encodes them, on another thread.
+    fn share(&mut self, whole: bool) -> Encode;
+    /// Adds one part that an [`Encode`] wrote for `group`: all that there was, several parts for a group if need be; or, a
+    /// `delta`, what has changed since the parts before it.
+    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError>;
+    /// All parts have been added. What is shared next may go on from them with deltas if `continues`; else it must be whole.
+    fn restored(&mut self, _continues: bool) {}
 }
 
 /// Writes shared state into parts.
@@ -82,8 +85,20 @@ pub struct PartWriter<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub(crate) struct Part {
     pub(crate) group: u16,
+    pub(crate) kind: PartKind,
     pub(crate) offset: u64,
     pub(crate) length: u64,
+}
+
+/// What a part says of its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub(crate) enum PartKind {
+    /// All there is. It may take several such parts of one file.
+    Whole,
+    /// What has changed since the checkpoint before.
+    Delta,
+    /// Nothing has: what earlier files say of it still holds. It has no bytes.
+    Unchanged,
 }
 
 impl<'a> PartWriter<'a> {
@@ -91,17 +106,48 @@ impl<'a> PartWriter<'a> {
         Self { buffer, parts }
     }
 
-    /// Writes one part that belongs to `group`: `encode` appends to the buffer it is given.
+    /// Writes one part that belongs to `group`, and is all that there is of it: `encode` appends to the buffer it is given.
+    /// Returns how many bytes that were.
     pub fn part(
         &mut self,
         group: u16,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
-    ) -> Result<(), BoxError> {
+    ) -> Result<u64, BoxError> {
+        self.write(group, PartKind::Whole, encode)
+    }
+
+    /// Writes what has changed of `group` since the checkpoint before.
+    pub fn delta(
+        &mut self,
+        group: u16,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+    ) -> Result<u64, BoxError> {
+        self.write(group, PartKind::Delta, encode)
+    }
+
+    /// Says that nothing has changed of `group`.
+    pub fn unchanged(&mut self, group: u16) {
+        let part = Part { group, kind: PartKind::Unchanged, offset: self.buffer.len() as u64, length: 0 };
+        self.parts.push(part);
+    }
+
+    /// Says that there is nothing any more of `group`, of which an earlier checkpoint had something.
+    pub fn empty(&mut self, group: u16) {
+        let part = Part { group, kind: PartKind::Whole, offset: self.buffer.len() as u64, length: 0 };
+        self.parts.push(part);
+    }
+
+    fn write(
+        &mut self,
+        group: u16,
+        kind: PartKind,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+    ) -> Result<u64, BoxError> {
         let offset = self.buffer.len();
         encode(self.buffer)?;
         let length = (self.buffer.len() - offset) as u64;
-        self.parts.push(Part { group, offset: offset as u64, length });
-        Ok(())
+        self.parts.push(Part { group, kind, offset: offset as u64, length });
+        Ok(length)
     }
 }
 
@@ -128,7 +174,7 @@ pub struct States<'a> {
 
 enum Mode<'a> {
     Opening { operator: OperatorName, parallelism: usize, groups: KeyGroups, restore: Option<&'a Restore> },
-    Snapshotting { epoch: Epoch, snapshots: Vec<StateSnapshot> },
+    Snapshotting { epoch: Epoch, whole: bool, snapshots: Vec<StateSnapshot> },
 }
 
 impl<'a> States<'a> {
@@ -140,8 +186,9 @@ impl<'a> States<'a> {
         }
     }
 
-    pub(crate) fn snapshotting(epoch: Epoch) -> Self {
-        Self { mode: Mode::Snapshotting { epoch, snapshots: Vec::new() }, failure: None }
+    /// A snapshot that says everything if `whole`, else one that follows those before.
+    pub(crate) fn snapshotting(epoch: Epoch, whole: bool) -> Self {
+        Self { mode: Mode::Snapshotting { epoch, whole, snapshots: Vec::new() }, failure: None }
     }
 
     /// The epoch that is being snapshotted; `None` while state is opened.
@@ -155,8 +202,8 @@ impl<'a> States<'a> {
     /// Keyed state: divided by key group.
     pub fn keyed(&mut self, name: &'static str, state: &mut impl KeyedState) {
         match &mut self.mode {
-            Mode::Snapshotting { snapshots, .. } => {
-                let (shape, encode) = (state.shape(), state.share());
+            Mode::Snapshotting { snapshots, whole, .. } => {
+                let (shape, encode) = (state.shape(), state.share(*whole));
                 snapshots.push(StateSnapshot { name, kind: StateKind::Keyed, shape, encode });
             }
             Mode::Opening { operator, groups, restore, .. } => {
@@ -165,12 +212,14 @@ impl<'a> States<'a> {
                 let result =
                     restore.parts(&operator.uid, name, StateKind::Keyed, &state.shape()).and_then(|parts| {
                         let owned = groups.owned();
-                        let mine = parts.filter(|(_, group, _)| owned.contains(group));
-                        mine.into_iter().try_for_each(|(file, group, bytes)| {
+                        let mine = parts.filter(|part| owned.contains(&part.group));
+                        mine.into_iter().try_for_each(|part| {
                             state
-                                .restore(group, bytes)
-                                .map_err(|error| restore.undecodable(&operator.uid, name, file, error))
-                        })
+                                .restore(part.group, part.bytes, part.delta)
+                                .map_err(|error| restore.undecodable(&operator.uid, name, part.file, error))
+                        })?;
+                        state.restored(restore.continues());
+                        Ok(())
                     });
                 keep_first(&mut self.failure, result);
             }
@@ -192,16 +241,17 @@ impl<'a> States<'a> {
             Mode::Snapshotting { snapshots, .. } => {
                 let shared = items.clone();
                 let encode: Encode =
-                    Box::new(move |parts| parts.part(0, |buffer| encode_into(&shared, buffer)));
+                    Box::new(move |parts| parts.part(0, |buffer| encode_into(&shared, buffer)).map(drop));
                 snapshots.push(StateSnapshot { name, kind, shape: shape_of::<T>(), encode });
             }
             Mode::Opening { operator, parallelism, restore, .. } => {
                 items.clear();
                 let Some(restore) = restore else { return };
                 let result = restore.parts(&operator.uid, name, kind, &shape_of::<T>()).and_then(|parts| {
-                    for (file, _, bytes) in parts {
-                        let decoded: Vec<T> = postcard::from_bytes(bytes)
-                            .map_err(|error| restore.undecodable(&operator.uid, name, file, error.into()))?;
+                    for part in parts {
+                        let decoded: Vec<T> = postcard::from_bytes(part.bytes).map_err(|error| {
+                            restore.undecodable(&operator.uid, name, part.file, error.into())
+                        })?;
                         items.extend(decoded);
                     }
                     Ok(())
@@ -234,11 +284,12 @@ impl<'a> States<'a> {
 #[cfg(test)]
 pub(crate) fn restored<S: KeyedState>(state: &mut S, mut empty: S) -> S {
     let (mut buffer, mut parts) = (Vec::new(), Vec::new());
-    state.share()(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
+    state.share(true)(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
     empty.open(&KeyGroups::all(128));
-    for Part { group, offset, length } in parts {
-        empty.restore(group, &buffer[offset as usize..][..length as usize]).unwrap();
+    for Part { group, offset, length, .. } in parts {
+        empty.restore(group, &buffer[offset as usize..][..length as usize], false).unwrap();
     }
+    empty.restored(false);
     empty
 }
 

@@ -152,16 +152,18 @@ impl<K: Key> KeyedState for TimerQueue<K> {
         self.set = 0;
     }
 
-    fn share(&mut self) -> Encode {
-        self.times.share()
+    fn share(&mut self, whole: bool) -> Encode {
+        self.times.share(whole)
     }
 
-    fn restore(&mut self, group: u16, bytes: &[u8]) -> Result<(), BoxError> {
-        super::table::decode_table(bytes, |key: K, times: Vec<Timestamp>| {
-            self.set += times.len();
-            self.next.extend(timers_of(&key, &times));
-        })?;
-        self.times.restore(group, bytes)
+    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError> {
+        self.times.restore(group, bytes, delta)
+    }
+
+    fn restored(&mut self, continues: bool) {
+        self.times.restored(continues);
+        self.next = self.times.iter().flat_map(|(key, times)| timers_of(key, times)).collect();
+        self.set = self.next.len();
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
 use crate::state::{
-    Encode, Key, KeyedState, KeyedTable, StateData, decode_table, encode_into, encode_table, shape_of,
+    Encode, Key, KeyedState, KeyedTable, StateData, decode_table, encode_into, shape_of,
 };
 use crate::time::Timestamp;
 
@@ -80,7 +80,7 @@ impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
         *self = Self { groups: groups.clone(), ..Self::default() };
     }
 
-    fn share(&mut self) -> Encode {
+    fn share(&mut self, _whole: bool) -> Encode {
         let panes: Vec<_> =
             self.panes.iter_mut().map(|pane| (pane.start, pane.table.share_tables())).collect();
         Box::new(move |parts| {
@@ -88,7 +88,7 @@ impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
                 for (group, table) in tables {
                     parts.part(group, |buffer| {
                         encode_into(&start, buffer)?;
-                        encode_table(&table, buffer)
+                        table.encode(buffer)
                     })?;
                 }
             }
@@ -96,13 +96,12 @@ impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
         })
     }
 
-    fn restore(&mut self, _group: u16, bytes: &[u8]) -> Result<(), BoxError> {
+    fn restore(&mut self, _group: u16, bytes: &[u8], _delta: bool) -> Result<(), BoxError> {
         let (start, rest) = postcard::take_from_bytes::<Timestamp>(bytes)?;
         let index = self.find(start);
         let table = self.table(index);
         decode_table(rest, |key: K, accumulator: A| {
             table.insert(key_hash(&key), &key, accumulator);
-        })?;
-        Ok(())
+        })
     }
 }

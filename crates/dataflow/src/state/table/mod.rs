@@ -1,0 +1,350 @@
+//! The keyed table: a hash table per key group, shared with a snapshot without stopping for it.
+//!
+//! A group is made of pages ([`page`]), and a page is the unit of sharing.
+//!
+//! **At a barrier** the pages that have changed since the last snapshot move behind an `Arc`, which the snapshot holds, too:
+//! about a tenth of a microsecond a page. The first write to a page after that takes it back; if its turn to be encoded has not
+//! come yet, it leaves copies of the entries that the snapshot is about ([`snapshot`]). So a record waits for one page at the most.
+//!
+//! **In a checkpoint** each group that has changed is one part: all of its entries, or a *delta*, what has changed since the
+//! last checkpoint. A group is written whole when its deltas have become as large as itself, each group at a time of its own.
+
+mod changes;
+mod page;
+mod snapshot;
+
+use hashbrown::hash_table::Entry;
+
+pub(crate) use snapshot::{SharedGroup, decode_table};
+
+use self::changes::{Change, Changes};
+use self::page::{Books, Group, Stored, probe, probe_of};
+use self::snapshot::decode_removed;
+use super::{Encode, Key, KeyedState, StateData, shape_of};
+use crate::error::BoxError;
+use crate::hash::key_hash;
+use crate::key_group::KeyGroups;
+use crate::record::Keyed;
+
+/// A value for each key, divided by key group.
+///
+/// Keys come with their hash ([`Keyed`]), so that it is computed once, where the stream is keyed. Everything
+/// built-in and all state of users' functions is made of this.
+///
+/// ```
+/// use thalweg_dataflow::key_group::KeyGroups;
+/// use thalweg_dataflow::hash::key_hash;
+/// use thalweg_dataflow::state::{KeyedState, KeyedTable};
+///
+/// let mut table: KeyedTable<String, u32> = KeyedTable::default();
+/// table.open(&KeyGroups::all(128));
+/// let key = "thalweg".to_owned();
+/// *table.entry(key_hash(&key), key.clone()).or_insert_with(|| 0) += 1;
+/// assert_eq!(table.get(key_hash(&key), &key), Some(&1));
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyedTable<K, V> {
+    groups: KeyGroups,
+    shards: Vec<Group<K, V>>,
+    /// Counts the snapshots; begins with 1.
+    generation: u64,
+    /// What the checkpoints have of it.
+    changes: Changes,
+}
+
+impl<K, V> Default for KeyedTable<K, V> {
+    fn default() -> Self {
+        Self { groups: KeyGroups::all(0), shards: Vec::new(), generation: 1, changes: Changes::default() }
+    }
+}
+
+/// The place of a key in a table.
+pub struct TableEntry<'a, K, V> {
+    entry: Entry<'a, Stored<K, V>>,
+    key: K,
+    books: Books<'a, K>,
+}
+
+impl<'a, K, V> TableEntry<'a, K, V> {
+    /// The value, made by `make` where there was none.
+    #[inline]
+    pub fn or_insert_with(self, make: impl FnOnce() -> V) -> &'a mut V {
+        self.or_insert_pair(make).1
+    }
+
+    /// The key as the table keeps it, and the value, made by `make` where there was none.
+    #[inline]
+    pub fn or_insert_pair(mut self, make: impl FnOnce() -> V) -> (&'a K, &'a mut V) {
+        let stored = match self.entry {
+            Entry::Occupied(entry) => {
+                let stored = entry.into_mut();
+                self.books.changed(&mut stored.stamp);
+                stored
+            }
+            Entry::Vacant(entry) => entry.insert(self.books.added(self.key, make())).into_mut(),
+        };
+        (&stored.key, &mut stored.value)
+    }
+
+    /// Combines `value` with the one that is there, if there is one, else inserts it. Returns the key and the
+    /// new value.
+    #[inline]
+    pub fn merge(mut self, value: V, merge: impl FnOnce(V, V) -> V) -> (&'a K, &'a mut V)
+    where
+        V: Clone,
+    {
+        let entry = match self.entry {
+            // A value that owns nothing is copied out; one that owns memory is moved out and back in, never cloned.
+            Entry::Occupied(entry) if std::mem::needs_drop::<V>() => {
+                let (Stored { key, value: old, mut stamp }, place) = entry.remove();
+                self.books.changed(&mut stamp);
+                place.insert(Stored { key, value: merge(old, value), stamp })
+            }
+            Entry::Occupied(mut entry) => {
+                let stored = entry.get_mut();
+                self.books.changed(&mut stored.stamp);
+                stored.value = merge(stored.value.clone(), value);
+                entry
+            }
+            Entry::Vacant(entry) => entry.insert(self.books.added(self.key, value)),
+        };
+        let stored = entry.into_mut();
+        (&stored.key, &mut stored.value)
+    }
+}
+
+impl<K: Key, V: Clone> KeyedTable<K, V> {
+    /// An empty table for these key groups.
+    pub fn new(groups: &KeyGroups) -> Self {
+        let shards = groups.owned().map(|_| Group::default()).collect();
+        Self { groups: groups.clone(), shards, ..Self::default() }
+    }
+
+    #[inline]
+    fn shard_mut(&mut self, hash: u64) -> &mut Group<K, V> {
+        // The exchange sends a key only to the subtask that owns its group; anything else would lose state silently.
+        let Some(position) = self.groups.position(hash) else { misplaced() };
+        &mut self.shards[position]
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: &K) -> Option<&Stored<K, V>> {
+        let Some(position) = self.groups.position(hash) else { misplaced() };
+        self.shards[position].page(hash)?.find(probe(hash), |stored| stored.key == *key)
+    }
+
+    /// The place of a key. `hash` is [`key_hash`] of `key`.
+    #[inline]
+    pub fn entry(&mut self, hash: u64, key: K) -> TableEntry<'_, K, V> {
+        debug_assert_eq!(hash, key_hash(&key));
+        let generation = self.generation;
+        let place = self.shard_mut(hash).write(hash, generation);
+        let entry = place.table.entry(probe(hash), |stored| stored.key == key, probe_of);
+        TableEntry { entry, key, books: place.books }
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub fn get(&self, hash: u64, key: &K) -> Option<&V> {
+        self.find(hash, key).map(|stored| &stored.value)
+    }
+
+    /// The value of a key, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V> {
+        let generation = self.generation;
+        let mut place = self.shard_mut(hash).write(hash, generation);
+        let stored = place.table.find_mut(probe(hash), |stored| stored.key == *key)?;
+        place.books.changed(&mut stored.stamp);
+        Some(&mut stored.value)
+    }
+
+    /// Sets the value of a key, and returns the one it had. The key is cloned only if it is new.
+    pub fn insert(&mut self, hash: u64, key: &K, value: V) -> Option<V> {
+        let generation = self.generation;
+        let mut place = self.shard_mut(hash).write(hash, generation);
+        match place.table.entry(probe(hash), |stored| stored.key == *key, probe_of) {
+            Entry::Occupied(entry) => {
+                let stored = entry.into_mut();
+                place.books.changed(&mut stored.stamp);
+                Some(std::mem::replace(&mut stored.value, value))
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(place.books.added(key.clone(), value));
+                None
+            }
+        }
+    }
+
+    /// Forgets a key.
+    pub fn remove(&mut self, hash: u64, key: &K) -> Option<(K, V)> {
+        let generation = self.generation;
+        let mut place = self.shard_mut(hash).write(hash, generation);
+        let entry = place.table.find_entry(probe(hash), |stored| stored.key == *key).ok()?;
+        let stored = entry.remove().0;
+        place.books.removed(&stored);
+        Some((stored.key, stored.value))
+    }
+
+    /// All keys and values, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let pages = self.shards.iter().flat_map(Group::pages);
+        pages.flat_map(|page| page.iter().map(|stored| (&stored.key, &stored.value)))
+    }
+
+    /// Takes everything out. Tables keep their room for the next round.
+    pub fn drain(&mut self) -> impl Iterator<Item = (K, V)> {
+        let generation = self.generation;
+        self.shards.iter_mut().flat_map(move |group| group.drain(generation))
+    }
+
+    /// Keeps the entries for which `keep` says so; it may change the values.
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let generation = self.generation;
+        self.shards.iter_mut().for_each(|group| group.retain(generation, &mut keep));
+    }
+
+    /// The number of keys.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|group| group.len).sum()
+    }
+
+    /// Whether there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.shards.iter().all(|group| group.len == 0)
+    }
+
+    /// The place of a keyed record's key, and the record's value.
+    #[inline]
+    pub fn entry_of<T>(&mut self, record: Keyed<K, T>) -> (TableEntry<'_, K, V>, T) {
+        (self.entry(record.hash, record.key), record.value)
+    }
+
+    /// Shares all of it with a snapshot: for each non-empty group, its number and its entries.
+    pub(crate) fn share_tables(&mut self) -> Vec<(u16, SharedGroup<K, V>)> {
+        let (first, generation) = (self.groups.owned().start, self.generation);
+        self.generation += 1;
+        let groups = (first..).zip(&mut self.shards);
+        let shared = groups.filter(|(_, group)| group.len > 0).map(|(number, group)| (number, group.share(true, generation)));
+        shared.collect()
+    }
+
+    /// Shares with a snapshot what has changed since the last one.
+    fn share_changes(&mut self) -> Vec<(u16, Change<K, V>)> {
+        let (first, generation) = (self.groups.owned().start, self.generation);
+        self.generation += 1;
+        let Self { shards, changes, .. } = self;
+        let count = shards.len();
+        let groups = (first..).zip(shards).enumerate();
+        groups
+            .filter_map(|(position, (number, group))| {
+                Some((number, changes.of(position, count, group, generation)?))
+            })
+            .collect()
+    }
+
+    /// Puts in an entry of a checkpoint.
+    fn restore_entry(&mut self, key: K, value: V) {
+        let hash = key_hash(&key);
+        let group = self.shard_mut(hash);
+        group.known = true;
+        // Of a generation that no snapshot will be about.
+        let mut place = group.write(hash, 0);
+        match place.table.entry(probe(hash), |stored| stored.key == key, probe_of) {
+            Entry::Occupied(entry) => entry.into_mut().value = value,
+            Entry::Vacant(entry) => {
+                entry.insert(place.books.restored(key, value));
+            }
+        }
+    }
+
+    /// Takes a key out that a later checkpoint has not got any more.
+    fn restore_removal(&mut self, key: &K) {
+        let hash = key_hash(key);
+        let mut place = self.shard_mut(hash).write(hash, 0);
+        if let Ok(entry) = place.table.find_entry(probe(hash), |stored| stored.key == *key) {
+            entry.remove();
+            place.books.unrestored();
+        }
+    }
+}
+
+#[cold]
+fn misplaced() -> ! {
+    panic!(
+        "a key reached a subtask that does not own its key group; this is a bug in Thalweg, please report it"
+    )
+}
+
+/// State that is a keyed table in other words: it is opened, shared and restored as the table is.
+pub trait TableState {
+    /// What it is keyed by.
+    type Key: Key;
+    /// What it keeps for each key.
+    type Value: StateData;
+
+    /// The table.
+    fn table(&mut self) -> &mut KeyedTable<Self::Key, Self::Value>;
+}
+
+impl<K: Key, V: StateData> TableState for KeyedTable<K, V> {
+    type Key = K;
+    type Value = V;
+
+    fn table(&mut self) -> &mut Self {
+        self
+    }
+}
+
+impl<T: TableState> KeyedState for T {
+    fn shape(&self) -> String {
+        shape_of::<(T::Key, T::Value)>()
+    }
+
+    fn open(&mut self, groups: &KeyGroups) {
+        *self.table() = KeyedTable::new(groups);
+    }
+
+    fn share(&mut self, whole: bool) -> Encode {
+        let table = self.table();
+        if whole {
+            table.changes = Changes::default();
+        }
+        let changes = table.share_changes();
+        Box::new(move |parts| {
+            for (group, change) in changes {
+                match change {
+                    Change::Whole(entries, size) => {
+                        size.whole(parts.part(group, |buffer| entries.encode(buffer))?);
+                    }
+                    Change::Delta(entries, size) => {
+                        size.delta(parts.delta(group, |buffer| entries.encode_delta(buffer))?);
+                    }
+                    Change::Unchanged => parts.unchanged(group),
+                    Change::Empty => parts.empty(group),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError> {
+        let table = self.table();
+        let position = usize::from(group - table.groups.owned().start);
+        table.changes.restored_bytes(position, table.shards.len(), bytes.len() as u64, delta);
+        let mut entries = bytes;
+        if delta {
+            let removed;
+            (removed, entries) = decode_removed::<T::Key>(bytes)?;
+            removed.iter().for_each(|key| table.restore_removal(key));
+        }
+        decode_table(entries, |key: T::Key, value: T::Value| table.restore_entry(key, value))
+    }
+
+    fn restored(&mut self, continues: bool) {
+        self.table().changes.restored(continues);
+    }
+}
+
+#[cfg(test)]
+mod tests;

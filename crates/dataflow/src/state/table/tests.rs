@@ -1,0 +1,210 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::state::{Part, PartKind, PartWriter};
+
+/// The parts of checkpoints, as a restore would find them.
+#[derive(Clone, Default)]
+struct Log(HashMap<u16, Vec<(PartKind, Vec<u8>)>>);
+
+impl Log {
+    fn add(&mut self, encode: Encode) {
+        let (mut buffer, mut parts): (Vec<u8>, Vec<Part>) = Default::default();
+        encode(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
+        for part in parts {
+            let bytes = buffer[part.offset as usize..][..part.length as usize].to_vec();
+            let group = self.0.entry(part.group).or_default();
+            match part.kind {
+                PartKind::Whole => *group = vec![(part.kind, bytes)],
+                PartKind::Delta => {
+                    assert!(!group.is_empty(), "a delta of nothing");
+                    group.push((part.kind, bytes));
+                }
+                PartKind::Unchanged => assert!(!group.is_empty(), "nothing that could be unchanged"),
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.values().flatten().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Restores it into tables for each subtask of `parallelism`.
+    fn restore(&self, parallelism: usize, continues: bool) -> Vec<KeyedTable<u16, String>> {
+        let subtask = |index| {
+            let groups = KeyGroups::of_subtask(128, parallelism, index);
+            let mut table = KeyedTable::new(&groups);
+            for group in groups.owned() {
+                for (kind, bytes) in self.0.get(&group).into_iter().flatten() {
+                    table.restore(group, bytes, *kind == PartKind::Delta).unwrap();
+                }
+            }
+            table.restored(continues);
+            table
+        };
+        (0..parallelism).map(subtask).collect()
+    }
+
+    fn contents(&self, parallelism: usize) -> HashMap<u16, String> {
+        contents(&self.restore(parallelism, false))
+    }
+}
+
+fn contents(tables: &[KeyedTable<u16, String>]) -> HashMap<u16, String> {
+    for table in tables {
+        assert_eq!(table.len(), table.iter().count());
+    }
+    let entries = tables.iter().flat_map(KeyedTable::iter);
+    entries.map(|(key, value)| (*key, value.clone())).collect()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Insert(u16, u8),
+    Append(u16, u8),
+    Remove(u16),
+    Fill(u16),
+    Retain(u8),
+    Drain,
+    /// A barrier; it is encoded after so many further steps.
+    Share(u8),
+    Restart(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
+        20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Append(key, value)),
+        20 => (0_u16..40).prop_map(Step::Remove),
+        2 => (1_u16..2_000).prop_map(Step::Fill),
+        1 => any::<u8>().prop_map(Step::Retain),
+        1 => Just(Step::Drain),
+        12 => (0_u8..6).prop_map(Step::Share),
+        1 => (1_usize..4).prop_map(Step::Restart),
+    ]
+}
+
+proptest! {
+    /// Whatever happens to a table, and however late its snapshots are encoded, they hold what was there at their barriers.
+    #[test]
+    fn snapshots_and_deltas_hold_what_was_there_at_the_barrier(
+        steps in prop::collection::vec(step(), 1..200),
+        parallelism in 1_usize..5,
+    ) {
+        let mut log = Log::default();
+        let mut tables = vec![KeyedTable::<u16, String>::new(&KeyGroups::all(128))];
+        let mut model: HashMap<u16, String> = HashMap::new();
+        let mut pending: Option<(Vec<Encode>, u8, HashMap<u16, String>)> = None;
+        let of = |tables: &mut Vec<KeyedTable<u16, String>>, key: u16| {
+            let hash = key_hash(&key);
+            let index = tables.iter().position(|table| table.groups.position(hash).is_some()).unwrap();
+            (index, hash)
+        };
+        for step in steps {
+            // One checkpoint at a time: it has been written before the next barrier.
+            let due = matches!(step, Step::Share(_) | Step::Restart(_));
+            if let Some((encodes, wait, expected)) = pending.take() {
+                if wait == 0 || due {
+                    encodes.into_iter().for_each(|encode| log.add(encode));
+                    prop_assert_eq!(log.contents(parallelism), expected);
+                } else {
+                    pending = Some((encodes, wait - 1, expected));
+                }
+            }
+            match step {
+                Step::Insert(key, value) => {
+                    let (table, hash) = of(&mut tables, key);
+                    prop_assert_eq!(
+                        tables[table].insert(hash, &key, value.to_string()), model.insert(key, value.to_string())
+                    );
+                }
+                Step::Append(key, value) => {
+                    let (table, hash) = of(&mut tables, key);
+                    let merged = tables[table].entry(hash, key).merge(value.to_string(), |a, b| a + &b).1.clone();
+                    *model.entry(key).or_default() += &value.to_string();
+                    prop_assert_eq!(&merged, &model[&key]);
+                    if let Some(text) = tables[table].get_mut(hash, &key) {
+                        text.push('!');
+                    }
+                    model.entry(key).or_default().push('!');
+                }
+                Step::Remove(key) => {
+                    let (table, hash) = of(&mut tables, key);
+                    prop_assert_eq!(tables[table].remove(hash, &key).map(|(_, value)| value), model.remove(&key));
+                }
+                Step::Fill(upto) => {
+                    for key in 0..upto {
+                        let (table, hash) = of(&mut tables, key);
+                        tables[table].entry(hash, key).or_insert_with(String::new);
+                        model.entry(key).or_default();
+                    }
+                }
+                Step::Retain(odd) => {
+                    let keep = |key: &u16, value: &mut String| {
+                        value.push('?');
+                        !(*key as u8).is_multiple_of(odd % 7 + 2)
+                    };
+                    tables.iter_mut().for_each(|table| table.retain(keep));
+                    model.retain(keep);
+                }
+                Step::Drain => {
+                    let drained: HashMap<u16, String> = tables.iter_mut().flat_map(|table| table.drain().collect::<Vec<_>>()).collect();
+                    prop_assert_eq!(&drained, &model);
+                    model.clear();
+                }
+                Step::Share(wait) => {
+                    let encodes = tables.iter_mut().map(|table| table.share(false)).collect();
+                    pending = Some((encodes, wait, model.clone()));
+                }
+                Step::Restart(parallelism) => {
+                    // What has happened since the last checkpoint is lost.
+                    model = log.contents(1);
+                    tables = log.restore(parallelism, true);
+                }
+            }
+            prop_assert_eq!(contents(&tables), model.clone());
+        }
+    }
+}
+
+fn key(table: &mut KeyedTable<u16, String>, key: u16, value: &str) {
+    table.insert(key_hash(&key), &key, value.to_owned());
+}
+
+#[test]
+fn a_checkpoint_costs_what_has_changed() {
+    let mut table = KeyedTable::<u16, String>::new(&KeyGroups::all(128));
+    (0..20_000).for_each(|n| key(&mut table, n, "a value of some length"));
+    let mut log = Log::default();
+    log.add(table.share(false));
+    let whole = log.bytes();
+    for round in 0..20 {
+        (0..20).for_each(|n| key(&mut table, n * 7 + round, "another"));
+        let before = log.bytes();
+        log.add(table.share(false));
+        assert!(log.bytes() - before < whole / 100, "{} of {whole} bytes", log.bytes() - before);
+    }
+    // It does not grow for ever: what has been changed often enough is written whole.
+    for _ in 0..500 {
+        (0..400).for_each(|n| key(&mut table, n, "and yet another"));
+        log.add(table.share(false));
+        assert!(log.bytes() < 3 * whole);
+    }
+    assert_eq!(log.contents(3), contents(&[table]));
+}
+
+#[test]
+fn a_copy_of_a_table_that_is_shared_goes_its_own_way() {
+    let mut table = KeyedTable::<u16, String>::new(&KeyGroups::all(128));
+    (0..50).for_each(|n| key(&mut table, n, "before"));
+    let encode = table.share(false);
+    let mut copy = table.clone();
+    key(&mut copy, 1, "copy");
+    key(&mut table, 1, "original");
+    let mut log = Log::default();
+    log.add(encode);
+    assert_eq!(log.contents(1)[&1], "before");
+    assert_eq!((copy.get(key_hash(&1_u16), &1).unwrap().as_str(), table.get(key_hash(&1_u16), &1).unwrap().as_str()), ("copy", "original"));
+}
