@@ -32,6 +32,8 @@ pub(crate) struct Targets<T> {
 struct Target<T> {
     buffer: Batch<T>,
     sender: Sender<T>,
+    /// So many records are a full batch, as its reader wanted them when it was last asked.
+    limit: usize,
 }
 
 impl<T> Targets<T> {
@@ -51,16 +53,22 @@ impl<T> Targets<T> {
 
     /// Adds all of `batch` to the buffer of `target`.
     fn append(&mut self, target: usize, batch: &mut Batch<T>) -> Result<(), Failure> {
+        let limit = self.targets[target].sender.batch_limit();
+        while batch.len() > limit.max(1) && limit < BATCH_SIZE {
+            // Its reader is slow, and wants them in pieces.
+            let records = batch.records.drain(..limit).collect();
+            self.append(target, &mut Batch { records, origin: batch.origin.clone() })?;
+        }
         let buffer = &mut self.targets[target].buffer;
         buffer.origin.merge(&batch.origin);
-        if buffer.is_empty() && batch.len() >= BATCH_SIZE / 2 {
+        if buffer.is_empty() && batch.len() >= limit / 2 {
             // A batch of some size travels as it is.
             std::mem::swap(&mut buffer.records, &mut batch.records);
         } else {
             reserve(buffer);
             buffer.records.append(&mut batch.records);
         }
-        if self.targets[target].buffer.len() >= BATCH_SIZE / 2 { self.flush(target) } else { Ok(()) }
+        if self.targets[target].buffer.len() >= limit / 2 { self.flush(target) } else { Ok(()) }
     }
 }
 
@@ -83,7 +91,7 @@ impl<T> EdgeWriter<T> {
         router: Box<dyn Router<T>>,
         metrics: Arc<TaskMetrics>,
     ) -> Self {
-        let targets = senders.into_iter().map(|sender| Target { buffer: Batch::default(), sender }).collect();
+        let targets = senders.into_iter().map(|sender| Target { buffer: Batch::default(), sender, limit: BATCH_SIZE }).collect();
         Self { targets: Targets { targets, metrics }, router }
     }
 }
@@ -175,13 +183,14 @@ impl<T: Hashed> Router<T> for ByKey {
         }
         for target in &mut targets.targets {
             target.buffer.origin.merge(&batch.origin);
+            target.limit = target.sender.batch_limit();
             reserve(&mut target.buffer);
         }
         for record in batch.records.drain(..) {
             let target = usize::from(self.owners[usize::from(group_of(record.value.hash(), groups))]);
-            let buffer = &mut targets.targets[target].buffer;
+            let Target { buffer, limit, .. } = &mut targets.targets[target];
             buffer.records.push(record);
-            if buffer.len() >= BATCH_SIZE {
+            if buffer.len() >= *limit {
                 targets.flush(target)?;
                 let buffer = &mut targets.targets[target].buffer;
                 buffer.origin.clone_from(&batch.origin);

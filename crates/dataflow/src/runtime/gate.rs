@@ -3,21 +3,45 @@
 //! One lock for all channels of a task; it is taken once a batch, not once a record. A writer waits when its
 //! channel is full: that is the only back-pressure there is. During alignment a channel is *blocked*: it fills
 //! up, and then its writer waits.
+//!
+//! **What is full** is a matter of time. A barrier waits for what is queued before it, so what may be queued is about what the
+//! reader gets through in [`UNDER_WAY`], all channels together (Flink's *buffer debloating*): the reader says how long it takes for a record
+//! ([`Pace`]), and its writers hold back, and make smaller batches, when that is long. A fast reader's channels hold a fixed number
+//! of batches.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::barrier::{Barrier, Epoch};
 use crate::collector::Control;
 use crate::error::Failure;
-use crate::record::Batch;
+use crate::record::{BATCH_SIZE, Batch};
+
+/// What may be queued at a gate is so much work for its reader.
+const UNDER_WAY: Duration = Duration::from_millis(200);
+
+/// And one batch is so much.
+const ONE_BATCH: Duration = Duration::from_millis(20);
+
+/// As long as nobody knows how long a record takes, batches are small, and few of them.
+const BEGINNING: usize = 64;
 
 /// What travels on a channel.
 pub(crate) enum Event<T> {
     Batch(Batch<T>),
     /// One of watermark, idle, barrier, end.
     Control(Control),
+}
+
+impl<T> Event<T> {
+    fn records(&self) -> usize {
+        match self {
+            Event::Batch(batch) => batch.len(),
+            Event::Control(_) => 0,
+        }
+    }
 }
 
 /// What the coordinator, or a waker, tells a task.
@@ -56,7 +80,10 @@ impl<T> Clone for Gate<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     readable: Condvar,
+    /// In events, of a channel.
     capacity: usize,
+    /// In records, of a batch.
+    batch_limit: AtomicUsize,
 }
 
 struct State<T> {
@@ -67,10 +94,14 @@ struct State<T> {
     reader_waits: bool,
     /// Where the next look for an event begins, so that no channel starves the others.
     turn: usize,
+    /// How many records a channel may hold, beside the one batch that always finds room.
+    record_limit: usize,
 }
 
 struct Channel<T> {
     queue: VecDeque<Event<T>>,
+    /// How many there are in it.
+    records: usize,
     blocked: bool,
     writer_waits: bool,
     writable: Arc<Condvar>,
@@ -93,9 +124,22 @@ impl<T> Gate<T> {
             cancelled: false,
             reader_waits: false,
             turn: 0,
+            record_limit: BEGINNING,
         };
-        let shared = Shared { state: Mutex::new(state), readable: Condvar::new(), capacity: capacity.max(1) };
-        Self { shared: Arc::new(shared) }
+        let (state, readable, capacity) = (Mutex::new(state), Condvar::new(), capacity.max(1));
+        Self { shared: Arc::new(Shared { state, readable, capacity, batch_limit: BEGINNING.into() }) }
+    }
+
+    /// From now on, batches of so many records are made for this gate, and so many records wait in each channel.
+    fn limit(&self, batch: usize, records: usize) {
+        self.shared.batch_limit.store(batch, Relaxed);
+        let mut state = self.shared.lock();
+        state.record_limit = records;
+        for channel in &mut state.channels {
+            if std::mem::take(&mut channel.writer_waits) {
+                channel.writable.notify_one();
+            }
+        }
     }
 
     /// Adds a channel, and returns its writing end.
@@ -106,6 +150,7 @@ impl<T> Gate<T> {
         let queue = VecDeque::with_capacity(self.shared.capacity.min(64));
         state.channels.push(Channel {
             queue,
+            records: 0,
             blocked: false,
             writer_waits: false,
             writable: writable.clone(),
@@ -176,6 +221,7 @@ impl<T> State<T> {
                 continue;
             }
             if let Some(event) = channel.queue.pop_front() {
+                channel.records -= event.records();
                 if std::mem::take(&mut channel.writer_waits) {
                     channel.writable.notify_one();
                 }
@@ -228,6 +274,11 @@ pub(crate) struct Sender<T> {
 }
 
 impl<T> Sender<T> {
+    /// So many records are a full batch.
+    pub(crate) fn batch_limit(&self) -> usize {
+        self.shared.batch_limit.load(Relaxed)
+    }
+
     /// Sends an event, waiting while the channel is full. Returns the microseconds it waited.
     pub(crate) fn send(&self, event: Event<T>) -> Result<u64, Failure> {
         let mut state = self.shared.lock();
@@ -236,8 +287,12 @@ impl<T> Sender<T> {
             if state.cancelled {
                 return Err(Failure::Cancelled);
             }
+            let limit = state.record_limit;
             let channel = &mut state.channels[self.channel];
-            if channel.queue.len() < self.shared.capacity {
+            let records = event.records();
+            let fits = channel.records == 0 || channel.records.saturating_add(records) <= limit;
+            if channel.queue.len() < self.shared.capacity && (fits || records == 0) {
+                channel.records += records;
                 channel.queue.push_back(event);
                 if state.reader_waits && !state.channels[self.channel].blocked {
                     self.shared.readable.notify_one();
@@ -251,11 +306,75 @@ impl<T> Sender<T> {
     }
 }
 
+/// How long a reader takes for a record, as it was of late, and what follows for those who write to it.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Nanoseconds a record; 0 before the first.
+    cost: f64,
+    /// What its gate was told.
+    told: f64,
+}
+
+impl Pace {
+    /// So many records took so long.
+    pub(crate) fn took<T>(&mut self, records: usize, time: Duration, gate: &Gate<T>) {
+        if records == 0 {
+            return;
+        }
+        if let Some((batch, waiting)) = self.limits(records, time) {
+            gate.limit(batch, waiting / gate.channels().max(1));
+        }
+    }
+
+    /// The number of records of a batch, and of all that may wait, if there is news of them.
+    pub(crate) fn limits(&mut self, records: usize, time: Duration) -> Option<(usize, usize)> {
+        let cost = time.as_nanos() as f64 / records as f64;
+        // Slower is believed at once, as one batch may already be too much; faster by and by.
+        self.cost = if cost > self.cost { cost } else { self.cost + (cost - self.cost) / 8.0 };
+        if (self.cost - self.told).abs() <= self.told / 4.0 {
+            return None;
+        }
+        self.told = self.cost;
+        let fit = |time: Duration| (time.as_nanos() as f64 / self.cost.max(1.0)) as usize;
+        Some((fit(ONE_BATCH).clamp(1, BATCH_SIZE), fit(UNDER_WAY).max(1)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn what_may_wait_is_a_matter_of_time() {
+        let mut pace = Pace::default();
+        let ms = Duration::from_millis;
+        assert_eq!(pace.limits(1024, Duration::from_micros(100)), Some((BATCH_SIZE, 2_048_000)));
+        assert_eq!(pace.limits(1024, Duration::from_micros(110)), None);
+        assert_eq!(pace.limits(1000, ms(1000)), Some((20, 200)));
+        assert_eq!(pace.limits(1, ms(5000)), Some((1, 1)));
+        // It takes a while to be believed that it has become fast.
+        assert!(pace.limits(20, Duration::from_micros(2)).is_none_or(|(batch, _)| batch == 1));
+        let later = (0..100).filter_map(|_| pace.limits(20, Duration::from_micros(2))).last();
+        assert_eq!(later.map(|(batch, _)| batch), Some(BATCH_SIZE));
+    }
+
+    #[test]
+    fn a_slow_reader_is_sent_no_more_than_it_gets_through_in_time() {
+        let gate = Gate::new(16);
+        let sender = gate.add_channel();
+        Pace::default().took(1, Duration::from_millis(100), &gate);
+        assert_eq!(sender.batch_limit(), 1);
+        let writer = std::thread::spawn(move || (0..9).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>());
+        for read in 0..9 {
+            let queued = || gate.shared.lock().channels[0].records;
+            while queued() < 2 && read < 8 {
+                std::thread::yield_now();
+            }
+            assert!(queued() <= 2);
+            assert_eq!(value(gate.next(None)), Some(read));
+        }
+        writer.join().unwrap().unwrap();
+    }
 
     fn batch(value: u32) -> Event<u32> {
         let records = vec![crate::record::Record { value, timestamp: 0 }];
@@ -273,7 +392,7 @@ mod tests {
     fn order_holds_within_a_channel_and_none_starves() {
         let gate = Gate::new(1000);
         let senders = [gate.add_channel(), gate.add_channel()];
-        for i in 0..100 {
+        for i in 0..60 {
             senders[0].send(batch(i)).unwrap();
         }
         senders[1].send(batch(1000)).unwrap();

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gate::{Event, Gate, Mail, Next};
+use super::gate::{Event, Gate, Mail, Next, Pace};
 use crate::barrier::{Barrier, Epoch};
 use crate::checkpoint::{Aligner, Restore};
 use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
@@ -170,7 +170,7 @@ impl<T: Send> Task for OperatorTask<T> {
         let mut drive = Drive::new(chain, life);
         drive.open()?;
         let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
-        let mut ended = 0;
+        let (mut ended, mut pace) = (0, Pace::default());
         loop {
             let next = match gate.try_next() {
                 Some(next) => next,
@@ -179,7 +179,9 @@ impl<T: Send> Task for OperatorTask<T> {
             match next {
                 Next::Event(_, Event::Batch(mut batch)) => {
                     drive.tick()?;
+                    let (records, since) = (batch.len(), Instant::now());
                     drive.chain.batch(&mut batch)?;
+                    pace.took(records, since.elapsed(), &gate);
                 }
                 Next::Event(channel, Event::Control(control)) => {
                     match control {

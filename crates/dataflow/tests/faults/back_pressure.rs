@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::record::BATCH_SIZE;
-use thalweg_dataflow::runtime::{JobConfig, run};
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, run, start};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 use crate::faucet::Faucet;
@@ -39,4 +40,24 @@ fn a_source_does_not_run_ahead_of_a_slow_sink_by_more_than_the_edge_holds() {
     // The sink slept for 400 ms, and the source had nothing else to do.
     let total = source.1.total_micros.get();
     assert!(waited > 200_000 && waited + source.1.busy_micros() <= total, "{waited} of {:?}", source.1);
+}
+
+/// A barrier waits for what is under way before it: for some time, and not for so many records.
+#[test]
+fn a_barrier_overtakes_a_backlog_of_slow_records_in_time() {
+    let (graph, faucet) = (StreamGraph::new(), Faucet::new(1_000_000));
+    faucet.open();
+    let numbers = graph.source("numbers", faucet, WatermarkStrategy::no_watermarks());
+    let _ = numbers.rebalance().map("slow", |_| std::thread::sleep(Duration::from_millis(1)));
+    let folder = tempfile::tempdir().unwrap();
+    let storage = CheckpointStorage::local(folder.path()).unwrap();
+    let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(100), storage));
+    let job = start(&graph, JobConfig { parallelism: 1, checkpoint, ..JobConfig::new("job") }).unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    let epochs = job.progress().committed_epoch;
+    job.cancel();
+    let _ = job.wait();
+    // Sixteen batches of a thousand records would take sixteen seconds. Two hundred milliseconds of work are queued at the most, but
+    // for the time in which nobody knew yet how slow it is.
+    assert!(epochs >= 3, "{epochs} epochs");
 }
