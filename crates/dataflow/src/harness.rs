@@ -6,10 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use crate::barrier::Then;
 use crate::barrier::{Barrier, Epoch};
 use crate::chain::Chained;
-use crate::checkpoint::{FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile};
+use crate::checkpoint::{Chain, FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile, read_index};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
@@ -71,6 +73,9 @@ pub struct Harness<O: Operator> {
     clock: TaskClock,
     metrics: Arc<OperatorMetrics>,
     epoch: Epoch,
+    /// The state files of the checkpoints so far, as far as the last one needs them.
+    files: Vec<(String, Bytes)>,
+    chain: Chain,
 }
 
 impl<O: Operator> Harness<O> {
@@ -88,7 +93,16 @@ impl<O: Operator> Harness<O> {
 
     fn with_sides(operator: O, sides: Vec<Box<dyn SidePort>>) -> Self {
         let (emitted, clock, metrics) = (Arc::default(), TaskClock::default(), Arc::default());
-        let mut harness = Self { subtasks: Vec::new(), route: |_, _| 0, emitted, clock, metrics, epoch: 0 };
+        let mut harness = Self {
+            subtasks: Vec::new(),
+            route: |_, _| 0,
+            emitted,
+            clock,
+            metrics,
+            epoch: 0,
+            files: Vec::new(),
+            chain: Chain::default(),
+        };
         harness.open(operator, sides, 1, 0, None);
         harness
     }
@@ -144,14 +158,22 @@ impl<O: Operator> Harness<O> {
     }
 
     fn snapshot(&mut self, barrier: Barrier) -> Restore {
-        let mut file = StateFile::new();
+        let file = StateFile::new(None);
         for (index, subtask) in self.subtasks.iter_mut().enumerate() {
             let mut task = TaskContext::default();
             must(subtask.control(&Control::Barrier(barrier), &mut task));
             for snapshot in task.snapshots {
-                must(file.add(index, snapshot));
+                must(file.add(index, index, snapshot, &|_, _| false));
             }
         }
+        let bytes = Bytes::from(must(file.finish_in_memory()));
+        let (name, index) = (
+            format!("state-{}", barrier.epoch),
+            must(read_index(&bytes).map_err(|error| format!("{error:?}"))).1,
+        );
+        let files = must(self.chain.add(FileEntry { path: name.clone(), contents: None }, &index));
+        self.files.push((name, bytes));
+        self.files.retain(|(name, _)| files.iter().any(|file| file.path == *name));
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             job: "harness".to_owned(),
@@ -163,9 +185,11 @@ impl<O: Operator> Harness<O> {
             time: barrier.time,
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             operators: Vec::new(),
-            files: vec![FileEntry { path: "state".to_owned(), contents: None }],
+            files,
         };
-        must(Restore::new(manifest, vec![("state".to_owned(), must(file.finish()))]))
+        let mut restore = must(Restore::new(manifest, self.files.clone()));
+        restore.continue_from_it();
+        restore
     }
 
     /// Hands a record to the operator.

@@ -37,6 +37,13 @@ pub trait Committer: Send {
     /// ([`SourceReader::note`](crate::source::SourceReader::note)).
     fn flush(&mut self, epoch: Epoch, notes: Vec<Box<dyn Any + Send>>) -> Result<(), BoxError>;
 
+    /// Nothing in the state of the job has changed since the epoch before. If nothing was handed to the sinks either, forgets epoch `epoch`,
+    /// as if it had been committed, and returns `true`; else, or if that cannot be known, returns `false`, and the epoch is
+    /// flushed and committed like any other. The marker stays as it was.
+    fn skip(&mut self, _epoch: Epoch) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+
     /// Makes epoch `epoch` visible, with its [marker](CommitterContext::marker), which [`recover`](Self::recover) reads.
     fn commit(&mut self, epoch: Epoch) -> Result<(), BoxError>;
 }

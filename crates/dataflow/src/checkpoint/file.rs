@@ -1,34 +1,44 @@
-//! The state file: the state of all subtasks of a process at one barrier.
+//! The state file: what one process writes down of the state of all its subtasks at one barrier.
 //!
 //! ```text
 //! +---------------------+  offset 0
-//! | "THALWEG" version=1 |  8 bytes
+//! | "THALWEG" version=2 |  8 bytes
 //! +---------------------+
-//! | part | part | ...   |  a part: one piece of state of one subtask and, if keyed, of one key group
+//! | part | part | ...   |  a part: one piece of state of one subtask and, if keyed, of one key group; whole, or what has changed
 //! +---------------------+
-//! | index               |  postcard: Vec<StateEntry>; says where each part lies
+//! | index               |  postcard: Vec<StateEntry>; says where each part lies, and of which groups nothing has changed
 //! +---------------------+
 //! | index length        |  u64, little-endian
 //! | CRC-32C             |  u32, little-endian: of all bytes before it
 //! +---------------------+
 //! ```
+//!
+//! It is written as it is encoded, in chunks, by several threads; none of it is made before there is something new to be said.
+//! Version 1, which knew only whole parts, is still read.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::storage::NewFile;
+use super::store::CheckpointStore;
+use super::{Contents, FileEntry};
+use crate::barrier::Epoch;
 use crate::collector::OperatorSnapshot;
-use crate::error::{BoxError, CheckpointError, panic_message};
-use crate::state::{Part, PartWriter, StateKind, encode_into};
+use crate::error::{CheckpointError, panic_message};
+use crate::state::{Part, PartKind, PartWriter, StateKind, encode_into};
 
 const MAGIC: &[u8; 7] = b"THALWEG";
 
 /// The newest version of the format that this build reads, and the one it writes.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 const HEADER: usize = 8;
 const FOOTER: usize = 12;
+
+/// So many bytes are kept in memory before a file is made of them.
+const FIRST: usize = 1 << 20;
 
 /// One piece of state of one subtask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +51,45 @@ pub(crate) struct StateEntry {
     pub(crate) parts: Vec<Part>,
 }
 
-/// A state file that is being written, in memory.
-pub(crate) struct StateFile {
-    buffer: Vec<u8>,
-    entries: Vec<StateEntry>,
+/// As version 1 had it.
+#[derive(Deserialize)]
+struct StateEntryV1 {
+    uid: String,
+    subtask: u32,
+    name: String,
+    kind: StateKind,
+    shape: String,
+    parts: Vec<PartV1>,
+}
+
+#[derive(Deserialize)]
+struct PartV1 {
+    group: u16,
+    offset: u64,
+    length: u64,
+}
+
+/// A state file that is being written.
+pub(crate) struct StateFile<'a> {
+    /// Where it goes, and as which checkpoint's; `None`: it stays in memory.
+    store: Option<(&'a CheckpointStore, Epoch)>,
+    out: Mutex<Out>,
+    entries: Mutex<Vec<(usize, Written)>>,
+}
+
+/// A piece of state that has been written.
+pub(crate) struct Written {
+    pub(crate) entry: StateEntry,
+    /// Of state that is always written whole: the checksum of what was written.
+    pub(crate) sum: Option<u32>,
+}
+
+/// What has come in of a file so far: at first in memory.
+struct Out {
+    file: Option<NewFile>,
+    first: Vec<u8>,
+    length: u64,
+    crc: u32,
 }
 
 /// Why a state file cannot be read.
@@ -56,71 +101,159 @@ pub(crate) enum Unreadable {
     Version(u8),
 }
 
-impl StateFile {
-    pub(crate) fn new() -> Self {
-        let mut buffer = MAGIC.to_vec();
-        buffer.push(VERSION);
-        Self { buffer, entries: Vec::new() }
+impl<'a> StateFile<'a> {
+    /// The file of a checkpoint; there is none in the store yet. Without a store it stays in memory.
+    pub(crate) fn new(store: Option<(&'a CheckpointStore, Epoch)>) -> Self {
+        let mut first = MAGIC.to_vec();
+        first.push(VERSION);
+        let (length, crc) = (first.len() as u64, crc32c::crc32c(&first));
+        let out = Mutex::new(Out { file: None, first, length, crc });
+        Self { store, out, entries: Mutex::default() }
     }
 
-    /// Encodes the state of one subtask of one operator. A file that this failed for is of no more use.
-    pub(crate) fn add(&mut self, subtask: usize, operator: OperatorSnapshot) -> Result<(), CheckpointError> {
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds bytes, and says where they begin.
+    fn append(&self, bytes: &[u8]) -> Result<u64, CheckpointError> {
+        let mut out = self.out();
+        let begin = out.length;
+        out.length += bytes.len() as u64;
+        out.crc = crc32c::crc32c_append(out.crc, bytes);
+        let Out { file, first, .. } = &mut *out;
+        match (self.store, file) {
+            (Some((store, _)), Some(file)) => store.write(file, bytes)?,
+            (Some((store, epoch)), none) if first.len() + bytes.len() > FIRST => {
+                let file = none.insert(store.create_state(epoch)?);
+                store.write(file, &std::mem::take(first))?;
+                store.write(file, bytes)?;
+            }
+            _ => first.extend_from_slice(bytes),
+        }
+        Ok(begin)
+    }
+
+    /// Encodes the state of one subtask of one operator, the `order`th of all. It may be called from several threads. A file that
+    /// this failed for is of no more use. `wasteful` says of a group whether it had better be written whole the next time.
+    pub(crate) fn add(
+        &self,
+        order: usize,
+        subtask: usize,
+        operator: OperatorSnapshot,
+        wasteful: &dyn Fn(&str, u16) -> bool,
+    ) -> Result<(), CheckpointError> {
         for state in operator.states {
-            let mut parts = Vec::new();
-            let mut writer = PartWriter::new(&mut self.buffer, &mut parts);
+            let append = |bytes: &[u8]| Ok(self.append(bytes)?);
+            let mut writer = PartWriter::new(&append, |group| wasteful(state.name, group));
             // The user's `Serialize` runs here, on a thread that has to go on.
-            let encoded = catch_unwind(AssertUnwindSafe(|| (state.encode)(&mut writer)));
+            let encoded = catch_unwind(AssertUnwindSafe(|| {
+                (state.encode)(&mut writer)?;
+                writer.finish(state.kind != StateKind::Keyed)
+            }));
             let encoded = encoded.unwrap_or_else(|panic| Err(panic_message(&*panic).into()));
-            encoded.map_err(|error| CheckpointError::Encode {
-                operator: operator.uid.to_string(),
-                state: state.name.to_owned(),
-                reason: error.to_string(),
+            let (parts, sum) = encoded.map_err(|error| match error.downcast::<CheckpointError>() {
+                Ok(error) => *error,
+                Err(error) => CheckpointError::Encode {
+                    operator: operator.uid.to_string(),
+                    state: state.name.to_owned(),
+                    reason: error.to_string(),
+                },
             })?;
             let (uid, subtask) = (operator.uid.to_string(), subtask as u32);
             let (name, kind, shape) = (state.name.to_owned(), state.kind, state.shape);
-            self.entries.push(StateEntry { uid, subtask, name, kind, shape, parts });
+            let entry = StateEntry { uid, subtask, name, kind, shape, parts };
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.push((order, Written { entry, sum }));
         }
         Ok(())
     }
 
-    /// Ends the file.
-    pub(crate) fn finish(mut self) -> Result<Bytes, BoxError> {
-        let start = self.buffer.len();
-        encode_into(&self.entries, &mut self.buffer)?;
-        let length = (self.buffer.len() - start) as u64;
-        self.buffer.extend(length.to_le_bytes());
-        let crc = crc32c::crc32c(&self.buffer);
-        self.buffer.extend(crc.to_le_bytes());
-        Ok(self.buffer.into())
+    /// What has been added, in order.
+    pub(crate) fn written(&mut self) -> &[(usize, Written)] {
+        let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
+        entries.sort_by_key(|(order, _)| *order);
+        entries
     }
 
-    /// Reads the index of a file, having checked all of it.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Vec<StateEntry>, Unreadable> {
-        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
-        if bytes.len() < HEADER + FOOTER || &bytes[..7] != MAGIC {
-            return Err(corrupt("it is not a state file, or is cut short"));
-        }
-        if bytes[7] > VERSION {
-            return Err(Unreadable::Version(bytes[7]));
-        }
-        let (body, crc) = bytes.split_at(bytes.len() - 4);
-        if crc32c::crc32c(body).to_le_bytes() != crc {
-            return Err(corrupt("its checksum does not match its contents"));
-        }
-        let (body, length) = body.split_at(body.len() - 8);
-        let mut word = [0; 8];
-        word.copy_from_slice(length);
-        let start =
-            usize::try_from(u64::from_le_bytes(word)).ok().and_then(|length| body.len().checked_sub(length));
-        let index = &body[start.ok_or_else(|| corrupt("its index is longer than the file"))?..];
-        let entries: Vec<StateEntry> = postcard::from_bytes(index)
-            .map_err(|error| corrupt(&format!("its index cannot be read: {error}")))?;
-        let outside =
-            |part: &Part| part.offset.checked_add(part.length).is_none_or(|end| end > body.len() as u64);
-        if entries.iter().flat_map(|entry| &entry.parts).any(outside) {
-            return Err(corrupt("its index points outside of the file"));
-        }
-        Ok(entries)
+    /// Ends the file, which then is in the store, synced.
+    pub(crate) fn finish(mut self) -> Result<(FileEntry, Vec<Written>), CheckpointError> {
+        let written = self.end()?;
+        let Out { file, first, length, crc } = self.out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let contents = Contents { length, crc32c: crc };
+        let entry = match (self.store, file) {
+            (Some((store, epoch)), Some(file)) => store.finish_state(epoch, file, contents)?,
+            (Some((store, epoch)), None) => store.write_state(epoch, first.into())?,
+            (None, _) => FileEntry { path: String::new(), contents: Some(contents) },
+        };
+        Ok((entry, written))
+    }
+
+    /// Ends a file that has stayed in memory.
+    pub(crate) fn finish_in_memory(mut self) -> Result<Vec<u8>, CheckpointError> {
+        self.end()?;
+        Ok(self.out.into_inner().unwrap_or_else(PoisonError::into_inner).first)
+    }
+
+    /// Adds the index, and what follows it.
+    fn end(&mut self) -> Result<Vec<Written>, CheckpointError> {
+        self.written();
+        let written = std::mem::take(self.entries.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let written: Vec<Written> = written.into_iter().map(|(_, written)| written).collect();
+        let mut end = Vec::new();
+        let entries: Vec<&StateEntry> = written.iter().map(|written| &written.entry).collect();
+        encode_into(&entries, &mut end).map_err(|error| CheckpointError::Encode {
+            operator: String::new(),
+            state: "the index".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let index = end.len() as u64;
+        end.extend(index.to_le_bytes());
+        self.append(&end)?;
+        let crc = self.out().crc;
+        self.append(&crc.to_le_bytes())?;
+        Ok(written)
+    }
+}
+
+/// Reads the version and the index of a file, having checked all of it.
+pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Vec<StateEntry>), Unreadable> {
+    let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+    if bytes.len() < HEADER + FOOTER || &bytes[..7] != MAGIC {
+        return Err(corrupt("it is not a state file, or is cut short"));
+    }
+    if bytes[7] > VERSION {
+        return Err(Unreadable::Version(bytes[7]));
+    }
+    let (body, crc) = bytes.split_at(bytes.len() - 4);
+    if crc32c::crc32c(body).to_le_bytes() != crc {
+        return Err(corrupt("its checksum does not match its contents"));
+    }
+    let (body, length) = body.split_at(body.len() - 8);
+    let mut word = [0; 8];
+    word.copy_from_slice(length);
+    let start =
+        usize::try_from(u64::from_le_bytes(word)).ok().and_then(|length| body.len().checked_sub(length));
+    let index = &body[start.ok_or_else(|| corrupt("its index is longer than the file"))?..];
+    let entries: Result<Vec<StateEntry>, _> = match bytes[7] {
+        1 => postcard::from_bytes::<Vec<StateEntryV1>>(index)
+            .map(|entries| entries.into_iter().map(StateEntry::from).collect()),
+        _ => postcard::from_bytes(index),
+    };
+    let entries = entries.map_err(|error| corrupt(&format!("its index cannot be read: {error}")))?;
+    let outside =
+        |part: &Part| part.offset.checked_add(part.length).is_none_or(|end| end > body.len() as u64);
+    if entries.iter().flat_map(|entry| &entry.parts).any(outside) {
+        return Err(corrupt("its index points outside of the file"));
+    }
+    Ok((bytes[7], entries))
+}
+
+impl From<StateEntryV1> for StateEntry {
+    fn from(entry: StateEntryV1) -> Self {
+        let StateEntryV1 { uid, subtask, name, kind, shape, parts } = entry;
+        let whole = |PartV1 { group, offset, length }| Part { group, kind: PartKind::Whole, offset, length };
+        Self { uid, subtask, name, kind, shape, parts: parts.into_iter().map(whole).collect() }
     }
 }
 
@@ -131,7 +264,7 @@ mod tests {
     use super::*;
     use crate::state::StateSnapshot;
 
-    fn file() -> Bytes {
+    fn file() -> Vec<u8> {
         let encode = |text: &'static str| -> crate::state::Encode {
             Box::new(move |parts| parts.part(3, |buffer| encode_into(text, buffer)).map(drop))
         };
@@ -141,16 +274,16 @@ mod tests {
             shape: "str".into(),
             encode: encode(text),
         };
-        let mut file = StateFile::new();
+        let file = StateFile::new(None);
         let states = vec![state("a", "one"), state("b", "two")];
-        file.add(1, OperatorSnapshot { uid: "op".into(), states }).unwrap();
-        file.finish().unwrap()
+        file.add(0, 1, OperatorSnapshot { uid: "op".into(), states }, &|_, _| false).unwrap();
+        file.finish_in_memory().unwrap()
     }
 
     #[test]
     fn what_was_written_is_found() {
         let bytes = file();
-        let entries = StateFile::read(&bytes).unwrap();
+        let (_, entries) = read_index(&bytes).unwrap();
         let texts: Vec<(&str, &str)> = entries
             .iter()
             .map(|entry| {
@@ -164,22 +297,22 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_told_from_damage() {
-        let mut bytes = file().to_vec();
+        let mut bytes = file();
         bytes[7] = VERSION + 1;
-        assert_eq!(StateFile::read(&bytes), Err(Unreadable::Version(VERSION + 1)));
+        assert_eq!(read_index(&bytes), Err(Unreadable::Version(VERSION + 1)));
     }
 
     proptest! {
         #[test]
         fn any_damage_is_noticed(position in 0_usize..1000, flip in 1_u8..=255, cut in prop::bool::ANY) {
-            let mut bytes = file().to_vec();
+            let mut bytes = file();
             let position = position % bytes.len();
             if cut {
                 bytes.truncate(position);
             } else {
                 bytes[position] ^= flip;
             }
-            prop_assert!(StateFile::read(&bytes).is_err());
+            prop_assert!(read_index(&bytes).is_err());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! a transactional sink provides.
 
 mod align;
+mod chain;
 pub mod committer;
 mod discard;
 mod file;
@@ -18,7 +19,8 @@ mod storage;
 mod store;
 
 pub(crate) use align::Aligner;
-pub(crate) use file::StateFile;
+pub(crate) use chain::Chain;
+pub(crate) use file::{StateFile, Written, read_index};
 pub use id::{CheckpointId, Generation};
 pub(crate) use manifest::FORMAT_VERSION;
 pub use manifest::{Contents, FileEntry, Manifest, OperatorEntry};

@@ -9,6 +9,9 @@
 //! the manifest: a manifest is the promise that nothing of its epoch can fail any more but the commit. For a
 //! job without a committer the manifest is the commit.
 //!
+//! An epoch in which nothing has changed ends where its state would be written (`Unchanged`): the checkpoint before it, and what was
+//! committed with that, still count.
+//!
 //! One barrier is under way at a time: barrier n+1 enters the graph when n has been committed. Records never wait for
 //! that; only the next cut does. So a sink needs at most two open epochs: the one that commits, and the one that fills.
 
@@ -23,6 +26,8 @@ pub(crate) enum Event {
     /// One more task has passed the barrier, and shared its state if it is a checkpoint.
     Passed(Epoch),
     StateWritten(Epoch),
+    /// The state is that of the checkpoint before, and there is nothing to commit: nothing has been written.
+    Unchanged(Epoch),
     Flushed(Epoch),
     ManifestWritten(Epoch),
     Committed(Epoch),
@@ -118,6 +123,10 @@ impl Protocol {
                     actions.push(Action::WriteManifest(epoch));
                 }
             }
+            (Event::Unchanged(epoch), Some((barrier, Phase::WritingState))) if epoch == barrier.epoch => {
+                // The checkpoint before is still the one that counts.
+                self.complete(Barrier { checkpoint: false, ..barrier }, actions);
+            }
             (Event::Flushed(epoch), Some((barrier, Phase::Flushing))) if epoch == barrier.epoch => {
                 self.enter(Phase::WritingManifest);
                 actions.push(Action::WriteManifest(epoch));
@@ -192,6 +201,7 @@ mod tests {
                     Action::Inject(barrier) => {
                         self.pending.extend(std::iter::repeat_n(Event::Passed(barrier.epoch), tasks));
                     }
+                    Action::WriteState(epoch) if epoch % 3 == 0 => self.pending.push(Event::Unchanged(epoch)),
                     Action::WriteState(epoch) => {
                         self.state.push(epoch);
                         self.pending.push(Event::StateWritten(epoch));

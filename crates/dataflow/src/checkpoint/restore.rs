@@ -1,9 +1,11 @@
 //! A checkpoint that has been read: where operators find their state again.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
-use super::Manifest;
-use super::file::{StateEntry, StateFile, Unreadable};
+use super::file::{StateEntry, Unreadable, read_index};
+use super::{Chain, Manifest};
 use crate::barrier::Epoch;
 use crate::error::{BoxError, CheckpointError};
 use crate::state::{PartKind, StateKind};
@@ -13,12 +15,14 @@ use crate::state::{PartKind, StateKind};
 pub struct Restore {
     manifest: Manifest,
     files: Vec<LoadedFile>,
+    continues: bool,
 }
 
 #[derive(Debug)]
 struct LoadedFile {
     name: String,
     bytes: Bytes,
+    version: u8,
     entries: Vec<StateEntry>,
 }
 
@@ -35,13 +39,18 @@ pub(crate) struct StatePart<'a> {
 impl Restore {
     /// Whether the next checkpoint may go on from the files of this one.
     pub(crate) fn continues(&self) -> bool {
-        false
+        self.continues
+    }
+
+    /// The next checkpoint may go on from its files: it is one of the job's own.
+    pub(crate) fn continue_from_it(&mut self) {
+        self.continues = self.files.iter().all(|file| file.version == super::file::VERSION);
     }
 
     pub(crate) fn new(manifest: Manifest, files: Vec<(String, Bytes)>) -> Result<Self, CheckpointError> {
         let epoch = manifest.epoch;
-        let load = |(name, bytes): (String, Bytes)| match StateFile::read(&bytes) {
-            Ok(entries) => Ok(LoadedFile { name, bytes, entries }),
+        let load = |(name, bytes): (String, Bytes)| match read_index(&bytes) {
+            Ok((version, entries)) => Ok(LoadedFile { name, bytes, version, entries }),
             Err(Unreadable::Corrupt(reason)) => {
                 Err(CheckpointError::Corrupt { epoch, file: name, reason, others: Vec::new() })
             }
@@ -51,7 +60,7 @@ impl Restore {
             }
         };
         let files = files.into_iter().map(load).collect::<Result<_, _>>()?;
-        Ok(Self { manifest, files })
+        Ok(Self { manifest, files, continues: false })
     }
 
     /// The number of the checkpoint.
@@ -71,33 +80,83 @@ impl Restore {
         name: &'a str,
         kind: StateKind,
         shape: &str,
-    ) -> Result<impl Iterator<Item = StatePart<'a>>, CheckpointError> {
-        let all = self.files.iter().flat_map(|file| file.entries.iter().map(move |entry| (file, entry)));
-        let mut found: Vec<_> = all.filter(|(_, entry)| entry.uid == uid && entry.name == name).collect();
-        found.sort_by_key(|(_, entry)| entry.subtask);
-        if let Some((_, other)) = found.iter().find(|(_, entry)| entry.kind != kind || entry.shape != shape) {
-            let reason = format!(
-                "its state `{name}` was written as {:?} state of {}, and the job wants {kind:?} state of {shape}; \
-                 give the operator another uid to start it empty, or go back to the type that wrote it",
-                other.kind, other.shape
-            );
-            return Err(self.mismatch(uid, reason));
+    ) -> Result<Vec<StatePart<'a>>, CheckpointError> {
+        // What there is, the newest file says; what it does not say whole, those before it do.
+        let of = |file: &'a LoadedFile| {
+            let mine = file.entries.iter().filter(|entry| entry.uid == uid && entry.name == name);
+            let mut mine: Vec<&StateEntry> = mine.collect();
+            mine.sort_by_key(|entry| entry.subtask);
+            mine
+        };
+        let (mut found, mut open): (Vec<StatePart<'a>>, HashSet<u16>) = Default::default();
+        for (age, file) in self.files.iter().rev().enumerate() {
+            if age > 0 && open.is_empty() {
+                break;
+            }
+            let (mut parts, mut closed) = (Vec::new(), HashSet::new());
+            for entry in of(file) {
+                self.check_type(uid, name, entry, kind, shape)?;
+                for part in &entry.parts {
+                    if age > 0 && !open.contains(&part.group) {
+                        continue;
+                    }
+                    if part.kind == PartKind::Whole {
+                        closed.insert(part.group);
+                    } else if age == 0 {
+                        open.insert(part.group);
+                    }
+                    if part.kind != PartKind::Unchanged {
+                        // Offsets were checked against the length of the file when it was read.
+                        let bytes = &file.bytes[part.offset as usize..][..part.length as usize];
+                        let delta = part.kind == PartKind::Delta;
+                        parts.push(StatePart { file: &file.name, group: part.group, bytes, delta });
+                    }
+                }
+            }
+            closed.iter().for_each(|group| {
+                open.remove(group);
+            });
+            parts.append(&mut found);
+            found = parts;
         }
-        Ok(found.into_iter().flat_map(|(file, entry)| {
-            entry.parts.iter().map(move |part| {
-                // Offsets were checked against the length of the file when it was read.
-                let bytes = &file.bytes[part.offset as usize..][..part.length as usize];
-                StatePart { file: &file.name, group: part.group, bytes, delta: part.kind == PartKind::Delta }
-            })
-        }))
+        match open.iter().min() {
+            None => Ok(found),
+            Some(group) => Err(self.mismatch(
+                uid,
+                format!("of group {group} of its state `{name}` there are only changes of what is in no file of the checkpoint"),
+            )),
+        }
+    }
+
+    fn check_type(
+        &self,
+        uid: &str,
+        name: &str,
+        entry: &StateEntry,
+        kind: StateKind,
+        shape: &str,
+    ) -> Result<(), CheckpointError> {
+        if entry.kind == kind && entry.shape == shape {
+            return Ok(());
+        }
+        let reason = format!(
+            "its state `{name}` was written as {:?} state of {}, and the job wants {kind:?} state of {shape}; \
+             give the operator another uid to start it empty, or go back to the type that wrote it",
+            entry.kind, entry.shape
+        );
+        Err(self.mismatch(uid, reason))
     }
 
     /// Whether there is anything of this operator in it.
     pub(crate) fn has_state(&self, uid: &str) -> bool {
-        self.files
-            .iter()
-            .flat_map(|file| &file.entries)
-            .any(|entry| entry.uid == uid && !entry.parts.is_empty())
+        let newest = self.files.last().into_iter().flat_map(|file| &file.entries);
+        newest.into_iter().any(|entry| entry.uid == uid && !entry.parts.is_empty())
+    }
+
+    /// Its files, the oldest first, each with its index.
+    pub(crate) fn chain(&self) -> Chain {
+        let entries = self.files.iter().map(|file| file.entries.as_slice());
+        Chain::restored(self.manifest.files.iter().zip(entries))
     }
 
     /// A part whose bytes are intact but do not decode.

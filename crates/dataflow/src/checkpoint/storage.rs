@@ -79,8 +79,10 @@ impl Files {
 
     /// Writes a file, durably, unless there is one of its name: then returns `false`, and touches nothing.
     pub(super) fn put_new(&self, path: &Path, bytes: Bytes) -> Result<bool, BoxError> {
-        if let Some(folder) = &self.storage.folder {
-            return Ok(put_new_local(folder, path, &bytes)?);
+        if self.storage.folder.is_some() {
+            let mut file = self.create(path)?;
+            self.write(&mut file, &bytes)?;
+            return self.finish(file);
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.storage.store.put_opts(path, bytes.clone().into(), options);
@@ -154,11 +156,89 @@ fn make_folders(folder: &std::path::Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Writes a file beside its place, syncs it, and links it there, which fails if there is one.
-fn put_new_local(root: &std::path::Path, path: &Path, bytes: &[u8]) -> io::Result<bool> {
+/// A file that is being written: on the local file system beside its place, elsewhere in memory.
+pub(super) struct NewFile {
+    path: Path,
+    to: Destination,
+}
+
+enum Destination {
+    Local { file: File, staged: PathBuf, target: PathBuf, root: PathBuf, is_new_folder: bool },
+    Memory(Vec<u8>),
+}
+
+impl Files {
+    /// Begins a file that will be there, whole, when it is [finished](Self::finish).
+    pub(super) fn create(&self, path: &Path) -> Result<NewFile, BoxError> {
+        let to = match &self.storage.folder {
+            Some(folder) => create_local(folder, path)?,
+            None => Destination::Memory(Vec::new()),
+        };
+        Ok(NewFile { path: path.clone(), to })
+    }
+
+    pub(super) fn write(&self, file: &mut NewFile, bytes: &[u8]) -> Result<(), BoxError> {
+        match &mut file.to {
+            Destination::Local { file, .. } => file.write_all(bytes)?,
+            Destination::Memory(buffer) => buffer.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// Makes the file be there, durably; `false` if there is one of its name, which is left as it is.
+    pub(super) fn finish(&self, mut file: NewFile) -> Result<bool, BoxError> {
+        match &mut file.to {
+            Destination::Memory(buffer) => self.put_new(&file.path, std::mem::take(buffer).into()),
+            Destination::Local { file, staged, target, root, is_new_folder } => {
+                Ok(finish_local(file, staged, target, root, *is_new_folder)?)
+            }
+        }
+    }
+
+    /// Gives a file a second name, unless there is one of that name.
+    pub(super) fn link_new(&self, from: &Path, to: &Path) -> Result<(), BoxError> {
+        let Some(root) = &self.storage.folder else {
+            let copied = self.runtime.block_on(self.storage.store.copy_if_not_exists(from, to));
+            return match copied {
+                Ok(()) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        };
+        let (from, to) = (root.join(from.as_ref()), root.join(to.as_ref()));
+        let folder = to.parent().unwrap_or(root);
+        make_folders(folder)?;
+        match fs::hard_link(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Makes links to last.
+    pub(super) fn sync_folder(&self, path: &Path) -> Result<(), BoxError> {
+        if let Some(root) = &self.storage.folder {
+            let folder = root.join(path.as_ref());
+            let above = folder.ancestors().take_while(|above| above.starts_with(root));
+            above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Destination::Local { staged, .. } = &self.to {
+            // It is linked to its place by now, or of no use.
+            let _ = fs::remove_file(staged);
+        }
+    }
+}
+
+fn create_local(root: &std::path::Path, path: &Path) -> io::Result<Destination> {
     let target = root.join(path.as_ref());
     let folder = target.parent().unwrap_or(root);
-    let is_new = !folder.is_dir();
+    let is_new_folder = !folder.is_dir();
     make_folders(folder)?;
     // Listings of the object store pass over such names.
     let staged = folder.join(format!("{}#{}", path.filename().unwrap_or_default(), super::owner::random()));
@@ -166,25 +246,31 @@ fn put_new_local(root: &std::path::Path, path: &Path, bytes: &[u8]) -> io::Resul
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(&staged).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        match fs::hard_link(&staged, &target) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        }
-    });
-    let _ = fs::remove_file(&staged);
-    if written? {
-        File::open(folder)?.sync_all()?;
-        if is_new {
-            let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
-            above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
-        }
-        return Ok(true);
+    let file = options.open(&staged)?;
+    Ok(Destination::Local { file, staged, target, root: root.to_owned(), is_new_folder })
+}
+
+/// Syncs a file, and links it to its place, which fails if there is one.
+fn finish_local(
+    file: &File,
+    staged: &std::path::Path,
+    target: &std::path::Path,
+    root: &std::path::Path,
+    is_new_folder: bool,
+) -> io::Result<bool> {
+    file.sync_all()?;
+    match fs::hard_link(staged, target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error),
     }
-    Ok(false)
+    let folder = target.parent().unwrap_or(root);
+    File::open(folder)?.sync_all()?;
+    if is_new_folder {
+        let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
+        above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
+    }
+    Ok(true)
 }
 
 #[cfg(all(test, unix))]

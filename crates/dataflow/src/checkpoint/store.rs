@@ -30,7 +30,7 @@ use object_store::path::Path;
 use super::id::{CheckpointId, Generation};
 use super::manifest::{Contents, FORMAT_VERSION, FileEntry, Unusable};
 use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage};
-use super::storage::Files;
+use super::storage::{Files, NewFile};
 use super::{CheckpointStorage, Manifest, Restore, sealed};
 use crate::barrier::Epoch;
 use crate::debug_hook::reach;
@@ -218,11 +218,67 @@ impl CheckpointStore {
         Ok(FileEntry { path, contents: Some(contents) })
     }
 
+    /// Begins a large one.
+    pub(super) fn create_state(&self, epoch: Epoch) -> Result<NewFile, CheckpointError> {
+        self.check_owner()?;
+        let path = self.path(&self.state_file(epoch));
+        self.files.create(&path).map_err(|error| self.failed(error))
+    }
+
+    /// Goes on with it.
+    pub(super) fn write(&self, file: &mut NewFile, bytes: &[u8]) -> Result<(), CheckpointError> {
+        self.files.write(file, bytes).map_err(|error| self.failed(error))
+    }
+
+    /// Ends it, and syncs it.
+    pub(super) fn finish_state(
+        &self,
+        epoch: Epoch,
+        file: NewFile,
+        contents: Contents,
+    ) -> Result<FileEntry, CheckpointError> {
+        let path = self.state_file(epoch);
+        if !self.files.finish(file).map_err(|error| self.failed(error))? {
+            return Err(self.exists(&path));
+        }
+        reach("state-written");
+        Ok(FileEntry { path, contents: Some(contents) })
+    }
+
+    /// Makes the files of a checkpoint ours, if they are a former owner's, who may yet remove what it takes for its own: gives
+    /// them names in a folder of ours.
+    pub(crate) fn adopt(&self, files: &mut [FileEntry]) -> Result<(), CheckpointError> {
+        let generation = self.generation();
+        let of = |file: &FileEntry| CheckpointId::of_folder(file.path.split_once('/')?.0);
+        let Some(epoch) = files.iter().filter_map(of).map(|id| id.epoch).max() else { return Ok(()) };
+        let (ours, mut adopted) = (CheckpointId { generation, epoch }, false);
+        for file in files {
+            let Some((folder, name)) = file.path.split_once('/') else { continue };
+            if CheckpointId::of_folder(folder).is_none_or(|id| id.generation == ours.generation) {
+                continue;
+            }
+            // One that has been adopted before keeps its name, which says where it was written.
+            let name = if name.starts_with("chk-") { name.to_owned() } else { format!("{folder}-{name}") };
+            let path = format!("{}/{name}", ours.folder());
+            let linked = self.files.link_new(&self.path(&file.path), &self.path(&path));
+            linked.map_err(|error| self.failed(error))?;
+            (file.path, adopted) = (path, true);
+        }
+        if adopted {
+            self.files.sync_folder(&self.path(&ours.folder())).map_err(|error| self.failed(error))?;
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &str) -> CheckpointError {
+        self.failed(format!("there is a file {path} already, and another instance must have written it"))
+    }
+
     fn written_new(&self, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
         if self.put_new(&self.path(path), bytes)? {
             return Ok(());
         }
-        Err(self.failed(format!("there is a file {path} already, and another instance must have written it")))
+        Err(self.exists(path))
     }
 
     /// Makes the checkpoint exist.
@@ -278,6 +334,14 @@ impl CheckpointStore {
     /// What a checkpoint consists of, without reading it all.
     pub(crate) fn manifest(&self, id: CheckpointId) -> Result<Manifest, CheckpointError> {
         self.read_manifest(&id.folder(), Some(id))
+    }
+
+    /// Whether a file, as [`file`](Self::file) shows it, is part of a checkpoint.
+    pub(crate) fn needs(&self, id: CheckpointId, file: &str) -> bool {
+        let manifest = self.manifest(id);
+        manifest.is_ok_and(|manifest| {
+            manifest.files.iter().any(|entry| self.file(&self.path(&entry.path)) == file)
+        })
     }
 
     /// Copies a checkpoint to `target`, where no retention removes it: a savepoint.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cadence::Cadence;
 use super::config::JobConfig;
@@ -27,6 +27,9 @@ use crate::metrics::JobMetrics;
 use crate::operator::Cancelled;
 use crate::record::Origin;
 use crate::time::Clock;
+
+/// A job in which nothing happens writes a checkpoint, and commits, all the same, once in so long.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(300);
 
 /// How an attempt ended.
 pub(crate) enum Ended {
@@ -59,6 +62,10 @@ pub(crate) struct Attempt<'a> {
     last_epoch: Epoch,
     /// The last epoch that was committed; 0 before the first.
     committed: Epoch,
+    /// When that was.
+    written: Instant,
+    /// Whether nothing has changed in the epoch that has just ended.
+    unchanged: bool,
     failure: Option<JobError>,
     give_up: bool,
     cancelled: Cancelled,
@@ -102,13 +109,14 @@ impl<'a> Attempt<'a> {
         let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), last_epoch);
         let manifest = manifest(graph, config, store.as_deref(), marker)?;
         let has_store = store.is_some();
+        let chain = restore.as_ref().filter(|restore| restore.continues()).map(|restore| restore.chain());
         let writer = if has_store {
             let sender = sender.clone();
             let done = move |result| {
                 // A coordinator that is gone needs no answer.
                 let _ = sender.send(Message::Written { attempt: number, result });
             };
-            Some(writer::spawn(store, committer, done)?)
+            Some(writer::spawn(store, committer, chain.unwrap_or_default(), done)?)
         } else {
             None
         };
@@ -133,6 +141,8 @@ impl<'a> Attempt<'a> {
             savepoints: Vec::new(),
             last_epoch,
             committed,
+            written: Instant::now(),
+            unchanged: false,
             failure: None,
             give_up: false,
             cancelled,
@@ -267,7 +277,10 @@ impl<'a> Attempt<'a> {
         match message {
             Message::Task { attempt, task, report } if attempt == self.number => self.on_report(task, report),
             Message::Written { attempt, result } if attempt == self.number => match result {
-                Ok(event) => self.protocol_event(event),
+                Ok(event) => {
+                    self.unchanged = matches!(event, Event::Unchanged(_));
+                    self.protocol_event(event);
+                }
                 Err(error) => self.fail(error),
             },
             // Of an attempt that is over.
@@ -339,7 +352,11 @@ impl<'a> Attempt<'a> {
             }
             Action::WriteState(epoch) => {
                 let snapshots = std::mem::take(&mut self.snapshots);
-                self.work(Work::WriteState(epoch, snapshots));
+                // Somebody waits for it, or else what was committed might be forgotten in the end.
+                let must = self.barrier.is_some_and(|barrier| barrier.is_last())
+                    || self.savepoints.iter().any(|savepoint| savepoint.at_least <= epoch)
+                    || self.written.elapsed() > AT_LEAST_EVERY;
+                self.work(Work::WriteState { epoch, snapshots, must });
             }
             Action::Flush(epoch) => {
                 let notes = std::mem::take(&mut self.notes);
@@ -381,7 +398,9 @@ impl<'a> Attempt<'a> {
                 return;
             }
         }
-        self.committed = epoch;
+        if !std::mem::take(&mut self.unchanged) {
+            (self.committed, self.written) = (epoch, Instant::now());
+        }
         self.tasks.iter().for_each(|task| task.mailbox.send(Mail::Committed(epoch)));
     }
 

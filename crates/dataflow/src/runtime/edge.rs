@@ -91,7 +91,10 @@ impl<T> EdgeWriter<T> {
         router: Box<dyn Router<T>>,
         metrics: Arc<TaskMetrics>,
     ) -> Self {
-        let targets = senders.into_iter().map(|sender| Target { buffer: Batch::default(), sender, limit: BATCH_SIZE }).collect();
+        let targets = senders
+            .into_iter()
+            .map(|sender| Target { buffer: Batch::default(), sender, limit: BATCH_SIZE })
+            .collect();
         Self { targets: Targets { targets, metrics }, router }
     }
 }

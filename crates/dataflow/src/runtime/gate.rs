@@ -364,7 +364,8 @@ mod tests {
         let sender = gate.add_channel();
         Pace::default().took(1, Duration::from_millis(100), &gate);
         assert_eq!(sender.batch_limit(), 1);
-        let writer = std::thread::spawn(move || (0..9).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>());
+        let writer =
+            std::thread::spawn(move || (0..9).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>());
         for read in 0..9 {
             let queued = || gate.shared.lock().channels[0].records;
             while queued() < 2 && read < 8 {

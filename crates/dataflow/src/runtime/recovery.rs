@@ -140,7 +140,7 @@ impl Recovery {
             }
             _ => None,
         };
-        let restore = match (from, &config.restore) {
+        let mut restore = match (from, &config.restore) {
             (Some(id), _) => Some(match looked_at.filter(|(looked_at, _)| *looked_at == id) {
                 Some((_, restore)) => restore,
                 None => load(store, id, graph, committed)?,
@@ -159,6 +159,9 @@ impl Recovery {
         let last_epoch = restored.max(store.highest()?);
         store.begin(from, last_epoch, savepoint_id.or_else(|| origin(store)))?;
         reach("begun");
+        if let (Some(_), Some(restore)) = (from, &mut restore) {
+            restore.continue_from_it();
+        }
         if let Some(committer) = &mut committer {
             committer.start(restored).map_err(JobError::Commit)?;
         }
@@ -318,8 +321,10 @@ fn with_others(
 ) -> Result<JobError, CheckpointError> {
     match error {
         CheckpointError::Corrupt { epoch, file, reason, .. } if graph.committer.is_none() => {
-            let older = store.lineage()?.into_iter().map(|id| id.epoch).filter(|older| *older < epoch);
-            let others = older.collect();
+            let lineage = store.lineage()?;
+            let older = lineage.into_iter().filter(|older| older.epoch < epoch);
+            // The file may be part of them, too.
+            let others = older.filter(|older| !store.needs(*older, &file)).map(|id| id.epoch).collect();
             Ok(CheckpointError::Corrupt { epoch, file, reason, others }.into())
         }
         other => Ok(other.into()),

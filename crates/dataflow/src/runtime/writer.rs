@@ -3,21 +3,28 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::barrier::Epoch;
 use crate::checkpoint::committer::Committer;
 use crate::checkpoint::protocol::Event;
-use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, FileEntry, Manifest, StateFile};
+use crate::checkpoint::{
+    Chain, CheckpointId, CheckpointStorage, CheckpointStore, FileEntry, Manifest, StateFile, Written,
+};
 use crate::collector::OperatorSnapshot;
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError, panic_message};
 
 /// Something to do, in order.
 pub(crate) enum Work {
-    /// Encode and write the state of all subtasks: (subtask, state).
-    WriteState(Epoch, Vec<(usize, OperatorSnapshot)>),
+    /// Encode and write the state of all subtasks: (subtask, state). If nothing has changed since the last checkpoint, nothing
+    /// is written, unless it `must` be.
+    WriteState {
+        epoch: Epoch,
+        snapshots: Vec<(usize, OperatorSnapshot)>,
+        must: bool,
+    },
     Flush(Epoch, Vec<Box<dyn Any + Send>>),
     WriteManifest(Box<Manifest>),
     Commit(Epoch),
@@ -34,6 +41,8 @@ pub(crate) enum Work {
 pub(crate) fn spawn(
     store: Option<Arc<CheckpointStore>>,
     mut committer: Option<Box<dyn Committer>>,
+    // What has been restored.
+    mut chain: Chain,
     done: impl Fn(Result<Event, JobError>) + Send + 'static,
 ) -> Result<(Sender<Work>, std::thread::JoinHandle<()>), JobError> {
     let (sender, receiver): (Sender<Work>, Receiver<Work>) = channel();
@@ -41,7 +50,8 @@ pub(crate) fn spawn(
         let mut files = Vec::new();
         for work in receiver {
             let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
-            let perform = || perform(work, store.as_deref(), committer.as_deref_mut(), &mut files);
+            let perform =
+                || perform(work, store.as_deref(), committer.as_deref_mut(), (&mut chain, &mut files));
             // A store or a committer that panics must not leave the job waiting for it. Neither is called again
             // after that.
             match catch_unwind(AssertUnwindSafe(perform)) {
@@ -67,17 +77,24 @@ fn perform(
     work: Work,
     store: Option<&CheckpointStore>,
     committer: Option<&mut (dyn Committer + '_)>,
-    // Of the checkpoint under way, as they have been written.
-    files: &mut Vec<FileEntry>,
+    // The files of the checkpoints so far, and those of the one under way.
+    (chain, files): (&mut Chain, &mut Vec<FileEntry>),
 ) -> Result<Option<Event>, JobError> {
     match (work, store, committer) {
-        (Work::WriteState(epoch, snapshots), Some(store), _) => {
-            let mut file = StateFile::new();
-            let failed = |error| CheckpointError::Store { location: store.location(), error };
-            for (subtask, snapshot) in snapshots {
-                file.add(subtask, snapshot)?;
+        (Work::WriteState { epoch, snapshots, must }, Some(store), committer) => {
+            // Not before: a job that turns out not to fit leaves everything as it was.
+            chain.rename(|files| store.adopt(files))?;
+            let mut file = StateFile::new(Some((store, epoch)));
+            encode(&file, snapshots, chain)?;
+            let nothing_new = chain.is_nothing_new(file.written().iter().map(|(_, written)| written));
+            if nothing_new && !must {
+                let skipped = committer.map_or(Ok(true), |committer| committer.skip(epoch));
+                if skipped.map_err(JobError::Commit)? {
+                    return Ok(Some(Event::Unchanged(epoch)));
+                }
             }
-            *files = vec![store.write_state(epoch, file.finish().map_err(failed)?)?];
+            // There may be something to commit, and nothing else that is new.
+            *files = if nothing_new && !must { chain.files() } else { add(store, chain, file)? };
             Ok(Some(Event::StateWritten(epoch)))
         }
         (Work::Flush(epoch, notes), _, Some(committer)) => {
@@ -114,4 +131,49 @@ fn perform(
         }
         (_, _, _) => unreachable!("work for a store or a committer that the job does not have"),
     }
+}
+
+/// Encodes what tasks have shared; of a job with much state on several threads, but not on all: records have to go on.
+fn encode(
+    file: &StateFile<'_>,
+    snapshots: Vec<(usize, OperatorSnapshot)>,
+    chain: &Chain,
+) -> Result<(), CheckpointError> {
+    const MUCH: u64 = 8 << 20;
+    let add = |order: usize, (subtask, snapshot): (usize, OperatorSnapshot)| {
+        let uid = snapshot.uid.clone();
+        file.add(order, subtask, snapshot, &|name, group| chain.is_wasteful(&uid, name, group))
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2).min(8));
+    if threads == 1 || chain.newest_length() < MUCH {
+        return snapshots.into_iter().enumerate().try_for_each(|(order, snapshot)| add(order, snapshot));
+    }
+    let queue = Mutex::new(snapshots.into_iter().enumerate());
+    let work = || {
+        // The lock is not held while a snapshot is encoded.
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::iter::from_fn(next).try_for_each(|(order, snapshot)| add(order, snapshot))
+    };
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mine = work();
+        // A user's panic is caught where it is encoded.
+        let theirs = helpers.into_iter().filter_map(|helper| helper.join().ok());
+        theirs.fold(mine, Result::and)
+    })
+}
+
+/// Ends a state file, and returns all that the checkpoint needs.
+fn add(
+    store: &CheckpointStore,
+    chain: &mut Chain,
+    file: StateFile<'_>,
+) -> Result<Vec<FileEntry>, CheckpointError> {
+    let (entry, written) = file.finish()?;
+    chain.remember(&written);
+    let index: Vec<_> = written.into_iter().map(|Written { entry, .. }| entry).collect();
+    chain.add(entry, &index).map_err(|error| CheckpointError::Store {
+        location: store.location(),
+        error: format!("{error}; this is a bug in Thalweg, please report it").into(),
+    })
 }

@@ -77,9 +77,19 @@ pub type Encode = Box<dyn FnOnce(&mut PartWriter<'_>) -> Result<(), BoxError> + 
 
 /// Receives the encoded parts of one piece of state.
 pub struct PartWriter<'a> {
-    buffer: &'a mut Vec<u8>,
-    parts: &'a mut Vec<Part>,
+    buffer: Vec<u8>,
+    parts: Vec<Part>,
+    /// So many parts have left the buffer, and are where they are.
+    settled: usize,
+    append: &'a Append<'a>,
+    wasteful: Box<dyn Fn(u16) -> bool + 'a>,
 }
+
+/// Adds bytes to where parts go, and says where they begin there.
+type Append<'a> = dyn Fn(&[u8]) -> Result<u64, BoxError> + 'a;
+
+/// Parts are handed on in chunks of about so many bytes.
+const CHUNK: usize = 256 << 10;
 
 /// One part of one piece of state: where it lies in the state file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
@@ -102,8 +112,31 @@ pub(crate) enum PartKind {
 }
 
 impl<'a> PartWriter<'a> {
-    pub(crate) fn new(buffer: &'a mut Vec<u8>, parts: &'a mut Vec<Part>) -> Self {
-        Self { buffer, parts }
+    pub(crate) fn new(append: &'a Append<'a>, wasteful: impl Fn(u16) -> bool + 'a) -> Self {
+        Self { buffer: Vec::new(), parts: Vec::new(), settled: 0, append, wasteful: Box::new(wasteful) }
+    }
+
+    /// Whether a file is kept for little more than `group`, which had better be written whole the next time.
+    pub(crate) fn is_wasteful(&self, group: u16) -> bool {
+        (self.wasteful)(group)
+    }
+
+    /// Hands on what is in the buffer.
+    fn settle(&mut self) -> Result<(), BoxError> {
+        if self.settled < self.parts.len() {
+            let begin = (self.append)(&self.buffer)?;
+            self.parts[self.settled..].iter_mut().for_each(|part| part.offset += begin);
+            self.settled = self.parts.len();
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// All that has been written: where, and its checksum if that is wanted.
+    pub(crate) fn finish(mut self, sum: bool) -> Result<(Vec<Part>, Option<u32>), BoxError> {
+        let sum = (sum && self.settled == 0).then(|| crc32c::crc32c(&self.buffer));
+        self.settle()?;
+        Ok((self.parts, sum))
     }
 
     /// Writes one part that belongs to `group`, and is all that there is of it: `encode` appends to the buffer it is given.
@@ -131,12 +164,6 @@ impl<'a> PartWriter<'a> {
         self.parts.push(part);
     }
 
-    /// Says that there is nothing any more of `group`, of which an earlier checkpoint had something.
-    pub fn empty(&mut self, group: u16) {
-        let part = Part { group, kind: PartKind::Whole, offset: self.buffer.len() as u64, length: 0 };
-        self.parts.push(part);
-    }
-
     fn write(
         &mut self,
         group: u16,
@@ -144,9 +171,12 @@ impl<'a> PartWriter<'a> {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
     ) -> Result<u64, BoxError> {
         let offset = self.buffer.len();
-        encode(self.buffer)?;
+        encode(&mut self.buffer)?;
         let length = (self.buffer.len() - offset) as u64;
         self.parts.push(Part { group, kind, offset: offset as u64, length });
+        if self.buffer.len() >= CHUNK {
+            self.settle()?;
+        }
         Ok(length)
     }
 }
@@ -212,8 +242,8 @@ impl<'a> States<'a> {
                 let result =
                     restore.parts(&operator.uid, name, StateKind::Keyed, &state.shape()).and_then(|parts| {
                         let owned = groups.owned();
-                        let mine = parts.filter(|part| owned.contains(&part.group));
-                        mine.into_iter().try_for_each(|part| {
+                        let mut mine = parts.into_iter().filter(|part| owned.contains(&part.group));
+                        mine.try_for_each(|part| {
                             state
                                 .restore(part.group, part.bytes, part.delta)
                                 .map_err(|error| restore.undecodable(&operator.uid, name, part.file, error))
@@ -280,14 +310,29 @@ impl<'a> States<'a> {
     }
 }
 
+/// For tests of state: the parts that it writes.
+#[cfg(test)]
+pub(crate) fn encoded(encode: Encode) -> Vec<(Part, Vec<u8>)> {
+    let file = std::cell::RefCell::new(Vec::new());
+    let append = |bytes: &[u8]| {
+        let begin = file.borrow().len() as u64;
+        file.borrow_mut().extend_from_slice(bytes);
+        Ok(begin)
+    };
+    let mut writer = PartWriter::new(&append, |_| false);
+    encode(&mut writer).unwrap();
+    let (parts, _) = writer.finish(false).unwrap();
+    let file = file.borrow();
+    let bytes = |part: &Part| file[part.offset as usize..][..part.length as usize].to_vec();
+    parts.into_iter().map(|part| (part.clone(), bytes(&part))).collect()
+}
+
 /// For tests of state: what becomes of it when it is written to a checkpoint and read into `empty`.
 #[cfg(test)]
 pub(crate) fn restored<S: KeyedState>(state: &mut S, mut empty: S) -> S {
-    let (mut buffer, mut parts) = (Vec::new(), Vec::new());
-    state.share(true)(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
     empty.open(&KeyGroups::all(128));
-    for Part { group, offset, length, .. } in parts {
-        empty.restore(group, &buffer[offset as usize..][..length as usize], false).unwrap();
+    for (part, bytes) in encoded(state.share(true)) {
+        empty.restore(part.group, &bytes, false).unwrap();
     }
     empty.restored(false);
     empty

@@ -6,9 +6,7 @@
 use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
-use crate::state::{
-    Encode, Key, KeyedState, KeyedTable, StateData, decode_table, encode_into, shape_of,
-};
+use crate::state::{Encode, Key, KeyedState, KeyedTable, StateData, decode_table, encode_into, shape_of};
 use crate::time::Timestamp;
 
 /// The panes that are open, in the order of time.

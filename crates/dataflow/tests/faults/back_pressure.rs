@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::record::BATCH_SIZE;
-use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, run, start};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 

@@ -32,7 +32,7 @@ fn manifest(store: &CheckpointStore, epoch: Epoch, files: Vec<FileEntry>) -> Man
 }
 
 fn state() -> Bytes {
-    StateFile::new().finish().unwrap()
+    StateFile::new(None).finish_in_memory().unwrap().into()
 }
 
 fn write(store: &CheckpointStore, epoch: Epoch) -> FileEntry {

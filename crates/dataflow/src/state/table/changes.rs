@@ -21,9 +21,7 @@ pub(super) enum Change<K, V> {
     /// What has changed since the last snapshot.
     Delta(SharedGroup<K, V>, Size),
     /// Nothing.
-    Unchanged,
-    /// It has no entries any more, and some checkpoint has.
-    Empty,
+    Unchanged(Size),
 }
 
 /// The books of a table: of each of its groups.
@@ -71,8 +69,11 @@ impl Size {
         sizes.rewrite.store(false, Relaxed);
     }
 
-    pub(super) fn delta(&self, bytes: u64) {
-        self.sizes[self.group].deltas.fetch_add(bytes, Relaxed);
+    /// So many bytes were added; and it had better be written whole the next time.
+    pub(super) fn delta(&self, bytes: u64, wasteful: bool) {
+        let sizes = &self.sizes[self.group];
+        sizes.deltas.fetch_add(bytes, Relaxed);
+        sizes.rewrite.fetch_or(wasteful, Relaxed);
     }
 }
 
@@ -91,7 +92,7 @@ impl Changes {
         written.whole = true;
         if delta {
             written.deltas = written.deltas.saturating_add(1);
-            size.delta(bytes);
+            size.delta(bytes, false);
         } else {
             written.deltas = 0;
             size.whole(bytes);
@@ -105,8 +106,7 @@ impl Changes {
         }
     }
 
-    /// Ends a generation of a group, and says what the snapshot is to have of it; `None` if no checkpoint has ever had
-    /// anything of it, and there still is nothing.
+    /// Ends a generation of a group, and says what the snapshot is to have of it; `None` if it is empty.
     pub(super) fn of<K: Key, V: Clone>(
         &mut self,
         position: usize,
@@ -118,20 +118,22 @@ impl Changes {
         let written = &mut self.groups[position];
         if group.len == 0 {
             *written = Written::default();
-            let known = group.known;
             group.skip();
-            return known.then_some(Change::Empty);
+            return None;
         }
         let size = Size { sizes: self.sizes.clone(), group: position };
         let differences = group.differences();
-        if !written.whole || group.cleared || 2 * differences >= group.len || self.sizes[position].is_due(position, written.deltas)
+        if !written.whole
+            || group.cleared
+            || 2 * differences >= group.len
+            || self.sizes[position].is_due(position, written.deltas)
         {
             *written = Written { whole: true, deltas: 0 };
             return Some(Change::Whole(group.share(true, generation), size));
         }
         if differences == 0 {
             group.skip();
-            return Some(Change::Unchanged);
+            return Some(Change::Unchanged(size));
         }
         written.deltas += 1;
         Some(Change::Delta(group.share(false, generation), size))

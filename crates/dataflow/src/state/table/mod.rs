@@ -225,7 +225,9 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         let (first, generation) = (self.groups.owned().start, self.generation);
         self.generation += 1;
         let groups = (first..).zip(&mut self.shards);
-        let shared = groups.filter(|(_, group)| group.len > 0).map(|(number, group)| (number, group.share(true, generation)));
+        let shared = groups
+            .filter(|(_, group)| group.len > 0)
+            .map(|(number, group)| (number, group.share(true, generation)));
         shared.collect()
     }
 
@@ -238,6 +240,7 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         let groups = (first..).zip(shards).enumerate();
         groups
             .filter_map(|(position, (number, group))| {
+                // Of what is empty nothing is said, and so nothing is left.
                 Some((number, changes.of(position, count, group, generation)?))
             })
             .collect()
@@ -318,10 +321,13 @@ impl<T: TableState> KeyedState for T {
                         size.whole(parts.part(group, |buffer| entries.encode(buffer))?);
                     }
                     Change::Delta(entries, size) => {
-                        size.delta(parts.delta(group, |buffer| entries.encode_delta(buffer))?);
+                        let bytes = parts.delta(group, |buffer| entries.encode_delta(buffer))?;
+                        size.delta(bytes, parts.is_wasteful(group));
                     }
-                    Change::Unchanged => parts.unchanged(group),
-                    Change::Empty => parts.empty(group),
+                    Change::Unchanged(size) => {
+                        parts.unchanged(group);
+                        size.delta(0, parts.is_wasteful(group));
+                    }
                 }
             }
             Ok(())

@@ -205,7 +205,12 @@ impl<K: Key, V: Clone> Group<K, V> {
         }
         Writing {
             table: page.owned(),
-            books: Books { generation, len: &mut self.len, changed: &mut self.changed, removed: &mut self.removed },
+            books: Books {
+                generation,
+                len: &mut self.len,
+                changed: &mut self.changed,
+                removed: &mut self.removed,
+            },
         }
     }
 
@@ -305,7 +310,7 @@ impl<K: Key, V: Clone> Group<K, V> {
     }
 
     fn end_generation(&mut self) -> Vec<K> {
-        self.known |= self.len > 0;
+        self.known = self.len > 0;
         self.cleared = false;
         self.changed = 0;
         std::mem::take(&mut self.removed)

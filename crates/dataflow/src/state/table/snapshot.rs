@@ -53,8 +53,9 @@ impl<K: Clone, V: Clone> Shared<K, V> {
             let mut content = self.place.lock();
             if matches!(*content, Content::Page(_)) {
                 let wanted = self.table.iter().filter(|stored| self.place.is_about(stored));
-                *content =
-                    Content::Copies(wanted.map(|stored| (stored.key.clone(), stored.value.clone())).collect());
+                *content = Content::Copies(
+                    wanted.map(|stored| (stored.key.clone(), stored.value.clone())).collect(),
+                );
             }
         }
         Arc::try_unwrap(self.table).unwrap_or_else(|table| (*table).clone())
@@ -74,7 +75,11 @@ impl<K, V> SharedGroup<K, V> {
     }
 
     /// Gives a page a place: for all of its entries, or for those that changed in one generation.
-    pub(super) fn add(&mut self, table: Arc<HashTable<Stored<K, V>>>, generation: Option<u64>) -> Shared<K, V> {
+    pub(super) fn add(
+        &mut self,
+        table: Arc<HashTable<Stored<K, V>>>,
+        generation: Option<u64>,
+    ) -> Shared<K, V> {
         let place = Arc::new(Place { content: Mutex::new(Content::Page(table.clone())), generation });
         self.places.push(place.clone());
         Shared { table, place }
@@ -93,7 +98,11 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
             match content {
                 Content::Page(table) => {
                     let entries = || table.iter().filter(|stored| place.is_about(stored));
-                    encode_entries(entries().count(), entries().map(|stored| (&stored.key, &stored.value)), buffer)?;
+                    encode_entries(
+                        entries().count(),
+                        entries().map(|stored| (&stored.key, &stored.value)),
+                        buffer,
+                    )?;
                 }
                 Content::Copies(copies) => {
                     encode_entries(copies.len(), copies.iter().map(|(key, value)| (key, value)), buffer)?;

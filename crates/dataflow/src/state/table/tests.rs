@@ -3,26 +3,23 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::{Part, PartKind, PartWriter};
+use crate::state::{PartKind, encoded};
 
 /// The parts of checkpoints, as a restore would find them.
 #[derive(Clone, Default)]
 struct Log(HashMap<u16, Vec<(PartKind, Vec<u8>)>>);
 
 impl Log {
-    fn add(&mut self, encode: Encode) {
-        let (mut buffer, mut parts): (Vec<u8>, Vec<Part>) = Default::default();
-        encode(&mut PartWriter::new(&mut buffer, &mut parts)).unwrap();
-        for part in parts {
-            let bytes = buffer[part.offset as usize..][..part.length as usize].to_vec();
+    /// Adds one checkpoint. What it does not mention is not there any more.
+    fn add(&mut self, encodes: impl IntoIterator<Item = Encode>) {
+        let mut before = std::mem::take(&mut self.0);
+        for (part, bytes) in encodes.into_iter().flat_map(encoded) {
             let group = self.0.entry(part.group).or_default();
-            match part.kind {
-                PartKind::Whole => *group = vec![(part.kind, bytes)],
-                PartKind::Delta => {
-                    assert!(!group.is_empty(), "a delta of nothing");
-                    group.push((part.kind, bytes));
-                }
-                PartKind::Unchanged => assert!(!group.is_empty(), "nothing that could be unchanged"),
+            if part.kind != PartKind::Whole {
+                *group = before.remove(&part.group).expect("a change of nothing");
+            }
+            if part.kind != PartKind::Unchanged {
+                group.push((part.kind, bytes));
             }
         }
     }
@@ -107,7 +104,7 @@ proptest! {
             let due = matches!(step, Step::Share(_) | Step::Restart(_));
             if let Some((encodes, wait, expected)) = pending.take() {
                 if wait == 0 || due {
-                    encodes.into_iter().for_each(|encode| log.add(encode));
+                    log.add(encodes);
                     prop_assert_eq!(log.contents(parallelism), expected);
                 } else {
                     pending = Some((encodes, wait - 1, expected));
@@ -178,18 +175,18 @@ fn a_checkpoint_costs_what_has_changed() {
     let mut table = KeyedTable::<u16, String>::new(&KeyGroups::all(128));
     (0..20_000).for_each(|n| key(&mut table, n, "a value of some length"));
     let mut log = Log::default();
-    log.add(table.share(false));
+    log.add([table.share(false)]);
     let whole = log.bytes();
     for round in 0..20 {
         (0..20).for_each(|n| key(&mut table, n * 7 + round, "another"));
         let before = log.bytes();
-        log.add(table.share(false));
+        log.add([table.share(false)]);
         assert!(log.bytes() - before < whole / 100, "{} of {whole} bytes", log.bytes() - before);
     }
     // It does not grow for ever: what has been changed often enough is written whole.
     for _ in 0..500 {
         (0..400).for_each(|n| key(&mut table, n, "and yet another"));
-        log.add(table.share(false));
+        log.add([table.share(false)]);
         assert!(log.bytes() < 3 * whole);
     }
     assert_eq!(log.contents(3), contents(&[table]));
@@ -204,7 +201,10 @@ fn a_copy_of_a_table_that_is_shared_goes_its_own_way() {
     key(&mut copy, 1, "copy");
     key(&mut table, 1, "original");
     let mut log = Log::default();
-    log.add(encode);
+    log.add([encode]);
     assert_eq!(log.contents(1)[&1], "before");
-    assert_eq!((copy.get(key_hash(&1_u16), &1).unwrap().as_str(), table.get(key_hash(&1_u16), &1).unwrap().as_str()), ("copy", "original"));
+    assert_eq!(
+        (copy.get(key_hash(&1_u16), &1).unwrap().as_str(), table.get(key_hash(&1_u16), &1).unwrap().as_str()),
+        ("copy", "original")
+    );
 }
