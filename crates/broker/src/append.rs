@@ -3,7 +3,7 @@
 use kafka_protocol::ResponseError;
 
 use crate::log::batch::BatchHeader;
-use crate::log::partition::Appended;
+use crate::log::partition::{Appended, Origin};
 use crate::log::producers::First;
 use crate::state::State;
 use crate::topics::Topic;
@@ -16,7 +16,7 @@ impl State {
         &self,
         topic: &Topic,
         index: i32,
-        records: &[u8],
+        (origin, records): (Origin, &[u8]),
         transactional_id: Option<&str>,
         version: Version,
         now_ms: i64,
@@ -24,7 +24,7 @@ impl State {
         let partition = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let config = topic.config();
         let append = |first| {
-            let appended = partition.append_with(first, records, config.rules(), now_ms)?;
+            let appended = partition.append_with(first, origin, records, config.rules(), now_ms)?;
             topic.traffic.produced(records);
             Ok(appended)
         };

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use crate::api::{Call, Refused};
 use crate::log::batch::BatchHeader;
-use crate::log::partition::Appended;
+use crate::log::partition::{Appended, Origin};
 use crate::log::validate::{Rejection, check};
 use crate::protocol::text;
 use crate::topics::Topic;
@@ -45,13 +45,18 @@ pub(super) fn handle(call: &Call<'_>, request: ProduceRequest) -> Result<Option<
                     if is_transactional(&records) {
                         allowed.transactional?;
                     }
-                    call.state.append(topic, index, &records, transactional_id, version, now_ms)
+                    let records = (Origin::Client, &records[..]);
+                    call.state.append(topic, index, records, transactional_id, version, now_ms)
                 })
                 .map_err(|error| for_producer(error, call.version));
             // Once more, for the words: the log says no more than the code.
             let rejection = match (&appended, &topic, BatchHeader::parse(&records)) {
                 (
-                    Err(ResponseError::InvalidRecord | ResponseError::InvalidTimestamp),
+                    Err(
+                        ResponseError::InvalidRecord
+                        | ResponseError::InvalidTimestamp
+                        | ResponseError::MessageTooLarge,
+                    ),
                     Ok(topic),
                     Ok(header),
                 ) => {

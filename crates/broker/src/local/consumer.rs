@@ -1,17 +1,18 @@
 //! Reading some partitions from where one wants, in whole batches.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kafka_protocol::ResponseError;
 
 use crate::local::batch::Batch;
-use crate::local::decompress::decompress;
 use crate::local::wait::wait;
 use crate::local::{LocalError, partition, upgrade};
-use crate::log::batch::{BatchHeader, HEADER_LEN, Marker, marker_of};
+use crate::log::batch::{BadBatch, BatchHeader, HEADER_LEN, Marker, marker_of};
+use crate::log::codec::expand;
 use crate::log::partition::Isolation;
 use crate::log::producers::AbortedTransaction;
 use crate::log::reading::Read;
@@ -20,7 +21,7 @@ use crate::state::State;
 
 /// Bytes that are read of a partition at a time.
 const FETCH_BYTES: usize = 1 << 20;
-/// Bytes after which a poll goes no further.
+/// Bytes of expanded records after which a poll goes no further.
 const POLL_BYTES: usize = 8 << 20;
 /// The longest wait, for whoever says "for ever".
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -78,7 +79,8 @@ impl LocalConsumer {
     /// # Errors
     ///
     /// If a partition does not exist, its position is out of range, or it cannot be read; positions stay where they
-    /// are then. If the broker stops.
+    /// are then. [`LocalError::BadBatch`] comes once everything before that batch has been handed out, and again until
+    /// [`assign`](Self::assign) goes past it. If the broker stops.
     pub fn poll(&mut self, timeout: Duration) -> Result<Vec<Batch>, LocalError> {
         let until = Instant::now() + timeout.min(FOREVER);
         loop {
@@ -136,9 +138,9 @@ impl LocalConsumer {
             // Everything that was read may be invisible, and what comes behind it may not.
             loop {
                 let before = batches.len();
-                let read = self.read_one(state, n, position, &mut batches)?;
+                let read = self.read_one(state, n, position, POLL_BYTES - bytes, &mut batches)?;
                 bytes += read.bytes;
-                if read.next == position || batches.len() > before {
+                if bytes >= POLL_BYTES || read.next == position || batches.len() > before {
                     position = read.next;
                     break;
                 }
@@ -157,6 +159,7 @@ impl LocalConsumer {
         state: &State,
         n: usize,
         position: i64,
+        room: usize,
         batches: &mut Vec<Batch>,
     ) -> Result<Progress, LocalError> {
         let assigned = &self.assigned[n];
@@ -164,13 +167,35 @@ impl LocalConsumer {
         let (topic, partition) = partition(state, &assigned.topic, assigned.partition)?;
         let read = partition.read(position, FETCH_BYTES, true, self.isolation).map_err(at)?;
         topic.traffic.fetched(read.records.len());
-        let bytes = read.records.len();
-        let mut next = position;
+        let (mut bytes, mut next) = (0, position);
         for visible in split(read, self.isolation) {
-            let (header, batch) = visible.map_err(at)?;
+            let bad = |header: Option<&BatchHeader>, reason: &str| {
+                let behind = header.map(|header| header.last_offset() + 1).filter(|behind| *behind > next);
+                LocalError::BadBatch {
+                    topic: (&*assigned.topic).into(),
+                    partition: assigned.partition,
+                    base_offset: header.map_or(next, |header| header.base_offset),
+                    next_offset: behind,
+                    reason: reason.into(),
+                }
+            };
+            let expanded = match visible {
+                Err(header) => Err(bad(header.as_ref(), "its checksum is wrong")),
+                Ok((header, None)) => Ok((header, None)),
+                Ok((header, Some(batch))) => match unpack(&header, &batch) {
+                    Ok(records) => Ok((header, Some(records))),
+                    Err(error) => Err(bad(Some(&header), &error.to_string())),
+                },
+            };
+            let (header, records) = match expanded {
+                Ok(expanded) => expanded,
+                // First what can be read. It is the first of the next poll.
+                Err(_) if !batches.is_empty() => return Ok(Progress { next, bytes: room }),
+                Err(error) => return Err(error),
+            };
             next = header.last_offset() + 1;
-            if let Some(batch) = batch {
-                let records = decompress(header.attributes, batch.slice(HEADER_LEN..))?;
+            if let Some(records) = records {
+                bytes += records.len();
                 batches.push(Batch {
                     topic: Arc::clone(&assigned.topic),
                     partition: assigned.partition,
@@ -178,6 +203,10 @@ impl LocalConsumer {
                     records,
                     from: position,
                 });
+                // A few bytes may have become very many.
+                if bytes >= room {
+                    break;
+                }
             }
         }
         Ok(Progress { next, bytes })
@@ -194,20 +223,33 @@ struct Progress {
     bytes: usize,
 }
 
-/// Splits what was read into batches; those that shall not be seen have no bytes.
+/// The records of a batch; those that are plain are not copied.
+fn unpack(header: &BatchHeader, batch: &Bytes) -> io::Result<Bytes> {
+    Ok(match expand(batch, header)? {
+        Cow::Borrowed(_) => batch.slice(HEADER_LEN..),
+        Cow::Owned(records) => records.into(),
+    })
+}
+
+/// Splits what was read into batches; those that shall not be seen have no bytes. Behind one that is damaged there is no
+/// other; of it there is the header, if that can be read.
 fn split(
     read: Read,
     isolation: Isolation,
-) -> impl Iterator<Item = Result<(BatchHeader, Option<Bytes>), ResponseError>> {
+) -> impl Iterator<Item = Result<(BatchHeader, Option<Bytes>), Option<BatchHeader>>> {
     let Read { mut records, aborted, .. } = read;
     let mut hidden = Hidden::new(aborted);
     std::iter::from_fn(move || {
         if records.is_empty() {
             return None;
         }
-        let Ok(header) = BatchHeader::verify(&records) else {
-            records.clear();
-            return Some(Err(ResponseError::CorruptMessage));
+        let header = match BatchHeader::verify(&records) {
+            Ok(header) => header,
+            Err(bad) => {
+                let header = BatchHeader::parse(&records).ok().filter(|_| bad == BadBatch::Corrupt);
+                records.clear();
+                return Some(Err(header));
+            }
         };
         let batch = records.split_to(header.len);
         let hides = isolation == Isolation::ReadCommitted && hidden.hides(&header, &batch);

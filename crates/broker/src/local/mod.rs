@@ -7,7 +7,6 @@
 mod batch;
 mod builder;
 mod consumer;
-mod decompress;
 mod error;
 mod offsets;
 mod partitioner;

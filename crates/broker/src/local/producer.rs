@@ -15,6 +15,7 @@ use crate::local::offsets::{GroupOffset, commits, nobody};
 use crate::local::partitioner::partition_of;
 use crate::local::{LocalError, upgrade};
 use crate::log::batch::{Marker, add_sequence};
+use crate::log::partition::Origin;
 use crate::settings::Given;
 use crate::state::State;
 use crate::topics::Topic;
@@ -307,7 +308,8 @@ impl LocalProducer {
         }
         let count = open.batch.count();
         let batch = open.batch.finish(self.key, open.sequence, id.is_some());
-        match state.append(&target.topic, partition, batch, id, Version::Two, state.clock.now_ms()) {
+        let (batch, now_ms) = ((Origin::Process, batch), state.clock.now_ms());
+        match state.append(&target.topic, partition, batch, id, Version::Two, now_ms) {
             Ok(_) => {
                 open.sequence = add_sequence(open.sequence, count);
                 open.batch.clear();

@@ -175,12 +175,24 @@ impl<'a> Placed<'a> {
         Some(placed)
     }
 
+    /// Has it say the newest time that `header` says, if it says another. Then the CRC is computed anew.
+    pub(crate) fn correct(&mut self, header: &BatchHeader) {
+        if (&self.header[35..43]).get_i64() != header.max_timestamp {
+            (&mut self.header[35..43]).put_i64(header.max_timestamp);
+            self.seal();
+        }
+    }
+
     /// Gives all records the time of their appending. The CRC is computed anew.
     pub(crate) fn stamp(&mut self, header: &mut BatchHeader, now_ms: i64) {
         header.attributes |= TIMESTAMP_TYPE;
         header.max_timestamp = now_ms;
         (&mut self.header[21..23]).put_i16(header.attributes);
         (&mut self.header[35..43]).put_i64(now_ms);
+        self.seal();
+    }
+
+    fn seal(&mut self) {
         let crc = crc32c::crc32c_append(crc32c::crc32c(&self.header[CRC_END..]), self.records);
         (&mut self.header[17..CRC_END]).put_u32(crc);
     }

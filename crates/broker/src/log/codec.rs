@@ -1,34 +1,51 @@
 //! Opening and closing the records of compressed batches.
 //!
-//! Hardly anything needs that: batches are kept as they come. It is done to find the record of a time, to see whether
-//! the records for a compacted topic have keys, and to compact.
+//! Nobody else in the broker expands anything. What a few bytes claim to be is not believed: [`reader`] hands records out
+//! piece by piece, in a buffer of fixed size, and neither it nor [`expand`] goes beyond [`MAX_EXPANDED`].
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::{BufMut, BytesMut};
+use flate2::bufread::MultiGzDecoder;
 use kafka_protocol::compression::{Compressor, Lz4, Snappy};
 
 use crate::log::batch::{BatchHeader, HEADER_LEN};
 
-/// Bytes that the records of one batch may be expanded to: a few bytes can claim to be terabytes.
-const MAX_EXPANDED: usize = 128 << 20;
+/// Bytes that the records of one batch may be expanded to. What takes more is refused when it is produced, and is an error
+/// for whoever reads it in this process.
+pub(crate) const MAX_EXPANDED: usize = 128 << 20;
+/// Bytes of expanded records that are in memory while they are read piece by piece.
+const PIECE: usize = 64 << 10;
 /// What snappy streams of Java clients begin with; a version and a compatible version follow.
 const XERIAL: &[u8; 8] = b"\x82SNAPPY\x00";
 const XERIAL_LEN: usize = 16;
+/// What snappy makes of a byte at most: three bytes can stand for 64 others.
+const SNAPPY_RATIO: usize = 22;
 
-/// The records of a batch, expanded if need be.
-pub(crate) fn expand<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Cow<'a, [u8]>> {
+/// The records of a batch, piece by piece: expanded if need be. The error of what goes beyond [`MAX_EXPANDED`] is
+/// [`FileTooLarge`](io::ErrorKind::FileTooLarge).
+pub(crate) fn reader<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Box<dyn BufRead + 'a>> {
     let records = batch.get(HEADER_LEN..header.len).unwrap_or_default();
-    Ok(match header.codec() {
-        0 => return Ok(Cow::Borrowed(records)),
-        1 => bounded(flate2::read::MultiGzDecoder::new(records))?,
-        2 => unsnap(records)?,
-        3 => bounded(lz4::Decoder::new(records)?)?,
-        4 => bounded(zstd::stream::read::Decoder::new(records)?)?,
+    let expanding: Box<dyn Read + 'a> = match header.codec() {
+        0 => return Ok(Box::new(records)),
+        1 => Box::new(MultiGzDecoder::new(records)),
+        2 => Box::new(Unsnap::new(records)),
+        3 => Box::new(lz4::Decoder::new(records)?),
+        4 => Box::new(zstd::stream::read::Decoder::with_buffer(records)?),
         _ => return Err(invalid("no codec has that number")),
+    };
+    Ok(Box::new(BufReader::with_capacity(PIECE, Bounded { expanding, left: MAX_EXPANDED })))
+}
+
+/// The records of a batch, expanded if need be, all of them at once.
+pub(crate) fn expand<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Cow<'a, [u8]>> {
+    if header.codec() == 0 {
+        return Ok(Cow::Borrowed(batch.get(HEADER_LEN..header.len).unwrap_or_default()));
     }
-    .into())
+    let mut out = Vec::new();
+    reader(batch, header)?.read_to_end(&mut out)?;
+    Ok(Cow::Owned(out))
 }
 
 /// Compresses records as those of `header` are.
@@ -56,39 +73,76 @@ pub(crate) fn compress(records: &[u8], header: &BatchHeader) -> io::Result<Bytes
     }
 }
 
-fn bounded(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    reader.take(MAX_EXPANDED as u64 + 1).read_to_end(&mut out)?;
-    if out.len() > MAX_EXPANDED { Err(invalid("the records are too long")) } else { Ok(out) }
+/// Ends with an error where a stream goes on for too long.
+struct Bounded<R> {
+    expanding: R,
+    left: usize,
 }
 
-/// One raw block, or the stream of blocks that Java clients write.
-fn unsnap(records: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    if !records.starts_with(XERIAL) {
-        unsnap_block(records, &mut out)?;
-        return Ok(out);
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.expanding.read(buffer)?;
+        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the records are too long when expanded");
+        self.left = self.left.checked_sub(count).ok_or_else(too_long)?;
+        Ok(count)
     }
-    let mut rest = records.get(XERIAL_LEN..).unwrap_or_default();
-    while !rest.is_empty() {
-        let short = || invalid("a snappy block is cut off");
-        let (len, after) = rest.split_first_chunk().ok_or_else(short)?;
-        let (block, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
-        unsnap_block(block, &mut out)?;
-        rest = after;
-    }
-    Ok(out)
 }
 
-fn unsnap_block(block: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let before = out.len();
-    let len = before + snap::raw::decompress_len(block).map_err(io::Error::other)?;
-    if len > MAX_EXPANDED {
-        return Err(invalid("the records are too long"));
+/// One raw block of snappy, or the stream of blocks that Java clients write.
+struct Unsnap<'a> {
+    rest: &'a [u8],
+    is_stream: bool,
+    block: Vec<u8>,
+    /// How much of the block has been handed out.
+    at: usize,
+}
+
+impl<'a> Unsnap<'a> {
+    fn new(records: &'a [u8]) -> Self {
+        let is_stream = records.starts_with(XERIAL);
+        let rest = if is_stream { records.get(XERIAL_LEN..).unwrap_or_default() } else { records };
+        Self { rest, is_stream, block: Vec::new(), at: 0 }
     }
-    out.resize(len, 0);
-    snap::raw::Decoder::new().decompress(block, &mut out[before..]).map_err(io::Error::other)?;
-    Ok(())
+
+    /// Expands the next block, if there is one.
+    fn next(&mut self) -> io::Result<bool> {
+        if self.rest.is_empty() {
+            return Ok(false);
+        }
+        let block = if self.is_stream {
+            let short = || invalid("a snappy block is cut off");
+            let (len, after) = self.rest.split_first_chunk().ok_or_else(short)?;
+            let (block, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
+            self.rest = after;
+            block
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        let claimed = snap::raw::decompress_len(block).map_err(io::Error::other)?;
+        if claimed > SNAPPY_RATIO.saturating_mul(block.len()) {
+            return Err(invalid("a snappy block claims to be longer than it can be"));
+        }
+        if claimed > MAX_EXPANDED {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the records are too long when expanded"));
+        }
+        self.block.resize(claimed, 0);
+        snap::raw::Decoder::new().decompress(block, &mut self.block).map_err(io::Error::other)?;
+        self.at = 0;
+        Ok(true)
+    }
+}
+
+impl Read for Unsnap<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.block.len() {
+            if !self.next()? {
+                return Ok(0);
+            }
+        }
+        let count = (&self.block[self.at..]).read(buffer)?;
+        self.at += count;
+        Ok(count)
+    }
 }
 
 fn invalid(reason: &'static str) -> io::Error {

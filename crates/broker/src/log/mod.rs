@@ -13,6 +13,7 @@ pub(crate) mod reading;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod retention;
+pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod selection;
 pub(crate) mod upkeep;

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::log::batch::{BatchHeader, put_varint, varint, varint_len};
 use crate::log::codec::expand;
+use crate::log::scan::Scan;
 
 /// A record's place in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl<'a> Records<'a> {
     }
 
     /// One after the other. Nobody has checked what a producer wrote: the first that is none ends them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> + Clone {
         let mut at = &self.bytes[..];
         let header = self.header;
         std::iter::from_fn(move || {
@@ -62,10 +63,9 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// The same, or nothing if there are not as many as the header says.
-    pub(crate) fn all(&self) -> Option<Vec<Record<'_>>> {
-        let all: Vec<_> = self.iter().collect();
-        (i32::try_from(all.len()) == Ok(self.header.record_count)).then_some(all)
+    /// Whether there are as many as the header says.
+    pub(crate) fn are_whole(&self) -> bool {
+        i32::try_from(self.iter().count()) == Ok(self.header.record_count)
     }
 }
 
@@ -98,15 +98,24 @@ pub(crate) fn first_at_or_after(
     if header.max_timestamp < timestamp || header.record_count == 0 {
         return None;
     }
-    let found = |record: Record<'_>| TimedOffset { offset: record.offset, timestamp: record.timestamp };
-    match Records::open(batch, header) {
-        Ok(records) => {
-            records.iter().map(found).find(|record| record.timestamp >= timestamp && record.offset >= start)
-        }
+    let mut found = None;
+    let scanned = Scan::open(batch, header).and_then(|mut scan| {
+        scan.some(u64::MAX, |shape| {
+            let offset = header.base_offset.saturating_add(shape.offset_delta);
+            let at = if header.is_append_time() { header.max_timestamp } else { shape.timestamp };
+            if at >= timestamp && offset >= start {
+                found = Some(TimedOffset { offset, timestamp: at });
+            }
+            found.is_none()
+        })
+    });
+    match scanned {
+        Ok(_) => found,
         // What only its producer can read begins here, as far as anybody can tell.
-        Err(_) => {
-            Some(TimedOffset { offset: header.base_offset.max(start), timestamp: header.max_timestamp })
-        }
+        Err(_) => found.or(Some(TimedOffset {
+            offset: header.base_offset.max(start),
+            timestamp: header.max_timestamp,
+        })),
     }
 }
 

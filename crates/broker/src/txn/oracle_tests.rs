@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::transaction::{Part, ProducerKey, Version};
 use crate::config::{BrokerConfig, Storage};
 use crate::log::batch::{Marker, tests::plain_batch, walk};
-use crate::log::partition::Isolation;
+use crate::log::partition::{Isolation, Origin};
 use crate::state::State;
 
 const PARTITIONS: i32 = 2;
@@ -105,7 +105,7 @@ fn write(state: &State, client: &mut Client, partition: i32) -> Result<i64, Resp
     let now_ms = state.clock.now_ms();
     let batch = plain_batch(1, now_ms, (key.id, key.epoch, *sequence), true);
     let topic = state.topics.get("t").unwrap();
-    let appended = state.append(&topic, partition, &batch, Some("x"), client.version, now_ms)?;
+    let appended = state.append(&topic, partition, (Origin::Client, &batch), Some("x"), client.version, now_ms)?;
     *sequence += 1;
     Ok(appended.base_offset)
 }

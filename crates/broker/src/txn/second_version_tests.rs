@@ -14,7 +14,7 @@ use crate::faults::rules::Held;
 use crate::group::classic::Identity;
 use crate::group::offsets::Committed;
 use crate::log::batch::{Marker, tests::plain_batch};
-use crate::log::partition::{Bounds, Isolation};
+use crate::log::partition::{Bounds, Isolation, Origin};
 use crate::state::State;
 
 const TIMEOUT_MS: i64 = 10_000;
@@ -39,7 +39,7 @@ fn write(state: &State, producer: ProducerKey, partition: i32, sequence: i32) ->
     state.transactions.add(state, "x", producer, [Part::Partition(&place)])?;
     let topic = state.topics.get("t").unwrap();
     let batch = plain_batch(1, 0, (producer.id, producer.epoch, sequence), true);
-    state.append(&topic, partition, &batch, Some("x"), Version::Two, 0).map(drop)
+    state.append(&topic, partition, (Origin::Client, &batch), Some("x"), Version::Two, 0).map(drop)
 }
 
 fn end(state: &State, producer: ProducerKey, marker: Marker) -> Result<ProducerKey, ResponseError> {

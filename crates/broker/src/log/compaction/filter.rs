@@ -47,7 +47,7 @@ impl Filter<'_> {
             if needless && horizon_ms.is_none() && header.record_count > 0 {
                 // It stays for as long as somebody may be reading what it ended.
                 let records = Records::open(batch, header)?;
-                return self.rewrite(header, &decode(&records)?, true);
+                return self.rewrite(header, decode(&records)?, true);
             }
             needless && horizon_ms.is_none_or(|at_ms| at_ms <= self.now_ms)
         } else {
@@ -60,17 +60,17 @@ impl Filter<'_> {
             return Ok(Outcome::Same);
         }
         let records = Records::open(batch, header)?;
-        let all = decode(&records)?;
-        let count = all.len();
-        let kept: Vec<_> = all.into_iter().filter(|record| self.stays(record, horizon_ms)).collect();
-        if kept.is_empty() {
+        // They are gone through again and again instead of being kept: there may be millions of them in few bytes.
+        let kept = decode(&records)?.filter(|record| self.stays(record, horizon_ms));
+        let count = kept.clone().count();
+        if count == 0 {
             return Ok(self.empty(header));
         }
-        let begins_horizon = horizon_ms.is_none() && kept.iter().any(|record| !record.has_value);
-        if kept.len() == count && !begins_horizon {
+        let begins_horizon = horizon_ms.is_none() && kept.clone().any(|record| !record.has_value);
+        if i32::try_from(count) == Ok(header.record_count) && !begins_horizon {
             return Ok(Outcome::Same);
         }
-        self.rewrite(header, &kept, begins_horizon)
+        self.rewrite(header, kept, begins_horizon)
     }
 
     /// Whether a record of no aborted transaction stays.
@@ -108,26 +108,26 @@ impl Filter<'_> {
     }
 
     /// The batch with these records. A delete horizon begins when compaction sees what it is for.
-    fn rewrite(
+    fn rewrite<'a>(
         &self,
         header: &BatchHeader,
-        kept: &[Record<'_>],
+        kept: impl Iterator<Item = Record<'a>> + Clone,
         begins_horizon: bool,
     ) -> io::Result<Outcome> {
         let mut header = *header;
         if begins_horizon {
             header.set_delete_horizon(self.now_ms.saturating_add(self.delete_retention_ms));
         }
-        header.record_count = kept.len() as i32;
+        header.record_count = kept.clone().count() as i32;
         if !header.is_append_time() {
-            header.max_timestamp = kept.iter().map(|record| record.timestamp).max().unwrap_or(-1);
+            header.max_timestamp = kept.clone().map(|record| record.timestamp).max().unwrap_or(-1);
         }
         let mut batch = vec![0; HEADER_LEN];
         if header.codec() == 0 {
-            kept.iter().for_each(|record| record.write(&mut batch, header.base_timestamp));
+            kept.for_each(|record| record.write(&mut batch, header.base_timestamp));
         } else {
             let mut records = Vec::new();
-            kept.iter().for_each(|record| record.write(&mut records, header.base_timestamp));
+            kept.for_each(|record| record.write(&mut records, header.base_timestamp));
             batch.extend_from_slice(&compress(&records, &header)?);
         }
         header.len = batch.len();
@@ -136,9 +136,9 @@ impl Filter<'_> {
     }
 }
 
-/// The records of a batch, all of them.
-pub(super) fn decode<'a>(records: &'a Records<'_>) -> io::Result<Vec<Record<'a>>> {
+/// The records of a batch, if they are all there.
+pub(super) fn decode<'a>(records: &'a Records<'_>) -> io::Result<impl Iterator<Item = Record<'a>> + Clone> {
     let undecodable =
         || io::Error::new(io::ErrorKind::InvalidData, "the records of a batch cannot be decoded");
-    records.all().ok_or_else(undecodable)
+    records.are_whole().then(|| records.iter()).ok_or_else(undecodable)
 }

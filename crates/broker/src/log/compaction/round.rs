@@ -128,7 +128,7 @@ impl<'a, 'p> Round<'a, 'p> {
                     transactions.is_needless(&header, &batch);
                 } else if !transactions.is_aborted(&header) && header.last_offset() >= first_dirty {
                     let records = Records::open(&batch, &header)?;
-                    for record in decode(&records)?.iter().filter(|record| record.offset >= first_dirty) {
+                    for record in decode(&records)?.filter(|record| record.offset >= first_dirty) {
                         if record.key.is_some_and(|key| !keys.put(key, record.offset)) {
                             return Ok(keys);
                         }
