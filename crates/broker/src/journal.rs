@@ -1,7 +1,7 @@
 //! A file of small facts, one a line, each with its CRC. What offsets and transactions are rebuilt from.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -39,13 +39,13 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Hands every whole entry of the file to `apply`, cuts off a torn end, and goes on behind it.
     pub(crate) fn open(path: &Path, apply: impl FnMut(E)) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let bytes = std::fs::read(path)?;
-        let len = replay(&bytes, apply);
-        if len < bytes.len() {
-            tracing::warn!(path = %path.display(), bytes = bytes.len() - len, "cut off an incomplete end of the journal");
-            file.set_len(len as u64)?;
+        let whole = file.metadata()?.len();
+        let len = replay(Stretch { file: &file, at: 0, end: whole }, apply)?;
+        if len < whole {
+            tracing::warn!(path = %path.display(), bytes = whole - len, "cut off an incomplete end of the journal");
+            file.set_len(len)?;
         }
-        let kept = Kept { path: path.to_owned(), file, len: len as u64, shortest: 0, is_full: false };
+        let kept = Kept { path: path.to_owned(), file, len, shortest: 0, is_full: false };
         Ok(Self { kept: Some(kept), entries: PhantomData })
     }
 
@@ -57,12 +57,18 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Replaces the file by one that holds only `entries`.
     pub(crate) fn rewrite(&mut self, entries: impl Iterator<Item = E>) -> io::Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
-        let mut bytes = Vec::new();
-        for entry in entries {
-            encode(&mut bytes, &entry)?;
-        }
-        kept.file = replace(&kept.path, &bytes)?;
-        (kept.len, kept.shortest) = (bytes.len() as u64, bytes.len() as u64);
+        let mut len = 0;
+        let file = replace_with(&kept.path, |file| {
+            let mut line = Vec::new();
+            for entry in entries {
+                line.clear();
+                encode(&mut line, &entry)?;
+                file.write_all(&line)?;
+                len += line.len() as u64;
+            }
+            Ok(())
+        })?;
+        (kept.file, kept.len, kept.shortest) = (file, len, len);
         Ok(())
     }
 
@@ -92,10 +98,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Hands everything that is in it to `apply` once more.
     pub(crate) fn read(&self, apply: impl FnMut(E)) -> io::Result<()> {
         let Some(kept) = &self.kept else { return Ok(()) };
-        let mut bytes = vec![0; usize::try_from(kept.len).unwrap_or(usize::MAX)];
-        kept.file.read_exact_at(&mut bytes, 0)?;
-        replay(&bytes, apply);
-        Ok(())
+        replay(Stretch { file: &kept.file, at: 0, end: kept.len }, apply).map(drop)
     }
 
     /// Lets everything that is to be added fail for want of space; not possible in memory.
@@ -104,23 +107,54 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 }
 
-/// Hands every whole entry to `apply`; returns how many bytes they take.
-fn replay<E: DeserializeOwned>(bytes: &[u8], mut apply: impl FnMut(E)) -> usize {
-    let mut len = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let Some(entry) = decode(line) else { break };
-        apply(entry);
-        len += line.len();
+/// A part of a file, read without moving the place where others read and write.
+struct Stretch<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Stretch<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..left], self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
-    len
+}
+
+/// Hands every whole entry to `apply`, one after the other; returns how many bytes they take. One line is in memory at a time.
+fn replay<E: DeserializeOwned>(stretch: Stretch<'_>, mut apply: impl FnMut(E)) -> io::Result<u64> {
+    let mut lines = BufReader::with_capacity(64 << 10, stretch);
+    let (mut line, mut len) = (Vec::new(), 0);
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        let Some(entry) = decode(&line) else { break };
+        apply(entry);
+        len += line.len() as u64;
+        line.clear();
+        // One long line is no reason to keep room for another.
+        line.shrink_to(64 << 10);
+    }
+    Ok(len)
 }
 
 /// Writes a file so that at every moment either the old or the new content is there, and returns it open.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<File> {
+    replace_with(path, |file| file.write_all(content))
+}
+
+/// The same, for content that is written piece by piece.
+fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> io::Result<File> {
     let next = path.with_extension("next");
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&next)?;
-    let replaced =
-        file.write_all(content).and_then(|()| file.sync_data()).and_then(|()| std::fs::rename(&next, path));
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&next)?;
+    let mut writer = BufWriter::with_capacity(64 << 10, &file);
+    let written = write(&mut writer).and_then(|()| writer.flush());
+    // What could not be written is not tried once more.
+    drop(writer.into_parts());
+    let replaced = written.and_then(|()| file.sync_data()).and_then(|()| std::fs::rename(&next, path));
     if let Err(error) = replaced {
         // On a full disk, what could be written of it is in the way of others.
         let _ = std::fs::remove_file(&next);
@@ -173,6 +207,29 @@ mod tests {
         journal.rewrite([9].into_iter()).unwrap();
         journal.append(&10).unwrap();
         assert_eq!(read(&path).0, [9, 10]);
+    }
+
+    #[test]
+    fn a_line_is_in_memory_at_a_time_whatever_its_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("j");
+        let mut journal = Journal::open(&path, |_: String| {}).unwrap();
+        let entries = [0, 1, 65_535, 65_536, 300_000, 3].map(|len| "x".repeat(len));
+        journal.append_all(&entries).unwrap();
+        let read = |journal: &Journal<String>| {
+            let mut read = Vec::new();
+            journal.read(|entry| read.push(entry)).unwrap();
+            read
+        };
+        assert_eq!(read(&journal), entries);
+        let mut again = Vec::new();
+        drop(Journal::open(&path, |entry: String| again.push(entry)).unwrap());
+        assert_eq!(again, entries);
+        journal.rewrite(entries.iter().cloned().rev()).unwrap();
+        journal.append(&"behind".to_owned()).unwrap();
+        let mut expected: Vec<String> = entries.into_iter().rev().collect();
+        expected.push("behind".to_owned());
+        assert_eq!(read(&journal), expected);
     }
 
     #[test]

@@ -143,15 +143,27 @@ impl State {
         partitions: i32,
         given: Given,
     ) -> Result<Arc<Topic>, Refusal> {
+        let created = self.create_topics(vec![(name.to_owned(), partitions, given)]).pop();
+        // One was asked for, so there is one answer.
+        created.unwrap_or_else(|| Err((ResponseError::UnknownServerError, "nothing was created".to_owned())))
+    }
+
+    /// Creates topics, all that can be, and writes that down once; what became of each.
+    pub(crate) fn create_topics(
+        &self,
+        wanted: Vec<(String, i32, Given)>,
+    ) -> Vec<Result<Arc<Topic>, Refusal>> {
         let broker = self.settings.broker();
-        let config =
-            TopicConfig::new(given, &broker).map_err(|message| (ResponseError::InvalidConfig, message))?;
-        let topic = self.topics.create(name, partitions, config)?;
+        let configured = wanted.into_iter().map(|(name, partitions, given)| {
+            let config = TopicConfig::new(given, &broker);
+            (name, partitions, config.map_err(|message| (ResponseError::InvalidConfig, message)))
+        });
+        let created = self.topics.create_all(configured.collect());
         if !Arc::ptr_eq(&broker, &self.settings.broker()) {
-            // They were altered meanwhile, and handed down before the topic was there.
+            // They were altered meanwhile, and handed down before the topics were there.
             self.topics.inherit(&self.settings);
         }
-        Ok(topic)
+        created
     }
 
     /// Does what is due, and sets the alarm for what is due next.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub(crate) struct Topic {
 pub(crate) struct Topics {
     data: Option<Data>,
     upkeep: Arc<Upkeep>,
+    /// Held by whoever changes something, for as long as it takes; taken before the lock of what there is, which is held for
+    /// moments only, since everybody who produces or fetches looks things up under it.
+    changing: Mutex<()>,
     all: RwLock<All>,
     /// Goes up whenever a topic has come, gone or grown.
     version: AtomicU64,
@@ -148,7 +151,13 @@ impl Topic {
 impl Topics {
     /// No topics, and none will be kept.
     pub(crate) fn in_memory() -> Self {
-        Self { data: None, upkeep: Arc::default(), all: RwLock::default(), version: AtomicU64::new(0) }
+        Self {
+            data: None,
+            upkeep: Arc::default(),
+            changing: Mutex::default(),
+            all: RwLock::default(),
+            version: AtomicU64::new(0),
+        }
     }
 
     /// The topics of a data folder.
@@ -163,6 +172,7 @@ impl Topics {
         let topics = Self {
             data: Some(Data::new(data)),
             upkeep: Arc::default(),
+            changing: Mutex::default(),
             all: RwLock::default(),
             version: AtomicU64::new(0),
         };
@@ -218,42 +228,77 @@ impl Topics {
     }
 
     /// Creates a topic.
+    #[cfg(test)]
     pub(crate) fn create(
         &self,
         name: &str,
         partitions: i32,
         config: TopicConfig,
     ) -> Result<Arc<Topic>, Refusal> {
-        check_name(name)?;
-        check_count(partitions)?;
-        let mut all = self.write();
-        all.is_free(name)?;
-        let partitions: io::Result<Vec<_>> =
-            (0..partitions as usize).map(|index| self.create_partition(name, index)).collect();
-        let partitions = partitions.map_err(|error| storage_error(name, &error))?;
-        let topic = Topic::new(name.to_owned(), Uuid::new_v4(), partitions, config);
-        all.insert(Arc::clone(&topic));
-        if let Err(error) = self.save(&all, Space::Needed) {
-            all.remove(&topic);
-            topic.remove_files();
-            return Err(storage_error(name, &error));
+        self.create_all(vec![(name.to_owned(), partitions, Ok(config))]).remove(0)
+    }
+
+    /// Creates topics, all that can be, and writes that down once; what became of each. Nobody sees one of them before.
+    pub(crate) fn create_all(
+        &self,
+        wanted: Vec<(String, i32, Result<TopicConfig, Refusal>)>,
+    ) -> Vec<Result<Arc<Topic>, Refusal>> {
+        let _changing = self.changing();
+        let mut new = All::default();
+        let mut created: Vec<Result<Arc<Topic>, Refusal>> = Vec::with_capacity(wanted.len());
+        for (name, partitions, config) in wanted {
+            let topic = self.make(&new, name, partitions, config);
+            if let Ok(topic) = &topic {
+                new.insert(Arc::clone(topic));
+            }
+            created.push(topic);
         }
-        Ok(topic)
+        if new.by_name.is_empty() {
+            return created;
+        }
+        if let Err(error) = self.save(|entries| entries.extend(new.entries()), Space::Needed) {
+            new.by_name.values().for_each(|topic| topic.remove_files());
+            let failed = |topic: Arc<Topic>| Err(storage_error(&topic.name, &error));
+            return created.into_iter().map(|topic| topic.and_then(failed)).collect();
+        }
+        let mut all = self.write();
+        new.by_name.into_values().for_each(|topic| all.insert(topic));
+        created
+    }
+
+    /// A topic with its partitions that nobody can find yet, and neither by its name those that are about to come.
+    fn make(
+        &self,
+        new: &All,
+        name: String,
+        partitions: i32,
+        config: Result<TopicConfig, Refusal>,
+    ) -> Result<Arc<Topic>, Refusal> {
+        let config = config?;
+        check_name(&name)?;
+        check_count(partitions)?;
+        self.read().is_free(&name)?;
+        new.is_free(&name)?;
+        let mut made = Vec::new();
+        for index in 0..partitions as usize {
+            made.push(self.create_partition(&name, index).map_err(|error| storage_error(&name, &error))?);
+        }
+        Ok(Topic::new(name, Uuid::new_v4(), made, config))
     }
 
     /// Removes a topic and its records.
     pub(crate) fn delete(&self, topic: &Topic) -> Result<(), Refusal> {
-        let mut all = self.write();
-        let Some(removed) = all.remove(topic) else {
+        let _changing = self.changing();
+        let found = self.read().by_id.get(&topic.id).cloned();
+        let Some(found) = found else {
             let error = ResponseError::UnknownTopicOrPartition;
             return Err((error, error.to_string()));
         };
-        if let Err(error) = self.save(&all, Space::MayCome) {
-            all.insert(removed);
-            return Err(storage_error(&topic.name, &error));
-        }
-        // Deleted while the lock is held, so that a topic of the same name finds the folders gone.
-        removed.remove_files();
+        self.save(|entries| entries.retain(|entry| entry.id != topic.id), Space::MayCome)
+            .map_err(|error| storage_error(&topic.name, &error))?;
+        self.write().remove(&found);
+        // Deleted while nobody else changes anything, so that a topic of the same name finds the folders gone.
+        found.remove_files();
         self.data.as_ref().map(Data::refill);
         Ok(())
     }
@@ -267,7 +312,7 @@ impl Topics {
         validate_only: bool,
     ) -> Result<(), Refusal> {
         // One alteration at a time, and none while the broker's settings are being handed down.
-        let all = self.write();
+        let _changing = self.changing();
         let before = topic.config();
         let overrides = alter_topic(before.overrides(), alteration)?;
         let config = TopicConfig::new(overrides, &settings.broker())
@@ -277,7 +322,7 @@ impl Topics {
         }
         topic.set_config(Arc::new(config));
         self.upkeep.cleaner().wake();
-        self.save(&all, Space::MayCome).map_err(|error| {
+        self.save(|_| (), Space::MayCome).map_err(|error| {
             topic.set_config(before);
             storage_error(&topic.name, &error)
         })
@@ -285,9 +330,9 @@ impl Topics {
 
     /// Has all topics follow the settings of the broker, which have been altered.
     pub(crate) fn inherit(&self, settings: &Settings) {
-        let all = self.write();
+        let _changing = self.changing();
         let broker = settings.broker();
-        for topic in all.by_name.values() {
+        for topic in self.list() {
             topic.set_config(Arc::new(topic.config().under(&broker)));
         }
         self.upkeep.cleaner().wake();
@@ -310,15 +355,15 @@ impl Topics {
 
     /// Adds partitions until there are `count`.
     pub(crate) fn grow(&self, topic: &Topic, count: i32) -> Result<(), Refusal> {
-        let all = self.write();
+        let _changing = self.changing();
         self.may_grow(topic, count)?;
-        let mut partitions = topic.partitions.write().unwrap_or_else(PoisonError::into_inner);
-        let before = partitions.len();
+        let before = topic.partition_count() as usize;
         let more: io::Result<Vec<_>> =
             (before..count as usize).map(|index| self.create_partition(&topic.name, index)).collect();
-        partitions.extend(more.map_err(|error| storage_error(&topic.name, &error))?);
-        drop(partitions);
-        self.save(&all, Space::Needed).map_err(|error| {
+        let more = more.map_err(|error| storage_error(&topic.name, &error))?;
+        topic.partitions.write().unwrap_or_else(PoisonError::into_inner).extend(more);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.save(|_| (), Space::Needed).map_err(|error| {
             topic.partitions.write().unwrap_or_else(PoisonError::into_inner).truncate(before);
             storage_error(&topic.name, &error)
         })
@@ -331,11 +376,11 @@ impl Topics {
         }))
     }
 
-    /// Writes down what there is now; called after every change.
-    fn save(&self, all: &All, space: Space) -> io::Result<()> {
-        self.version.fetch_add(1, Ordering::AcqRel);
+    /// Writes down what there is now, but for what `change` does to it; called for every change.
+    fn save(&self, change: impl FnOnce(&mut Vec<Entry>), space: Space) -> io::Result<()> {
         let Some(data) = &self.data else { return Ok(()) };
-        let entries: Vec<Entry> = all.by_name.values().map(|topic| topic.entry()).collect();
+        let mut entries: Vec<Entry> = self.read().entries().collect();
+        change(&mut entries);
         let bytes = serde_json::to_vec_pretty(&entries)?;
         let write = || replace(&data.file(), &bytes).map(drop);
         match space {
@@ -346,16 +391,27 @@ impl Topics {
         Ok(())
     }
 
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, All> {
         self.all.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For a change of what there is, which is another version from then on.
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, All> {
-        self.all.write().unwrap_or_else(PoisonError::into_inner)
+        let all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        all
     }
 }
 
 impl All {
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.by_name.values().map(|topic| topic.entry())
+    }
+
     fn insert(&mut self, topic: Arc<Topic>) {
         self.by_id.insert(topic.id, Arc::clone(&topic));
         self.by_name.insert(topic.name.clone(), topic);

@@ -80,8 +80,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Each of them used to be stored, and to stop whoever read the partition.
 fn undecodable() -> Vec<(&'static str, Bytes)> {
     let two = [record(0), record(1)].concat();
-    // A record whose value is as long as what a batch may expand to.
-    let bomb = zstd::encode_all(io::repeat(0).take(941 << 20), 1).unwrap();
     vec![
         ("junk under gzip", made_of(b"junk", 1, 1)),
         ("junk under snappy", made_of(b"\xff\xffjunk", 1, 2)),
@@ -99,7 +97,6 @@ fn undecodable() -> Vec<(&'static str, Bytes)> {
         ("a length that is wrong", made_of(&[2 * 8, 0, 0, 0, 1, 2, b'v', 0], 1, 0)),
         ("headers that are not there", made_of(&[2 * 7, 0, 0, 0, 1, 2, b'v', 2], 1, 0)),
         ("snappy that claims four gigabytes", made_of(&[0xff, 0xff, 0xff, 0xff, 0x0f], 1, 2)),
-        ("zstd that becomes 941 MB", made_of(&bomb, 1, 4)),
     ]
 }
 
@@ -126,8 +123,8 @@ fn what_would_expand_beyond_measure_is_too_large() {
     let broker = memory();
     broker.create_topic("t", 1).unwrap();
     let mut wire = Wire::connect(&broker);
-    // One good record with a value of 200 MB.
-    let len: i64 = 200 << 20;
+    // One good record, with a value of zeros that is a little too long.
+    let len: i64 = 129 << 20;
     let varint = |value: i64| {
         let (mut raw, mut bytes) = ((value as u64) << 1, Vec::new());
         while raw >= 0x80 {

@@ -10,6 +10,7 @@ use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserSc
 use kafka_protocol::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
 
 use crate::api::Call;
+use crate::api::proportion::check_size;
 use crate::protocol::text;
 use crate::security::mechanism::Scram;
 use crate::security::users::{Alteration, Credential, MAX_ITERATIONS, MIN_ITERATIONS};
@@ -66,6 +67,9 @@ fn scram(name: &str, mechanism: i8) -> Result<Scram, Failed> {
     if name.is_empty() {
         return Err((ResponseError::UnacceptableCredential, "Username must not be empty"));
     }
+    if check_size([name.len()]).is_err() {
+        return Err((ResponseError::UnacceptableCredential, "The username is too long"));
+    }
     let unknown = (ResponseError::UnsupportedSaslMechanism, "Unknown SCRAM mechanism");
     Scram::from_wire(mechanism).ok_or(unknown)
 }
@@ -85,6 +89,9 @@ fn upsert(upsertion: &ScramCredentialUpsertion, scram: Scram) -> Result<Alterati
         Ok(iterations) if iterations >= MIN_ITERATIONS => iterations,
         _ => return refused("Too few iterations"),
     };
+    if check_size([upsertion.salt.len(), upsertion.salted_password.len()]).is_err() {
+        return refused("The salt and the salted password are too long");
+    }
     if upsertion.salt.is_empty() || upsertion.salted_password.is_empty() {
         return refused("The salt and the salted password must not be empty");
     }

@@ -1,8 +1,12 @@
 //! What settings are of: topics, the broker, groups. And altering them, which two APIs do in different words.
 
+use std::collections::{BTreeSet, HashSet};
+use std::hash::Hash;
+
 use kafka_protocol::ResponseError;
 
 use crate::api::Call;
+use crate::api::proportion::check_group;
 use crate::error::Refusal;
 use crate::protocol::NODE_ID;
 use crate::settings::alter::Alteration;
@@ -39,7 +43,10 @@ pub(super) fn alter(
             Ok(())
         }
         GROUP if name.is_empty() => Err(invalid("Default group resources are not allowed.")),
-        GROUP => state.settings.alter_group(name, alteration, validate_only),
+        GROUP => {
+            check_group(name).map_err(|error| (error, "The name of the group is too long.".to_owned()))?;
+            state.settings.alter_group(name, alteration, validate_only)
+        }
         other => Err(invalid(&format!(
             "Unexpected resource type {other}; this broker has topics, brokers and groups."
         ))),
@@ -59,14 +66,12 @@ pub(super) fn layer(name: &str) -> Result<Layer, Refusal> {
 }
 
 /// Those of several that are named twice; a client that does so cannot mean both.
-pub(super) fn named_twice<'a, T: Ord + 'a>(names: impl Iterator<Item = T>) -> Vec<T> {
-    let mut names: Vec<T> = names.collect();
-    names.sort_unstable();
-    let mut twice = Vec::new();
-    let mut names = names.into_iter().peekable();
-    while let Some(name) = names.next() {
-        if names.peek() == Some(&name) && twice.last() != Some(&name) {
-            twice.push(name);
+pub(super) fn named_twice<T: Ord + Hash>(names: impl Iterator<Item = T>) -> BTreeSet<T> {
+    let mut once = HashSet::new();
+    let mut twice = BTreeSet::new();
+    for name in names {
+        if let Some(name) = once.replace(name) {
+            twice.insert(name);
         }
     }
     twice

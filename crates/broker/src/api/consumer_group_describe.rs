@@ -8,6 +8,7 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
 };
 
+use crate::api::proportion::once;
 use crate::api::{Call, operations};
 use crate::group::consumer::member::Member;
 use crate::group::consumer::{Consumer, Partitions};
@@ -23,8 +24,10 @@ pub(super) fn handle(
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let asked = request.include_authorized_operations;
+    let mut groups = request.group_ids;
+    once(&mut groups, GroupId::clone);
     let inner = call.state.groups.lock();
-    let groups = request.group_ids.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
+    let groups = groups.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
         _ if id.is_empty() => DescribedGroup::default()
             .with_authorized_operations(operations::group(false))
             .with_error_code(ResponseError::InvalidGroupId.code()),

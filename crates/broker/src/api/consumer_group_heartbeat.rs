@@ -9,6 +9,7 @@ use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeart
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::Call;
+use crate::api::proportion::{check_group, check_size};
 use crate::group::Denied;
 use crate::group::consumer::assignor::Assignor;
 use crate::group::consumer::member::{AWAY, JOINING, LEAVING};
@@ -58,6 +59,13 @@ fn check(call: &Call<'_>, request: &ConsumerGroupHeartbeatRequest) -> Result<(),
     if request.group_id.is_empty() {
         return invalid("GroupId can't be empty.");
     }
+    check_group(&request.group_id).map_err(|error| Denied::new(error, "GroupId is too long."))?;
+    let len = |text: &Option<StrBytes>| text.as_ref().map_or(0, |text| text.len());
+    let names = request.subscribed_topic_names.iter().flatten().map(|name| name.len());
+    let texts = [&request.instance_id, &request.rack_id, &request.subscribed_topic_regex].map(len);
+    let own = [request.member_id.len(), call.client_id.len()];
+    check_size(names.chain(texts).chain(own))
+        .map_err(|error| Denied::new(error, "The member says more of itself than can be kept."))?;
     if is_empty(&request.instance_id) {
         return invalid("InstanceId can't be empty.");
     }

@@ -3,18 +3,32 @@
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::api::config_resource::{invalid, named_twice};
+use crate::api::proportion::MAX_NEW_PARTITIONS;
 use crate::api::{Call, assignments};
 use crate::error::Refusal;
 use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let twice: Vec<TopicName> = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
+    let twice = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
     let duplicates = twice.iter().map(|name| (name.clone(), Err(invalid("Duplicate topic name."))));
-    let wanted = request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
-    let grown = wanted.map(|wanted| (wanted.name.clone(), grow(call, wanted, request.validate_only)));
+    let wanted = || request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
+    let more = |wanted: &CreatePartitionsTopic| {
+        let before = call.state.topics.get(&wanted.name).map(|topic| topic.partition_count());
+        before.map_or(0, |before| i64::from(wanted.count) - i64::from(before)).max(0)
+    };
+    let too_many = wanted().map(more).fold(0, i64::saturating_add) > MAX_NEW_PARTITIONS;
+    let grown = wanted().map(|wanted| {
+        let grown = if too_many {
+            let message = "Unable to perform excessively large batch operation.".to_owned();
+            Err((ResponseError::PolicyViolation, message))
+        } else {
+            grow(call, wanted, request.validate_only)
+        };
+        (wanted.name.clone(), grown)
+    });
     let results = duplicates.chain(grown).map(|(name, grown)| {
         let result = CreatePartitionsTopicResult::default().with_name(name);
         match grown {

@@ -7,6 +7,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicN
 use uuid::Uuid;
 
 use crate::api::config_resource::{invalid, named_twice};
+use crate::api::proportion::MAX_NEW_PARTITIONS;
 use crate::api::{Call, assignments};
 use crate::error::Refusal;
 use crate::protocol::text;
@@ -15,10 +16,18 @@ use crate::settings::describe::of_topic;
 use crate::settings::topic::TopicConfig;
 
 pub(super) fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let twice: Vec<TopicName> = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
+    let twice = named_twice(request.topics.iter().map(|topic| topic.name.clone()));
     let duplicates = twice.iter().map(|name| failed(name, invalid("Duplicate topic name.")));
-    let wanted = request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
-    let results = wanted.map(|wanted| match create(call, wanted, request.validate_only) {
+    let wanted = || request.topics.iter().filter(|wanted| !twice.contains(&wanted.name));
+    if new_partitions(call, wanted()) > MAX_NEW_PARTITIONS {
+        let message = "Excessively large number of partitions per request.";
+        let refused = |topic: &CreatableTopic| {
+            failed(&topic.name, (ResponseError::PolicyViolation, message.to_owned()))
+        };
+        return CreateTopicsResponse::default()
+            .with_topics(duplicates.chain(wanted().map(refused)).collect());
+    }
+    let results = wanted().map(|wanted| match create(call, wanted, request.validate_only) {
         Ok((id, partitions, config)) => CreatableTopicResult::default()
             .with_name(wanted.name.clone())
             .with_topic_id(id)
@@ -28,6 +37,17 @@ pub(super) fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTop
         Err(refusal) => failed(&wanted.name, refusal),
     });
     CreateTopicsResponse::default().with_topics(duplicates.chain(results).collect())
+}
+
+/// How many partitions are asked for, whether they can be had or not.
+fn new_partitions<'a>(call: &Call<'_>, wanted: impl Iterator<Item = &'a CreatableTopic>) -> i64 {
+    let default = i64::from(call.state.settings.broker().num_partitions);
+    let of_one = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
+        (0, -1) => default,
+        (0, count) => i64::from(count.max(0)),
+        (count, _) => i64::try_from(count).unwrap_or(i64::MAX),
+    };
+    wanted.map(of_one).fold(0, i64::saturating_add)
 }
 
 fn failed(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult {
@@ -94,7 +114,7 @@ fn partitions(call: &Call<'_>, wanted: &CreatableTopic) -> Result<i32, Refusal> 
 fn assigned(assignments: &[CreatableReplicaAssignment]) -> Result<i32, Refusal> {
     let wrong = |message: String| Err((ResponseError::InvalidReplicaAssignment, message));
     let mut indexes: Vec<i32> = assignments.iter().map(|assignment| assignment.partition_index).collect();
-    if let Some(twice) = named_twice(indexes.iter()).first() {
+    if let Some(twice) = named_twice(indexes.iter()).first().copied() {
         return wrong(format!("Found multiple manual partition assignments for partition {twice}"));
     }
     for assignment in assignments {

@@ -5,12 +5,15 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 
 use crate::api::Call;
+use crate::api::proportion::once;
 use crate::group::events::Event;
 use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let mut names = request.groups_names;
+    once(&mut names, Clone::clone);
     let mut inner = call.state.groups.lock();
-    let results = request.groups_names.into_iter().map(|id| {
+    let results = names.into_iter().map(|id| {
         let deleted = match inner.by_id.get(id.as_str()) {
             None => Err(ResponseError::GroupIdNotFound),
             Some(group) if !group.members.is_free() => Err(ResponseError::NonEmptyGroup),

@@ -1,5 +1,7 @@
 //! DescribeConfigs: the settings of topics, the broker and groups.
 
+use std::collections::HashSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -9,6 +11,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::api::Call;
 use crate::api::config_resource::{BROKER, CLIENT_METRICS, GROUP, TOPIC, invalid, layer};
+use crate::api::proportion::{OF_ANY_NAME, OF_WHAT_IS_THERE, Room, once};
 use crate::error::Refusal;
 use crate::protocol::text;
 use crate::settings::describe::{self, Described};
@@ -17,16 +20,26 @@ use crate::topics::check_name;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
-    let results = request.resources.into_iter().map(|resource| {
+    let mut resources = request.resources;
+    once(&mut resources, |resource| (resource.resource_type, resource.resource_name.clone()));
+    let (mut of_topics, mut of_any) = (Room::of(OF_WHAT_IS_THERE), Room::of(OF_ANY_NAME));
+    let results = resources.into_iter().map(|resource| {
+        let room = if resource.resource_type == TOPIC { &mut of_topics } else { &mut of_any };
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match describe(call, &resource) {
-            Ok(mut configs) => {
-                // Clients that want all say null or nothing.
-                if let Some(wanted) = resource.configuration_keys.filter(|wanted| !wanted.is_empty()) {
-                    configs.retain(|config| wanted.iter().any(|name| *name == *config.definition.name));
-                }
+        let described = room.check().and_then(|()| {
+            let mut configs = describe(call, &resource)?;
+            // Clients that want all say null or nothing.
+            if let Some(wanted) = resource.configuration_keys.filter(|wanted| !wanted.is_empty()) {
+                let wanted: HashSet<&str> = wanted.iter().map(|name| name.as_str()).collect();
+                configs.retain(|config| wanted.contains(config.definition.name));
+            }
+            room.take(configs.iter().map(|config| len(config, synonyms, documentation)).sum())?;
+            Ok(configs)
+        });
+        match described {
+            Ok(configs) => {
                 let configs = configs.into_iter().map(|config| to_wire(config, synonyms, documentation));
                 result.with_configs(configs.collect())
             }
@@ -36,6 +49,19 @@ pub(super) fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> Descri
         }
     });
     DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+/// About as many bytes as a setting takes in the answer.
+fn len(config: &Described, synonyms: bool, documentation: bool) -> usize {
+    const NUMBERS: usize = 16;
+    let synonym = |synonym: &describe::Synonym| NUMBERS + synonym.name.len() + synonym.value.len();
+    let synonyms = if synonyms { config.synonyms.iter().map(synonym).sum() } else { 0 };
+    let documentation = if documentation { config.definition.doc.len() } else { 0 };
+    NUMBERS
+        + config.definition.name.len()
+        + config.value.as_ref().map_or(0, String::len)
+        + synonyms
+        + documentation
 }
 
 fn describe(call: &Call<'_>, resource: &DescribeConfigsResource) -> Result<Vec<Described>, Refusal> {

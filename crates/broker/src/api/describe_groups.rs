@@ -4,14 +4,17 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
+use crate::api::proportion::once;
 use crate::api::{Call, operations};
 use crate::group::classic::{Classic, Phase};
 use crate::group::{Group, Members};
 use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    let mut groups = request.groups;
+    once(&mut groups, GroupId::clone);
     let inner = call.state.groups.lock();
-    let groups = request.groups.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
+    let groups = groups.into_iter().map(|id| match inner.by_id.get(id.as_str()) {
         Some(Group { members: Members::Classic(classic), .. }) => describe(id, classic),
         found => {
             let why = if found.is_some() { "is not a classic group" } else { "not found" };

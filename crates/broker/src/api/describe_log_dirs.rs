@@ -8,6 +8,7 @@ use kafka_protocol::messages::describe_log_dirs_response::{
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, TopicName};
 
 use crate::api::Call;
+use crate::api::proportion::parts_once;
 use crate::config::Storage;
 use crate::protocol::text;
 use crate::topics::Topic;
@@ -19,7 +20,13 @@ pub(super) fn handle(call: &Call<'_>, request: DescribeLogDirsRequest) -> Descri
     let state = call.state;
     let topics: Vec<DescribeLogDirsTopic> = match request.topics {
         None => state.topics.list().iter().map(|topic| describe(topic, None)).collect(),
-        Some(wanted) => {
+        Some(mut wanted) => {
+            parts_once(
+                &mut wanted,
+                |topic| topic.topic.clone(),
+                |topic| &mut topic.partitions,
+                |index| *index,
+            );
             let found = wanted.iter().filter_map(|wanted| Some((state.topics.get(&wanted.topic)?, wanted)));
             found.map(|(topic, wanted)| describe(&topic, Some(&wanted.partitions))).collect()
         }
@@ -41,7 +48,10 @@ pub(super) fn handle(call: &Call<'_>, request: DescribeLogDirsRequest) -> Descri
 }
 
 fn describe(topic: &Topic, wanted: Option<&[i32]>) -> DescribeLogDirsTopic {
-    let is_wanted = |index: &i32| wanted.is_none_or(|wanted| wanted.contains(index));
+    let indexes: Vec<i32> = match wanted {
+        Some(wanted) => wanted.to_vec(),
+        None => (0..topic.partition_count()).collect(),
+    };
     let partition = |index| {
         let size = topic.partition(index)?.usage().bytes;
         let size = i64::try_from(size).unwrap_or(i64::MAX);
@@ -49,7 +59,7 @@ fn describe(topic: &Topic, wanted: Option<&[i32]>) -> DescribeLogDirsTopic {
     };
     DescribeLogDirsTopic::default()
         .with_name(TopicName(text(&topic.name)))
-        .with_partitions((0..topic.partition_count()).filter(is_wanted).filter_map(partition).collect())
+        .with_partitions(indexes.into_iter().filter_map(partition).collect())
 }
 
 /// Bytes of the disk that holds a folder, and those of them that may still be written.

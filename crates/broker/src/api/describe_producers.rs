@@ -9,13 +9,16 @@ use kafka_protocol::messages::describe_producers_response::{
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
 use crate::api::Call;
+use crate::api::proportion::parts_once;
 use crate::error::Refusal;
 use crate::log::producers::ProducerState;
 use crate::protocol::text;
 use crate::topics::{Topic, check_name};
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> DescribeProducersResponse {
-    let topics = request.topics.into_iter().map(|wanted| {
+    let mut topics = request.topics;
+    parts_once(&mut topics, |topic| topic.name.clone(), |topic| &mut topic.partition_indexes, |index| *index);
+    let topics = topics.into_iter().map(|wanted| {
         let topic = find(call, &wanted.name);
         let partitions = wanted.partition_indexes.iter().map(|index| {
             let response = PartitionResponse::default().with_partition_index(*index);

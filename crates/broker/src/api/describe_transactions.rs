@@ -11,6 +11,7 @@ use kafka_protocol::messages::{
 };
 
 use crate::api::Call;
+use crate::api::proportion::once;
 use crate::protocol::text;
 use crate::txn::transaction::Transaction;
 
@@ -20,7 +21,9 @@ const OFFSETS_TOPIC: &str = "__consumer_offsets";
 const OFFSETS_PARTITIONS: i32 = 50;
 
 pub(super) fn handle(call: &Call<'_>, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
-    let states = request.transactional_ids.into_iter().map(|id| match call.state.transactions.get(&id) {
+    let mut ids = request.transactional_ids;
+    once(&mut ids, TransactionalId::clone);
+    let states = ids.into_iter().map(|id| match call.state.transactions.get(&id) {
         Ok(transaction) => describe(id, &transaction),
         Err(error) => {
             let error = match error {

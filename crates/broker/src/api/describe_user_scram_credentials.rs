@@ -7,6 +7,8 @@ use kafka_protocol::messages::describe_user_scram_credentials_response::{
 use kafka_protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
 use crate::api::Call;
+use crate::api::config_resource::named_twice;
+use crate::api::proportion::once;
 use crate::protocol::text;
 
 pub(super) fn handle(
@@ -18,18 +20,18 @@ pub(super) fn handle(
         Some(wanted) => wanted.iter().map(|user| user.name.to_string()).collect(),
         None => users.keys().cloned().collect(),
     };
-    let mut results: Vec<DescribeUserScramCredentialsResult> = Vec::with_capacity(wanted.len());
-    for name in &wanted {
-        if results.iter().any(|result| result.user.as_str() == name) {
-            continue;
-        }
+    let twice = named_twice(wanted.iter());
+    let mut names: Vec<&String> = wanted.iter().collect();
+    once(&mut names, |name| *name);
+    let mut results: Vec<DescribeUserScramCredentialsResult> = Vec::with_capacity(names.len());
+    for name in names {
         let result = DescribeUserScramCredentialsResult::default().with_user(text(name));
         let failed = |error: ResponseError, reason: &str| {
             let reason = format!("{reason}: {name}");
             result.clone().with_error_code(error.code()).with_error_message(Some(text(&reason)))
         };
         results.push(match users.get(name) {
-            _ if wanted.iter().filter(|other| *other == name).count() > 1 => failed(
+            _ if twice.contains(name) => failed(
                 ResponseError::DuplicateResource,
                 "Cannot describe SCRAM credentials for the same user twice in a single request",
             ),

@@ -5,6 +5,7 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 
 use crate::api::Call;
+use crate::api::proportion::once;
 use crate::protocol::{NODE_ID, text};
 
 const GROUP: i8 = 0;
@@ -24,7 +25,9 @@ pub(super) fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> FindCo
                 .with_error_code(ResponseError::InvalidRequest.code())
         };
     }
-    let coordinators = request.coordinator_keys.into_iter().map(|key| {
+    let mut keys = request.coordinator_keys;
+    once(&mut keys, Clone::clone);
+    let coordinators = keys.into_iter().map(|key| {
         let coordinator = Coordinator::default().with_key(key);
         if known {
             coordinator.with_node_id(BrokerId(NODE_ID)).with_host(host.clone()).with_port(port)

@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
 use crate::api::Call;
+use crate::api::proportion::check_size;
 use crate::txn::transaction::ProducerKey;
 
 pub(super) fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> InitProducerIdResponse {
@@ -11,7 +12,7 @@ pub(super) fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> InitPro
     let result = match request.transactional_id.as_ref().map(|id| id.as_str()) {
         None => transactions.new_producer_id().map(|id| ProducerKey { id, epoch: 0 }),
         Some("") => Err(ResponseError::InvalidRequest),
-        Some(id) => known(&request).and_then(|known| {
+        Some(id) => check_size([id.len()]).and_then(|()| known(&request)).and_then(|known| {
             transactions.init(call.state, id, i64::from(request.transaction_timeout_ms), known)
         }),
     };

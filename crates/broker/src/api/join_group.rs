@@ -6,14 +6,21 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::Call;
+use crate::api::proportion::{check_group, check_size};
 use crate::group::classic::member::{JoinRefused, JoinReply};
 use crate::group::classic::{Join, Rules};
 use crate::protocol::text;
+
+/// Protocols that a member may speak; clients know a handful. All members' are compared with each other.
+const MAX_PROTOCOLS: usize = 100;
 
 pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGroupResponse {
     if request.group_id.is_empty() {
         let error = ResponseError::InvalidGroupId;
         return respond(call, Err(JoinRefused { error, member_id: request.member_id }));
+    }
+    if let Err(error) = check(call, &request) {
+        return respond(call, Err(JoinRefused { error, member_id: StrBytes::new() }));
     }
     let session_timeout_ms = i64::from(request.session_timeout_ms);
     let join = Join {
@@ -37,6 +44,16 @@ pub(super) async fn handle(call: &Call<'_>, request: JoinGroupRequest) -> JoinGr
     let gone = JoinRefused { error: ResponseError::UnknownMemberId, member_id: request.member_id };
     let reply = answer.get().await.unwrap_or(Err(gone));
     respond(call, reply)
+}
+
+/// Whether it is not too much to be kept, and to be compared with what others say.
+fn check(call: &Call<'_>, request: &JoinGroupRequest) -> Result<(), ResponseError> {
+    check_group(&request.group_id)?;
+    let protocols = request.protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len());
+    let instance = request.group_instance_id.as_ref().map_or(0, |id| id.len());
+    let ids = request.member_id.len() + instance + call.client_id.len() + request.protocol_type.len();
+    check_size(protocols.chain([ids]))?;
+    if request.protocols.len() > MAX_PROTOCOLS { Err(ResponseError::InvalidRequest) } else { Ok(()) }
 }
 
 fn rules(call: &Call<'_>) -> Rules {

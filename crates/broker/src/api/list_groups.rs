@@ -1,5 +1,7 @@
 //! ListGroups, filtered by state and type.
 
+use std::collections::HashSet;
+
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -9,8 +11,12 @@ use crate::group::Members;
 use crate::protocol::text;
 
 pub(super) fn handle(call: &Call<'_>, request: ListGroupsRequest) -> ListGroupsResponse {
-    let wanted = |filter: &[StrBytes], value: &str| {
-        filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
+    let folded = |filter: &[StrBytes]| -> HashSet<String> {
+        filter.iter().map(|wanted| wanted.trim().to_ascii_lowercase()).collect()
+    };
+    let (states, types) = (folded(&request.states_filter), folded(&request.types_filter));
+    let wanted = |filter: &HashSet<String>, value: &str| {
+        filter.is_empty() || filter.contains(&value.to_ascii_lowercase())
     };
     let inner = call.state.groups.lock();
     let groups = inner.by_id.iter().filter_map(|(id, group)| {
@@ -19,7 +25,7 @@ pub(super) fn handle(call: &Call<'_>, request: ListGroupsRequest) -> ListGroupsR
             Members::Classic(classic) => ("classic", classic.protocol_type.clone()),
             Members::Consumer(_) => ("consumer", text("consumer")),
         };
-        (wanted(&request.states_filter, state) && wanted(&request.types_filter, kind)).then(|| {
+        (wanted(&states, state) && wanted(&types, kind)).then(|| {
             ListedGroup::default()
                 .with_group_id(GroupId(text(id)))
                 .with_protocol_type(protocol_type)

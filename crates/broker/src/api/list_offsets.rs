@@ -11,6 +11,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicNam
 
 use crate::api::Call;
 use crate::api::leader_epoch::{EPOCH, NONE, check};
+use crate::blocking::blocking;
 use crate::log::partition::Isolation;
 use crate::log::records::TimedOffset;
 
@@ -97,8 +98,10 @@ fn find(
         EARLIEST | EARLIEST_LOCAL => at(bounds.start),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => Ok(None),
         MAX_TIMESTAMP => {
-            Ok(partition.newest()?.filter(|newest| newest.offset < bounds.visible_end(isolation)))
+            Ok(blocking(|| partition.newest())?
+                .filter(|newest| newest.offset < bounds.visible_end(isolation)))
         }
-        timestamp => partition.offset_of_time(timestamp, isolation),
+        // Batches are looked into, which may be large.
+        timestamp => blocking(|| partition.offset_of_time(timestamp, isolation)),
     }
 }

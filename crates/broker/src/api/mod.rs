@@ -49,6 +49,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod operations;
 mod produce;
+mod proportion;
 pub(crate) mod sasl_authenticate;
 pub(crate) mod sasl_handshake;
 mod sync_group;
@@ -63,6 +64,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use crate::blocking::blocking;
 use crate::metrics::outcome::Outcome;
 use crate::protocol::SUPPORTED;
 use crate::protocol::lengths::Wary;
@@ -159,6 +161,29 @@ impl Frame {
         Ok(Self { key, version, correlation_id: header.correlation_id, client_id, body: bytes })
     }
 
+    /// Whether carrying it out may take long: what is written to disk, and whatever says very much. Batches of records see
+    /// for themselves.
+    fn is_heavy(&self) -> bool {
+        const MUCH: usize = 64 * 1024;
+        match self.key {
+            ApiKey::Produce => false,
+            ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+            | ApiKey::DeleteRecords
+            | ApiKey::DescribeConfigs
+            | ApiKey::AlterConfigs
+            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeLogDirs
+            | ApiKey::DescribeProducers
+            | ApiKey::WriteTxnMarkers
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete
+            | ApiKey::AlterUserScramCredentials => true,
+            _ => self.body.len() > MUCH,
+        }
+    }
+
     /// Whether the answer may take long, so that earlier answers should not wait for it.
     pub(crate) fn may_wait(&self) -> bool {
         matches!(self.key, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup)
@@ -192,26 +217,41 @@ async fn answer_or_meet_fault(call: &Call<'_>, frame: Frame, out: &mut Output) -
 }
 
 async fn carry_out(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<(), Refused> {
+    if !frame.may_wait() {
+        return if frame.is_heavy() {
+            blocking(|| carry_out_at_once(call, frame, out))
+        } else {
+            carry_out_at_once(call, frame, out)
+        };
+    }
+    let Frame { key, correlation_id: id, body, .. } = frame;
+    match key {
+        ApiKey::Fetch => {
+            let answer = fetch::handle(call, decode(call, body)?).await;
+            answer.codes().for_each(|code| count(call, code));
+            answer.write(id, call.version, out)
+        }
+        ApiKey::JoinGroup => reply(call, id, out, &join_group::handle(call, decode(call, body)?).await),
+        ApiKey::SyncGroup => reply(call, id, out, &sync_group::handle(call, decode(call, body)?).await),
+        _ => Err(Refused::Unsupported { api_key: key as i16, version: call.version }),
+    }
+}
+
+/// Carries out what need not wait for others.
+fn carry_out_at_once(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<(), Refused> {
     let Frame { key, correlation_id: id, body, .. } = frame;
     match key {
         ApiKey::Produce => match produce::handle(call, decode(call, body)?)? {
             Some(response) => reply(call, id, out, &response),
             None => Ok(()),
         },
-        ApiKey::Fetch => {
-            let answer = fetch::handle(call, decode(call, body)?).await;
-            answer.codes().for_each(|code| count(call, code));
-            answer.write(id, call.version, out)
-        }
         ApiKey::ListOffsets => reply(call, id, out, &list_offsets::handle(call, decode(call, body)?)),
         ApiKey::Metadata => reply(call, id, out, &metadata::handle(call, decode(call, body)?)),
         ApiKey::OffsetCommit => reply(call, id, out, &offset_commit::handle(call, decode(call, body)?)),
         ApiKey::OffsetFetch => reply(call, id, out, &offset_fetch::handle(call, decode(call, body)?)),
         ApiKey::FindCoordinator => reply(call, id, out, &find_coordinator::handle(call, decode(call, body)?)),
-        ApiKey::JoinGroup => reply(call, id, out, &join_group::handle(call, decode(call, body)?).await),
         ApiKey::Heartbeat => reply(call, id, out, &heartbeat::handle(call, decode(call, body)?)),
         ApiKey::LeaveGroup => reply(call, id, out, &leave_group::handle(call, decode(call, body)?)),
-        ApiKey::SyncGroup => reply(call, id, out, &sync_group::handle(call, decode(call, body)?).await),
         ApiKey::DescribeGroups => reply(call, id, out, &describe_groups::handle(call, decode(call, body)?)),
         ApiKey::ListGroups => reply(call, id, out, &list_groups::handle(call, decode(call, body)?)),
         ApiKey::ApiVersions => {

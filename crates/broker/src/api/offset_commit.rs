@@ -7,6 +7,7 @@ use kafka_protocol::messages::offset_commit_response::{
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use crate::api::proportion::check_group;
 use crate::api::{Call, newest};
 use crate::group::Commit;
 use crate::group::classic::Identity;
@@ -15,6 +16,7 @@ use crate::group::offsets::{Commits, Committed};
 use crate::protocol::code;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let may_be_called_that = check_group(&request.group_id);
     let who = Identity {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
@@ -46,7 +48,8 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> OffsetCom
         topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
     let how = if call.version >= 9 { Commit::Plain } else { Commit::Old };
-    let committed = call.state.groups.commit(call.state, &request.group_id, &who, how, offsets);
+    let committed = may_be_called_that
+        .and_then(|()| call.state.groups.commit(call.state, &request.group_id, &who, how, offsets));
     if let Err(error) = committed {
         let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         partitions

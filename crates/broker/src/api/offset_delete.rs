@@ -1,5 +1,7 @@
 //! OffsetDelete: forgets a group's offsets, but not those of partitions that its members are reading.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
@@ -27,16 +29,17 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDel
         // Nobody but its members knows what they read.
         return OffsetDeleteResponse::default().with_error_code(ResponseError::NonEmptyGroup.code());
     }
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: BTreeSet<Place> = BTreeSet::new();
     let topics = request.topics.into_iter().map(|topic| {
+        let is_subscribed = group.members.is_subscribed(&topic.name);
         let partitions = topic.partitions.iter().map(|wanted| {
             let index = wanted.partition_index;
             let checked = if call.state.topics.partition(&topic.name, index).is_none() {
                 Err(ResponseError::UnknownTopicOrPartition)
-            } else if group.members.is_subscribed(&topic.name) {
+            } else if is_subscribed {
                 Err(ResponseError::GroupSubscribedToTopic)
             } else {
-                places.push((topic.name.to_string(), index));
+                places.insert((topic.name.to_string(), index));
                 Ok(())
             };
             OffsetDeleteResponsePartition::default()
@@ -47,6 +50,7 @@ pub(super) fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> OffsetDel
         OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     });
     let topics = topics.collect();
+    let places = places.into_iter().collect();
     let forgotten = inner.record(Event::Forget { group: request.group_id.to_string(), places });
     OffsetDeleteResponse::default().with_topics(topics).with_error_code(code(&forgotten))
 }

@@ -9,6 +9,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
+use crate::api::proportion::{once, parts_once};
 use crate::api::{Call, newest};
 use crate::group::offsets::{Committed, Offsets, Place};
 use crate::group::{Group, Members};
@@ -17,7 +18,9 @@ use crate::protocol::text;
 pub(super) fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let stable = request.require_stable;
     if call.version >= 8 {
-        let groups = request.groups.into_iter().map(|wanted| group(call, wanted, stable));
+        let mut groups = request.groups;
+        once(&mut groups, |group| group.group_id.clone());
+        let groups = groups.into_iter().map(|wanted| group(call, wanted, stable));
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     // Until version 7 there was one group, and the same answer had other types.
@@ -60,7 +63,13 @@ fn group(call: &Call<'_>, wanted: OffsetFetchRequestGroup, stable: bool) -> Offs
     let offsets = found.map_or(&none, |group| &group.offsets);
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     match wanted.topics {
-        Some(wanted) => {
+        Some(mut wanted) => {
+            parts_once(
+                &mut wanted,
+                |topic| (topic.topic_id, topic.name.clone()),
+                |topic| &mut topic.partition_indexes,
+                |index| *index,
+            );
             for topic in wanted {
                 let name = newest::topic_name(call, &topic.name);
                 let partitions = topic.partition_indexes.iter().map(|index| {

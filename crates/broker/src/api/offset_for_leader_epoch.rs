@@ -10,9 +10,17 @@ use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpoch
 
 use crate::api::Call;
 use crate::api::leader_epoch::{EPOCH, check};
+use crate::api::proportion::parts_once;
 
 pub(super) fn handle(call: &Call<'_>, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
-    let topics = request.topics.into_iter().map(|topic| {
+    let mut topics = request.topics;
+    parts_once(
+        &mut topics,
+        |topic| topic.topic.clone(),
+        |topic| &mut topic.partitions,
+        |wanted| wanted.partition,
+    );
+    let topics = topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|wanted| {
             let found = EpochEndOffset::default().with_partition(wanted.partition);
             match end(call, &topic.topic, wanted) {

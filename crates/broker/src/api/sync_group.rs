@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use crate::api::Call;
+use crate::api::proportion::check_size;
 use crate::group::classic::Identity;
 
 pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGroupResponse {
@@ -15,6 +16,9 @@ pub(super) async fn handle(call: &Call<'_>, request: SyncGroupRequest) -> SyncGr
     } else {
         request.group_id.is_empty().then_some(ResponseError::InvalidGroupId)
     };
+    let sizes =
+        request.assignments.iter().map(|given| check_size([given.member_id.len(), given.assignment.len()]));
+    let refused = refused.or(sizes.filter_map(Result::err).next());
     if let Some(error) = refused {
         return SyncGroupResponse::default().with_error_code(error.code());
     }

@@ -8,6 +8,7 @@ use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use crate::api::Call;
 use crate::api::offset_commit::owned;
+use crate::api::proportion::check_group;
 use crate::group::classic::Identity;
 use crate::group::groups::check_commit;
 use crate::group::offsets::{Commits, Committed};
@@ -50,6 +51,7 @@ pub(super) fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> TxnOff
     let (state, id, group) = (call.state, &request.transactional_id, &request.group_id);
     let may_be_added = match (group.is_empty(), call.version >= ADDS_GROUP) {
         (true, _) => Err(ResponseError::InvalidGroupId),
+        (false, _) if check_group(group).is_err() => check_group(group),
         (false, true) => state.transactions.add(state, id, producer, [Part::Group(group)]),
         (false, false) => Ok(()),
     };

@@ -3,7 +3,7 @@
 //! Brokers of a cluster tell each other in this way how transactions have ended. Here it is what an administrator ends a
 //! transaction with that is left open on a partition and that its coordinator has forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
@@ -48,8 +48,13 @@ fn write(call: &Call<'_>, marker: &WritableTxnMarker, outcomes: &mut Outcomes) {
         coordinator_epoch: marker.coordinator_epoch,
         is_bumped: version.is_some_and(|version| matches!(version[..], [2..=127])),
     };
+    let mut written = HashSet::new();
     for topic in &marker.topics {
         for index in &topic.partition_indexes {
+            // Named again, it is the same marker.
+            if !written.insert((&topic.name, index)) {
+                continue;
+            }
             let found = call.state.topics.partition(&topic.name, *index);
             let written =
                 found.ok_or(ResponseError::UnknownTopicOrPartition).and_then(|(topic, partition)| {

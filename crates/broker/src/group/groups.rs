@@ -9,7 +9,7 @@ use kafka_protocol::ResponseError;
 
 use crate::group::classic::Identity;
 use crate::group::events::{Event, apply, outcome};
-use crate::group::offsets::{Commits, Committed, Place};
+use crate::group::offsets::{Commits, Committed, Place, last_of_each};
 use crate::group::{Commit, Group, Members};
 use crate::journal::Journal;
 use crate::state::State;
@@ -91,6 +91,7 @@ impl Groups {
         offsets: Commits,
     ) -> Result<(), ResponseError> {
         let now_ms = state.clock.now_ms();
+        let offsets = last_of_each(offsets);
         let mut inner = self.lock();
         inner.may_commit(state, id, who, how, &offsets)?;
         if let Some(Group { members: Members::Classic(classic), .. }) = inner.by_id.get_mut(id) {
@@ -111,6 +112,7 @@ impl Groups {
         producer: i64,
         offsets: Commits,
     ) -> Result<(), ResponseError> {
+        let offsets = last_of_each(offsets);
         let mut inner = self.lock();
         inner.may_commit(state, id, who, Commit::InTransaction, &offsets)?;
         if offsets.is_empty() {

@@ -129,6 +129,11 @@ fn list(offsets: &BTreeMap<Place, Committed>) -> Commits {
     offsets.iter().map(|((topic, partition), at)| (topic.clone(), *partition, at.clone())).collect()
 }
 
+/// Of each partition that is named again and again, what was said last.
+pub(super) fn last_of_each(offsets: Commits) -> Commits {
+    if offsets.len() < 2 { offsets } else { list(&by_place(offsets).collect()) }
+}
+
 fn by_place(offsets: Commits) -> impl Iterator<Item = (Place, Committed)> {
     offsets.into_iter().map(|(topic, partition, at)| ((topic, partition), at))
 }

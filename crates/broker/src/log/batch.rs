@@ -395,8 +395,12 @@ pub(crate) mod tests {
         batch.put_i16(producer.1);
         batch.put_i32(producer.2);
         batch.put_i32(count);
-        for n in 0..count as u8 {
-            batch.put_slice(&[2 * 7, 0, 2 * n, 2 * n, 1, 2, b'v', 0]);
+        for n in 0..i64::from(count) {
+            put_varint(&mut batch, 5 + 2 * varint_len(n) as i64);
+            batch.push(0);
+            put_varint(&mut batch, n);
+            put_varint(&mut batch, n);
+            batch.put_slice(&[1, 2, b'v', 0]);
         }
         let len = batch.len() as i32 - 12;
         (&mut batch[8..12]).put_i32(len);

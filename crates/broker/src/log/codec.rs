@@ -82,7 +82,8 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.expanding.read(buffer)?;
-        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "the records are too long when expanded");
+        let too_long =
+            || io::Error::new(io::ErrorKind::FileTooLarge, "the records are too long when expanded");
         self.left = self.left.checked_sub(count).ok_or_else(too_long)?;
         Ok(count)
     }
@@ -112,7 +113,8 @@ impl<'a> Unsnap<'a> {
         let block = if self.is_stream {
             let short = || invalid("a snappy block is cut off");
             let (len, after) = self.rest.split_first_chunk().ok_or_else(short)?;
-            let (block, after) = after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
+            let (block, after) =
+                after.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or_else(short)?;
             self.rest = after;
             block
         } else {
@@ -123,7 +125,10 @@ impl<'a> Unsnap<'a> {
             return Err(invalid("a snappy block claims to be longer than it can be"));
         }
         if claimed > MAX_EXPANDED {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the records are too long when expanded"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the records are too long when expanded",
+            ));
         }
         self.block.resize(claimed, 0);
         snap::raw::Decoder::new().decompress(block, &mut self.block).map_err(io::Error::other)?;

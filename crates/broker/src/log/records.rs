@@ -112,10 +112,8 @@ pub(crate) fn first_at_or_after(
     match scanned {
         Ok(_) => found,
         // What only its producer can read begins here, as far as anybody can tell.
-        Err(_) => found.or(Some(TimedOffset {
-            offset: header.base_offset.max(start),
-            timestamp: header.max_timestamp,
-        })),
+        Err(_) => found
+            .or(Some(TimedOffset { offset: header.base_offset.max(start), timestamp: header.max_timestamp })),
     }
 }
 

@@ -35,11 +35,7 @@ impl<'a> Scan<'a> {
 
     /// Hands the next record and those behind it to `see`, until it has seen enough, there are no more, or so many bytes
     /// were read: then there may be more. In between nothing is called virtually.
-    pub(crate) fn some(
-        &mut self,
-        bytes: u64,
-        mut see: impl FnMut(Shape) -> bool,
-    ) -> io::Result<Progress> {
+    pub(crate) fn some(&mut self, bytes: u64, mut see: impl FnMut(Shape) -> bool) -> io::Result<Progress> {
         let until = self.bytes.saturating_add(bytes);
         while self.bytes < until {
             let buffered = self.records.fill_buf()?;
@@ -47,9 +43,8 @@ impl<'a> Scan<'a> {
                 return Ok(Progress::End);
             }
             // Plain records are there all at once.
-            let piece = usize::try_from(until - self.bytes).map_or(buffered, |left| {
-                buffered.get(..left).unwrap_or(buffered)
-            });
+            let piece = usize::try_from(until - self.bytes)
+                .map_or(buffered, |left| buffered.get(..left).unwrap_or(buffered));
             let mut rest = piece;
             let mut seen = false;
             while let Some((shape, behind)) = whole(rest, self.base_timestamp)? {
@@ -249,10 +244,12 @@ mod tests {
 
     fn parts() -> impl Strategy<Value = Parts> {
         // Long enough now and then for more than a piece.
-        let bytes = || prop::option::of(prop_oneof![
-            9 => prop::collection::vec(any::<u8>(), 0..300),
-            1 => (0usize..200_000).prop_map(|len| vec![7; len]),
-        ]);
+        let bytes = || {
+            prop::option::of(prop_oneof![
+                9 => prop::collection::vec(any::<u8>(), 0..300),
+                1 => (0usize..200_000).prop_map(|len| vec![7; len]),
+            ])
+        };
         let headers = prop::collection::vec((prop::collection::vec(any::<u8>(), 0..5), bytes()), 0..3);
         (any::<u8>(), -5i64..1 << 41, any::<i32>().prop_map(i64::from), bytes(), bytes(), headers)
     }

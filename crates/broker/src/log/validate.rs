@@ -11,8 +11,8 @@ use kafka_protocol::ResponseError;
 
 use crate::blocking::blocking;
 use crate::log::batch::BatchHeader;
-use crate::log::partition::AppendRules;
 use crate::log::codec::MAX_EXPANDED;
+use crate::log::partition::AppendRules;
 use crate::log::scan::{Progress, Scan, Shape};
 
 /// Why records were refused, as clients are told.

@@ -1,5 +1,7 @@
 //! Alterations of settings, as clients ask for them.
 
+use std::collections::HashSet;
+
 use kafka_protocol::ResponseError;
 
 use crate::error::Refusal;
@@ -54,8 +56,9 @@ impl Alteration {
                 Operation::Delete => drop(altered.remove(&name)),
                 Operation::Append(more) => {
                     let mut words = words(&altered, "APPEND")?;
+                    let mut known: HashSet<String> = words.iter().cloned().collect();
                     for word in list(&more) {
-                        if !words.iter().any(|known| known == word) {
+                        if known.insert(word.to_owned()) {
                             words.push(word.to_owned());
                         }
                     }
@@ -63,7 +66,8 @@ impl Alteration {
                 }
                 Operation::Subtract(less) => {
                     let mut words = words(&altered, "SUBTRACT")?;
-                    words.retain(|word| !list(&less).any(|gone| gone == word));
+                    let gone: HashSet<&str> = list(&less).collect();
+                    words.retain(|word| !gone.contains(word.as_str()));
                     altered.insert(name, words.join(","));
                 }
             }

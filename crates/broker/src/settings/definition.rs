@@ -1,5 +1,6 @@
 //! What a setting is: its name, how its value is written, and what it may be.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 
 /// How a value is written, and the limits to it.
@@ -60,13 +61,13 @@ impl Definition {
             Kind::OneOf(words) if words.contains(&value) => Ok(value.to_owned()),
             Kind::OneOf(words) => Err(invalid(&format_args!("String must be one of: {}", words.join(", ")))),
             Kind::List(words) => {
-                let mut seen = Vec::new();
+                let (mut seen, mut known) = (Vec::new(), HashSet::new());
                 for word in list(value) {
                     if !words.is_empty() && !words.contains(&word) {
                         let reason = format!("String must be one of: {}", words.join(", "));
                         return Err(self.invalid(word, &reason));
                     }
-                    if !seen.contains(&word) {
+                    if known.insert(word) {
                         seen.push(word);
                     }
                 }

@@ -105,7 +105,8 @@ fn write(state: &State, client: &mut Client, partition: i32) -> Result<i64, Resp
     let now_ms = state.clock.now_ms();
     let batch = plain_batch(1, now_ms, (key.id, key.epoch, *sequence), true);
     let topic = state.topics.get("t").unwrap();
-    let appended = state.append(&topic, partition, (Origin::Client, &batch), Some("x"), client.version, now_ms)?;
+    let appended =
+        state.append(&topic, partition, (Origin::Client, &batch), Some("x"), client.version, now_ms)?;
     *sequence += 1;
     Ok(appended.base_offset)
 }
