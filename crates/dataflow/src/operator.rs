@@ -6,7 +6,9 @@
 //! [`states`](Operator::states) names, and fails the job with the operator's name when it returns an error or panics.
 
 use crate::barrier::{Barrier, Epoch};
+use crate::checkpoint::{Generation, random};
 use crate::error::{BoxError, OperatorName};
+use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
 use crate::metrics::OperatorMetrics;
 use crate::output::Output;
@@ -110,8 +112,55 @@ pub struct OperatorContext {
     pub start_time: Timestamp,
     /// The epoch that was restored; 0 at a fresh start.
     pub restored_epoch: Epoch,
+    /// Which run of which job this is.
+    pub run: RunId,
     /// Set when the attempt is over. Only a sink that waits for its system has to look at it.
     pub cancelled: Cancelled,
+}
+
+/// Which run of which job: for names outside of the engine, such as files', that must not be taken for those of another job, or of
+/// a run that was or will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunId {
+    /// Sixteen hexadecimal digits: the same in all runs of a job as long as its checkpoints are in one place, and unlike that of any
+    /// other job. Without checkpoints no two runs have it in common.
+    pub lineage: Arc<str>,
+    /// The how-many-th owner of the job's checkpoints this instance is; 0 without checkpoints.
+    pub generation: Generation,
+    /// How often the job was restarted in this process.
+    pub attempt: u32,
+    /// Whether it goes on from the latest checkpoint of the job, as after a crash: so what that checkpoint has made visible may not be
+    /// there yet, but nothing that came after it has been. Not so from a savepoint, an older checkpoint, or nothing.
+    pub resumed: bool,
+}
+
+impl RunId {
+    /// A run that nobody else knows of.
+    pub fn unknown() -> Self {
+        Self { lineage: format!("{:016x}", random()).into(), generation: 0, attempt: 0, resumed: false }
+    }
+
+    /// A number that nobody has had before, nor can foresee.
+    pub fn token() -> u64 {
+        random()
+    }
+
+    /// What the operator `uid` marks in this run what it leaves outside of the engine with, until it counts:
+    /// `<lineage>-<operator>-<generation>-<attempt>`.
+    pub fn name(&self, uid: &str) -> String {
+        let Self { lineage, generation, attempt, .. } = self;
+        format!("{lineage}-{:08x}-{generation}-{attempt}", key_hash(uid) as u32)
+    }
+
+    /// Whether `name` is the [`name`](Self::name) of the same operator of this job, in a run before this one.
+    pub fn came_after(&self, uid: &str, name: &str) -> bool {
+        let fields: Vec<&str> = name.split('-').collect();
+        let [lineage, operator, generation, attempt] = fields[..] else { return false };
+        let (Ok(generation), Ok(attempt)) = (generation.parse(), attempt.parse()) else { return false };
+        *lineage == *self.lineage
+            && *operator == format!("{:08x}", key_hash(uid) as u32)
+            && (generation, attempt) < (self.generation, self.attempt)
+    }
 }
 
 /// Says whether an attempt has failed or was cancelled, to those who wait for something outside of the engine:

@@ -5,15 +5,17 @@
 //! a web service, may happen again after a crash.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 
-use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::operator::OperatorContext;
 use thalweg_dataflow::operators::{BatchFunction, Collect, CollectBatch, ForeachBatch};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::StateData;
 use thalweg_dataflow::time::Timestamp;
 
-use crate::rdd::{BatchContext, Publish};
+use crate::rdd::{BatchContext, Publish, Saver};
 use crate::{DStream, Rdd};
 
 /// What the function of [`foreach_rdd`](DStream::foreach_rdd) may return: nothing, or a `Result` whose error
@@ -97,7 +99,7 @@ impl<T: StateData> DStream<T> {
         + Send
         + 'static,
     ) -> DStream<U> {
-        let function = OverBatches { function, types: PhantomData };
+        let function = OverBatches { function, saver: None, types: PhantomData };
         let batches = self.then(self.stream.apply("collect-batch", CollectBatch::new(self.interval)));
         let calls = batches.stream.apply(name, ForeachBatch::new(function, self.interval)).parallelism(1);
         self.then(calls).with_part("batch", &batches)
@@ -107,12 +109,13 @@ impl<T: StateData> DStream<T> {
 /// A function over batches, as the engine calls it.
 struct OverBatches<T, U, F> {
     function: F,
+    saver: Option<Saver>,
     types: PhantomData<fn(T) -> U>,
 }
 
 impl<T, U, F: Clone> Clone for OverBatches<T, U, F> {
     fn clone(&self) -> Self {
-        Self { function: self.function.clone(), types: PhantomData }
+        Self { function: self.function.clone(), saver: None, types: PhantomData }
     }
 }
 
@@ -125,6 +128,10 @@ where
     type Out = U;
     type Pending = Publish;
 
+    fn open(&mut self, context: &OperatorContext) {
+        self.saver = Some(Saver::new(context));
+    }
+
     fn call(
         &mut self,
         partitions: Vec<Vec<T>>,
@@ -132,7 +139,7 @@ where
         pending: &mut Vec<Publish>,
         out: &mut Collect<'_, U>,
     ) -> Result<(), BoxError> {
-        let batch = BatchContext::new(time);
+        let batch = BatchContext::new(time, self.saver.clone());
         let result = (self.function)(Rdd::of_batch(partitions, batch.clone()), time, out);
         let saved = batch.take_pending();
         if result.is_err() {
@@ -144,7 +151,14 @@ where
     }
 
     fn publish(&mut self, pending: Publish) -> Result<(), BoxError> {
-        let failed = |error| format!("cannot make files visible in {}: {error}", pending.folder().display());
-        pending.perform().map_err(|error| failed(error).into())
+        let folder = pending.folder().display();
+        pending.perform().map_err(|error| {
+            let text = format!("cannot make files visible in {folder}: {error}");
+            match error.kind() {
+                // Of no use to try again.
+                ErrorKind::NotFound | ErrorKind::InvalidData => Box::new(Fatal(text.into())).into(),
+                _ => text.into(),
+            }
+        })
     }
 }

@@ -1,32 +1,74 @@
 //! Writes text files, a line a record, exactly once.
 //!
-//! Each subtask writes to a hidden file. At a checkpoint barrier it is synced and closed, and its name goes
+//! Each subtask writes to a hidden file. At a checkpoint barrier it is synced and closed, and its names go
 //! into the state; when the checkpoint is committed, it is renamed to a `part-` file, which readers see. After
-//! a crash a checkpoint's files are renamed once more if need be, and hidden files that belong to none are
-//! removed.
+//! a crash a checkpoint's files are renamed once more if need be.
 //!
-//! - **State**: union, `pending`: the files of this and earlier epochs that are to be renamed.
+//! ```text
+//! part-<subtask>-<epoch>-<token>                       what readers see
+//! .part-<subtask>-<epoch>-<token>.<run>.inprogress     the same file, before that
+//! .part-<subtask>-<epoch>-<token>.<run>.published      empty: it has been made visible, and whoever takes it away may
+//! ```
+//!
+//! The token is a random number, and a file is created only if there is none of its name: jobs that write into one folder do not
+//! meet, an instance that another one has replaced cannot touch that one's files, and nobody can put a link in the way. The run says
+//! which job wrote the file, and which run of it; what former runs of the same job have left unfinished is removed at the first
+//! commit, by when everything that counts is visible.
+//!
+//! - **State**: list, `pending`: the files of this and earlier epochs that are to be renamed.
 //! - Without checkpoints, files become visible when the job ends.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
-use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::operator::{Operator, OperatorContext};
+use thalweg_dataflow::debug_hook::reach;
+use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::hash::key_hash;
+use thalweg_dataflow::operator::{Operator, OperatorContext, RunId};
 use thalweg_dataflow::record::{Batch, Data};
 use thalweg_dataflow::state::States;
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} {path}: {error}; what earlier checkpoints published is untouched")]
-pub struct FileSinkError {
-    what: &'static str,
-    path: PathBuf,
-    error: std::io::Error,
+pub enum FileSinkError {
+    /// The file system refused.
+    #[error("cannot {what} {path}: {error}; what earlier checkpoints published is untouched")]
+    Io {
+        /// What was to be done.
+        what: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// A file of a checkpoint is gone.
+    #[error(
+        "{hidden} is part of checkpoint {epoch}, and is gone: it was to be renamed to {visible}, which is not there either. Nothing of \
+         Thalweg removes such a file; put it back, or, if its records can be done without, put an empty file in its place"
+    )]
+    Missing {
+        /// The checkpoint.
+        epoch: Epoch,
+        /// Where it was.
+        hidden: PathBuf,
+        /// What it was to become.
+        visible: PathBuf,
+    },
+    /// A checkpoint names a file that no sink has written.
+    #[error(
+        "checkpoint {epoch} names {path} as a file of this sink, which it is not; the checkpoint was tampered with"
+    )]
+    Foreign {
+        /// The checkpoint.
+        epoch: Epoch,
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// Writes each record as a line of text. See the [module](self).
@@ -34,12 +76,26 @@ pub struct FileSinkError {
 pub struct FileSink<T, F> {
     folder: PathBuf,
     format: F,
-    subtask: usize,
-    writing: Option<(BufWriter<File>, PathBuf)>,
-    files: u64,
+    opened: Option<Opened>,
+    writing: Option<(BufWriter<File>, Pending)>,
     epoch: Epoch,
     pending: Vec<Pending>,
+    /// Of files that have been made visible, and that the next checkpoint will not speak of any more.
+    receipts: Vec<PathBuf>,
     records: std::marker::PhantomData<fn(T)>,
+}
+
+/// Who is writing.
+#[derive(Debug)]
+struct Opened {
+    subtask: usize,
+    parallelism: usize,
+    run: RunId,
+    /// Tells the files of two sinks of one job apart.
+    uid: Arc<str>,
+    restored: Epoch,
+    /// Whether what former runs have left is still to be removed.
+    leftovers: bool,
 }
 
 /// A file that is complete but not yet visible.
@@ -64,22 +120,28 @@ impl<T, F> FileSink<T, F> {
         Self {
             folder: folder.into(),
             format,
-            subtask: 0,
+            opened: None,
             writing: None,
-            files: 0,
             epoch: 0,
             pending: Vec::new(),
+            receipts: Vec::new(),
             records: std::marker::PhantomData,
         }
     }
 
     fn writer(&mut self) -> Result<&mut BufWriter<File>, FileSinkError> {
         if self.writing.is_none() {
-            self.files += 1;
-            let name = format!("part-{}-{}-{}", self.subtask, self.epoch + 1, self.files);
-            let hidden = self.folder.join(format!(".{name}.inprogress"));
-            let file = File::create(&hidden).map_err(failed("create", &hidden))?;
-            self.writing = Some((BufWriter::with_capacity(64 << 10, file), self.folder.join(name)));
+            let (epoch, token) = (self.epoch + 1, RunId::token());
+            let (subtask, run) = match &self.opened {
+                Some(opened) => (opened.subtask, opened.run_name()),
+                None => (0, String::new()),
+            };
+            let name = format!("part-{subtask}-{epoch}-{token:016x}");
+            let hidden = self.folder.join(format!(".{name}.{run}.inprogress"));
+            let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
+            let file = file.map_err(failed("create", &hidden))?;
+            let pending = Pending { epoch, hidden, visible: self.folder.join(name) };
+            self.writing = Some((BufWriter::with_capacity(64 << 10, file), pending));
         }
         match &mut self.writing {
             Some((writer, _)) => Ok(writer),
@@ -87,48 +149,101 @@ impl<T, F> FileSink<T, F> {
         }
     }
 
-    /// Removes what an earlier run left unfinished: hidden files of epochs after the restored one. Each subtask
-    /// looks after its own, and those of subtasks that there are no more.
-    fn remove_orphans(&self, context: &OperatorContext) -> std::io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(stem) = name.strip_prefix(".part-").and_then(|name| name.strip_suffix(".inprogress"))
-            else {
-                continue;
-            };
-            let mut numbers = stem.split('-').map(str::parse::<u64>);
-            if let (Some(Ok(subtask)), Some(Ok(epoch))) = (numbers.next(), numbers.next())
-                && subtask as usize % context.parallelism == self.subtask
-                && epoch > context.restored_epoch
-            {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
     /// Closes the file being written; it belongs to `epoch`.
     fn close(&mut self, epoch: Epoch) -> Result<(), FileSinkError> {
-        if let Some((writer, visible)) = self.writing.take() {
-            let hidden = hidden_name(&visible);
-            let file = writer.into_inner().map_err(|error| failed("write", &hidden)(error.into_error()))?;
-            file.sync_all().map_err(failed("sync", &hidden))?;
-            self.pending.push(Pending { epoch, hidden, visible });
+        if let Some((writer, pending)) = self.writing.take() {
+            let hidden = &pending.hidden;
+            let file = writer.into_inner().map_err(|error| failed("write", hidden)(error.into_error()))?;
+            file.sync_all().map_err(failed("sync", hidden))?;
+            self.pending.push(Pending { epoch, ..pending });
         }
         self.epoch = epoch;
         Ok(())
     }
+
+    /// Removes what earlier runs of this job left unfinished. Whatever counts of it is visible by now, in all subtasks.
+    fn remove_leftovers(&self, opened: &Opened) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if opened.is_leftover(&path) && !self.receipts.contains(&path) {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> FileSinkError {
+impl Opened {
+    fn run_name(&self) -> String {
+        self.run.name(&self.uid)
+    }
+
+    /// Whether a file is one of those that a former run of this very sink has left hidden, and this subtask is to remove it.
+    fn is_leftover(&self, path: &Path) -> bool {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+        let Some((stem, _)) = name.rsplit_once('.').filter(|(_, kind)| KINDS.contains(kind)) else {
+            return false;
+        };
+        let Some((part, run)) = stem.rsplit_once('.').filter(|(part, _)| part.starts_with(".part-")) else {
+            return false;
+        };
+        let share = key_hash(part) % self.parallelism as u64;
+        self.run.came_after(&self.uid, run) && share == self.subtask as u64
+    }
+}
+
+/// What the names of hidden files end with.
+const KINDS: [&str; 2] = ["inprogress", "published"];
+
+impl Pending {
+    /// Whether it was written by such a sink: no checkpoint makes it rename anything else.
+    fn check(&self) -> Result<(), FileSinkError> {
+        let name =
+            |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let (hidden, visible) = (name(&self.hidden), name(&self.visible));
+        let fits = self.hidden.parent() == self.visible.parent()
+            && visible.starts_with("part-")
+            && hidden.starts_with(&format!(".{visible}."))
+            && hidden.ends_with(".inprogress");
+        if fits {
+            Ok(())
+        } else {
+            Err(FileSinkError::Foreign { epoch: self.epoch, path: self.hidden.clone() })
+        }
+    }
+
+    /// Makes the file visible, once; returns its receipt. Whoever reads it may take it away at any time after.
+    fn publish(&self) -> Result<PathBuf, FileSinkError> {
+        self.check()?;
+        let receipt = self.hidden.with_extension("published");
+        if self.hidden.try_exists().map_err(failed("look for", &self.hidden))? {
+            match OpenOptions::new().write(true).create_new(true).open(&receipt) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(failed("create", &receipt)(error));
+                }
+                _ => {}
+            }
+            match fs::rename(&self.hidden, &self.visible) {
+                Ok(()) => return Ok(receipt),
+                // By an instance that has replaced this one, or is about to notice that it was replaced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("publish", &self.visible)(error)),
+            }
+        }
+        if receipt.exists() || self.visible.exists() {
+            return Ok(receipt);
+        }
+        let Self { epoch, hidden, visible } = self.clone();
+        Err(FileSinkError::Missing { epoch, hidden, visible })
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileSinkError {
     let path = path.to_owned();
-    move |error| FileSinkError { what, path, error }
-}
-
-fn hidden_name(visible: &Path) -> PathBuf {
-    let name = visible.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    visible.with_file_name(format!(".{name}.inprogress"))
+    move |error| FileSinkError::Io { what, path, error }
 }
 
 impl<T, F> Operator for FileSink<T, F>
@@ -140,10 +255,16 @@ where
     type Out = ();
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.subtask = context.operator.subtask;
         self.epoch = context.restored_epoch;
         fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
-        self.remove_orphans(context).map_err(failed("clean up", &self.folder))?;
+        self.opened = Some(Opened {
+            subtask: context.operator.subtask,
+            parallelism: context.parallelism,
+            run: context.run.clone(),
+            uid: context.operator.uid.clone(),
+            restored: context.restored_epoch,
+            leftovers: true,
+        });
         Ok(())
     }
 
@@ -171,17 +292,37 @@ where
     }
 
     fn committed(&mut self, epoch: Epoch) -> Result<(), BoxError> {
+        reach("before-publish");
+        // The checkpoint that has just been completed does not speak of the files before it.
+        let receipts = std::mem::take(&mut self.receipts);
+        let resumed = self.opened.as_ref().is_none_or(|opened| opened.run.resumed || epoch > opened.restored);
         for pending in self.pending.extract_if(.., |pending| pending.epoch <= epoch) {
-            match fs::rename(&pending.hidden, &pending.visible) {
-                Ok(()) => {}
-                // Renamed before the crash that we are recovering from.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && pending.visible.exists() => {}
-                Err(error) => return Err(failed("publish", &pending.visible)(error).into()),
+            match pending.publish() {
+                Ok(receipt) => self.receipts.push(receipt),
+                // Long ago: its readers have taken it.
+                Err(error @ FileSinkError::Missing { .. }) if !resumed => {
+                    tracing::debug!(%error, "of a savepoint, or an older checkpoint");
+                }
+                Err(error @ (FileSinkError::Missing { .. } | FileSinkError::Foreign { .. })) => {
+                    return Err(Box::new(Fatal(error.into())));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         if let Ok(folder) = File::open(&self.folder) {
             folder.sync_all().map_err(failed("sync", &self.folder))?;
         }
+        for receipt in receipts {
+            // One that cannot be removed is of no consequence.
+            let _ = fs::remove_file(receipt);
+        }
+        if let Some(opened) =
+            self.opened.as_ref().filter(|opened| opened.leftovers && epoch > opened.restored)
+        {
+            self.remove_leftovers(opened).map_err(failed("clean up", &self.folder))?;
+            self.opened.iter_mut().for_each(|opened| opened.leftovers = false);
+        }
+        reach("published");
         Ok(())
     }
 }
@@ -192,12 +333,143 @@ mod tests {
 
     use thalweg_dataflow::checkpoint::CheckpointStorage;
     use thalweg_dataflow::graph::StreamGraph;
+    use thalweg_dataflow::harness::Harness;
     use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, RestartStrategy, run};
     use thalweg_dataflow::source::CollectionSource;
     use thalweg_dataflow::watermark::WatermarkStrategy;
 
     use super::*;
     use crate::files::source::TextFileSource;
+
+    type Format = fn(&u32, &mut Vec<u8>);
+    type Written = Harness<FileSink<u32, Format>>;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// What readers see, sorted.
+    fn lines(folder: &Path) -> Vec<u32> {
+        let visible = names(folder).into_iter().filter(|name| !name.starts_with('.'));
+        let text: String = visible.map(|name| fs::read_to_string(folder.join(name)).unwrap()).collect();
+        let mut lines: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    fn sink(folder: &Path) -> FileSink<u32, Format> {
+        FileSink::new(folder, |n: &u32, line: &mut Vec<u8>| line.extend(n.to_string().bytes()))
+    }
+
+    #[test]
+    fn two_jobs_that_write_into_one_folder_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other): (Written, Written) =
+            (Harness::new(sink(folder.path())), Harness::new(sink(folder.path())));
+        for n in 0..100 {
+            one.push(n, 0);
+            other.push(100 + n, 0);
+            if n % 10 == 9 {
+                for job in [&mut one, &mut other] {
+                    job.checkpoint(1);
+                    job.committed(u64::from(n) / 10 + 1);
+                }
+            }
+        }
+        assert_eq!(lines(folder.path()), (0..200).collect::<Vec<_>>());
+        assert_eq!(names(folder.path()).iter().filter(|name| !name.ends_with("published")).count(), 20);
+    }
+
+    #[test]
+    fn a_link_that_was_put_in_the_way_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let output = folder.path().join("out");
+        fs::create_dir(&output).unwrap();
+        // The names that could once be foreseen.
+        for name in ["part-0-1-1", ".part-0-1-1.inprogress"] {
+            std::os::unix::fs::symlink(&victim, output.join(name)).unwrap();
+        }
+        let mut written: Written = Harness::new(sink(&output));
+        written.push(1, 0);
+        written.checkpoint(1);
+        written.committed(1);
+        assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_file_that_its_reader_has_taken_is_not_missed_and_one_that_was_lost_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pending = |token: u32| Pending {
+            epoch: 7,
+            hidden: path(&format!(".part-0-7-{token}.run.inprogress")),
+            visible: path(&format!("part-0-7-{token}")),
+        };
+        fs::write(&pending(1).hidden, "1\n").unwrap();
+        pending(1).publish().unwrap();
+        pending(1).publish().unwrap();
+        fs::remove_file(pending(1).visible).unwrap();
+        pending(1).publish().unwrap();
+        // Nor is it, where the receipt has gone, as long as it is there.
+        fs::write(pending(2).visible, "2\n").unwrap();
+        pending(2).publish().unwrap();
+        let error = pending(3).publish().unwrap_err().to_string();
+        for part in ["checkpoint 7", ".part-0-7-3.run.inprogress", "is gone", "put an empty file"] {
+            assert!(error.contains(part), "{error}");
+        }
+        // A checkpoint that was tampered with.
+        for (hidden, visible) in
+            [("precious", "part-x"), (".part-x.inprogress", "precious"), (".part-x.inprogress", "../part-x")]
+        {
+            fs::write(path("precious"), "p").unwrap();
+            let error =
+                Pending { epoch: 7, hidden: path(hidden), visible: path(visible) }.publish().unwrap_err();
+            assert!(matches!(error, FileSinkError::Foreign { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_former_runs_have_left_goes_and_what_is_not_ours_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = |generation, attempt| Opened {
+            subtask: 0,
+            parallelism: 1,
+            run: RunId { lineage: "0123".into(), generation, attempt, resumed: true },
+            uid: "sink".into(),
+            restored: 3,
+            leftovers: true,
+        };
+        let ours = |generation, attempt| {
+            let name = opened(generation, attempt).run_name();
+            folder.path().join(format!(".part-1-4-aa.{name}.inprogress"))
+        };
+        let now = opened(3, 1);
+        for (path, gone) in [(ours(2, 9), true), (ours(3, 0), true), (ours(3, 1), false), (ours(4, 0), false)]
+        {
+            assert_eq!(now.is_leftover(&path), gone, "{path:?}");
+        }
+        let other_operator = Opened { uid: "another".into(), ..opened(1, 0) };
+        let other_job = Opened { run: RunId { lineage: "4567".into(), ..opened(1, 0).run }, ..opened(1, 0) };
+        for other in [other_operator, other_job] {
+            assert!(
+                !now.is_leftover(&PathBuf::from(format!(".part-1-4-aa.{}.inprogress", other.run_name())))
+            );
+        }
+        for other in [
+            ".part-1-4-1.inprogress",
+            "part-1-4-aa",
+            ".part-1-4-aa.x.inprogress",
+            ".other.0123-00000007-1-0.inprogress",
+        ] {
+            assert!(!now.is_leftover(Path::new(other)), "{other}");
+        }
+    }
 
     #[test]
     fn every_record_is_written_once_through_a_crash() {
@@ -232,8 +504,10 @@ mod tests {
         };
         let result = run(&graph, config).unwrap();
         assert!(result.restarts == 1 && result.epoch > 2, "{} {}", result.restarts, result.epoch);
-        let hidden = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
-        assert_eq!(fs::read_dir(&output).unwrap().filter(|entry| hidden(entry.as_ref().unwrap())).count(), 0);
+        let names = names(&output);
+        assert!(!names.iter().any(|name| name.ends_with("inprogress")), "{names:?}");
+        // Of the last checkpoint only, as the job may be resumed from it.
+        assert!(names.iter().filter(|name| name.ends_with("published")).count() <= 2, "{names:?}");
         // Read back through our own source, which passes over hidden files.
         let graph = StreamGraph::new();
         let (sender, lines) = std::sync::mpsc::channel();

@@ -123,6 +123,9 @@ pub trait BatchFunction<T>: Send + 'static {
     /// An effect that must not be seen before the batch is committed.
     type Pending: StateData;
 
+    /// Called once, before anything else.
+    fn open(&mut self, _context: &OperatorContext) {}
+
     /// Called once a batch, with its partitions and its time (milliseconds).
     ///
     /// # Errors
@@ -163,6 +166,11 @@ impl<T, F: BatchFunction<T>> ForeachBatch<T, F> {
 impl<T: Data, F: BatchFunction<T>> Operator for ForeachBatch<T, F> {
     type In = Partition<T>;
     type Out = F::Out;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.function.open(context);
+        Ok(())
+    }
 
     fn states(&mut self, states: &mut States<'_>) {
         // Partitions come just before the barrier that closes their batch, so none are held at any barrier.

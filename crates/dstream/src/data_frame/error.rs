@@ -21,6 +21,22 @@ pub enum DataFrameError {
     /// The mode is `ErrorIfExists`, and there is something.
     #[error("{0} exists already; choose another path, or mode append, overwrite or ignore")]
     Exists(PathBuf),
+    /// The mode is `Overwrite`, and there is something that no save has written.
+    #[error(
+        "{path} is not overwritten, as it holds what no save has written: {}; remove it, or choose another path",
+        others.join(", ")
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What was found there: names, at most ten of them.
+        others: Vec<String>,
+    },
+    /// Two columns have one name, and the format tells them by it.
+    #[error(
+        "two columns are named `{0}`, and JSON can keep one of them only; name the columns with to_df_named"
+    )]
+    Columns(String),
     /// The files cannot be written.
     #[error("cannot write to {path}: {error}; check that the folder may be written and that there is room")]
     Io {

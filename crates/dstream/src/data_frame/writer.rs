@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{DataFrame, DataFrameError, schema};
-use crate::rdd::FileSet;
+use crate::rdd::{FileSet, refuse_link, saved};
 
 /// The formats of this build.
 pub(super) const FORMATS: &[&str] =
@@ -18,7 +18,8 @@ pub(super) const FORMATS: &[&str] =
 pub enum SaveMode {
     /// Add to it.
     Append,
-    /// Replace it, when the batch is committed.
+    /// Replace it, when the batch is committed. Only what a save has written is removed: if there is anything else, or the folder is
+    /// a link, it is refused.
     Overwrite,
     /// Fail.
     #[default]
@@ -148,7 +149,21 @@ impl<'a> DataFrameWriter<'a> {
         }
         let mode = self.mode?;
         self.table.check()?;
+        let columns = self.table.columns();
+        if self.format == "json"
+            && let Some(twice) = (1..columns.len()).find(|index| columns[..*index].contains(&columns[*index]))
+        {
+            return Err(DataFrameError::Columns(columns[twice].to_owned()));
+        }
         match mode {
+            SaveMode::Overwrite => {
+                refuse_link(path).map_err(failed)?;
+                let mut others = saved(path).map_err(failed)?.others;
+                if !others.is_empty() {
+                    others.truncate(10);
+                    return Err(DataFrameError::Foreign { path: path.to_owned(), others });
+                }
+            }
             SaveMode::ErrorIfExists if has_files(path).map_err(failed)? => {
                 return Err(DataFrameError::Exists(path.to_owned()));
             }
@@ -236,6 +251,34 @@ mod tests {
         assert_eq!(fs::read_dir(&csv).unwrap().count(), 1);
         df.write().mode("append").csv(&csv).unwrap();
         assert_eq!(fs::read_dir(&csv).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn nothing_is_overwritten_that_no_save_has_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let df = Rdd::parallelize(vec![("a", 1)], 1).to_df_named(&["text", "n"]);
+        let (path, link) = (folder.path().join("counts"), folder.path().join("link"));
+        df.write().json(&path).unwrap();
+        df.write().mode("overwrite").json(&path).unwrap();
+        fs::write(path.join("notes.txt"), "mine").unwrap();
+        let error = df.write().mode("overwrite").json(&path).unwrap_err().to_string();
+        assert!(error.contains("notes.txt") && error.contains("counts"), "{error}");
+        fs::remove_file(path.join("notes.txt")).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let error = df.write().mode("overwrite").json(&link).unwrap_err().to_string();
+        assert!(error.contains("is a link"), "{error}");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        df.write().mode("append").json(&link).unwrap();
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_refused_as_json() {
+        let folder = tempfile::tempdir().unwrap();
+        let df = Rdd::parallelize(vec![(1, 2)], 1).to_df_named(&["x", "x"]);
+        let error = df.write().json(folder.path().join("json")).unwrap_err().to_string();
+        assert!(error.contains("`x`"), "{error}");
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+        df.write().csv(folder.path().join("csv")).unwrap();
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 pub use pairs::CoGrouped;
-pub(crate) use publish::{BatchContext, FileSet, Publish};
+pub(crate) use publish::{BatchContext, FileSet, Publish, Saver, refuse_link, saved};
 
 /// One batch of `T`.
 ///
