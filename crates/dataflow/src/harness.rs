@@ -16,7 +16,7 @@ use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
 use crate::metrics::OperatorMetrics;
-use crate::operator::{Cancelled, Operator, OperatorContext};
+use crate::operator::{Cancelled, Operator, OperatorContext, RunId};
 use crate::output::{Output, OutputTag, SidePort, TypedSidePort};
 use crate::record::{Batch, Hashed, Origin, Record};
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
@@ -125,6 +125,7 @@ impl<O: Operator> Harness<O> {
             metrics: self.metrics.clone(),
             start_time: self.clock.now(),
             restored_epoch: restore.as_ref().map_or(0, |restore| restore.epoch()),
+            run: RunId::unknown(),
             cancelled: Cancelled::default(),
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);

@@ -98,19 +98,45 @@ fn the_older_of_two_instances_is_fenced_and_says_so() {
 }
 
 #[test]
-fn a_fenced_producer_fails_the_job_for_good() {
+fn a_fenced_job_that_still_owns_its_checkpoints_takes_its_place_back() {
     let cluster = Cluster::start();
     let job = Counting::new(&cluster);
-    let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
-    let config = JobConfig { restart, ..job.config(2) };
+    write_words(&cluster, &job.input, 20_000);
+    // Whatever the restart strategy: nothing has failed.
+    let config = JobConfig { restart: Some(RestartStrategy::None), ..job.config(2) };
     let running = start(&job.unbounded_graph(&cluster), config).unwrap();
     eventually("a commit", || running.progress().committed_epoch >= 1);
     let other = cluster.producer(&[("transactional.id", &job.id)]);
     rdkafka::producer::Producer::init_transactions(&other, common::PATIENCE).unwrap();
-    let error = running.wait().unwrap_err();
-    assert!(error.is_fatal(), "{error}");
-    let expected = format!("another instance of this job took over (transactional id '{}')", job.id);
-    assert!(error.to_string().contains(&expected), "{error}");
+    eventually("its place back", || running.progress().restarts >= 1);
+    let committed = running.progress().committed_epoch;
+    eventually("a commit", || running.progress().committed_epoch > committed);
+    running.suspend();
+    running.wait().unwrap();
+    run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
+    check_counts(&cluster, &job.output, 20_000);
+}
+
+#[test]
+fn of_instances_that_start_at_once_exactly_one_survives() {
+    let cluster = Cluster::start();
+    for _ in 0..5 {
+        let job = Counting::new(&cluster);
+        write_words(&cluster, &job.input, 2_000);
+        let started: Vec<_> =
+            (0..3).map(|_| start(&job.unbounded_graph(&cluster), job.config(1)).unwrap()).collect();
+        eventually("two have given way", || started.iter().filter(|job| job.is_finished()).count() == 2);
+        let survivor = started.iter().position(|job| !job.is_finished()).unwrap();
+        eventually("it commits", || started[survivor].progress().committed_epoch >= 2);
+        started[survivor].suspend();
+        let errors = started.into_iter().filter_map(|job| job.wait().err()).collect::<Vec<_>>();
+        assert_eq!(errors.len(), 2);
+        for error in errors {
+            assert!(error.is_fatal() && error.to_string().contains("another instance of the job"), "{error}");
+        }
+        run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
+        check_counts(&cluster, &job.output, 2_000);
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) use file::{StateFile, Written, read_index};
 pub use id::{CheckpointId, Generation};
 pub(crate) use manifest::FORMAT_VERSION;
 pub use manifest::{Contents, FileEntry, Manifest, OperatorEntry};
+pub(crate) use owner::random;
 pub use restore::Restore;
 pub use storage::CheckpointStorage;
 pub(crate) use store::CheckpointStore;

@@ -34,6 +34,8 @@ pub(crate) struct Begin {
     pub(crate) last_epoch: Epoch,
     /// The savepoint that the job's state goes back to, by the checksum of its manifest.
     pub(crate) savepoint: Option<String>,
+    /// What all instances of the job have in common, and no other job: [`RunId::lineage`](crate::operator::RunId::lineage).
+    pub(crate) lineage: String,
 }
 
 /// What `owners/` says.
@@ -108,6 +110,7 @@ mod tests {
             from,
             last_epoch: 0,
             savepoint: None,
+            lineage: String::new(),
         };
         begins.iter().map(|(generation, from)| (*generation, begin(*generation, *from))).collect()
     }

@@ -29,7 +29,7 @@ use object_store::path::Path;
 
 use super::id::{CheckpointId, Generation};
 use super::manifest::{Contents, FORMAT_VERSION, FileEntry, Unusable};
-use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage};
+use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage, random};
 use super::storage::{Files, NewFile};
 use super::{CheckpointStorage, Manifest, Restore, sealed};
 use crate::barrier::Epoch;
@@ -170,20 +170,24 @@ impl CheckpointStore {
     }
 
     /// Writes down where this instance begins, once. From then on nothing counts that a former owner has not written by now.
+    /// Returns what all instances of the job have in common.
     pub(crate) fn begin(
         &self,
         from: Option<CheckpointId>,
         last_epoch: Epoch,
         savepoint: Option<String>,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<String, CheckpointError> {
         let (generation, instance) = (self.generation(), self.instance.clone());
-        let begin = Begin { generation, instance, from, last_epoch, savepoint };
+        let before = self.begins()?.into_values().next_back().map(|begin| begin.lineage);
+        let lineage = before.unwrap_or_else(|| format!("{:016x}", random()));
+        let begin = Begin { generation, instance, from, last_epoch, savepoint, lineage: lineage.clone() };
         let begin = sealed::seal(&begin).map_err(|error| self.failed(error))?;
         let path = self.folder().join(OWNERS).join(format!("begin-{generation}"));
         reach("before-begin");
         // It is there already when the job is restarted.
         self.put_new(&path, begin.into())?;
-        self.check_owner()
+        self.check_owner()?;
+        Ok(lineage)
     }
 
     /// Where the owners began.

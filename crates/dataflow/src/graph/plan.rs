@@ -13,7 +13,7 @@ use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
-use crate::operator::{Cancelled, OperatorContext};
+use crate::operator::{Cancelled, OperatorContext, RunId};
 use crate::runtime::JobConfig;
 use crate::runtime::gate::Mailbox;
 use crate::runtime::task::Task;
@@ -39,6 +39,7 @@ pub(crate) struct Plan {
 pub(crate) struct Attempt {
     pub(crate) start_time: Timestamp,
     pub(crate) restored_epoch: Epoch,
+    pub(crate) run: RunId,
     pub(crate) cancelled: Cancelled,
 }
 
@@ -269,6 +270,7 @@ impl Planner<'_> {
             metrics,
             start_time: self.attempt.start_time,
             restored_epoch: self.attempt.restored_epoch,
+            run: self.attempt.run.clone(),
             cancelled: self.attempt.cancelled.clone(),
         }
     }

@@ -24,7 +24,7 @@ use crate::error::{CheckpointError, Failure, JobError, panic_message};
 use crate::graph::GraphData;
 use crate::graph::plan::{self, PlannedTask};
 use crate::metrics::JobMetrics;
-use crate::operator::Cancelled;
+use crate::operator::{Cancelled, RunId};
 use crate::record::Origin;
 use crate::time::Clock;
 
@@ -91,7 +91,7 @@ impl<'a> Attempt<'a> {
         graph: &GraphData,
         config: &'a JobConfig,
         store: Option<Arc<CheckpointStore>>,
-        Recovered { committer, restore, last_epoch, committed, marker }: Recovered,
+        Recovered { committer, restore, last_epoch, committed, marker, lineage, generation, resumed }: Recovered,
         (number, sender): (u32, Sender<Message>),
         shown: Arc<Shown>,
     ) -> Result<Self, JobError> {
@@ -103,6 +103,7 @@ impl<'a> Attempt<'a> {
         let at = plan::Attempt {
             start_time: cadence.start(),
             restored_epoch: restored,
+            run: RunId { lineage: lineage.into(), generation, attempt: number, resumed },
             cancelled: cancelled.clone(),
         };
         let planned = plan::plan(graph, config, at)?;

@@ -7,7 +7,7 @@
 use super::config::{JobConfig, RestoreFrom};
 use crate::barrier::Epoch;
 use crate::checkpoint::committer::{Committer, CommitterContext, Marker};
-use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, Restore};
+use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, Generation, Restore, random};
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError};
 use crate::graph::GraphData;
@@ -25,6 +25,11 @@ pub(super) struct Recovered {
     pub(super) committed: Epoch,
     /// Where the committer keeps its marker.
     pub(super) marker: Option<String>,
+    /// Of this run of the job: what it has in common with the others, and the how-many-th owner it is.
+    pub(super) lineage: String,
+    pub(super) generation: Generation,
+    /// Whether it goes on from the latest checkpoint that counts.
+    pub(super) resumed: bool,
 }
 
 /// Finds where to continue, attempt after attempt.
@@ -35,6 +40,8 @@ pub(super) struct Recovery {
     found_first: Option<Option<CheckpointId>>,
     /// What was read before the job was taken over, so that it is not read twice.
     looked_at: Option<(CheckpointId, Restore)>,
+    /// Without a store.
+    lineage: Option<String>,
 }
 
 /// While we look at a checkpoint its owner may remove it, as there is a newer one.
@@ -66,6 +73,9 @@ impl Recovery {
         };
         match found {
             Ok(Some((id, restore))) => {
+                if let (RestoreFrom::Savepoint(savepoint), None) = (&config.restore, &graph.committer) {
+                    check_savepoint(store, savepoint, id)?;
+                }
                 check_fit(graph, &restore, config.max_parallelism)?;
                 self.looked_at = Some((id, restore));
             }
@@ -99,7 +109,8 @@ impl Recovery {
         let looked_at = self.looked_at.take();
         let Some(store) = store else {
             check_has_store(graph)?;
-            return Ok(Recovered::default());
+            let lineage = self.lineage.get_or_insert_with(|| format!("{:016x}", random())).clone();
+            return Ok(Recovered { lineage, ..Recovered::default() });
         };
         // Whoever was taken over while it waited for a restart must not fence the instance that did it.
         store.check_owner()?;
@@ -157,7 +168,7 @@ impl Recovery {
         }
         let restored = restore.as_ref().map_or(0, Restore::epoch);
         let last_epoch = restored.max(store.highest()?);
-        store.begin(from, last_epoch, savepoint_id.or_else(|| origin(store)))?;
+        let lineage = store.begin(from, last_epoch, savepoint_id.or_else(|| from.and_then(|_| origin(store))))?;
         reach("begun");
         if let (Some(_), Some(restore)) = (from, &mut restore) {
             restore.continue_from_it();
@@ -165,12 +176,17 @@ impl Recovery {
         if let Some(committer) = &mut committer {
             committer.start(restored).map_err(JobError::Commit)?;
         }
+        let (committed, generation) = (from.map_or(0, |id| id.epoch), store.generation());
+        let resumed = from.is_some() && from == own;
         Ok(Recovered {
             committer,
             restore,
             last_epoch,
-            committed: from.map_or(0, |id| id.epoch),
+            committed,
             marker: place,
+            lineage,
+            generation,
+            resumed,
         })
     }
 }
@@ -253,7 +269,8 @@ fn check_savepoint(
 ) -> Result<String, JobError> {
     let (identity, taken) = CheckpointStore::identify_savepoint(savepoint)?;
     let began = origin(store);
-    if began.as_ref() == Some(&identity) || taken == own {
+    // Before owners were counted nobody wrote down where a job began.
+    if began.as_ref() == Some(&identity) || taken == own || (began.is_none() && own.generation == 0) {
         tracing::info!(
             checkpoint = own.epoch,
             ?savepoint,
