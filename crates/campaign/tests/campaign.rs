@@ -1,0 +1,55 @@
+//! A small share of the campaign: `scripts/campaign` runs all of it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+
+use thalweg_campaign::driver::At;
+use thalweg_campaign::jobs::Kind;
+use thalweg_campaign::scenario::{Hurt, Scenario};
+
+fn play(kind: Kind, hurt: Hurt, step: &'static str, time: u32) {
+    let scenario = Scenario { kind, hurt, at: At { step, time } };
+    let kafka = std::env::var("THALWEG_KAFKA").ok();
+    let faults = scenario.play(Path::new(env!("CARGO_BIN_EXE_thalweg-campaign")), kafka.as_deref());
+    match faults {
+        Ok(faults) if faults.is_empty() => {}
+        Ok(faults) => panic!("{scenario}: {} faults, the first: {}", faults.len(), faults[0]),
+        Err(error) => panic!("{scenario}: {error:#}"),
+    }
+}
+
+#[test]
+fn a_kafka_job_that_wakes_up_before_its_manifest_harms_nobody() {
+    play(Kind::Kafka, Hurt::Wake, "before-manifest", 2);
+}
+
+#[test]
+fn a_kafka_job_that_is_killed_before_its_commit_loses_nothing() {
+    play(Kind::Kafka, Hurt::Kill, "before-commit", 2);
+}
+
+#[test]
+fn a_kafka_job_that_is_paused_for_longer_than_a_transaction_may_be_open_goes_on() {
+    play(Kind::Kafka, Hurt::Pause, "state-written", 2);
+}
+
+#[test]
+fn of_three_kafka_jobs_that_start_at_once_one_survives() {
+    play(Kind::Kafka, Hurt::Triplets, "begun", 1);
+}
+
+#[test]
+fn a_job_with_its_broker_that_is_killed_after_its_commit_repeats_nothing() {
+    play(Kind::Embedded, Hurt::Kill, "committed", 2);
+}
+
+#[test]
+fn a_job_that_writes_files_and_wakes_up_late_harms_nobody() {
+    play(Kind::Files, Hurt::Wake, "before-manifest", 2);
+}
+
+#[test]
+fn a_job_that_writes_files_and_is_killed_before_they_are_visible_loses_nothing() {
+    play(Kind::Files, Hurt::Kill, "before-publish", 2);
+}
