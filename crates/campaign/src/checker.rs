@@ -99,7 +99,9 @@ impl fmt::Display for Fault {
             Fault::AbortedYetSeen { place, key, count, by: [one, other] } => {
                 write!(f, "aborted yet seen: {count} of key {key} in {place}, by both {one} and {other}")
             }
-            Fault::OutOfOrder { place, key, count } => write!(f, "out of order: {count} of key {key} in {place}"),
+            Fault::OutOfOrder { place, key, count } => {
+                write!(f, "out of order: {count} of key {key} in {place}")
+            }
             Fault::PartiallyVisible { place, key, count } => {
                 write!(f, "partially visible: {count} of key {key} is not in {place}")
             }
@@ -139,7 +141,8 @@ pub fn check(place: &str, output: &Output, expected: Option<&BTreeMap<u32, u64>>
             None => {}
         }
     }
-    let keys: BTreeSet<u32> = of_key.keys().chain(expected.into_iter().flat_map(BTreeMap::keys)).copied().collect();
+    let keys: BTreeSet<u32> =
+        of_key.keys().chain(expected.into_iter().flat_map(BTreeMap::keys)).copied().collect();
     for key in keys {
         let counts = of_key.remove(&key).unwrap_or_default();
         let highest = counts.keys().next_back().copied().unwrap_or(0);

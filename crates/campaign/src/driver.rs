@@ -78,12 +78,18 @@ impl Process {
             Kind::Files => "files",
         };
         let mut command = Command::new(program);
-        command.args(["job", "--kind", kind, "--id", &job.id, "--bootstrap", &job.bootstrap, "--folder"]).arg(&job.folder);
+        command
+            .args(["job", "--kind", kind, "--id", &job.id, "--bootstrap", &job.bootstrap, "--folder"])
+            .arg(&job.folder);
         command.args(["--parallelism", &job.parallelism.to_string()]);
         if let Some(At { step, time }) = at {
             command.args(["--stop-at", &format!("{step}:{time}")]);
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("no process can be started")?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("no process can be started")?;
         let (sender, said) = channel();
         let output = child.stdout.take().context("a process without output")?;
         std::thread::spawn(move || {

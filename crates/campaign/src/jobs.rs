@@ -176,7 +176,8 @@ fn count(lines: Stream<String>) -> Stream<(u32, String)> {
         }
         Keyed::new(line.parse::<u32>().unwrap_or(u32::MAX), 1_u64)
     });
-    let count = Reduce::new(|a, b| a + b, |key: &u32, count: &u64| (*key, Seen::line(*key, *count)), Emit::Each);
+    let count =
+        Reduce::new(|a, b| a + b, |key: &u32, count: &u64| (*key, Seen::line(*key, *count)), Emit::Each);
     keyed.uid("key").exchange().apply("count", count).uid("count")
 }
 

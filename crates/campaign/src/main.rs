@@ -99,8 +99,14 @@ fn job(job: &JobArgs, at: Option<&str>) -> anyhow::Result<()> {
 fn scenarios(args: &RunArgs) -> Vec<Scenario> {
     let mut all = Vec::new();
     for round in 0..args.rounds {
-        for kind in Kind::value_variants().iter().copied().filter(|kind| args.kind.is_none_or(|only| only == *kind)) {
-            for hurt in Hurt::value_variants().iter().copied().filter(|hurt| args.hurt.is_none_or(|only| only == *hurt)) {
+        for kind in
+            Kind::value_variants().iter().copied().filter(|kind| args.kind.is_none_or(|only| only == *kind))
+        {
+            for hurt in Hurt::value_variants()
+                .iter()
+                .copied()
+                .filter(|hurt| args.hurt.is_none_or(|only| only == *hurt))
+            {
                 // Nobody can take over from an embedded broker that is stopped: its folder is locked.
                 if kind == Kind::Embedded && matches!(hurt, Hurt::Wake | Hurt::Triplets) {
                     continue;

@@ -132,7 +132,8 @@ impl World {
 
     /// Looks at what is there while nobody writes. If the job is over, all must be there.
     fn check(&self, over: bool) -> anyhow::Result<Vec<Fault>> {
-        let expected: BTreeMap<u32, u64> = (0..KEYS).map(|key| (key, u64::from((RECORDS - key).div_ceil(KEYS)))).collect();
+        let expected: BTreeMap<u32, u64> =
+            (0..KEYS).map(|key| (key, u64::from((RECORDS - key).div_ceil(KEYS)))).collect();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let outputs = self.outputs()?;
@@ -169,7 +170,8 @@ fn read_files(folder: &Path) -> anyhow::Result<Output> {
     for (_, _, name) in files {
         let text = std::fs::read(folder.join(name))?;
         let text = String::from_utf8_lossy(&text);
-        output.extend(text.split_terminator('\n').map(|line| Seen::parse(line).ok_or_else(|| line.to_owned())));
+        output
+            .extend(text.split_terminator('\n').map(|line| Seen::parse(line).ok_or_else(|| line.to_owned())));
         if !text.is_empty() && !text.ends_with('\n') {
             output.push(Err("the end of a line is missing".to_owned()));
         }

@@ -27,8 +27,10 @@ fn config(bootstrap: &str) -> ClientConfig {
 /// What the cluster says.
 pub fn create(bootstrap: &str, topics: &[(String, i32)]) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = config(bootstrap).create()?;
-    let new: Vec<_> =
-        topics.iter().map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1))).collect();
+    let new: Vec<_> = topics
+        .iter()
+        .map(|(name, partitions)| NewTopic::new(name, *partitions, TopicReplication::Fixed(1)))
+        .collect();
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let created = admin.create_topics(&new, &options);
     for result in futures(created)? {
@@ -75,7 +77,10 @@ pub fn write(bootstrap: &str, topic: &str, lines: impl Iterator<Item = (i32, Str
 /// What the cluster says, and that a transaction stays open.
 pub fn read(bootstrap: &str, topic: &str) -> anyhow::Result<Output> {
     let mut config = config(bootstrap);
-    config.set("group.id", "thalweg-campaign").set("enable.auto.commit", "false").set("fetch.wait.max.ms", "10");
+    config
+        .set("group.id", "thalweg-campaign")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10");
     let consumer: BaseConsumer = config.create()?;
     let everything: BaseConsumer = config.set("isolation.level", "read_uncommitted").create()?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;

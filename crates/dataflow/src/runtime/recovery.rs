@@ -168,7 +168,8 @@ impl Recovery {
         }
         let restored = restore.as_ref().map_or(0, Restore::epoch);
         let last_epoch = restored.max(store.highest()?);
-        let lineage = store.begin(from, last_epoch, savepoint_id.or_else(|| from.and_then(|_| origin(store))))?;
+        let lineage =
+            store.begin(from, last_epoch, savepoint_id.or_else(|| from.and_then(|_| origin(store))))?;
         reach("begun");
         if let (Some(_), Some(restore)) = (from, &mut restore) {
             restore.continue_from_it();
