@@ -2,6 +2,7 @@
 
 mod admin;
 mod broker;
+mod checkpoints;
 mod client;
 mod cluster;
 mod consume;
@@ -40,6 +41,7 @@ enum Command {
     Groups(groups::Args),
     Produce(produce::Args),
     Consume(consume::Args),
+    Checkpoints(checkpoints::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Groups(args) => groups::run(&args),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
+        Command::Checkpoints(args) => checkpoints::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ pub mod committer;
 mod discard;
 mod file;
 mod id;
+pub mod inspect;
 mod manifest;
 mod owner;
 pub(crate) mod protocol;

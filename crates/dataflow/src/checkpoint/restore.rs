@@ -153,6 +153,11 @@ impl Restore {
         newest.into_iter().any(|entry| entry.uid == uid && !entry.parts.is_empty())
     }
 
+    /// What the newest file says there is.
+    pub(crate) fn newest_entries(&self) -> &[StateEntry] {
+        self.files.last().map_or(&[], |file| &file.entries)
+    }
+
     /// Its files, the oldest first, each with its index.
     pub(crate) fn chain(&self) -> Chain {
         let entries = self.files.iter().map(|file| file.entries.as_slice());

@@ -187,6 +187,12 @@ impl Committer for BrokerCommitter {
         added.map_err(EmbeddedError::boxed)
     }
 
+    fn skip(&mut self, _: Epoch) -> Result<bool, BoxError> {
+        let skipped = !self.transactions()?.is_begun(self.ended);
+        self.ended += usize::from(skipped);
+        Ok(skipped)
+    }
+
     fn commit(&mut self, _: Epoch) -> Result<(), BoxError> {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -79,6 +79,11 @@ impl Transactions {
         flushed.map_err(|error| self.fenced(side.begun, error))
     }
 
+    /// Whether anything has been written in the epoch that comes after so many others.
+    pub(super) fn is_begun(&self, ended: usize) -> bool {
+        self.side(ended).begun.is_some()
+    }
+
     /// Makes the epoch visible.
     pub(super) fn commit(&self, ended: usize) -> Result<(), EmbeddedError> {
         let mut side = self.side(ended);

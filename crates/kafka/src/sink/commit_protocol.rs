@@ -13,7 +13,9 @@
 //! 3. **In order.** Records behind barrier n wait until n is committed, then go into the transaction of the
 //!    next epoch. The order of one writer's records is kept, across epochs too.
 //! 4. **Nobody waits for a commit** as long as the waiting room of a writer has space.
-//! 5. **A commit that may be repeated is repeated**; any other failure ends the attempt. What the broker
+//! 5. **Nothing written, nothing committed.** An epoch in which no state has changed and no record was written is skipped: its
+//!    transaction becomes that of the next one.
+//! 6. **A commit that may be repeated is repeated**; any other failure ends the attempt. What the broker
 //!    decided is known after the restart, by 1.
 //!
 //! The engine sends barrier n+1 when n is committed, so at most one barrier is under way.
@@ -61,6 +63,8 @@ pub(super) struct CommitProtocol {
     barrier: Option<Epoch>,
     /// How many records may wait at each writer.
     capacity: usize,
+    /// Whether the transaction has a record, or is about to get one.
+    written: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +87,7 @@ enum Writer {
 impl CommitProtocol {
     /// A protocol without writers, at each of which `capacity` records may wait.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { phase: Phase::Starting, writers: Vec::new(), barrier: None, capacity }
+        Self { phase: Phase::Starting, writers: Vec::new(), barrier: None, capacity, written: false }
     }
 
     /// One more writer. Returns its number.
@@ -98,7 +102,10 @@ impl CommitProtocol {
         match (self.phase, *writer) {
             (Phase::Failed, _) => Admission::Refuse,
             (Phase::Starting, _) => Admission::Wait,
-            (_, Writer::Writing) => Admission::Send,
+            (_, Writer::Writing) => {
+                self.written |= records > 0;
+                Admission::Send
+            }
             (_, Writer::Waiting(waiting)) if waiting + records <= self.capacity => {
                 *writer = Writer::Waiting(waiting + records);
                 Admission::Hold
@@ -139,9 +146,21 @@ impl CommitProtocol {
         Ok(())
     }
 
+    /// Nothing has changed up to barrier `epoch`: if nothing has been written either, goes on without a commit, and returns `true`.
+    pub(super) fn skip(&mut self, epoch: Epoch) -> Result<bool, OutOfOrder> {
+        self.check_complete(epoch)?;
+        if self.written {
+            return Ok(false);
+        }
+        self.begun();
+        Ok(true)
+    }
+
     /// A transaction has been begun: the first, or the next after one was committed. It has no record yet.
     pub(super) fn begun(&mut self) {
         self.phase = Phase::Open;
+        // What waits is written next.
+        self.written = self.writers.iter().any(|writer| matches!(writer, Writer::Waiting(1..)));
         self.barrier = None;
         self.writers.fill(Writer::Writing);
     }

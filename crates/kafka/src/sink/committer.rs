@@ -156,6 +156,10 @@ impl Committer for KafkaCommitter {
         })
     }
 
+    fn skip(&mut self, epoch: Epoch) -> Result<bool, BoxError> {
+        Ok(self.transactions.skip(epoch)?)
+    }
+
     fn commit(&mut self, epoch: Epoch) -> Result<(), BoxError> {
         self.transactions.commit(epoch)?;
         match self.end_transaction() {

@@ -79,6 +79,13 @@ impl Transactions {
         self.lock().commit(epoch)
     }
 
+    /// See [`CommitProtocol::skip`].
+    pub(super) fn skip(&self, epoch: Epoch) -> Result<bool, OutOfOrder> {
+        let skipped = self.lock().skip(epoch)?;
+        self.changed.notify_all();
+        Ok(skipped)
+    }
+
     pub(super) fn begun(&self) {
         self.lock().begun();
         self.changed.notify_all();

@@ -231,3 +231,31 @@ fn an_order_that_the_engine_excludes_is_an_error() {
     assert!(protocol.commit(2).is_err());
     protocol.commit(1).unwrap();
 }
+
+#[test]
+fn an_epoch_is_skipped_only_if_nothing_is_written_in_it() {
+    let mut protocol = CommitProtocol::new(10);
+    let writers = [protocol.add_writer(), protocol.add_writer()];
+    protocol.begun();
+    let reach = |protocol: &mut CommitProtocol, epoch| writers.iter().for_each(|writer| protocol.reach(*writer, epoch).unwrap());
+    protocol.reach(writers[0], 1).unwrap();
+    assert!(protocol.skip(1).is_err(), "not all have reached it");
+    protocol.reach(writers[1], 1).unwrap();
+    assert_eq!(protocol.skip(1), Ok(true));
+    assert_eq!(protocol.admit(writers[1], 3), Admission::Send);
+    reach(&mut protocol, 2);
+    // What comes behind the barrier waits, and is written into the next transaction.
+    assert_eq!(protocol.admit(writers[0], 2), Admission::Hold);
+    assert_eq!(protocol.skip(2), Ok(false));
+    protocol.commit(2).unwrap();
+    protocol.begun();
+    assert_eq!(protocol.admit(writers[0], 0), Admission::Send);
+    reach(&mut protocol, 3);
+    assert_eq!(protocol.skip(3), Ok(false), "what waited has been written");
+    protocol.commit(3).unwrap();
+    protocol.begun();
+    reach(&mut protocol, 4);
+    assert_eq!(protocol.skip(4), Ok(true));
+    reach(&mut protocol, 6);
+    assert_eq!(protocol.skip(6), Ok(true));
+}
