@@ -41,16 +41,22 @@ const CASES: [Case; 9] = [
 ];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     if let [role, name] = arguments.as_slice()
         && role == "run"
     {
         return run(CASES.iter().find(|case| case.name == name).expect("one of the cases"));
     }
-    let wanted = |case: &&Case| arguments.is_empty() || arguments.iter().any(|name| name == case.name || name == "all");
+    let wanted = |case: &&Case| {
+        arguments.is_empty() || arguments.iter().any(|name| name == case.name || name == "all")
+    };
     for case in CASES.iter().filter(wanted) {
         let this = std::env::current_exe().expect("this program");
-        let status = std::process::Command::new(this).args(["run", case.name]).status().expect("this program can be started");
+        let status = std::process::Command::new(this)
+            .args(["run", case.name])
+            .status()
+            .expect("this program can be started");
         assert!(status.success(), "{} failed", case.name);
     }
 }
@@ -84,7 +90,11 @@ impl KeyedProcessFunction for Keep {
         states.keyed("values", &mut self.values);
     }
 
-    fn process_element(&mut self, key: u64, context: &mut KeyedProcessContext<'_, u64, u64>) -> Result<(), BoxError> {
+    fn process_element(
+        &mut self,
+        key: u64,
+        context: &mut KeyedProcessContext<'_, u64, u64>,
+    ) -> Result<(), BoxError> {
         let at = context.current_key();
         match self.values.value_mut(&at) {
             Some(value) => value[0] = value[0].wrapping_add(1),
@@ -186,7 +196,9 @@ impl SourceReader for KeysReader {
         });
         let due = match self.rate {
             0 => BATCH_SIZE as u64,
-            rate => ((began.elapsed().as_secs_f64() * rate as f64) as u64).saturating_sub(self.sent).min(BATCH_SIZE as u64),
+            rate => ((began.elapsed().as_secs_f64() * rate as f64) as u64)
+                .saturating_sub(self.sent)
+                .min(BATCH_SIZE as u64),
         };
         for _ in 0..due {
             output.push(self.random.next() % self.keys, 0);
@@ -212,7 +224,11 @@ fn written() -> u64 {
     line.split_whitespace().nth(1).and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
 }
 
-fn start(case: &Case, folder: &Path, end: &Arc<AtomicBool>) -> (thalweg::dataflow::runtime::JobHandle, Arc<Seen>) {
+fn start(
+    case: &Case,
+    folder: &Path,
+    end: &Arc<AtomicBool>,
+) -> (thalweg::dataflow::runtime::JobHandle, Arc<Seen>) {
     let env = StreamExecutionEnvironment::new();
     env.set_parallelism(2);
     if case.interval > 0 {

@@ -22,7 +22,10 @@ fn job(folder: &Path, savepoint: &Path) {
         }
     });
     let words = env.from_collection((0..2000).map(|n| format!("w{}", n % 50)).collect::<Vec<_>>());
-    words.key_by(|word: &String| word.clone()).reduce(|a, _| a).for_each(|_| std::thread::sleep(Duration::from_millis(1)));
+    words
+        .key_by(|word: &String| word.clone())
+        .reduce(|a, _| a)
+        .for_each(|_| std::thread::sleep(Duration::from_millis(1)));
     let job = env.execute_async("word-count").unwrap();
     while job.progress().committed_epoch < 3 {
         assert!(!job.is_finished());
@@ -52,7 +55,9 @@ fn checkpoints_are_listed_shown_verified_and_removed() {
 
     let (fine, shown, error) = run(&["checkpoints", "show", path]);
     assert!(fine, "{error}");
-    for part in ["job          word-count", &format!("checkpoint   {}", numbers[0]), "value", "splits", "OPERATOR"] {
+    for part in
+        ["job          word-count", &format!("checkpoint   {}", numbers[0]), "value", "splits", "OPERATOR"]
+    {
         assert!(shown.contains(part), "`{part}` is not in: {shown}");
     }
     assert!(run(&["checkpoints", "show", savepoint]).1.contains("job          word-count"));

@@ -45,7 +45,9 @@ impl Which {
             (None, _) => return Err(Usage(format!("say which job: {}", jobs.join(", "))).into()),
         };
         let id = match &self.checkpoint {
-            None => folder.latest(&job)?.with_context(|| format!("job `{job}` has no checkpoint that counts"))?,
+            None => {
+                folder.latest(&job)?.with_context(|| format!("job `{job}` has no checkpoint that counts"))?
+            }
             Some(number) => find_number(folder, &job, number)?,
         };
         Ok((job, Some(id)))
@@ -62,7 +64,9 @@ fn find_number(folder: &CheckpointFolder, job: &str, text: &str) -> anyhow::Resu
     let all = folder.checkpoints(job)?;
     let mut found: Vec<_> = all
         .iter()
-        .filter(|info| info.id.epoch == epoch && generation.is_none_or(|generation| info.id.generation == generation))
+        .filter(|info| {
+            info.id.epoch == epoch && generation.is_none_or(|generation| info.id.generation == generation)
+        })
         .collect();
     // Of two of one number, the one that counts is meant.
     found.sort_by_key(|info| !info.counts);

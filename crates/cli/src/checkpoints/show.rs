@@ -31,22 +31,26 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             .collect();
         return table::print_json(&json!({ "manifest": manifest, "states": states }));
     }
-    let bytes: u64 = manifest.files.iter().filter_map(|file| file.contents).map(|contents| contents.length).sum();
+    let bytes: u64 =
+        manifest.files.iter().filter_map(|file| file.contents).map(|contents| contents.length).sum();
     table::print_lines(
         [
-        format!("job          {}", manifest.job),
-        format!("checkpoint   {} of owner {}", manifest.epoch, manifest.generation),
-        format!("age          {}", age(manifest.time)),
-        format!("size         {} in {} files", size(bytes), manifest.files.len()),
-        format!("key groups   {}", manifest.max_parallelism),
-        format!("format       {}", manifest.format_version),
-        String::new(),
-    ]
-    .into_iter())?;
-    let mut table = Table::new(&["OPERATOR", "UID", "SUBTASKS", "STATE", "KIND", "GROUPS", "SIZE", "FILES", "TYPE"]);
+            format!("job          {}", manifest.job),
+            format!("checkpoint   {} of owner {}", manifest.epoch, manifest.generation),
+            format!("age          {}", age(manifest.time)),
+            format!("size         {} in {} files", size(bytes), manifest.files.len()),
+            format!("key groups   {}", manifest.max_parallelism),
+            format!("format       {}", manifest.format_version),
+            String::new(),
+        ]
+        .into_iter(),
+    )?;
+    let mut table =
+        Table::new(&["OPERATOR", "UID", "SUBTASKS", "STATE", "KIND", "GROUPS", "SIZE", "FILES", "TYPE"]);
     for operator in &manifest.operators {
         let mut mine = states.iter().filter(|state| state.operator == operator.uid).peekable();
-        let first = |name: &str| vec![name.to_owned(), operator.uid.clone(), operator.parallelism.to_string()];
+        let first =
+            |name: &str| vec![name.to_owned(), operator.uid.clone(), operator.parallelism.to_string()];
         if mine.peek().is_none() {
             table.row(first(&operator.name));
         }

@@ -82,7 +82,8 @@ impl CheckpointFolder {
 
     fn files(&self) -> Result<Files, CheckpointError> {
         let location = self.storage.location.clone();
-        Files::new(self.storage.clone()).map_err(|error| CheckpointError::Store { location, error: error.into() })
+        Files::new(self.storage.clone())
+            .map_err(|error| CheckpointError::Store { location, error: error.into() })
     }
 
     /// Whether it is itself a savepoint, and not a folder of jobs.
@@ -155,7 +156,11 @@ impl CheckpointFolder {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(&self, job: &str, id: Option<CheckpointId>) -> Result<(Manifest, Vec<StateInfo>), CheckpointError> {
+    pub fn read(
+        &self,
+        job: &str,
+        id: Option<CheckpointId>,
+    ) -> Result<(Manifest, Vec<StateInfo>), CheckpointError> {
         let restore = match id {
             Some(id) => self.store(job)?.load(id)?,
             None => CheckpointStore::load_savepoint(&self.storage)?,

@@ -237,7 +237,9 @@ fn an_epoch_is_skipped_only_if_nothing_is_written_in_it() {
     let mut protocol = CommitProtocol::new(10);
     let writers = [protocol.add_writer(), protocol.add_writer()];
     protocol.begun();
-    let reach = |protocol: &mut CommitProtocol, epoch| writers.iter().for_each(|writer| protocol.reach(*writer, epoch).unwrap());
+    let reach = |protocol: &mut CommitProtocol, epoch| {
+        writers.iter().for_each(|writer| protocol.reach(*writer, epoch).unwrap())
+    };
     protocol.reach(writers[0], 1).unwrap();
     assert!(protocol.skip(1).is_err(), "not all have reached it");
     protocol.reach(writers[1], 1).unwrap();
