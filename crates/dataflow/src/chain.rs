@@ -9,12 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::barrier::Barrier;
 use crate::checkpoint::Restore;
 use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
-use crate::error::{BoxError, Failure, panic_message};
+use crate::error::{BoxError, Failure, Fatal, panic_message};
 use crate::operator::{Operator, OperatorContext};
 use crate::output::Output;
 use crate::record::{Batch, Origin};
-use crate::state::States;
+use crate::state::{States, UNNAMED};
 use crate::time::Timestamp;
+use crate::type_name::own_name;
 
 /// One operator in its chain.
 pub(crate) struct Chained<O: Operator> {
@@ -68,6 +69,11 @@ impl<O: Operator> Chained<O> {
             }
             Err(panic) => {
                 let message = panic_message(&*panic);
+                if message.starts_with(UNNAMED) {
+                    // No restart helps.
+                    let error = Box::new(Fatal(format!("{}: {message}", self.kind()).into()));
+                    return Err(Failure::Returned { operator: operator(), origin: origin.clone(), error });
+                }
                 return Err(Failure::Panicked { operator: operator(), origin: origin.clone(), message });
             }
         };
@@ -91,6 +97,12 @@ impl<O: Operator> Chained<O> {
             None => {}
         }
         Ok(value)
+    }
+
+    /// Whose function it is, for people.
+    fn kind(&self) -> String {
+        let identity = self.operator.identity();
+        if identity.is_empty() { own_name::<O>().to_owned() } else { identity }
     }
 
     fn call_on_state<R>(

@@ -239,6 +239,16 @@ pub enum CheckpointError {
         /// What its `Serialize` said, or how it panicked.
         reason: String,
     },
+    /// A function names two pieces of state alike: at a restore they would be mixed up.
+    #[error(
+        "operator {operator} names two pieces of state `{state}`: in `states()`, give each a name of its own"
+    )]
+    NamedTwice {
+        /// Whose state it is.
+        operator: String,
+        /// The name.
+        state: String,
+    },
     /// The checkpoint was written by a format this build does not know.
     #[error(
         "checkpoint {epoch} has format version {found}, this build reads up to {known}; use the build that wrote it, or a newer one"

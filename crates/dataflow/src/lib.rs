@@ -23,7 +23,9 @@ pub mod runtime;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod tell;
 pub mod time;
+mod type_name;
 pub mod watermark;
 pub mod window;
 

@@ -30,13 +30,21 @@ pub trait Operator: Send + 'static {
         false
     }
 
+    /// What tells it from others of its name on the same input, in a few words: how long its windows are, which file it
+    /// writes. It is part of the id under which its state is found again, so it must be the same in every run, and
+    /// change when state of the one must not be given to the other.
+    fn identity(&self) -> String {
+        String::new()
+    }
+
     /// Called once, before anything else, on the thread that the operator will live on.
     fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
         Ok(())
     }
 
     /// Names every piece of state to `states`. Called after [`open`](Self::open) to set the state up and
-    /// restore it, and at each checkpoint to snapshot it. The same pieces under the same names, always.
+    /// restore it, and at each checkpoint to snapshot it. The same pieces under the same names, always, and no name twice.
+    /// Before the job starts it is also called on an operator that is not opened, to ask for the names alone.
     fn states(&mut self, _states: &mut States<'_>) {}
 
     /// The hot path: takes every record out of `batch`. It may be called with a batch of any length, except none.
@@ -116,6 +124,23 @@ pub struct OperatorContext {
     pub run: RunId,
     /// Set when the attempt is over. Only a sink that waits for its system has to look at it.
     pub cancelled: Cancelled,
+}
+
+impl OperatorContext {
+    /// Of an operator that is made only to be looked at.
+    pub(crate) fn unplaced() -> Self {
+        Self {
+            operator: OperatorName { name: "".into(), uid: "".into(), subtask: 0 },
+            parallelism: 1,
+            key_groups: KeyGroups::all(1),
+            clock: TaskClock::default(),
+            metrics: Arc::default(),
+            start_time: 0,
+            restored_epoch: 0,
+            cancelled: Cancelled::default(),
+            run: RunId::unknown(),
+        }
+    }
 }
 
 /// Which run of which job: for names outside of the engine, such as files', that must not be taken for those of another job, or of

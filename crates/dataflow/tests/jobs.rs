@@ -163,7 +163,7 @@ fn an_operator_of_another_name_is_told_from_the_checkpointed_one() {
     let error = run(&graph, config()).unwrap_err();
     assert!(matches!(error, JobError::Checkpoint(_)), "{error}");
     assert!(
-        error.to_string().contains("operator `count`") && error.to_string().contains(".uid(\"count\")"),
+        error.to_string().contains("operator `count-") && error.to_string().contains(".uid(\"count-"),
         "{error}"
     );
 }

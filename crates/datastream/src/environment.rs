@@ -72,6 +72,13 @@ impl StreamExecutionEnvironment {
         self.configure(|config| config.restart = Some(strategy))
     }
 
+    /// Lets the job go on without the state of operators that it does not have any more (Flink's
+    /// `allowNonRestoredState`); it is gone for good at the next checkpoint. Otherwise the job is refused, with a list of what would
+    /// be lost.
+    pub fn allow_non_restored_state(&self, allow: bool) -> &Self {
+        self.configure(|config| config.allow_non_restored_state = allow)
+    }
+
     /// Reads a source. Event times and watermarks are made by `strategy`, for each partition of the source.
     pub fn from_source<S>(
         &self,

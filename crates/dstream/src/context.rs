@@ -104,6 +104,12 @@ impl StreamingContext {
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
     }
 
+    /// Lets the job go on without the state of operators that it does not have any more; it is gone for good at the next
+    /// checkpoint. Otherwise the job is refused, with a list of what would be lost.
+    pub fn allow_non_restored_state(&self, allow: bool) -> &Self {
+        self.configure(|config| config.allow_non_restored_state = allow)
+    }
+
     /// Changes any setting of the job.
     pub fn configure(&self, change: impl FnOnce(&mut JobConfig)) -> &Self {
         self.job.configure(change);

@@ -25,6 +25,7 @@ pub use builder::KafkaSinkBuilder;
 use committer::KafkaCommitterFactory;
 pub use record_writer::Serializer;
 use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::operator::OperatorContext;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::sink::Sink;
 use transactional_writer::TransactionalWriter;
@@ -80,8 +81,10 @@ impl<T> Clone for KafkaSink<T> {
 
 impl<T: Data> Sink<T> for KafkaSink<T> {
     fn add_to(self, stream: &Stream<T>) -> Stream<()> {
+        let topic = self.topic.clone();
         if self.guarantee != DeliveryGuarantee::ExactlyOnce {
-            return stream.apply_with("kafka-sink", move |_| Ok(KafkaWriter::new(self.clone())));
+            let sink = stream.apply_with("kafka-sink", move |_| Ok(KafkaWriter::new(self.clone())));
+            return sink.described(&topic);
         }
         let (graph, prefix) = (stream.graph(), self.transactional_id_prefix.as_deref());
         let key = format!("kafka at {}", self.properties.bootstrap());
@@ -92,6 +95,7 @@ impl<T: Data> Sink<T> for KafkaSink<T> {
                  give all of them the same",
             );
         }
-        stream.apply_with("kafka-sink", move |_| Ok(TransactionalWriter::new(self.clone(), factory.clone())))
+        let write = move |_: &OperatorContext| Ok(TransactionalWriter::new(self.clone(), factory.clone()));
+        stream.apply_with("kafka-sink", write).described(&topic)
     }
 }

@@ -94,6 +94,10 @@ impl<T: Send + 'static> Source for KafkaSource<T> {
     type Item = T;
     type Reader = KafkaSourceReader<T>;
 
+    fn identity(&self) -> String {
+        self.settings.subscription.identity()
+    }
+
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
         KafkaSourceReader::new(self.clone(), context.clone()).map_err(crate::error::KafkaError::boxed)
     }

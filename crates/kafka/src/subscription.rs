@@ -65,6 +65,21 @@ impl Subscription {
         Self::Partitions(partitions.into_iter().collect())
     }
 
+    /// What is read, in words that do not depend on the order in which it was said.
+    pub(crate) fn identity(&self) -> String {
+        match self {
+            Self::Topics(topics) => {
+                let topics: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
+                format!("topics {}", topics.into_iter().collect::<Vec<_>>().join(", "))
+            }
+            Self::Pattern(pattern) => format!("topics like {pattern}"),
+            Self::Partitions(partitions) => {
+                let partitions: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+                format!("partitions {}", partitions.join(", "))
+            }
+        }
+    }
+
     /// The partitions that there are now, in order.
     ///
     /// Asking before the first fetch also makes the consumer connect: without, the first record waits for 500 ms.

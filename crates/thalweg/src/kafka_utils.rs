@@ -74,6 +74,14 @@ impl<T> DirectStream<T> {
         self.offset_ranges.at(batch_time)
     }
 
+    /// Sets the stable id of the source, as [`DStream::uid`] does.
+    pub fn uid(self, uid: &str) -> Self
+    where
+        T: Data,
+    {
+        Self { stream: self.stream.uid(uid), ..self }
+    }
+
     /// Commits the ends of these ranges under the source's group, without waiting for it (Spark's
     /// `CanCommitOffsets`). What a job resumes from is its own checkpoint; this is for jobs without one, and
     /// for tools that show how far a group is.

@@ -254,6 +254,10 @@ where
     type In = T;
     type Out = ();
 
+    fn identity(&self) -> String {
+        self.folder.display().to_string()
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.epoch = context.restored_epoch;
         fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;

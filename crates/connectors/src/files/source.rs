@@ -85,6 +85,10 @@ impl Source for TextFileSource {
     type Item = String;
     type Reader = TextFileReader;
 
+    fn identity(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn reader(&self, context: &SourceContext) -> Result<TextFileReader, BoxError> {
         Ok(TextFileReader {
             source: self.clone(),

@@ -71,6 +71,18 @@ pub struct OperatorEntry {
     pub name: String,
     /// How many subtasks it had.
     pub parallelism: usize,
+    /// What else tells it from others; `None` of checkpoints of the time when uids went by the order of operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<OperatorIdentity>,
+}
+
+/// What tells an operator from others, beside its uid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorIdentity {
+    /// What it is and where it hangs, whatever the uids of the sources.
+    pub structure: String,
+    /// The names of its state; `None` if it did not tell them before it was opened.
+    pub states: Option<Vec<String>>,
 }
 
 /// Version 1.
@@ -200,7 +212,7 @@ mod tests {
             marker: None,
             time: 1,
             max_parallelism: 128,
-            operators: vec![OperatorEntry { uid: "a".into(), name: "A".into(), parallelism: 2 }],
+            operators: vec![OperatorEntry { uid: "a".into(), name: "A".into(), parallelism: 2, identity: None }],
             files: vec![FileEntry {
                 path: path.to_owned(),
                 contents: Some(Contents { length: 1, crc32c: 2 }),

@@ -6,6 +6,7 @@
 
 mod align;
 mod chain;
+pub(crate) mod claims;
 pub mod committer;
 mod discard;
 mod file;
@@ -24,7 +25,7 @@ pub(crate) use chain::Chain;
 pub(crate) use file::{StateFile, Written, read_index};
 pub use id::{CheckpointId, Generation};
 pub(crate) use manifest::FORMAT_VERSION;
-pub use manifest::{Contents, FileEntry, Manifest, OperatorEntry};
+pub use manifest::{Contents, FileEntry, Manifest, OperatorEntry, OperatorIdentity};
 pub(crate) use owner::random;
 pub use restore::Restore;
 pub use storage::CheckpointStorage;

@@ -1,9 +1,11 @@
 //! A checkpoint that has been read: where operators find their state again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::claims::Holding;
 use super::file::{StateEntry, Unreadable, read_index};
 use super::{Chain, Manifest};
 use crate::barrier::Epoch;
@@ -16,6 +18,8 @@ pub struct Restore {
     manifest: Manifest,
     files: Vec<LoadedFile>,
     continues: bool,
+    /// Of the operators that find something here, by their uid: the uid that it has here. `None`: the same.
+    claims: Option<HashMap<Arc<str>, String>>,
 }
 
 #[derive(Debug)]
@@ -42,9 +46,11 @@ impl Restore {
         self.continues
     }
 
-    /// The next checkpoint may go on from its files: it is one of the job's own.
+    /// The next checkpoint may go on from its files: it is one of the job's own. Unless operators have other uids now, under
+    /// which these files know nothing.
     pub(crate) fn continue_from_it(&mut self) {
-        self.continues = self.files.iter().all(|file| file.version == super::file::VERSION);
+        let same = self.claims.iter().flatten().all(|(uid, had)| **uid == *had);
+        self.continues = same && self.files.iter().all(|file| file.version == super::file::VERSION);
     }
 
     pub(crate) fn new(manifest: Manifest, files: Vec<(String, Bytes)>) -> Result<Self, CheckpointError> {
@@ -60,7 +66,7 @@ impl Restore {
             }
         };
         let files = files.into_iter().map(load).collect::<Result<_, _>>()?;
-        Ok(Self { manifest, files, continues: false })
+        Ok(Self { manifest, files, continues: false, claims: None })
     }
 
     /// The number of the checkpoint.
@@ -76,11 +82,12 @@ impl Restore {
     /// The parts of one piece of state that count, in the order in which they are to be applied.
     pub(crate) fn parts<'a>(
         &'a self,
-        uid: &'a str,
+        operator: &'a str,
         name: &'a str,
         kind: StateKind,
         shape: &str,
     ) -> Result<Vec<StatePart<'a>>, CheckpointError> {
+        let Some(uid) = self.claimed_by(operator) else { return Ok(Vec::new()) };
         // What there is, the newest file says; what it does not say whole, those before it do.
         let of = |file: &'a LoadedFile| {
             let mine = file.entries.iter().filter(|entry| entry.uid == uid && entry.name == name);
@@ -147,10 +154,51 @@ impl Restore {
         Err(self.mismatch(uid, reason))
     }
 
-    /// Whether there is anything of this operator in it.
-    pub(crate) fn has_state(&self, uid: &str) -> bool {
-        let newest = self.files.last().into_iter().flat_map(|file| &file.entries);
-        newest.into_iter().any(|entry| entry.uid == uid && !entry.parts.is_empty())
+    /// Says who claims what: by the uid of the operator, the uid that it has here.
+    pub(crate) fn set_claims(&mut self, claims: HashMap<Arc<str>, String>) {
+        self.claims = Some(claims);
+    }
+
+    /// The uid that an operator has here.
+    fn claimed_by<'a>(&'a self, operator: &'a str) -> Option<&'a str> {
+        match &self.claims {
+            Some(claims) => claims.get(operator).map(String::as_str),
+            None => Some(operator),
+        }
+    }
+
+    /// What there is, with the file that says so: the newest one.
+    fn present(&self) -> impl Iterator<Item = (&LoadedFile, &StateEntry)> {
+        self.files.last().into_iter().flat_map(|file| file.entries.iter().map(move |entry| (file, entry)))
+    }
+
+    /// Whether it was taken when there was this operator.
+    pub(crate) fn knows(&self, operator: &str) -> bool {
+        let uid = self.claimed_by(operator);
+        self.present().any(|(_, entry)| Some(entry.uid.as_str()) == uid)
+    }
+
+    /// Whether it was taken when this operator had this state.
+    pub(crate) fn knows_state(&self, operator: &str, name: &str) -> bool {
+        let uid = self.claimed_by(operator);
+        self.present().any(|(_, entry)| Some(entry.uid.as_str()) == uid && entry.name == name)
+    }
+
+    /// All state in it that is not empty.
+    pub(crate) fn holdings(&self) -> Vec<Holding> {
+        let is_full = |(file, entry): &(&LoadedFile, &StateEntry)| {
+            entry.parts.iter().any(|part| match (entry.kind, part.length) {
+                // Version 1 wrote an empty list as a length of 0.
+                (StateKind::List | StateKind::Union, 1) => file.bytes.get(part.offset as usize) != Some(&0),
+                _ => true,
+            })
+        };
+        let full = self.present().filter(is_full);
+        let mut found: Vec<Holding> =
+            full.map(|(_, entry)| Holding { uid: entry.uid.clone(), state: entry.name.clone() }).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     /// What the newest file says there is.

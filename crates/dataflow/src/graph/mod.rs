@@ -5,6 +5,8 @@
 //! together when the job starts.
 
 mod either;
+mod execution;
+pub(crate) mod identity;
 pub(crate) mod node;
 pub(crate) mod plan;
 mod stream;
@@ -19,6 +21,7 @@ use crate::checkpoint::committer::CommitterFactory;
 use crate::error::JobError;
 use crate::source::Source;
 use crate::watermark::WatermarkStrategy;
+use identity::Identity;
 use node::{Edge, Node, NodeKind, SourceNode};
 
 /// The graph of one job. Clones are handles to the same graph.
@@ -34,6 +37,8 @@ pub(crate) struct GraphData {
     pub(crate) committer: Option<(String, Arc<dyn AnyCommitterFactory>)>,
     /// The first thing found wrong while the graph was built.
     pub(crate) invalid: Option<String>,
+    /// So many of the nodes have been part of an execution.
+    pub(crate) executed: usize,
 }
 
 /// A [`CommitterFactory`] that can be given its type back.
@@ -57,9 +62,10 @@ impl StreamGraph {
         S::Item: crate::record::Data,
     {
         let mut graph = self.lock();
-        let begins_event_time = strategy.has_watermarks();
-        let node = graph.add(name, NodeKind::Source(Box::new(SourceNode::new(source, strategy))));
+        let (begins_event_time, what) = (strategy.has_watermarks(), source.identity());
+        let node = graph.add(name, NodeKind::source(SourceNode::new(source, strategy)));
         graph.nodes[node].begins_event_time = begins_event_time;
+        graph.nodes[node].what = what;
         drop(graph);
         Stream::of(self.clone(), node, "")
     }
@@ -115,27 +121,13 @@ impl GraphData {
         self.invalid.get_or_insert(reason);
     }
 
-    /// The stable id of each node: the explicit one, else its name, numbered where several have it.
+    /// Who each node is, in order.
+    pub(crate) fn identities(&self) -> Result<Vec<Identity>, JobError> {
+        identity::identities(self)
+    }
+
+    /// The stable id of each node: the explicit one, else one that says what it is and where it hangs.
     pub(crate) fn uids(&self) -> Result<Vec<Arc<str>>, JobError> {
-        let mut uids: Vec<Arc<str>> = Vec::with_capacity(self.nodes.len());
-        for (index, node) in self.nodes.iter().enumerate() {
-            let uid: Arc<str> = match &node.uid {
-                Some(uid) => uid.as_str().into(),
-                None => {
-                    let same = |other: &&Node| other.uid.is_none() && other.name == node.name;
-                    match self.nodes[..index].iter().filter(same).count() {
-                        0 => node.name.as_str().into(),
-                        n => format!("{}-{}", node.name, n + 1).into(),
-                    }
-                }
-            };
-            if uids.contains(&uid) {
-                let reason =
-                    format!("two operators have the uid `{uid}`: give one of them another, with .uid(…)");
-                return Err(JobError::Graph(reason));
-            }
-            uids.push(uid);
-        }
-        Ok(uids)
+        Ok(self.identities()?.into_iter().map(|identity| identity.uid).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::chain::Chained;
 use crate::collector::{Collector, Discard, Fork};
@@ -16,7 +16,8 @@ use crate::runtime::edge::{EdgeWriter, Rebalance, Router};
 use crate::runtime::gate::{Gate, Mailbox, Sender};
 use crate::runtime::source_task::SourceTask;
 use crate::runtime::task::{OperatorTask, Task};
-use crate::source::Source;
+use crate::source::{SPLITS, Source};
+use crate::state::States;
 use crate::time::Clock;
 use crate::watermark::WatermarkStrategy;
 
@@ -40,23 +41,63 @@ fn typed_ref<T: 'static>(value: &Untyped) -> &T {
 }
 
 /// One step of the graph.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) uid: Option<String>,
+    /// What tells it from others of its name: what a source reads, how long a window is.
+    pub(crate) what: String,
+    /// What its derived uid is made of, if that is not its name and where it hangs.
+    pub(crate) identity: Option<String>,
     pub(crate) parallelism: Option<usize>,
     pub(crate) kind: NodeKind,
     /// Whether event time begins here.
     pub(crate) begins_event_time: bool,
+    /// Found out when it is first asked for.
+    states: Arc<OnceLock<Option<Vec<&'static str>>>>,
 }
 
+/// The factories are shared by all executions that a node is part of.
+#[derive(Clone)]
 pub(crate) enum NodeKind {
-    Source(Box<dyn SourceFactory>),
-    Operator(Box<dyn OperatorFactory>),
+    Source(Arc<Mutex<dyn SourceFactory>>),
+    Operator(Arc<Mutex<dyn OperatorFactory>>),
+}
+
+/// What a factory shares with others is left whole by a panic of a user's function, which is caught within.
+pub(crate) fn lock<T: ?Sized>(factory: &Mutex<T>) -> MutexGuard<'_, T> {
+    factory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl NodeKind {
+    pub(crate) fn source(factory: impl SourceFactory + 'static) -> Self {
+        Self::Source(Arc::new(Mutex::new(factory)))
+    }
+
+    pub(crate) fn operator(factory: impl OperatorFactory + 'static) -> Self {
+        Self::Operator(Arc::new(Mutex::new(factory)))
+    }
 }
 
 impl Node {
     pub(crate) fn new(name: &str, kind: NodeKind) -> Self {
-        Self { name: name.to_owned(), uid: None, parallelism: None, kind, begins_event_time: false }
+        let (what, name) = (String::new(), name.to_owned());
+        let (uid, identity, parallelism, states) = (None, None, None, Arc::default());
+        Self { name, uid, what, identity, parallelism, kind, begins_event_time: false, states }
+    }
+
+    /// The names of the pieces of state that its operator keeps; `None` if it does not tell before it is opened.
+    pub(crate) fn states(&self) -> Option<&[&'static str]> {
+        let find = || match &self.kind {
+            NodeKind::Source(_) => Some(vec![SPLITS]),
+            NodeKind::Operator(factory) => lock(factory).states(),
+        };
+        self.states.get_or_init(find).as_deref()
+    }
+
+    /// Whether its operator may keep state.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.states().is_none_or(|states| !states.is_empty())
     }
 }
 
@@ -70,6 +111,7 @@ pub(crate) enum Partitioning {
 }
 
 /// A stream from one node, or one of its side outputs, to another node.
+#[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) from: usize,
     /// The name of the side output; empty for the main one.
@@ -179,6 +221,8 @@ pub(crate) trait OperatorFactory: Send {
     fn link(&self, context: OperatorContext, outputs: Outputs) -> Result<Untyped, BoxError>;
     /// The task that begins with this operator.
     fn task(&self, gate: Untyped, link: Untyped) -> Box<dyn Task>;
+    /// The names of the pieces of its state; `None` if it does not tell before it is opened.
+    fn states(&self) -> Option<Vec<&'static str>>;
 }
 
 pub(crate) struct OperatorNode<O, F> {
@@ -211,6 +255,17 @@ impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> Operato
     fn task(&self, gate: Untyped, link: Untyped) -> Box<dyn Task> {
         Box::new(OperatorTask::<O::In> { gate: typed(gate), chain: typed(link) })
     }
+
+    fn states(&self) -> Option<Vec<&'static str>> {
+        // One that is not going to be opened. A function may count on having been.
+        let name = || {
+            let mut operator = (self.make)(&OperatorContext::unplaced()).ok()?;
+            let mut states = States::naming();
+            operator.states(&mut states);
+            Some(states.into_names())
+        };
+        catch_unwind(AssertUnwindSafe(name)).ok().flatten()
+    }
 }
 
 /// Makes the subtasks of a source.
@@ -226,12 +281,12 @@ pub(crate) trait SourceFactory: Send {
 
 pub(crate) struct SourceNode<S: Source> {
     source: Arc<S>,
-    strategy: std::sync::Mutex<WatermarkStrategy<S::Item>>,
+    strategy: WatermarkStrategy<S::Item>,
 }
 
 impl<S: Source> SourceNode<S> {
     pub(crate) fn new(source: S, strategy: WatermarkStrategy<S::Item>) -> Self {
-        Self { source: Arc::new(source), strategy: strategy.into() }
+        Self { source: Arc::new(source), strategy }
     }
 }
 
@@ -247,7 +302,7 @@ where
         outputs: Outputs,
     ) -> (Box<dyn Task>, Arc<dyn Mailbox>) {
         let gate = Gate::new(1);
-        let strategy = self.strategy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let strategy = self.strategy.clone();
         let (source, output) = (self.source.clone(), outputs.into_output());
         let task = SourceTask { source, strategy, gate: gate.clone(), output, context, clock, job };
         (Box::new(task), Arc::new(gate))

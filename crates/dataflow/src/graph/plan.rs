@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::GraphData;
-use super::node::{Edge, NodeKind, Outputs, Partitioning, Untyped};
+use super::node::{Edge, NodeKind, Outputs, Partitioning, Untyped, lock};
+use super::{GraphData, identity};
 use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
 use crate::key_group::KeyGroups;
@@ -84,7 +84,11 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
     if graph.nodes.is_empty() {
         return Err(JobError::Graph("it has no source; begin with a source and end with a sink".to_owned()));
     }
-    graph.uids()?;
+    let identities = graph.identities()?;
+    // Where nothing is written down, nothing can be mistaken for something else.
+    if config.checkpoint.is_some() {
+        identity::check(graph, &identities)?;
+    }
     parallelisms(graph, config)?;
     for (index, edge) in graph.edges.iter().enumerate() {
         let same_output = |other: &&Edge| (other.from, other.port) == (edge.from, edge.port);
@@ -109,7 +113,7 @@ pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> R
         (0..graph.nodes.len()).filter(|node| planner.chained_to(*node).is_none()).collect();
     for head in &heads {
         if let NodeKind::Operator(factory) = &graph.nodes[*head].kind {
-            let gate = |_| factory.gate(config.channel_capacity);
+            let gate = |_| lock(factory).gate(config.channel_capacity);
             planner.gates.insert(*head, (0..planner.parallelisms[*head]).map(gate).collect());
         }
     }
@@ -150,13 +154,14 @@ impl Planner<'_> {
         let (task, mailbox) = match &graph.nodes[head].kind {
             NodeKind::Source(factory) => {
                 let job = self.config.id.as_str().into();
-                factory.task(context, self.config.clock.clone(), job, outputs)
+                lock(factory).task(context, self.config.clock.clone(), job, outputs)
             }
             NodeKind::Operator(factory) => {
-                let link = factory.link(context, outputs).map_err(|error| cannot_make(&operator, &error))?;
+                let link = lock(factory).link(context, outputs);
+                let link = link.map_err(|error| cannot_make(&operator, &error))?;
                 // The planner keeps its handle for those who write to the gate.
                 let (gate, mailbox) = self.gate_handle(head, subtask);
-                (factory.task(gate, link), mailbox)
+                (lock(factory).task(gate, link), mailbox)
             }
         };
         let is_source = matches!(graph.nodes[head].kind, NodeKind::Source(_));
@@ -222,7 +227,7 @@ impl Planner<'_> {
         let operator = context.operator.clone();
         match &self.graph.nodes[node].kind {
             NodeKind::Operator(factory) => {
-                factory.link(context, outputs).map_err(|error| cannot_make(&operator, &error))
+                lock(factory).link(context, outputs).map_err(|error| cannot_make(&operator, &error))
             }
             NodeKind::Source(_) => unreachable!("a source has no input"),
         }

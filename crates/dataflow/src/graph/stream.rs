@@ -81,9 +81,9 @@ impl<T: Data> Stream<T> {
         O: Operator<In = T> + Clone,
         O::Out: Data,
     {
-        let begins_event_time = operator.begins_event_time();
+        let (begins_event_time, what) = (operator.begins_event_time(), operator.identity());
         let stream = self.apply_with(name, move |_| Ok(operator.clone()));
-        stream.last_node(|node| node.begins_event_time = begins_event_time);
+        stream.last_node(|node| (node.begins_event_time, node.what) = (begins_event_time, what));
         stream
     }
 
@@ -112,7 +112,7 @@ impl<T: Data> Stream<T> {
         O::Out: Data,
     {
         let mut graph = self.graph.lock();
-        let node = graph.add(name, NodeKind::Operator(Box::new(OperatorNode::new(make))));
+        let node = graph.add(name, NodeKind::operator(OperatorNode::new(make)));
         let factory = Arc::new(TypedEdge { router: self.router.clone() });
         for (from, port) in &self.from {
             let (partitioning, factory) = (self.partitioning, factory.clone());
@@ -219,7 +219,25 @@ impl<T: Data> Stream<T> {
         self
     }
 
-    /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics.
+    /// Says what the operator that this stream comes out of is, beyond its name: which topic it writes, how long its windows are.
+    /// It is part of the id that is derived for it, as [`Operator::identity`] is. For who builds operators with
+    /// [`apply_with`](Self::apply_with).
+    pub fn described(self, what: &str) -> Self {
+        self.last_node(|node| what.clone_into(&mut node.what));
+        self
+    }
+
+    /// Sets what the derived id of the operator that this stream comes out of is made of, beside its name, in place of
+    /// what it is and where it hangs. For planners, which build graphs by machine and know better than the graph what is the
+    /// same: a digest of the part of the plan that the operator stands for. Unlike a [`uid`](Self::uid), it need not be unique
+    /// where no state is kept; operators with state that share one are refused, as all that look the same.
+    pub fn identity(self, identity: &str) -> Self {
+        self.last_node(|node| node.identity = Some(identity.to_owned()));
+        self
+    }
+
+    /// Sets the name of the operator that this stream comes out of, as it appears in errors and metrics. It is part of the id
+    /// that is derived for the operator.
     pub fn name(self, name: &str) -> Self {
         self.last_node(|node| name.clone_into(&mut node.name));
         self

@@ -24,6 +24,7 @@ use crate::operator::Operator;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, States};
+use crate::type_name::own_name;
 use crate::window::aggregate::AggregateFunction;
 
 /// The operator. See the [module](self).
@@ -51,6 +52,10 @@ where
 {
     type In = Keyed<K, A::In>;
     type Out = Out;
+
+    fn identity(&self) -> String {
+        own_name::<A>().to_owned()
+    }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("accumulator", &mut self.accumulators);

@@ -51,6 +51,11 @@ impl<T: StateData> Operator for BatchWindow<T> {
     type In = T;
     type Out = T;
 
+    fn identity(&self) -> String {
+        let Self { length, slide, .. } = self;
+        format!("{length} ms, every {slide} ms")
+    }
+
     fn states(&mut self, states: &mut States<'_>) {
         states.list("records", &mut self.batches);
     }

@@ -58,6 +58,7 @@ use crate::output::Output;
 use crate::record::{Batch, CurrentKey, Keyed, Record};
 use crate::state::{Key, States};
 use crate::time::Timestamp;
+use crate::type_name::own_name;
 use crate::window::TimeDomain;
 
 /// A function over the records of two keyed streams, with state and timers. The engine runs a clone of it in
@@ -80,8 +81,10 @@ pub trait KeyedCoProcessFunction: Clone + Send + 'static {
         Ok(())
     }
 
-    /// Names every piece of state, always the same under the same name. What is not named is lost at a restart.
-    fn states(&mut self, _states: &mut States<'_>) {}
+    /// Names every piece of state, always the same under the same name, and none twice: every field that is a
+    /// [`ValueState`](crate::state::ValueState) or one of its kin. A function without state names nothing:
+    /// `fn states(&mut self, _: &mut States<'_>) {}`. State that is not named here cannot be used.
+    fn states(&mut self, states: &mut States<'_>);
 
     /// Called for each record of the first stream.
     ///
@@ -133,6 +136,10 @@ impl<F: KeyedCoProcessFunction> KeyedCoProcess<F> {
 impl<F: KeyedCoProcessFunction> Operator for KeyedCoProcess<F> {
     type In = Either<Keyed<F::Key, F::In1>, Keyed<F::Key, F::In2>>;
     type Out = F::Out;
+
+    fn identity(&self) -> String {
+        own_name::<F>().to_owned()
+    }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.time.open(context);

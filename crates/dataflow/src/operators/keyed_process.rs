@@ -61,6 +61,7 @@ use crate::output::{Output, OutputTag};
 use crate::record::{Batch, CurrentKey, Keyed, Record};
 use crate::state::{Key, States, TimerQueue};
 use crate::time::{TaskClock, Timestamp};
+use crate::type_name::own_name;
 use crate::watermark::CurrentWatermark;
 use crate::window::TimeDomain;
 
@@ -81,8 +82,10 @@ pub trait KeyedProcessFunction: Clone + Send + 'static {
         Ok(())
     }
 
-    /// Names every piece of state, always the same under the same name. What is not named is lost at a restart.
-    fn states(&mut self, _states: &mut States<'_>) {}
+    /// Names every piece of state, always the same under the same name, and none twice: every field that is a
+    /// [`ValueState`](crate::state::ValueState) or one of its kin. A function without state names nothing:
+    /// `fn states(&mut self, _: &mut States<'_>) {}`. State that is not named here cannot be used.
+    fn states(&mut self, states: &mut States<'_>);
 
     /// Called for each record.
     ///
@@ -268,6 +271,10 @@ impl<F: KeyedProcessFunction> KeyedProcess<F> {
 impl<F: KeyedProcessFunction> Operator for KeyedProcess<F> {
     type In = Keyed<F::Key, F::In>;
     type Out = F::Out;
+
+    fn identity(&self) -> String {
+        own_name::<F>().to_owned()
+    }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.time.open(context);

@@ -88,6 +88,12 @@ where
     type In = Keyed<K, V>;
     type Out = (K, V);
 
+    fn identity(&self) -> String {
+        let Self { length, slide, inverse, .. } = self;
+        let how = if inverse.is_some() { ", with inverse" } else { "" };
+        format!("{length} ms, every {slide} ms{how}")
+    }
+
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("open", &mut self.open);
         states.keyed("window", &mut self.window);

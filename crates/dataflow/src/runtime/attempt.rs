@@ -13,12 +13,15 @@ use super::coordinator::Message;
 use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
 use super::pause::{self, Pauses};
-use super::recovery::Recovered;
+use super::recovery::{Recovered, claimants};
 use super::task::{Report, TaskLife};
 use super::writer::{self, Work};
 use crate::barrier::{Barrier, Epoch, Then};
+use crate::checkpoint::claims::Claimant;
 use crate::checkpoint::protocol::{Action, Event, Protocol};
-use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, OperatorEntry, Restore};
+use crate::checkpoint::{
+    CheckpointStorage, CheckpointStore, Manifest, OperatorEntry, OperatorIdentity, Restore,
+};
 use crate::collector::OperatorSnapshot;
 use crate::error::{CheckpointError, Failure, JobError, panic_message};
 use crate::graph::GraphData;
@@ -91,7 +94,7 @@ impl<'a> Attempt<'a> {
         graph: &GraphData,
         config: &'a JobConfig,
         store: Option<Arc<CheckpointStore>>,
-        Recovered { committer, restore, last_epoch, committed, marker, lineage, generation, resumed }: Recovered,
+        Recovered { committer, restore, last_epoch, committed, marker, lineage, generation, resumed, .. }: Recovered,
         (number, sender): (u32, Sender<Message>),
         shown: Arc<Shown>,
     ) -> Result<Self, JobError> {
@@ -448,9 +451,12 @@ fn manifest(
     store: Option<&CheckpointStore>,
     marker: Option<String>,
 ) -> Result<Manifest, JobError> {
-    let (uids, parallelisms) = (graph.uids()?, plan::parallelisms(graph, config)?);
-    let operators = graph.nodes.iter().zip(uids).zip(parallelisms).map(|((node, uid), parallelism)| {
-        OperatorEntry { uid: uid.to_string(), name: node.name.clone(), parallelism }
+    let parallelisms = plan::parallelisms(graph, config)?;
+    let operators = claimants(graph)?.into_iter().zip(parallelisms).map(|(operator, parallelism)| {
+        let Claimant { name, uid, structure, states, .. } = operator;
+        let states = states.map(|states| states.into_iter().map(str::to_owned).collect());
+        let identity = Some(OperatorIdentity { structure: structure.to_string(), states });
+        OperatorEntry { uid: uid.to_string(), name, parallelism, identity }
     });
     Ok(Manifest {
         format_version: crate::checkpoint::FORMAT_VERSION,

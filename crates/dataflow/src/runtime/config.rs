@@ -21,6 +21,9 @@ pub struct JobConfig {
     pub checkpoint: Option<CheckpointConfig>,
     /// Where the job begins. Default: at its latest checkpoint if there is one.
     pub restore: RestoreFrom,
+    /// Whether state that no operator of the job claims any more is dropped when the job is restored (Flink's
+    /// `allowNonRestoredState`). Otherwise the job is refused, with a list of what would be lost. Default: no.
+    pub allow_non_restored_state: bool,
     /// What to do when it fails. Default: nothing without checkpoints, else exponential from 1 s to 1 min.
     pub restart: Option<RestartStrategy>,
     /// How many batches an edge between two threads holds before its writer waits. Default: 16.
@@ -74,6 +77,7 @@ impl JobConfig {
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             checkpoint: None,
             restore: RestoreFrom::default(),
+            allow_non_restored_state: false,
             restart: None,
             channel_capacity: 16,
             buffer_timeout: Duration::from_millis(10),

@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Ended};
-use super::config::JobConfig;
+use super::config::{JobConfig, RestoreFrom};
 use super::handle::{Command, JobHandle, Shown};
-use super::recovery::{Recovery, check_has_store};
+use super::recovery::{Recovered, Recovery, check_has_store};
 use super::restart::Restarts;
 use super::task::Report;
 use crate::barrier::{Epoch, Then};
@@ -16,6 +16,8 @@ use crate::checkpoint::protocol::Event;
 use crate::error::{CheckpointError, JobError};
 use crate::graph::{StreamGraph, plan};
 use crate::metrics::JobMetrics;
+use crate::tell;
+use crate::time::millis;
 
 /// What the coordinator is told.
 pub(crate) enum Message {
@@ -131,7 +133,11 @@ impl<'a> Coordinator<'a> {
             let Some(wait) = self.restarts.after_failure(&strategy, started.elapsed()) else {
                 return Err(error.with_attempts(number));
             };
-            tracing::warn!(job = self.config.id, %error, ?wait, "the job failed and will be restarted");
+            let id = &self.config.id;
+            let (wait_for, nth) = (tell::span(millis(wait)), self.restarts.total());
+            tell::warn(format_args!(
+                "'{id}' has failed, and is restarted in {wait_for} (restart {nth}): {error}"
+            ));
             self.shown.progress(|progress| progress.restarts = self.restarts.total());
             match wait_unless_stopped(messages, wait) {
                 None => {}
@@ -157,10 +163,32 @@ impl<'a> Coordinator<'a> {
             }
             result => result?,
         };
+        if number == 0 {
+            self.tell_beginning(&recovered);
+        }
         let sender = (number, self.sender.clone());
         let attempt = Attempt::start(&graph, &self.config, store, recovered, sender, self.shown.clone())?;
         drop(graph);
         Ok(attempt.run(messages, &mut self.stop))
+    }
+}
+
+impl Coordinator<'_> {
+    /// Where the job begins, and what became of its state.
+    fn tell_beginning(&self, recovered: &Recovered) {
+        let id = &self.config.id;
+        let Some(restore) = &recovered.restore else { return };
+        let age = tell::span(self.config.clock.now().saturating_sub(restore.manifest().time));
+        let epoch = restore.epoch();
+        let whence = match &self.config.restore {
+            RestoreFrom::Savepoint(savepoint) if recovered.committed == 0 => {
+                format!("savepoint {savepoint:?}, epoch {epoch}")
+            }
+            _ => format!("checkpoint {epoch}"),
+        };
+        let report = &recovered.report;
+        let details = if report.is_plain() { String::new() } else { format!("\n{report}") };
+        tell::info(format_args!("resuming '{id}' at {whence} (age {age}){details}"));
     }
 }
 

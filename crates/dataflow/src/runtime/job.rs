@@ -34,19 +34,19 @@ impl Job {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end: what has been added to it since it was last run or started, and all that this reads from.
     ///
     /// # Errors
     /// What ended it, if that was not the end of its input.
     pub fn run(&self) -> Result<JobResult, JobError> {
-        run(&self.graph, self.config())
+        run(&self.graph.next_execution()?, self.config())
     }
 
-    /// Starts it.
+    /// Starts it: what has been added to it since it was last run or started, and all that this reads from.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When nothing has been added, or a thread cannot be started.
     pub fn start(&self) -> Result<JobHandle, JobError> {
-        start(&self.graph, self.config())
+        start(&self.graph.next_execution()?, self.config())
     }
 }

@@ -6,11 +6,14 @@
 
 use super::config::{JobConfig, RestoreFrom};
 use crate::barrier::Epoch;
+use crate::checkpoint::claims::{Claimant, Claims, RestoreReport, claim};
 use crate::checkpoint::committer::{Committer, CommitterContext, Marker};
 use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, Generation, Restore, random};
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError};
 use crate::graph::GraphData;
+use crate::graph::identity::{Identity, path};
+use crate::graph::node::{Node, NodeKind};
 
 /// What an attempt starts with.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(super) struct Recovered {
     pub(super) generation: Generation,
     /// Whether it goes on from the latest checkpoint that counts.
     pub(super) resumed: bool,
+    /// What became of the state of the checkpoint.
+    pub(super) report: RestoreReport,
 }
 
 /// Finds where to continue, attempt after attempt.
@@ -76,12 +81,12 @@ impl Recovery {
                 if let (RestoreFrom::Savepoint(savepoint), None) = (&config.restore, &graph.committer) {
                     check_savepoint(store, savepoint, id)?;
                 }
-                check_fit(graph, &restore, config.max_parallelism)?;
+                fit(graph, &restore, config)?;
                 self.looked_at = Some((id, restore));
             }
             Ok(None) => {
                 if let RestoreFrom::Savepoint(savepoint) = &config.restore {
-                    check_fit(graph, &CheckpointStore::load_savepoint(savepoint)?, config.max_parallelism)?;
+                    fit(graph, &CheckpointStore::load_savepoint(savepoint)?, config)?;
                 }
             }
             // Whether that checkpoint counts, only the sink knows.
@@ -162,8 +167,11 @@ impl Recovery {
             }
             (None, _) => None,
         };
-        if let Some(restore) = &restore {
-            check_fit(graph, restore, config.max_parallelism)?;
+        let mut report = RestoreReport::default();
+        if let Some(restore) = &mut restore {
+            let claims = fit(graph, restore, config)?;
+            restore.set_claims(claims.of);
+            report = claims.report;
             check_same_instance(restore, committed.filter(|_| from == own))?;
         }
         let restored = restore.as_ref().map_or(0, Restore::epoch);
@@ -188,6 +196,7 @@ impl Recovery {
             lineage,
             generation,
             resumed,
+            report,
         })
     }
 }
@@ -349,28 +358,47 @@ fn with_others(
     }
 }
 
-/// A checkpoint fits a job that has at least its operators, and as many key groups.
-fn check_fit(graph: &GraphData, restore: &Restore, max_parallelism: u16) -> Result<(), JobError> {
-    let uids = graph.uids()?;
+/// Who is who in the job.
+pub(super) fn claimants(graph: &GraphData) -> Result<Vec<Claimant>, JobError> {
+    let identities = graph.identities()?;
+    let claimant = |(index, (node, identity)): (usize, (&Node, Identity))| Claimant {
+        name: node.name.clone(),
+        uid: identity.uid,
+        structure: identity.structure,
+        explicit: node.uid.is_some(),
+        is_source: matches!(node.kind, NodeKind::Source(_)),
+        states: node.states().map(<[_]>::to_vec),
+        path: path(graph, index),
+    };
+    Ok(graph.nodes.iter().zip(identities).enumerate().map(claimant).collect())
+}
+
+/// A checkpoint fits a job that has somebody for all of its state, or may drop it, and as many key groups.
+fn fit(graph: &GraphData, restore: &Restore, config: &JobConfig) -> Result<Claims, JobError> {
     let manifest = restore.manifest();
-    for operator in &manifest.operators {
-        if restore.has_state(&operator.uid) && !uids.iter().any(|uid| **uid == *operator.uid) {
-            let known: Vec<&str> = uids.iter().map(|uid| &**uid).collect();
-            let reason = format!(
-                "the checkpoint has state of it (named `{}`), and the job has no operator of that uid; the job's are {}. \
-                 Set .uid(\"{}\") on the operator that is to have this state, or start from nothing",
-                operator.name,
-                known.join(", "),
-                operator.uid
-            );
-            return Err(restore.mismatch(&operator.uid, reason).into());
-        }
+    let unclear = |reason| restore.mismatch("", reason);
+    let claims = claim(&manifest.operators, &restore.holdings(), &claimants(graph)?).map_err(unclear)?;
+    if let Some((uid, _)) = claims.report.way_out.first()
+        && !config.allow_non_restored_state
+    {
+        return Err(restore.mismatch(uid, unclaimed(&claims.report)).into());
     }
-    if manifest.max_parallelism != max_parallelism {
+    if manifest.max_parallelism != config.max_parallelism {
         return Err(JobError::Config(format!(
-            "the checkpoint has {} key groups, the job has {max_parallelism}; set max_parallelism to {}",
-            manifest.max_parallelism, manifest.max_parallelism
+            "the checkpoint has {} key groups, the job has {}; set max_parallelism to {}",
+            manifest.max_parallelism, config.max_parallelism, manifest.max_parallelism
         )));
     }
-    Ok(())
+    Ok(claims)
+}
+
+/// What to do about state that nobody claims.
+fn unclaimed(report: &RestoreReport) -> String {
+    let ways: Vec<String> =
+        report.way_out.iter().map(|(uid, way)| format!("\n  - state of uid {uid}: {way}")).collect();
+    format!(
+        "the checkpoint has state that no operator of the job claims:\n{report}\nTo keep it:{}\nTo go on without it: set \
+         allow_non_restored_state, which drops it for good at the next checkpoint; or start from nothing",
+        ways.concat()
+    )
 }

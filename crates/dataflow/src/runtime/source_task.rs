@@ -12,7 +12,9 @@ use crate::error::{BoxError, Failure, panic_message};
 use crate::operator::OperatorContext;
 use crate::output::Output;
 use crate::record::{Data, Origin};
-use crate::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitState, Waker};
+use crate::source::{
+    SPLITS, Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitState, Waker,
+};
 use crate::state::States;
 use crate::time::{Clock, MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
 use crate::watermark::{Combined, WatermarkStrategy, Watermarks};
@@ -73,12 +75,14 @@ where
         let mut running = guard(&context, &Origin::default(), || {
             let mut restored: Vec<SplitState<<S::Reader as SourceReader>::Position>> = Vec::new();
             let mut states = States::opening(&context, restore.as_deref());
-            states.union("splits", &mut restored);
+            states.union(SPLITS, &mut restored);
             states.finish()?;
             let mut reader = source.reader(&source_context)?;
             let positions =
                 || restored.iter().map(|split| (split.split.clone(), split.position.clone())).collect();
-            reader.open(restore.is_some().then(positions))?;
+            // A source that the checkpoint does not know begins as one of a fresh job does.
+            let known = restore.as_ref().is_some_and(|restore| restore.knows(&context.operator.uid));
+            reader.open(known.then(positions))?;
             if context.restored_epoch > 0 {
                 reader.committed(context.restored_epoch)?;
             }
@@ -283,7 +287,7 @@ where
                 let mut splits: Vec<SplitState<R::Position>> =
                     reader.positions().into_iter().map(of_split).collect();
                 let mut states = States::snapshotting(barrier.epoch, false);
-                states.union("splits", &mut splits);
+                states.union(SPLITS, &mut splits);
                 Ok((states.into_snapshots(), reader.note(barrier.epoch)))
             });
             let (states, note) = snapshot?;

@@ -33,6 +33,10 @@ impl<T: Data + Sync> Source for CollectionSource<T> {
     type Item = T;
     type Reader = CollectionReader<T>;
 
+    fn identity(&self) -> String {
+        super::items::<T>()
+    }
+
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
         let mine = (0..SPLITS).filter(|split| context.owns(*split)).collect();
         Ok(CollectionReader { items: self.items.clone(), mine, splits: Vec::new(), turn: 0 })

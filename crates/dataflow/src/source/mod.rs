@@ -29,6 +29,13 @@ pub trait Source: Send + Sync + 'static {
     /// What reads them, in one subtask.
     type Reader: SourceReader<Item = Self::Item>;
 
+    /// What it reads, in a few words: topics, a path. It is part of the id under which its positions are found again, and of that
+    /// of all that hangs below it: so it must be the same in every run, and change when another's positions would be wrong. Two
+    /// sources of one job that read the same need a [uid](crate::graph::Stream::uid), each its own.
+    fn identity(&self) -> String {
+        String::new()
+    }
+
     /// Makes the reader of one subtask. Nothing is to be opened before [`SourceReader::open`].
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError>;
 }
@@ -193,6 +200,14 @@ impl<T> Default for SourceOutput<T> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The name of a source's state.
+pub(crate) const SPLITS: &str = "splits";
+
+/// The type of the items, without paths: what collections in memory can say of themselves.
+fn items<T>() -> String {
+    crate::type_name::without_paths::<T>()
 }
 
 /// What a checkpoint holds of one split.

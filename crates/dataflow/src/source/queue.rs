@@ -36,6 +36,10 @@ impl<T: Data + Sync> Source for QueueSource<T> {
     type Item = T;
     type Reader = QueueReader<T>;
 
+    fn identity(&self) -> String {
+        super::items::<T>()
+    }
+
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
         let (queue, context) = (self.clone(), context.clone());
         Ok(QueueReader { queue, context, cut: 0, read: 0, split: None })

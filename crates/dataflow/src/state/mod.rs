@@ -35,7 +35,7 @@ use crate::error::{BoxError, CheckpointError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 
-pub(crate) use table::decode_table;
+pub(crate) use table::{UNNAMED, decode_table};
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint.
 pub trait StateData: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
@@ -199,10 +199,13 @@ pub(crate) struct StateSnapshot {
 /// Visits the state of an operator: to open and restore it, or to snapshot it.
 pub struct States<'a> {
     mode: Mode<'a>,
+    /// The names so far.
+    names: Vec<&'static str>,
     failure: Option<CheckpointError>,
 }
 
 enum Mode<'a> {
+    Naming,
     Opening { operator: OperatorName, parallelism: usize, groups: KeyGroups, restore: Option<&'a Restore> },
     Snapshotting { epoch: Epoch, whole: bool, snapshots: Vec<StateSnapshot> },
 }
@@ -212,26 +215,50 @@ impl<'a> States<'a> {
         let (operator, groups) = (context.operator.clone(), context.key_groups.clone());
         Self {
             mode: Mode::Opening { operator, parallelism: context.parallelism, groups, restore },
+            names: Vec::new(),
             failure: None,
         }
     }
 
+    /// Only asks for the names.
+    pub(crate) fn naming() -> Self {
+        Self { mode: Mode::Naming, names: Vec::new(), failure: None }
+    }
+
+    pub(crate) fn into_names(self) -> Vec<&'static str> {
+        self.names
+    }
+
+    /// Takes note of a name. Two pieces of state under one would be mixed up when they are restored.
+    fn name(&mut self, name: &'static str) {
+        if let Mode::Opening { operator, .. } = &self.mode
+            && self.names.contains(&name)
+        {
+            let (operator, state) = (operator.to_string(), name.to_owned());
+            keep_first(&mut self.failure, Err(CheckpointError::NamedTwice { operator, state }));
+        }
+        self.names.push(name);
+    }
+
     /// A snapshot that says everything if `whole`, else one that follows those before.
     pub(crate) fn snapshotting(epoch: Epoch, whole: bool) -> Self {
-        Self { mode: Mode::Snapshotting { epoch, whole, snapshots: Vec::new() }, failure: None }
+        let mode = Mode::Snapshotting { epoch, whole, snapshots: Vec::new() };
+        Self { mode, names: Vec::new(), failure: None }
     }
 
     /// The epoch that is being snapshotted; `None` while state is opened.
     pub fn epoch(&self) -> Option<Epoch> {
         match &self.mode {
             Mode::Snapshotting { epoch, .. } => Some(*epoch),
-            Mode::Opening { .. } => None,
+            Mode::Opening { .. } | Mode::Naming => None,
         }
     }
 
     /// Keyed state: divided by key group.
     pub fn keyed(&mut self, name: &'static str, state: &mut impl KeyedState) {
+        self.name(name);
         match &mut self.mode {
+            Mode::Naming => {}
             Mode::Snapshotting { snapshots, whole, .. } => {
                 let (shape, encode) = (state.shape(), state.share(*whole));
                 snapshots.push(StateSnapshot { name, kind: StateKind::Keyed, shape, encode });
@@ -248,7 +275,8 @@ impl<'a> States<'a> {
                                 .restore(part.group, part.bytes, part.delta)
                                 .map_err(|error| restore.undecodable(&operator.uid, name, part.file, error))
                         })?;
-                        state.restored(restore.continues());
+                        // What is new there has nothing to go on from.
+                        state.restored(restore.continues() && restore.knows_state(&operator.uid, name));
                         Ok(())
                     });
                 keep_first(&mut self.failure, result);
@@ -267,11 +295,16 @@ impl<'a> States<'a> {
     }
 
     fn operator_state<T: StateData>(&mut self, name: &'static str, kind: StateKind, items: &mut Vec<T>) {
+        self.name(name);
         match &mut self.mode {
+            Mode::Naming => {}
             Mode::Snapshotting { snapshots, .. } => {
                 let shared = items.clone();
-                let encode: Encode =
-                    Box::new(move |parts| parts.part(0, |buffer| encode_into(&shared, buffer)).map(drop));
+                // What is empty is not there: whoever is gone with it is not missed.
+                let encode: Encode = Box::new(move |parts| match shared.is_empty() {
+                    true => Ok(()),
+                    false => parts.part(0, |buffer| encode_into(&shared, buffer)).map(drop),
+                });
                 snapshots.push(StateSnapshot { name, kind, shape: shape_of::<T>(), encode });
             }
             Mode::Opening { operator, parallelism, restore, .. } => {
@@ -305,7 +338,7 @@ impl<'a> States<'a> {
     pub(crate) fn into_snapshots(self) -> Vec<StateSnapshot> {
         match self.mode {
             Mode::Snapshotting { snapshots, .. } => snapshots,
-            Mode::Opening { .. } => Vec::new(),
+            Mode::Opening { .. } | Mode::Naming => Vec::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::operators::Collect;
 use crate::record::{Data, Keyed};
 use crate::state::Key;
 use crate::time::{Timestamp, millis};
+use crate::type_name::own_name;
 
 /// Which time a window is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,12 @@ impl WindowAssigner for Aligned {
             let reason = format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms");
             stream.graph().refuse(reason);
         }
-        stream.apply(name, AlignedWindows::new(self, lateness, aggregate, function))
+        let Self { domain, size, slide, offset, .. } = self;
+        let what =
+            format!("{domain:?} time, {size} ms every {slide} ms from {offset} ms {}", own_name::<A>());
+        stream
+            .apply(name, AlignedWindows::new(self, lateness, aggregate, function))
+            .described(what.trim_end())
     }
 }
 
@@ -114,7 +120,10 @@ impl WindowAssigner for Session {
                 .graph()
                 .refuse(format!("sessions with a gap of {} ms; it must be at least 1 ms", self.gap));
         }
-        stream.apply(name, SessionWindows::new(self, lateness, aggregate, function))
+        let what = format!("{:?} time, gap of {} ms {}", self.domain, self.gap, own_name::<A>());
+        stream
+            .apply(name, SessionWindows::new(self, lateness, aggregate, function))
+            .described(what.trim_end())
     }
 }
 

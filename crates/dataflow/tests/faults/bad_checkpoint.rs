@@ -112,7 +112,7 @@ fn state_of_another_type_is_refused_and_the_old_program_resumes() {
     let sums = Reduce::new(|a, b| a + b, |key: &u64, n: &f64| (*key, *n as i64), Emit::Each);
     let _ = counted.apply("count", sums).apply("collect", CollectSink::new(job.collected.clone()));
     let error = job.refused(&graph);
-    contains(&error, &["operator `count`", "state `value`", "(u64,(i64,i64))", "(u64,(f64,i64))"]);
+    contains(&error, &["operator `count-", "state `value`", "(u64,(i64,i64))", "(u64,(f64,i64))"]);
     contains(&error, &["another uid to start it empty", "go back to the type"]);
     job.resumes_exactly();
 }
@@ -126,7 +126,7 @@ fn state_of_an_operator_that_is_gone_is_refused_and_the_old_program_resumes() {
     let sums = numbers.map("key", |n| Keyed::new(n % KEYS, 1_i64)).exchange().apply("sum", sum);
     let _ = sums.map("pair", |n| (0_u64, n)).apply("collect", CollectSink::new(job.collected.clone()));
     let error = job.refused(&graph);
-    contains(&error, &["operator `count`", "no operator of that uid", "sum", ".uid(\"count\")"]);
+    contains(&error, &["operator `count-", "no operator of the job claims", "new      sum", ".uid(\"count-"]);
     job.resumes_exactly();
 }
 

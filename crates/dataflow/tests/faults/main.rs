@@ -9,6 +9,7 @@ mod event_time;
 mod faucet;
 mod flaky_store;
 mod formats;
+mod identity;
 mod lifecycle;
 mod log;
 mod owners;

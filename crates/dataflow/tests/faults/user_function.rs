@@ -46,7 +46,12 @@ fn an_error_names_operator_subtask_and_origin() {
     });
     contains(
         &error_of(&graph),
-        &["operator `halve` (uid halve, subtask 1)", "within 500 to 599 of faucet-3", "cannot halve 2003"],
+        &[
+            "operator `halve` (uid halve-",
+            ", subtask 1)",
+            "within 500 to 599 of faucet-3",
+            "cannot halve 2003",
+        ],
     );
 }
 
@@ -59,7 +64,7 @@ fn a_panic_behind_an_exchange_names_operator_subtask_and_origin() {
     contains(
         &error,
         &[
-            "operator `behind` (uid behind, subtask ",
+            "operator `behind` (uid behind-", ", subtask ",
             "panicked on a record within ",
             "of faucet-",
             "cannot bear 2003",
@@ -72,7 +77,7 @@ fn a_panic_behind_an_exchange_names_operator_subtask_and_origin() {
 fn what_fails_while_no_record_is_at_hand_has_no_origin() {
     let (graph, numbers) = numbers();
     let _ = numbers.apply_with("made", |_| -> Result<CollectSink<u64>, _> { panic!("not made") });
-    contains(&error_of(&graph), &["operator `made` (uid made, subtask ", "cannot be set up: not made"]);
+    contains(&error_of(&graph), &["operator `made` (uid made-", ", subtask ", "cannot be set up: not made"]);
 }
 
 /// A number that cannot be written down when it is 13, by error or by panic.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use committer::BrokerCommitterFactory;
 use thalweg_broker::LocalClient;
 use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::operator::OperatorContext;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::sink::Sink;
 use writer::{TransactionalWriter, WriteRecords, Writer};
@@ -67,8 +68,10 @@ impl BrokerSink<()> {
 
 impl<T: Data> Sink<T> for BrokerSink<T> {
     fn add_to(self, stream: &Stream<T>) -> Stream<()> {
+        let topic = self.settings.topic.clone();
         if self.settings.guarantee != DeliveryGuarantee::ExactlyOnce {
-            return stream.apply_with("broker-sink", move |_| Ok(Writer::new(self.clone())));
+            let sink = stream.apply_with("broker-sink", move |_| Ok(Writer::new(self.clone())));
+            return sink.described(&topic);
         }
         let graph = stream.graph();
         let factory = graph.committer("embedded broker", || BrokerCommitterFactory::new(&self.settings));
@@ -78,7 +81,8 @@ impl<T: Data> Sink<T> for BrokerSink<T> {
                  they commit as one; give all of them the same",
             );
         }
-        stream.apply_with("broker-sink", move |_| Ok(TransactionalWriter::new(self.clone(), factory.clone())))
+        let write = move |_: &OperatorContext| Ok(TransactionalWriter::new(self.clone(), factory.clone()));
+        stream.apply_with("broker-sink", write).described(&topic)
     }
 }
 

@@ -97,6 +97,12 @@ impl<T: Send + 'static> Source for BrokerSource<T> {
     type Item = T;
     type Reader = BrokerSourceReader<T>;
 
+    fn identity(&self) -> String {
+        let topics: std::collections::BTreeSet<&str> =
+            self.settings.topics.iter().map(String::as_str).collect();
+        format!("topics {}", topics.into_iter().collect::<Vec<_>>().join(", "))
+    }
+
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
         Ok(BrokerSourceReader::new(self.clone(), context.clone()))
     }

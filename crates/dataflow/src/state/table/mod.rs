@@ -25,6 +25,7 @@ use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
 use crate::record::Keyed;
+use crate::type_name::without_paths;
 
 /// A value for each key, divided by key group.
 ///
@@ -123,13 +124,13 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     #[inline]
     fn shard_mut(&mut self, hash: u64) -> &mut Group<K, V> {
         // The exchange sends a key only to the subtask that owns its group; anything else would lose state silently.
-        let Some(position) = self.groups.position(hash) else { misplaced() };
+        let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
         &mut self.shards[position]
     }
 
     #[inline]
     fn find(&self, hash: u64, key: &K) -> Option<&Stored<K, V>> {
-        let Some(position) = self.groups.position(hash) else { misplaced() };
+        let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
         self.shards[position].page(hash)?.find(probe(hash), |stored| stored.key == *key)
     }
 
@@ -273,11 +274,19 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 }
 
 #[cold]
-fn misplaced() -> ! {
+fn misplaced<K, V>(groups: &KeyGroups) -> ! {
+    if groups.max_parallelism() == 0 {
+        // Found by `Chained`, which knows whose it is.
+        let state = format!("{} for each {}", without_paths::<V>(), without_paths::<K>());
+        panic!("{UNNAMED} {state}: name it there, as in `states.keyed(\"clicks\", &mut self.clicks)`");
+    }
     panic!(
         "a key reached a subtask that does not own its key group; this is a bug in Thalweg, please report it"
     )
 }
+
+/// How the message begins when state is used that was not shown to the engine.
+pub(crate) const UNNAMED: &str = "its `states()` does not name the state that keeps";
 
 /// State that is a keyed table in other words: it is opened, shared and restored as the table is.
 pub trait TableState {
