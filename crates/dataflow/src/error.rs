@@ -71,8 +71,9 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     }
 }
 
-/// Why a job could not run, or did not end well.
-#[derive(Debug, thiserror::Error)]
+/// Why a job could not run, or did not end well. Its `Debug` is for people, too, as that is what `main() -> Result` prints: the
+/// error, and the causes below it that it has not named.
+#[derive(thiserror::Error)]
 pub enum JobError {
     /// The graph cannot be run as it is. The program has to change.
     #[error("the job graph is not valid: {0}")]
@@ -137,6 +138,20 @@ impl JobError {
         }
     }
 
+    /// What lies below the causes that the text names.
+    fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            JobError::Failed { failure, .. } => match &**failure {
+                Failure::Returned { error, .. } => error.source(),
+                _ => None,
+            },
+            JobError::Checkpoint(CheckpointError::Store { error, .. }) | JobError::Commit(error) => {
+                error.source()
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn with_attempts(self, number: u32) -> Self {
         match self {
             JobError::Paused { paused, error } => {
@@ -146,6 +161,38 @@ impl JobError {
             other => other,
         }
     }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(&self.to_string(), self.cause(), f)
+    }
+}
+
+/// Writes an error for people, for its `Debug`: its text, and on a line each the causes below it that the text does not name.
+///
+/// # Errors
+/// Those of `f`.
+pub fn debug(error: &(dyn std::error::Error + 'static), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    with_causes(&error.to_string(), error.source(), f)
+}
+
+fn with_causes(
+    text: &str,
+    mut cause: Option<&(dyn std::error::Error + 'static)>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.write_str(text)?;
+    let mut said = text.to_owned();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            write!(f, "\n  caused by: {text}")?;
+            said.push_str(&text);
+        }
+        cause = error.source();
+    }
+    Ok(())
 }
 
 fn is_fatal(error: &BoxError) -> bool {
@@ -174,13 +221,13 @@ fn instead(others: &[Epoch]) -> String {
 
 /// Wraps an error that a restart cannot mend (a fenced producer, a wrong password), so that none is tried.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct Fatal(pub BoxError);
 
 /// Wraps the error of a sink's system that does not accept this instance any more, as another one has taken its place there.
 /// Whether that is so for good is up to the checkpoint store: who still owns the job there takes its place back, and goes on.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct Fenced(pub BoxError);
 
 fn restarts(attempts: u32) -> String {
@@ -287,4 +334,38 @@ pub enum CheckpointError {
         /// Which one, if a certain one was wanted.
         epoch: Option<Epoch>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot send: {source}")]
+    struct Outer {
+        source: Inner,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no connection")]
+    struct Inner {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn debug_is_for_people_and_says_nothing_twice() {
+        let failed = |error: BoxError| {
+            let operator = OperatorName { name: "sink".into(), uid: "sink-1".into(), subtask: 0 };
+            let failure = Arc::new(Failure::Returned { operator, origin: Origin::default(), error });
+            JobError::Failed { failure, attempts: 2 }
+        };
+        let error = || Outer { source: Inner { source: std::io::Error::other("refused") } };
+        let text = "operator `sink` (uid sink-1, subtask 0) failed: cannot send: no connection (after 2 restarts)\n  \
+                    caused by: refused";
+        assert_eq!(format!("{:?}", failed(error().into())), text);
+        // A wrapper hides nothing.
+        assert_eq!(format!("{:?}", failed(Fatal(error().into()).into())), text);
+        let error = JobError::Config("wrong".to_owned());
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
 }

@@ -34,6 +34,8 @@ pub struct OperatorMetrics {
     pub bytes: Counter,
     /// Records that came after the watermark had passed their window: always counted, never silent.
     pub late_records: Counter,
+    /// Those of them that went to no side output, and so are lost.
+    pub late_dropped: Counter,
     /// Records that could not be decoded and were skipped or set aside, where a source is told to.
     pub bad_records: Counter,
     watermark: AtomicI64,
@@ -47,6 +49,7 @@ impl Default for OperatorMetrics {
             records_out: Counter::default(),
             bytes: Counter::default(),
             late_records: Counter::default(),
+            late_dropped: Counter::default(),
             bad_records: Counter::default(),
             watermark: AtomicI64::new(MIN_WATERMARK),
             held_back_by: Mutex::new(None),

@@ -37,6 +37,12 @@ pub trait Operator: Send + 'static {
         String::new()
     }
 
+    /// Whether its state follows from its input and its [`identity`](Self::identity) alone, as no function of a user has a part in
+    /// it: then two of them on the same stream keep the same state, and need not be told apart.
+    fn is_determined(&self) -> bool {
+        false
+    }
+
     /// Called once, before anything else, on the thread that the operator will live on.
     fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
         Ok(())

@@ -155,7 +155,7 @@ impl<T: Data> DataStream<T> {
 
     /// Writes the stream to a sink. The stream returned is empty; it is there to name the sink, and to set its uid.
     pub fn sink_to(&self, sink: impl Sink<T>) -> DataStream<()> {
-        self.then(sink.add_to(&self.stream))
+        self.then(self.stream.graph().output(|| sink.add_to(&self.stream)))
     }
 
     /// Calls `function` on every record: for side effects, which happen again for records that are read again

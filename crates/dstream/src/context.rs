@@ -1,6 +1,7 @@
 //! The context: the batch interval, input streams, and the life of a job (Spark's `StreamingContext`).
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ use crate::DStream;
 pub struct StreamingContext {
     job: Job,
     started: Arc<Mutex<Option<Started>>>,
+    /// Whether a stream has been given to another face, or to the engine: what becomes of it there is not known here.
+    handed_out: Arc<AtomicBool>,
     /// Milliseconds.
     interval: i64,
 }
@@ -67,7 +70,7 @@ impl StreamingContext {
     pub fn over(job: Job, batch_interval: Duration) -> Self {
         let interval = millis(batch_interval);
         job.graph().batch_interval(interval);
-        Self { job, started: Arc::default(), interval }
+        Self { job, started: Arc::default(), handed_out: Arc::default(), interval }
     }
 
     /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it
@@ -108,6 +111,10 @@ impl StreamingContext {
     /// checkpoint. Otherwise the job is refused, with a list of what would be lost.
     pub fn allow_non_restored_state(&self, allow: bool) -> &Self {
         self.configure(|config| config.allow_non_restored_state = allow)
+    }
+
+    pub(crate) fn hands_out(&self) {
+        self.handed_out.store(true, Ordering::Relaxed);
     }
 
     /// Changes any setting of the job.
@@ -167,12 +174,22 @@ impl StreamingContext {
     /// Starts the job.
     ///
     /// # Errors
-    /// When it has been started before, or a thread cannot be started.
+    /// When it has been started before, when no stream has an output (`foreach_rdd`, `print`, `sink_to` and their kin), or when a
+    /// thread cannot be started.
     pub fn start(&self) -> Result<(), JobError> {
         let mut started = lock(&self.started);
         if started.is_some() {
             return Err(JobError::Config(
                 "the context has been started already; make another one".to_owned(),
+            ));
+        }
+        let graph = self.job.graph();
+        // Mistakes found while building come first; the job tells them.
+        if !graph.has_output() && !self.handed_out.load(Ordering::Relaxed) && graph.refusal().is_none() {
+            return Err(JobError::Graph(
+                "no output operations registered, so there is nothing to execute; end a stream with foreach_rdd, print, \
+                 save_as_text_files or sink_to"
+                    .to_owned(),
             ));
         }
         let handle = self.job.start()?;

@@ -74,7 +74,10 @@ impl<T: StateData> DStream<T> {
         &self,
         mut function: impl FnMut(Rdd<T>, Timestamp) -> R + Clone + Send + 'static,
     ) -> DStream<()> {
-        self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result())
+        let graph = self.context.job().graph();
+        graph.output(|| {
+            self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result())
+        })
     }
 
     /// Writes each batch as text, a line for each record, into a folder `prefix-TIME_IN_MS.suffix` of its own
@@ -100,7 +103,8 @@ impl<T: StateData> DStream<T> {
         + 'static,
     ) -> DStream<U> {
         let function = OverBatches { function, saver: None, types: PhantomData };
-        let batches = self.then(self.stream.apply("collect-batch", CollectBatch::new(self.interval)));
+        let batches = self.stream.apply("collect-batch", CollectBatch::new(self.interval)).described(name);
+        let batches = self.then(batches);
         let calls = batches.stream.apply(name, ForeachBatch::new(function, self.interval)).parallelism(1);
         self.then(calls).with_part("batch", &batches)
     }

@@ -23,7 +23,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
     /// let payments = ssc.queue_stream(vec![vec![(1, 90), (3, 15)]]);
     /// let orders = orders.map_values(str::to_owned);
     /// let (sender, results) = std::sync::mpsc::channel();
-    /// orders.join(&payments).map(move |paid| sender.send(paid));
+    /// orders.join(&payments).foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|paid| sender.send(paid)));
     /// ssc.start()?;
     /// ssc.await_termination()?;
     /// assert_eq!(results.try_iter().collect::<Vec<_>>(), [(1, ("two pears".to_owned(), 90))]);

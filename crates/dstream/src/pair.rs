@@ -31,7 +31,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
 impl<K: Key, V: Data> DStream<(K, V)> {
     /// The stream, keyed for an exchange.
     pub(crate) fn keyed(&self) -> Stream<Keyed<K, V>> {
-        self.stream.map("key", |(key, value)| Keyed::new(key, value))
+        self.stream.map("key", |(key, value)| Keyed::new(key, value)).determined()
     }
 
     /// The stream, its values combined by key in each subtask: what is sent to the owners of the keys is
@@ -58,7 +58,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     /// let words = lines.flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
     /// let counts = words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b);
     /// let (sender, results) = std::sync::mpsc::channel();
-    /// counts.map(move |count| sender.send(count));
+    /// counts.foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|count| sender.send(count)));
     /// ssc.start()?;
     /// ssc.await_termination()?;
     /// let mut counts: Vec<(String, i32)> = results.try_iter().collect();
@@ -82,7 +82,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     where
         V: StateData,
     {
-        let left = self.keyed().map("group", Either::<_, Keyed<K, ()>>::Left);
+        let left = self.keyed().map("group", Either::<_, Keyed<K, ()>>::Left).determined();
         let groups = self.then(left.exchange().apply("group-by-key", CoGroup::new(self.interval)));
         groups.map(|(key, (values, _))| (key, values)).name("groups").with_part("co-group", &groups)
     }
@@ -102,7 +102,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     ///     Some(total.unwrap_or(0) + new.iter().sum::<i32>())
     /// });
     /// let (sender, results) = std::sync::mpsc::channel();
-    /// totals.map(move |total| sender.send(total));
+    /// totals.foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|total| sender.send(total)));
     /// ssc.start()?;
     /// ssc.await_termination()?;
     /// let last: BTreeMap<String, i32> = results.try_iter().collect();

@@ -28,12 +28,14 @@ impl<T: StateData + Debug> DStream<T> {
             first.truncate(n.saturating_add(1));
             first
         };
-        let first = self.fold("first", Vec::new(), add, merge);
-        let print = first.stream.flat_map("print", move |first: Vec<T>, out| {
-            print!("{}", page(&first, n, out.timestamp()));
-            Ok(())
-        });
-        self.then(print).with_part("fold", &first)
+        self.context.job().graph().output(|| {
+            let first = self.fold("first", &n.to_string(), Vec::new(), add, merge);
+            let print = first.stream.flat_map("print", move |first: Vec<T>, out| {
+                print!("{}", page(&first, n, out.timestamp()));
+                Ok(())
+            });
+            self.then(print).with_part("fold", &first)
+        })
     }
 }
 

@@ -12,13 +12,30 @@ use crate::DStream;
 impl<T: Data> DStream<T> {
     /// One record for each batch: how many records it has, 0 for an empty one.
     pub fn count(&self) -> DStream<u64> {
-        self.fold("count", 0_u64, |n, _| n + 1, |a, b| a + b)
+        self.count_for("")
+    }
+
+    /// The same, as a part of an operation: `what` tells it from others.
+    pub(crate) fn count_for(&self, what: &str) -> DStream<u64> {
+        self.fold("count", what, 0_u64, |n, _| n + 1, |a, b| a + b)
     }
 
     /// One record for each batch that is not empty: its records combined by `function`, which must be
     /// associative and commutative.
     #[must_use]
-    pub fn reduce(&self, mut function: impl FnMut(T, T) -> T + Clone + Send + 'static) -> Self
+    pub fn reduce(&self, function: impl FnMut(T, T) -> T + Clone + Send + 'static) -> Self
+    where
+        T: StateData,
+    {
+        self.reduce_for("", function)
+    }
+
+    /// The same, as a part of an operation: `what` tells it from others.
+    pub(crate) fn reduce_for(
+        &self,
+        what: &str,
+        mut function: impl FnMut(T, T) -> T + Clone + Send + 'static,
+    ) -> Self
     where
         T: StateData,
     {
@@ -33,7 +50,7 @@ impl<T: Data> DStream<T> {
             (Some(a), Some(b)) => Some(merge(a, b)),
             (a, b) => a.or(b),
         };
-        let reduced = self.fold("reduce", None, add, merge);
+        let reduced = self.fold("reduce", what, None, add, merge);
         reduced.flat_map(|reduced| reduced).name("reduced").with_part("fold", &reduced)
     }
 
@@ -45,17 +62,21 @@ impl<T: Data> DStream<T> {
         self.map(|record| (record, 1)).reduce_by_key(|a, b| a + b)
     }
 
-    /// One value for each batch, folded by every subtask and then brought together by one.
+    /// One value for each batch, folded by every subtask and then brought together by one. `what` tells it from others of its
+    /// name on the same stream.
     pub(crate) fn fold<A: StateData>(
         &self,
         name: &str,
+        what: &str,
         initial: A,
         add: impl FnMut(A, T) -> A + Clone + Send + 'static,
         merge: impl FnMut(A, A) -> A + Clone + Send + 'static,
     ) -> DStream<A> {
         let share = BatchFold::new(initial.clone(), add, merge.clone(), self.interval);
         let whole = BatchFold::new(initial, merge.clone(), merge, self.interval);
-        let shares = self.then(self.stream.apply("share", share));
-        self.then(shares.stream.apply(name, whole).parallelism(1)).with_part("share", &shares)
+        let shares = self.stream.apply("share", share).described(format!("{name} {what}").trim_end());
+        let shares = self.then(shares);
+        let whole = shares.stream.apply(name, whole).described(what).parallelism(1);
+        self.then(whole).with_part("share", &shares)
     }
 }

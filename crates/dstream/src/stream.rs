@@ -36,6 +36,7 @@ impl<T: Data> DStream<T> {
 
     /// The stream of the engine underneath.
     pub fn stream(&self) -> &Stream<T> {
+        self.context.hands_out();
         &self.stream
     }
 
@@ -135,7 +136,7 @@ impl<T: Data> DStream<T> {
 
     /// Writes the stream to a sink of the engine, such as Kafka.
     pub fn sink_to(&self, sink: impl Sink<T>) -> DStream<()> {
-        self.then(sink.add_to(&self.stream))
+        self.then(self.context.job().graph().output(|| sink.add_to(&self.stream)))
     }
 
     /// Sets the stable id of the operation that this stream comes out of: under it its state is found again.

@@ -20,7 +20,7 @@ impl<T: StateData> DStream<T> {
     ///     rdd.sort_by(|degrees| *degrees, false).zip_with_index().filter(|(_, rank)| *rank == 0)
     /// });
     /// let (sender, results) = std::sync::mpsc::channel();
-    /// hottest.map(move |(degrees, _)| sender.send(degrees));
+    /// hottest.foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|(degrees, _)| sender.send(degrees)));
     /// ssc.start()?;
     /// ssc.await_termination()?;
     /// let mut hottest: Vec<i32> = results.try_iter().collect();

@@ -30,7 +30,7 @@ impl<T: StateData> DStream<T> {
         length: Duration,
         slide: Duration,
     ) -> Self {
-        let reduced = self.reduce(function.clone());
+        let reduced = self.reduce_for(&for_windows(length, slide), function.clone());
         let window = reduced.window(length, slide);
         window.reduce(function).with_part("batch", &reduced).with_part("window", &window)
     }
@@ -38,9 +38,9 @@ impl<T: StateData> DStream<T> {
     /// Every `slide`, how many records there were within the last `length`.
     pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
         // The counts of the batches are few: there is nothing to be gained by an inverse.
-        let counts = self.count();
+        let counts = self.count_for(&for_windows(length, slide));
         let window = counts.window(length, slide);
-        let sums = window.fold("count-by-window", 0, |sum, n| sum + n, |a, b| a + b);
+        let sums = window.fold("count-by-window", "", 0, |sum, n| sum + n, |a, b| a + b);
         sums.with_part("batch", &counts).with_part("window", &window)
     }
 
@@ -71,6 +71,11 @@ impl<T: StateData> DStream<T> {
     }
 }
 
+/// What the batches are reduced for, to be windowed.
+fn for_windows(length: Duration, slide: Duration) -> String {
+    format!("for windows of {} ms, every {} ms", millis(length), millis(slide))
+}
+
 impl<K: Key, V: StateData> DStream<(K, V)> {
     /// Every `slide`, one pair for each key of the last `length`: its values combined by `function`, which
     /// must be associative and commutative. Each window is reduced out of the results of its batches.
@@ -84,7 +89,7 @@ impl<K: Key, V: StateData> DStream<(K, V)> {
     /// let tags = ssc.queue_stream(vec![vec!["deep".to_owned()], vec!["deep".to_owned()]]);
     /// let trends = tags.map(|tag| (tag, 1)).reduce_by_key_and_window(|a, b| a + b, 60 * interval, interval);
     /// let (sender, results) = std::sync::mpsc::channel();
-    /// trends.map(move |trend| sender.send(trend));
+    /// trends.foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|trend| sender.send(trend)));
     /// ssc.start()?;
     /// ssc.await_termination()?;
     /// let trends: Vec<(String, i32)> = results.try_iter().collect();

@@ -117,8 +117,10 @@ fn number(graph: &GraphData, identities: &mut [Identity]) -> Result<(), JobError
 /// one could be taken for that of another.
 pub(crate) fn check(graph: &GraphData, identities: &[Identity]) -> Result<(), JobError> {
     let unclear = |index: &usize| graph.nodes[*index].uid.is_none() && graph.nodes[*index].keeps_state();
-    let unclear: Vec<Vec<usize>> =
-        alike(identities).into_iter().filter(|group| group.iter().any(unclear)).collect();
+    let unclear: Vec<Vec<usize>> = alike(identities)
+        .into_iter()
+        .filter(|group| group.iter().any(unclear) && !keep_the_same(graph, group))
+        .collect();
     if unclear.is_empty() {
         return Ok(());
     }
@@ -132,6 +134,25 @@ pub(crate) fn check(graph: &GraphData, identities: &[Identity]) -> Result<(), Jo
         all.join("; "),
         graph.nodes[unclear[0][0]].name,
     )))
+}
+
+/// Whether all of them always keep the same state: nothing that a user wrote stands between them and one stream.
+fn keep_the_same(graph: &GraphData, group: &[usize]) -> bool {
+    group[1..].iter().all(|other| is_the_same(graph, group[0], *other))
+}
+
+fn is_the_same(graph: &GraphData, one: usize, other: usize) -> bool {
+    let known = |node: usize| graph.nodes[node].is_determined && graph.nodes[node].uid.is_none();
+    let inputs = |node: usize| graph.edges.iter().filter(move |edge| edge.to == node);
+    one == other
+        || (known(one) && known(other))
+            && graph.nodes[one].name == graph.nodes[other].name
+            && graph.nodes[one].what == graph.nodes[other].what
+            && inputs(one).count() == inputs(other).count()
+            && inputs(one).zip(inputs(other)).all(|(one, other)| {
+                (one.port, one.partitioning) == (other.port, other.partitioning)
+                    && is_the_same(graph, one.from, other.from)
+            })
 }
 
 /// An operator and what it hangs on, up to the sources, for people.
@@ -162,6 +183,7 @@ mod tests {
     use crate::error::BoxError;
     use crate::graph::{Stream, StreamGraph};
     use crate::operator::Operator;
+    use crate::operators::BatchWindow;
     use crate::output::Output;
     use crate::record::Batch;
     use crate::source::CollectionSource;
@@ -345,6 +367,25 @@ mod tests {
         let [_, right] = twins;
         let _ = right.uid("doubled");
         assert_eq!(refusal(&graph), None);
+    }
+
+    #[test]
+    fn twins_that_cannot_differ_are_not_refused() {
+        let graph = StreamGraph::new();
+        let numbers = numbers(&graph);
+        let window = |stream: &Stream<u64>| stream.apply("window", BatchWindow::new(10, 20, 10));
+        let _ = (window(&numbers), window(&numbers));
+        assert_eq!(refusal(&graph), None);
+        let [ours, again] = [(), ()].map(|()| numbers.map("ours", |n| n).determined());
+        let _ = (window(&ours), window(&again));
+        assert_eq!(refusal(&graph), None);
+        let [theirs, others] = [1, 2].map(|by| numbers.map("theirs", move |n| n * by));
+        let _ = (window(&theirs), window(&others));
+        assert!(
+            refusal(&graph)
+                .unwrap()
+                .contains("2 operators that are `window` (20 ms, every 10 ms) behind `theirs`")
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::error::JobError;
 use crate::source::Source;
 use crate::watermark::WatermarkStrategy;
 use identity::Identity;
-use node::{Edge, Node, NodeKind, SourceNode};
+use node::{Edge, Leaves, Node, NodeKind, SourceNode};
 
 /// The graph of one job. Clones are handles to the same graph.
 #[derive(Clone, Default)]
@@ -78,6 +78,30 @@ impl StreamGraph {
             graph.refuse(format!("a batch interval of {interval} ms; it must be at least 1 ms"));
         }
         graph.batch_intervals.push(interval);
+    }
+
+    /// Makes one output of the operators that `build` adds: records that are handed to them have left the job, however many steps
+    /// that takes. A job's totals count them.
+    pub fn output<R>(&self, build: impl FnOnce() -> R) -> R {
+        let first = self.lock().nodes.len();
+        let built = build();
+        let mut graph = self.lock();
+        for node in first..graph.nodes.len() {
+            let enters = graph.edges.iter().any(|edge| edge.to == node && edge.from < first);
+            graph.nodes[node].leaves = if enters { Leaves::Here } else { Leaves::Within };
+        }
+        built
+    }
+
+    /// Whether there is an output among what has been added since the last execution.
+    pub fn has_output(&self) -> bool {
+        let graph = self.lock();
+        graph.nodes[graph.executed..].iter().any(|node| node.leaves == Leaves::Here)
+    }
+
+    /// What was found wrong so far while the graph was built.
+    pub fn refusal(&self) -> Option<String> {
+        self.lock().invalid.clone()
     }
 
     /// Registers what commits the epochs of this job, and returns it. Sinks that share one transaction register

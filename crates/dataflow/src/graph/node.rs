@@ -53,8 +53,23 @@ pub(crate) struct Node {
     pub(crate) kind: NodeKind,
     /// Whether event time begins here.
     pub(crate) begins_event_time: bool,
+    /// Whether its state follows from its input alone.
+    pub(crate) is_determined: bool,
+    /// Whether records leave the job here.
+    pub(crate) leaves: Leaves,
     /// Found out when it is first asked for.
     states: Arc<OnceLock<Option<Vec<&'static str>>>>,
+}
+
+/// Whether records leave the job at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// They go on, or end.
+    No,
+    /// What it is handed leaves.
+    Here,
+    /// It is part of an output that they have entered before.
+    Within,
 }
 
 /// The factories are shared by all executions that a node is part of.
@@ -83,7 +98,19 @@ impl Node {
     pub(crate) fn new(name: &str, kind: NodeKind) -> Self {
         let (what, name) = (String::new(), name.to_owned());
         let (uid, identity, parallelism, states) = (None, None, None, Arc::default());
-        Self { name, uid, what, identity, parallelism, kind, begins_event_time: false, states }
+        let (begins_event_time, is_determined, leaves) = (false, false, Leaves::No);
+        Self {
+            name,
+            uid,
+            what,
+            identity,
+            parallelism,
+            kind,
+            begins_event_time,
+            is_determined,
+            leaves,
+            states,
+        }
     }
 
     /// The names of the pieces of state that its operator keeps; `None` if it does not tell before it is opened.

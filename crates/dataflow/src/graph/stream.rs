@@ -1,8 +1,9 @@
 //! A typed handle to what flows out of an operator: the builder under both faces.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
-use super::node::{Edge, MakeRouter, NodeKind, OperatorNode, Partitioning, TypedEdge};
+use super::node::{Edge, Leaves, MakeRouter, NodeKind, OperatorNode, Partitioning, TypedEdge};
 use super::{Either, StreamGraph};
 use crate::error::BoxError;
 use crate::operator::{Operator, OperatorContext};
@@ -81,9 +82,13 @@ impl<T: Data> Stream<T> {
         O: Operator<In = T> + Clone,
         O::Out: Data,
     {
-        let (begins_event_time, what) = (operator.begins_event_time(), operator.identity());
+        let (begins_event_time, is_determined) = (operator.begins_event_time(), operator.is_determined());
+        let what = operator.identity();
         let stream = self.apply_with(name, move |_| Ok(operator.clone()));
-        stream.last_node(|node| (node.begins_event_time, node.what) = (begins_event_time, what));
+        stream.last_node(|node| {
+            (node.begins_event_time, node.is_determined, node.what) =
+                (begins_event_time, is_determined, what);
+        });
         stream
     }
 
@@ -113,6 +118,10 @@ impl<T: Data> Stream<T> {
     {
         let mut graph = self.graph.lock();
         let node = graph.add(name, NodeKind::operator(OperatorNode::new(make)));
+        // An operator that hands nothing on is a sink.
+        if TypeId::of::<O::Out>() == TypeId::of::<()>() {
+            graph.nodes[node].leaves = Leaves::Here;
+        }
         let factory = Arc::new(TypedEdge { router: self.router.clone() });
         for (from, port) in &self.from {
             let (partitioning, factory) = (self.partitioning, factory.clone());
@@ -171,7 +180,7 @@ impl<T: Data> Stream<T> {
 
     /// This stream and another as the two inputs of one operator.
     pub fn either<U: Data>(&self, other: &Stream<U>) -> Stream<Either<T, U>> {
-        self.map("left", Either::Left).union(&other.map("right", Either::Right))
+        self.map("left", Either::Left).determined().union(&other.map("right", Either::Right).determined())
     }
 
     fn partitioned(&self, partitioning: Partitioning, router: MakeRouter<T>) -> Self {
@@ -224,6 +233,13 @@ impl<T: Data> Stream<T> {
     /// [`apply_with`](Self::apply_with).
     pub fn described(self, what: &str) -> Self {
         self.last_node(|node| what.clone_into(&mut node.what));
+        self
+    }
+
+    /// Says that no function of a user has a part in the operator that this stream comes out of, as
+    /// [`Operator::is_determined`] does: for functions that a face hands over itself.
+    pub fn determined(self) -> Self {
+        self.last_node(|node| node.is_determined = true);
         self
     }
 

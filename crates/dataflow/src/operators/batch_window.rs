@@ -56,6 +56,10 @@ impl<T: StateData> Operator for BatchWindow<T> {
         format!("{length} ms, every {slide} ms")
     }
 
+    fn is_determined(&self) -> bool {
+        true
+    }
+
     fn states(&mut self, states: &mut States<'_>) {
         states.list("records", &mut self.batches);
     }

@@ -46,6 +46,10 @@ impl<K: Key, A: StateData, B: StateData> Operator for CoGroup<K, A, B> {
     type In = Either<Keyed<K, A>, Keyed<K, B>>;
     type Out = (K, (Vec<A>, Vec<B>));
 
+    fn is_determined(&self) -> bool {
+        true
+    }
+
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("left", &mut self.left);
         states.keyed("right", &mut self.right);

@@ -89,6 +89,10 @@ impl<T: StateData> Operator for CollectBatch<T> {
     type In = T;
     type Out = Partition<T>;
 
+    fn is_determined(&self) -> bool {
+        true
+    }
+
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.index = context.operator.subtask;
         Ok(())

@@ -29,6 +29,7 @@ use crate::graph::plan::{self, PlannedTask};
 use crate::metrics::JobMetrics;
 use crate::operator::{Cancelled, RunId};
 use crate::record::Origin;
+use crate::tell;
 use crate::time::Clock;
 
 /// A job in which nothing happens writes a checkpoint, and commits, all the same, once in so long.
@@ -188,6 +189,7 @@ impl<'a> Attempt<'a> {
         let name = format!("{}-{}", operator.subtask, operator.name);
         let name: String = name.chars().filter(|c| *c != '\0').take(15).collect();
         let run = move || {
+            super::handle::enter_job();
             // Users' panics are caught where the operator is called. One that gets here is ours; it must not go
             // unreported.
             let result = catch_unwind(AssertUnwindSafe(|| task.run(life)));
@@ -228,6 +230,7 @@ impl<'a> Attempt<'a> {
         for message in messages.try_iter() {
             self.on_message(message, stop);
         }
+        self.tell_losses();
         match self.failure {
             None => Ended::Finished(self.last_epoch, self.metrics),
             Some(error) => Ended::Failed { error: self.pauses.explain(error), give_up: self.give_up },
@@ -256,12 +259,26 @@ impl<'a> Attempt<'a> {
             };
             let message = messages.recv_timeout(wait.min(pause::TICK));
             self.pauses.tick();
+            self.tell_losses();
             match message {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 // We hold a sender through our tasks' reports; if even those are gone, the count of running
                 // tasks says so.
                 Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Tells of each operator, once, that it loses records.
+    fn tell_losses(&self) {
+        for (operator, metrics) in &self.metrics.operators {
+            if metrics.late_dropped.get() > 0 && self.shown.is_news(&format!("late {}", operator.uid)) {
+                tell::warn(format_args!(
+                    "'{}': operator `{}` drops late records: the watermark had passed the end of their window before they came. To keep \
+                     them, allow the source more disorder, the window some lateness, or read them from a side output",
+                    self.config.id, operator.name
+                ));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, Ended};
 use super::config::{JobConfig, RestoreFrom};
-use super::handle::{Command, JobHandle, Shown};
+use super::handle::{Command, JobControls, JobHandle, Shown};
 use super::recovery::{Recovered, Recovery, check_has_store};
 use super::restart::Restarts;
 use super::task::Report;
@@ -14,6 +14,7 @@ use crate::barrier::{Epoch, Then};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::protocol::Event;
 use crate::error::{CheckpointError, JobError};
+use crate::graph::node::{Leaves, NodeKind};
 use crate::graph::{StreamGraph, plan};
 use crate::metrics::JobMetrics;
 use crate::tell;
@@ -58,10 +59,14 @@ pub fn start(graph: &StreamGraph, config: JobConfig) -> Result<JobHandle, JobErr
     let (graph, messages, shown) = (graph.clone(), sender.clone(), Arc::<Shown>::default());
     let run = {
         let shown = shown.clone();
-        move || Coordinator::new(&graph, config, sender, shown).run(&receiver)
+        move || {
+            super::handle::enter_job();
+            Coordinator::new(&graph, config, sender, shown).run(&receiver)
+        }
     };
     let thread = std::thread::Builder::new().name("thalweg-coordinator".to_owned()).spawn(run);
-    Ok(JobHandle { messages, shown, thread: thread.map_err(JobError::Thread)? })
+    let thread = Some(thread.map_err(JobError::Thread)?);
+    Ok(JobHandle { controls: JobControls::new(messages), shown, thread })
 }
 
 struct Coordinator<'a> {
@@ -89,8 +94,8 @@ impl<'a> Coordinator<'a> {
         }
         let store = match &self.config.checkpoint {
             Some(checkpoint) => {
-                check_id(&self.config.id)?;
-                Some(Arc::new(CheckpointStore::open(checkpoint.storage.clone(), &self.config.id)?))
+                let folder = folder_of(&self.config.id)?;
+                Some(Arc::new(CheckpointStore::open(checkpoint.storage.clone(), &folder)?))
             }
             None => None,
         };
@@ -104,7 +109,10 @@ impl<'a> Coordinator<'a> {
             let started = Instant::now();
             let number = self.restarts.total();
             let (mut error, give_up) = match self.attempt(number, store.clone(), messages)? {
-                Ended::Finished(epoch, metrics) => return Ok(JobResult { epoch, restarts: number, metrics }),
+                Ended::Finished(epoch, metrics) => {
+                    self.tell_totals(&metrics)?;
+                    return Ok(JobResult { epoch, restarts: number, metrics });
+                }
                 Ended::Failed { error, give_up } => (error, give_up),
             };
             if error.is_fenced()
@@ -114,10 +122,10 @@ impl<'a> Coordinator<'a> {
                 // The sink's system says that somebody else has our place. The store says whose it is.
                 match store.check_owner() {
                     Ok(()) => {
-                        tracing::warn!(
-                            job = self.config.id, %error,
-                            "fenced, but still the owner of the job's checkpoints: the other instance gives way, and this one goes on"
-                        );
+                        tell::warn(format_args!(
+                            "'{}' was fenced, but still owns its checkpoints: the other instance gives way, and this one goes on: {error}",
+                            self.config.id
+                        ));
                         self.restarts.not_a_failure();
                         self.shown.progress(|progress| progress.restarts = self.restarts.total());
                         continue;
@@ -163,7 +171,7 @@ impl<'a> Coordinator<'a> {
             }
             result => result?,
         };
-        if number == 0 {
+        if self.shown.is_news("beginning") {
             self.tell_beginning(&recovered);
         }
         let sender = (number, self.sender.clone());
@@ -190,17 +198,58 @@ impl Coordinator<'_> {
         let details = if report.is_plain() { String::new() } else { format!("\n{report}") };
         tell::info(format_args!("resuming '{id}' at {whence} (age {age}){details}"));
     }
+
+    /// What the job has done, in one line.
+    fn tell_totals(&self, metrics: &JobMetrics) -> Result<(), JobError> {
+        let graph = self.graph.lock();
+        let uids = graph.uids()?;
+        let (mut read, mut written, mut late, mut skipped) = (0, 0, 0, 0);
+        for (name, metrics) in &metrics.operators {
+            late += metrics.late_records.get();
+            skipped += metrics.bad_records.get();
+            let node = uids.iter().position(|uid| *uid == name.uid).map(|index| &graph.nodes[index]);
+            match node {
+                Some(node) if matches!(node.kind, NodeKind::Source(_)) => read += metrics.records_in.get(),
+                Some(node) if node.leaves == Leaves::Here => written += metrics.records_in.get(),
+                _ => {}
+            }
+        }
+        let restarts = match self.restarts.total() {
+            0 => String::new(),
+            n => format!(" since the last of {n} restarts"),
+        };
+        let id = &self.config.id;
+        tell::info(format_args!(
+            "'{id}' has ended: {read} records in, {written} out, {late} late, {skipped} skipped{restarts}"
+        ));
+        Ok(())
+    }
 }
 
-/// The id is a folder's name, and part of the names of groups and transactions.
-fn check_id(id: &str) -> Result<(), JobError> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !id.is_empty() && id.chars().all(fine) && !id.starts_with('.') {
-        return Ok(());
+/// The folder of a job's checkpoints: its id, in which what not every store can have in a name is written as `+` and two
+/// hexadecimal digits.
+fn folder_of(id: &str) -> Result<String, JobError> {
+    let fine = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+    let folder: String =
+        id.bytes()
+            .enumerate()
+            .map(|(index, c)| {
+                if fine(c) && (c, index) != (b'.', 0) {
+                    char::from(c).to_string()
+                } else {
+                    format!("+{c:02x}")
+                }
+            })
+            .collect();
+    match folder.len() {
+        0 => Err(JobError::Config(
+            "the job has no name, by which its checkpoints could be found; give it one".to_owned(),
+        )),
+        1..=200 => Ok(folder),
+        _ => Err(JobError::Config(format!(
+            "the name of the job, `{id}`, is too long for that of a folder; 200 letters are not"
+        ))),
     }
-    Err(JobError::Config(format!(
-        "the job id `{id}` cannot name a folder; use letters, digits, `.`, `_` and `-`"
-    )))
 }
 
 /// Waits, unless the job is told to stop; then what it was told.

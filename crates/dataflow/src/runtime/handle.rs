@@ -1,5 +1,8 @@
 //! The handle of a running job: stop it, cancel it, take a savepoint, look at its counters.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,6 +12,7 @@ use crate::barrier::{Epoch, Then};
 use crate::checkpoint::CheckpointStorage;
 use crate::error::{CheckpointError, JobError};
 use crate::metrics::JobMetrics;
+use crate::tell;
 use crate::time::Timestamp;
 
 /// What the outside may ask of a job.
@@ -36,6 +40,8 @@ pub struct Progress {
 pub(crate) struct Shown {
     progress: Mutex<Progress>,
     metrics: Mutex<JobMetrics>,
+    /// What has been told once, and is not told again.
+    told: Mutex<BTreeSet<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,16 +53,53 @@ impl Shown {
         change(&mut lock(&self.progress));
     }
 
+    /// Whether this is told for the first time.
+    pub(crate) fn is_news(&self, what: &str) -> bool {
+        lock(&self.told).insert(what.to_owned())
+    }
+
     pub(crate) fn set_metrics(&self, metrics: JobMetrics) {
         *lock(&self.metrics) = metrics;
     }
 }
 
-/// A running job (Flink's `JobClient`). Dropping it leaves the job running.
+/// A running job (Flink's `JobClient`).
+///
+/// Dropping it leaves the job running, for as long as the process does; unless the job has been asked to end (by
+/// [`stop`](Self::stop) and its kin, from here or by [`JobControls`]): then the drop waits until it has, and tells how on stderr if it
+/// did not end well. So a `stop()` at the end of `main` loses nothing.
+#[must_use = "a job ends with the process: keep the handle, and wait() for the job"]
 pub struct JobHandle {
-    pub(crate) messages: Sender<Message>,
+    pub(crate) controls: JobControls,
     pub(crate) shown: Arc<Shown>,
-    pub(crate) thread: JoinHandle<Result<JobResult, JobError>>,
+    /// Taken by whoever waits.
+    pub(crate) thread: Option<JoinHandle<Result<JobResult, JobError>>>,
+}
+
+thread_local! {
+    /// Whether this is a thread of a job: it cannot wait for one.
+    static OF_A_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread is one of a job.
+pub(crate) fn enter_job() {
+    OF_A_JOB.set(true);
+}
+
+impl Drop for JobHandle {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if !self.controls.ending.load(Ordering::Acquire) || OF_A_JOB.get() || std::thread::panicking() {
+            return;
+        }
+        if let Ok(Err(error)) = thread.join()
+            && !matches!(error, JobError::Cancelled)
+        {
+            tell::warn(format_args!(
+                "the job that was asked to end, and not waited for, has failed: {error}"
+            ));
+        }
+    }
 }
 
 impl JobHandle {
@@ -87,7 +130,7 @@ impl JobHandle {
             location,
             reason: "the job has ended, has failed meanwhile, or has no checkpoint storage".to_owned(),
         };
-        match self.messages.send(Message::Command(Command::Savepoint(target, reply))) {
+        match self.controls.messages.send(Message::Command(Command::Savepoint(target, reply))) {
             Ok(()) => answer.recv().unwrap_or_else(|_| Err(gone())),
             Err(_) => Err(gone()),
         }
@@ -95,7 +138,7 @@ impl JobHandle {
 
     /// A handle that can only stop the job: for a signal handler.
     pub fn controls(&self) -> JobControls {
-        JobControls { messages: self.messages.clone() }
+        self.controls.clone()
     }
 
     /// The counters of the present attempt.
@@ -110,15 +153,17 @@ impl JobHandle {
 
     /// Whether the job has ended, one way or another.
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits for the end of the job.
     ///
     /// # Errors
     /// What ended it, if that was not the end of its input or [`stop`](Self::stop).
-    pub fn wait(self) -> Result<JobResult, JobError> {
-        match self.thread.join() {
+    pub fn wait(mut self) -> Result<JobResult, JobError> {
+        // Nobody else takes it: whoever waits takes the handle.
+        let Some(thread) = self.thread.take() else { return Err(JobError::Cancelled) };
+        match thread.join() {
             Ok(result) => result,
             // Only a bug of the coordinator gets here: users' panics are failures of tasks.
             Err(panic) => std::panic::resume_unwind(panic),
@@ -130,10 +175,17 @@ impl JobHandle {
 #[derive(Clone)]
 pub struct JobControls {
     messages: Sender<Message>,
+    /// Whether the job has been asked to end.
+    ending: Arc<AtomicBool>,
 }
 
 impl JobControls {
+    pub(crate) fn new(messages: Sender<Message>) -> Self {
+        Self { messages, ending: Arc::default() }
+    }
+
     fn command(&self, command: Command) {
+        self.ending.store(true, Ordering::Release);
         // A job that has ended needs no stopping.
         let _ = self.messages.send(Message::Command(command));
     }

@@ -37,12 +37,29 @@ use crate::operator::OperatorContext;
 
 pub(crate) use table::{UNNAMED, decode_table};
 
-/// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint.
+/// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint. Every type is that
+/// owns its data and derives `Clone`, [`serde::Serialize`] and [`serde::Deserialize`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in state",
+    label = "this type cannot be written to a checkpoint and read again",
+    note = "give it `#[derive(Clone, serde::Serialize, serde::Deserialize)]`, and the same to what it is made of",
+    note = "it must own its data: `&str` wants to be `String`, as in `text.to_owned()`; `Rc` wants to be `Arc`"
+)]
 pub trait StateData: Clone + Send + Sync + Serialize + DeserializeOwned + 'static {}
+// So that people are told of the above, and not of the first of these that is missing.
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + Serialize + DeserializeOwned + 'static> StateData for T {}
 
-/// What state can be keyed by.
+/// What state can be keyed by: what can be kept in state, and derives `PartialEq`, `Eq` and `Hash`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "a stream cannot be keyed by this type",
+    note = "give it `#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]`, and the same to what it is made of",
+    note = "it must own its data: `&str` wants to be `String`, as in `.key_by(|line| line.to_owned())`",
+    note = "`f32` and `f64` are no keys, as NaN is not equal to itself: key by their `to_bits()`, or by a whole number"
+)]
 pub trait Key: StateData + std::hash::Hash + Eq {}
+#[diagnostic::do_not_recommend]
 impl<T: StateData + std::hash::Hash + Eq> Key for T {}
 
 /// How a piece of state is divided when the parallelism changes.

@@ -93,8 +93,9 @@ impl WindowTime {
         output: &mut Output<Out>,
     ) {
         self.metrics.late_records.add(1);
-        if let Some(tag) = &lateness.tag {
-            output.push_side(tag, value, time);
+        match &lateness.tag {
+            Some(tag) => output.push_side(tag, value, time),
+            None => self.metrics.late_dropped.add(1),
         }
     }
 }

@@ -64,7 +64,8 @@ fn a_panic_behind_an_exchange_names_operator_subtask_and_origin() {
     contains(
         &error,
         &[
-            "operator `behind` (uid behind-", ", subtask ",
+            "operator `behind` (uid behind-",
+            ", subtask ",
             "panicked on a record within ",
             "of faucet-",
             "cannot bear 2003",

@@ -65,7 +65,8 @@ fn an_error_or_a_panic_within_a_batch_names_its_operator() {
 
 #[test]
 fn a_context_is_started_once_and_awaited_once() {
-    let (ssc, _) = context();
+    let (ssc, stream) = context();
+    let _ = stream.foreach_rdd(|_, _| ());
     let error = ssc.await_termination().unwrap_err().to_string();
     says(&error, &["call start() first"]);
     ssc.stop(true);
@@ -74,4 +75,44 @@ fn a_context_is_started_once_and_awaited_once() {
     ssc.await_termination().unwrap();
     says(&ssc.start().unwrap_err().to_string(), &["make another one"]);
     says(&ssc.await_termination().unwrap_err().to_string(), &["already"]);
+}
+
+#[test]
+fn a_context_without_an_output_is_refused() {
+    let (ssc, stream) = context();
+    let _ = stream.map(|(_, n)| n).reduce(|a, b| a + b);
+    says(&ssc.start().unwrap_err().to_string(), &["no output operations registered", "foreach_rdd"]);
+    // It can be mended.
+    let _ = stream.count().print();
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+}
+
+#[test]
+fn operations_that_differ_are_told_apart_and_twins_are_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |build: &dyn Fn(&DStream<(i64, i64)>)| {
+        let (ssc, stream) = context();
+        ssc.checkpoint(folder.path()).unwrap();
+        build(&stream);
+        ssc.start().unwrap();
+        ssc.await_termination().map(|_| ()).map_err(|error| error.to_string())
+    };
+    run(&|stream| {
+        let _ = (stream.count().print(), stream.reduce(|a, _| a).print(), stream.print(), stream.print_n(3));
+        let _ = (stream.foreach_rdd(|_, _| ()), stream.transform(|rdd, _| rdd).print());
+        let _ = (
+            stream.window(2 * MS_10, MS_10).print(),
+            stream.group_by_key_and_window(2 * MS_10, MS_10).print(),
+        );
+        let _ = (
+            stream.count_by_window(2 * MS_10, MS_10).print(),
+            stream.count_by_window(3 * MS_10, MS_10).print(),
+        );
+    })
+    .unwrap();
+    let error = run(&|stream| {
+        let _ = (stream.foreach_rdd(|_, _| ()), stream.foreach_rdd(|_, _| ()));
+    });
+    says(&error.unwrap_err(), &["2 operators that are `foreach-rdd`", "behind `queue`", ".uid("]);
 }
