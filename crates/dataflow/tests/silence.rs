@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thalweg_dataflow::checkpoint::CheckpointStorage;
-use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::{Stream, StreamGraph};
 use thalweg_dataflow::operators::{Emit, Reduce};
 use thalweg_dataflow::record::Keyed;
 use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, RestartStrategy, start};
-use thalweg_dataflow::source::CollectionSource;
-use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
+use thalweg_dataflow::source::{
+    CollectionSource, Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId,
+};
+use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_dataflow::window::aggregate::Count;
 use thalweg_dataflow::window::{Lateness, TumblingEventTimeWindows, WindowAssigner};
 
@@ -132,16 +134,55 @@ fn a_restart_is_told_with_its_cause() {
     );
 }
 
+/// Reads each number by itself.
+#[derive(Clone)]
+struct OneByOne(Vec<i64>);
+
+impl Source for OneByOne {
+    type Item = i64;
+    type Reader = OneByOneReader;
+
+    fn reader(&self, _: &SourceContext) -> Result<OneByOneReader, BoxError> {
+        Ok(OneByOneReader { left: self.0.clone(), split: None })
+    }
+}
+
+struct OneByOneReader {
+    left: Vec<i64>,
+    split: Option<SplitId>,
+}
+
+impl SourceReader for OneByOneReader {
+    type Item = i64;
+    type Position = u64;
+
+    fn open(&mut self, _: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<i64>) -> Result<SourceStatus, BoxError> {
+        let split = *self.split.get_or_insert_with(|| output.add_split("numbers"));
+        if self.left.is_empty() {
+            return Ok(SourceStatus::End);
+        }
+        let number = self.left.remove(0);
+        output.push(number, number);
+        output.origin(split, 0, 0);
+        Ok(SourceStatus::Ready)
+    }
+
+    fn positions(&mut self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+}
+
 #[test]
 #[ignore = "part of another test"]
 fn is_late() {
     let job = Job::new(JobConfig { parallelism: 1, ..JobConfig::new("windows") });
-    // Each is read by itself.
-    let numbers = CollectionSource::new(vec![1000, 9000, 1, 2, 9001]);
-    let numbers = job.graph().source("numbers", numbers, WatermarkStrategy::no_watermarks());
     let strategy = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|n: &i64, _| *n);
-    let timed = numbers.apply("timestamps", AssignTimestamps::new(strategy));
-    let keyed = timed.map("key", |n| Keyed::new(0_u8, n)).exchange();
+    let numbers = job.graph().source("numbers", OneByOne(vec![1000, 9000, 1, 2, 9001]), strategy);
+    let keyed = numbers.map("key", |n| Keyed::new(0_u8, n)).exchange();
     let windows = TumblingEventTimeWindows::of(Duration::from_secs(1));
     let _ = windows.apply(&keyed, "window", Lateness::default(), Count::new(), |_, _, n, out| {
         out.collect(n);

@@ -212,7 +212,12 @@ mod tests {
             marker: None,
             time: 1,
             max_parallelism: 128,
-            operators: vec![OperatorEntry { uid: "a".into(), name: "A".into(), parallelism: 2, identity: None }],
+            operators: vec![OperatorEntry {
+                uid: "a".into(),
+                name: "A".into(),
+                parallelism: 2,
+                identity: None,
+            }],
             files: vec![FileEntry {
                 path: path.to_owned(),
                 contents: Some(Contents { length: 1, crc32c: 2 }),

@@ -7,6 +7,7 @@ use super::config::JobConfig;
 use crate::barrier::Then;
 use crate::checkpoint::protocol::Cut;
 use crate::error::JobError;
+use crate::tell;
 use crate::time::{Timestamp, millis};
 
 /// So many cuts may be made up for when the job is behind; those before are skipped.
@@ -19,6 +20,8 @@ pub(crate) struct Cadence {
     every: Option<i64>,
     checkpoint_every: Option<i64>,
     next: Timestamp,
+    /// Whether somebody is to be told that batch times are skipped: once, and not of a job without batches.
+    tells_of_skips: bool,
 }
 
 impl Cadence {
@@ -47,7 +50,7 @@ impl Cadence {
                 last.filter(|last| *last <= now.saturating_add(every)).map_or(now, |last| last.max(now));
             (after.div_euclid(every) + 1).saturating_mul(every)
         });
-        Ok(Self { every, checkpoint_every, next })
+        Ok(Self { every, checkpoint_every, next, tells_of_skips: batches.is_some() })
     }
 
     /// The time of the first cut.
@@ -65,10 +68,14 @@ impl Cadence {
         let every = self.every.filter(|_| self.next <= now)?;
         let behind = (now - self.next) / every;
         if behind > CATCH_UP {
-            tracing::warn!(
-                skipped = behind - CATCH_UP,
-                "the job is behind its batch interval; batch times are skipped"
-            );
+            // It may be so at every batch from now on.
+            if std::mem::take(&mut self.tells_of_skips) {
+                tell::warn(format_args!(
+                    "the job is {} behind its batch interval of {}: batch times are skipped; its batches take longer than that",
+                    tell::span(now - self.next),
+                    tell::span(every)
+                ));
+            }
             self.next += (behind - CATCH_UP) * every;
         }
         let time = self.next;

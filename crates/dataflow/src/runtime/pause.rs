@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::JobError;
+use crate::tell;
 
 /// At least so often somebody should [`tick`](Pauses::tick).
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -40,7 +41,9 @@ impl Pauses {
         let ran = instant.saturating_duration_since(last);
         let gap = ran.max(time.duration_since(last_time).unwrap_or_default());
         if gap >= PAUSE {
-            tracing::warn!(paused = ?gap, "this process did not run for a while: it was stopped, or its machine asleep");
+            tell::warn(format_args!(
+                "this process did not run for {gap:.1?}: it was stopped, or its machine asleep"
+            ));
             self.pause = Some((gap, instant));
         }
     }
