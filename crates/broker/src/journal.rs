@@ -1,6 +1,6 @@
 //! A file of small facts, one a line, each with its CRC. What offsets and transactions are rebuilt from.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::owner_only;
 
 /// Bytes that a journal may have grown by before it is worth rewriting.
 const GROWN: u64 = 4 << 20;
@@ -38,7 +40,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 
     /// Hands every whole entry of the file to `apply`, cuts off a torn end, and goes on behind it.
     pub(crate) fn open(path: &Path, apply: impl FnMut(E)) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = owner_only::read_write().create(true).truncate(false).open(path)?;
         let whole = file.metadata()?.len();
         let len = replay(Stretch { file: &file, at: 0, end: whole }, apply)?;
         if len < whole {
@@ -47,6 +49,27 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         }
         let kept = Kept { path: path.to_owned(), file, len, shortest: 0, is_full: false };
         Ok(Self { kept: Some(kept), entries: PhantomData })
+    }
+
+    /// The same for a journal in which every change was forced to disk, so that nothing but the last line can be torn.
+    /// Anything else that is wrong is damage, and an error: what follows it would be lost.
+    pub(crate) fn open_whole(path: &Path, apply: impl FnMut(E)) -> io::Result<Self> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        for (n, line) in lines.enumerate().filter(|(_, line)| line.ends_with(b"\n")) {
+            if decode::<E>(line).is_none() {
+                let reason = format!(
+                    "line {} is damaged; put a copy of the file back, or remove that line and lose what it says",
+                    n + 1
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
+        }
+        Self::open(path, apply)
     }
 
     /// Whether it has become so long that writing down the outcome alone is worth it.
@@ -93,6 +116,17 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         }
         kept.len += lines.len() as u64;
         Ok(())
+    }
+
+    /// Adds an entry and forces it to disk. On an error it is not there.
+    pub(crate) fn append_durably(&mut self, entry: &E) -> io::Result<()> {
+        let Some(before) = self.kept.as_ref().map(|kept| kept.len) else { return Ok(()) };
+        self.append(entry)?;
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        kept.file.sync_data().inspect_err(|_| {
+            let _ = kept.file.set_len(before);
+            kept.len = before;
+        })
     }
 
     /// Hands everything that is in it to `apply` once more.
@@ -149,7 +183,7 @@ fn replace_with(
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<File> {
     let next = path.with_extension("next");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&next)?;
+    let file = owner_only::read_write().create(true).truncate(true).open(&next)?;
     let mut writer = BufWriter::with_capacity(64 << 10, &file);
     let written = write(&mut writer).and_then(|()| writer.flush());
     // What could not be written is not tried once more.

@@ -4,8 +4,10 @@
 //! zeros is given up for that, and made anew once there is space again.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::owner_only;
 
 /// Bytes that are kept beyond what has to be written.
 const SPARE: usize = 64 * 1024;
@@ -29,7 +31,7 @@ impl Reserve {
             return;
         }
         // More, so that it need not be made anew for every topic that is created.
-        if let Err(error) = fs::write(&self.path, vec![0; wanted + SPARE]) {
+        if let Err(error) = self.write(&vec![0; wanted + SPARE]) {
             tracing::debug!(%error, "no space can be kept for the time when the disk is full");
             self.give_up();
         }
@@ -41,6 +43,10 @@ impl Reserve {
             Err(error) if is_full(&error) && self.give_up() => write(),
             done => done,
         }
+    }
+
+    fn write(&self, zeros: &[u8]) -> io::Result<()> {
+        owner_only::read_write().create(true).truncate(true).open(&self.path)?.write_all(zeros)
     }
 
     /// Whether there was something to give up.

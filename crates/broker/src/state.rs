@@ -19,6 +19,7 @@ use crate::fetch_sessions::FetchSessions;
 use crate::group::groups::Groups;
 use crate::journal::replace;
 use crate::metrics::Metrics;
+use crate::owner_only;
 use crate::security::users::Users;
 use crate::server::limits::Limits;
 use crate::server::stopping::Stopping;
@@ -26,11 +27,23 @@ use crate::settings::Given;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::Settings;
 use crate::settings::topic::TopicConfig;
-use crate::topics::{Topic, Topics};
+use crate::topics::{NewTopic, Topic, Topics};
 use crate::txn::coordinator::Transactions;
 
-/// The version of the files in a data folder.
-const FORMAT: u32 = 1;
+/// The version of the files in a data folder. Since 2, topics are in a journal, which earlier versions would not see.
+const FORMAT: u32 = 2;
+
+/// What there may be in a data folder of what users have written.
+const MADE: [&str; 8] = [
+    "topics",
+    "topics.json",
+    "topics.journal",
+    "offsets.journal",
+    "transactions.journal",
+    "settings.json",
+    "users.json",
+    "broker.json",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -95,12 +108,16 @@ impl State {
                     let path = data.join(name);
                     move |source| BrokerError::Data { path, source }
                 };
-                fs::create_dir_all(data.join("topics")).map_err(failed("topics"))?;
-                let lock = File::create(data.join("lock")).map_err(failed("lock"))?;
+                owner_only::create_dir_all(&data.join("topics")).map_err(failed("topics"))?;
+                let lock = owner_only::read_write().create(true).truncate(true).open(data.join("lock"));
+                let lock = lock.map_err(failed("lock"))?;
                 match lock.try_lock() {
                     Ok(()) => {}
                     Err(fs::TryLockError::WouldBlock) => return Err(BrokerError::InUse(data)),
                     Err(fs::TryLockError::Error(source)) => return Err(failed("lock")(source)),
+                }
+                for made in MADE {
+                    owner_only::close_to_others(&data.join(made)).map_err(failed(made))?;
                 }
                 let identity = identity(&data.join("broker.json")).map_err(failed("broker.json"))?;
                 let settings =
@@ -154,11 +171,12 @@ impl State {
         wanted: Vec<(String, i32, Given)>,
     ) -> Vec<Result<Arc<Topic>, Refusal>> {
         let broker = self.settings.broker();
-        let configured = wanted.into_iter().map(|(name, partitions, given)| {
-            let config = TopicConfig::new(given, &broker);
-            (name, partitions, config.map_err(|message| (ResponseError::InvalidConfig, message)))
+        let checked = wanted.into_iter().map(|(name, partitions, given)| {
+            let config = TopicConfig::new(given, &broker)
+                .map_err(|message| (ResponseError::InvalidConfig, message))?;
+            Ok(NewTopic { name, partitions, config })
         });
-        let created = self.topics.create_all(configured.collect());
+        let created = self.topics.create_all(checked.collect());
         if !Arc::ptr_eq(&broker, &self.settings.broker()) {
             // They were altered meanwhile, and handed down before the topics were there.
             self.topics.inherit(&self.settings);
@@ -197,11 +215,17 @@ fn identity(path: &Path) -> io::Result<Identity> {
     match fs::read(path) {
         Ok(bytes) => {
             let identity: Identity = serde_json::from_slice(&bytes)?;
-            if identity.format != FORMAT {
+            if !(1..=FORMAT).contains(&identity.format) {
                 let reason =
                     format!("format {} is not known to this version, which writes {FORMAT}", identity.format);
                 return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
             }
+            if identity.format == FORMAT {
+                return Ok(identity);
+            }
+            // Before anything else is written in the new one.
+            let identity = Identity { format: FORMAT, ..identity };
+            replace(path, &serde_json::to_vec_pretty(&identity)?)?;
             Ok(identity)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -1,21 +1,22 @@
-//! The topics there are, and the one file that says so.
+//! The topics there are.
+//!
+//! One change at a time is made and written down; who reads waits for none of that, only while names come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kafka_protocol::ResponseError;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{BrokerError, Refusal};
-use crate::journal::replace;
 use crate::log::partition::Partition;
 use crate::log::upkeep::Upkeep;
 use crate::metrics::Traffic;
-use crate::reserve::Reserve;
+use crate::registry::{Entry, Found, Registry, Space};
 use crate::settings::alter::Alteration;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::store::{Settings, alter_topic};
@@ -39,61 +40,30 @@ pub(crate) struct Topic {
 /// All topics, by name and by id.
 #[derive(Debug)]
 pub(crate) struct Topics {
-    data: Option<Data>,
+    /// None in memory.
+    registry: Option<Registry>,
     upkeep: Arc<Upkeep>,
-    /// Held by whoever changes something, for as long as it takes; taken before the lock of what there is, which is held for
-    /// moments only, since everybody who produces or fetches looks things up under it.
+    /// Held by whoever changes something, from the first look to the last file. Taken before the next one.
     changing: Mutex<()>,
     all: RwLock<All>,
     /// Goes up whenever a topic has come, gone or grown.
     version: AtomicU64,
 }
 
-/// Where topics are kept.
+/// A topic that shall be created.
 #[derive(Debug)]
-struct Data {
-    folder: PathBuf,
-    reserve: Reserve,
-}
-
-/// What a change means for the disk.
-#[derive(Debug, Clone, Copy)]
-enum Space {
-    Needed,
-    /// It may give space back, so it is to be written down on a full disk too.
-    MayCome,
-}
-
-impl Data {
-    fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), reserve: Reserve::of(folder) }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.join("topics.json")
-    }
-
-    /// Keeps as much as it takes to write the file once more.
-    fn refill(&self) {
-        let length = std::fs::metadata(self.file()).map_or(0, |metadata| metadata.len());
-        self.reserve.fill(usize::try_from(length).unwrap_or(0));
-    }
+pub(crate) struct NewTopic {
+    pub(crate) name: String,
+    pub(crate) partitions: i32,
+    pub(crate) config: TopicConfig,
 }
 
 #[derive(Debug, Default)]
 struct All {
     by_name: BTreeMap<String, Arc<Topic>>,
     by_id: BTreeMap<Uuid, Arc<Topic>>,
-}
-
-/// One topic as `topics.json` has it.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    name: String,
-    id: Uuid,
-    partitions: usize,
-    #[serde(default)]
-    config: BTreeMap<String, String>,
+    /// By what Kafka's metrics make of their names.
+    by_metric: HashMap<String, String>,
 }
 
 impl Topic {
@@ -131,13 +101,10 @@ impl Topic {
 
     /// For a topic that nobody can find any more.
     fn remove_files(&self) {
-        for partition in self.partitions() {
-            if let Err(error) = partition.delete() {
-                tracing::warn!(topic = self.name, %error, "files of a deleted topic could not be removed");
-            }
-        }
+        remove_files(&self.name, &self.partitions());
     }
 
+    /// What is to be written down of it.
     fn entry(&self) -> Entry {
         Entry {
             name: self.name.clone(),
@@ -151,8 +118,12 @@ impl Topic {
 impl Topics {
     /// No topics, and none will be kept.
     pub(crate) fn in_memory() -> Self {
+        Self::new(None)
+    }
+
+    fn new(registry: Option<Registry>) -> Self {
         Self {
-            data: None,
+            registry,
             upkeep: Arc::default(),
             changing: Mutex::default(),
             all: RwLock::default(),
@@ -162,33 +133,20 @@ impl Topics {
 
     /// The topics of a data folder.
     pub(crate) fn open(data: &Path, broker: &BrokerSettings) -> Result<Self, BrokerError> {
-        let path = data.join("topics.json");
-        let failed = |source| BrokerError::Data { path: path.clone(), source };
-        let entries: Vec<Entry> = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed(error)),
-        };
-        let topics = Self {
-            data: Some(Data::new(data)),
-            upkeep: Arc::default(),
-            changing: Mutex::default(),
-            all: RwLock::default(),
-            version: AtomicU64::new(0),
-        };
-        topics.data.as_ref().map(Data::refill);
+        let Found { registry, entries } = Registry::open(data)?;
+        let topics = Self::new(None);
         for entry in entries {
             let config = TopicConfig::new(entry.config, broker)
                 .map_err(|reason| BrokerError::Topic { name: entry.name.clone(), reason })?;
             let open = |index| {
-                let directory = directory(data, &entry.name, index);
+                let directory = registry.directory(&entry.name, index);
                 let opened = Partition::open(&directory, &topics.upkeep).map(Arc::new);
                 opened.map_err(|source| BrokerError::Data { path: directory, source })
             };
             let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
             topics.write().insert(Topic::new(entry.name, entry.id, partitions, config));
         }
-        Ok(topics)
+        Ok(Self { registry: Some(registry), ..topics })
     }
 
     /// A number that is another one whenever a topic has come, gone or grown since.
@@ -235,71 +193,70 @@ impl Topics {
         partitions: i32,
         config: TopicConfig,
     ) -> Result<Arc<Topic>, Refusal> {
-        self.create_all(vec![(name.to_owned(), partitions, Ok(config))]).remove(0)
+        self.create_all(vec![Ok(NewTopic { name: name.to_owned(), partitions, config })]).remove(0)
     }
 
-    /// Creates topics, all that can be, and writes that down once; what became of each. Nobody sees one of them before.
+    /// Creates topics, and writes them down together. Each is created or refused for itself; what comes of them is in
+    /// their order. What is refused already stays so.
     pub(crate) fn create_all(
         &self,
-        wanted: Vec<(String, i32, Result<TopicConfig, Refusal>)>,
+        wanted: Vec<Result<NewTopic, Refusal>>,
     ) -> Vec<Result<Arc<Topic>, Refusal>> {
-        let _changing = self.changing();
+        let _changing = self.change();
+        // Nobody sees one of them before it is written down.
         let mut new = All::default();
         let mut created: Vec<Result<Arc<Topic>, Refusal>> = Vec::with_capacity(wanted.len());
-        for (name, partitions, config) in wanted {
-            let topic = self.make(&new, name, partitions, config);
-            if let Ok(topic) = &topic {
+        for wanted in wanted {
+            let made = wanted.and_then(|wanted| self.make(&new, wanted));
+            if let Ok(topic) = &made {
                 new.insert(Arc::clone(topic));
             }
-            created.push(topic);
+            created.push(made);
         }
-        if new.by_name.is_empty() {
-            return created;
-        }
-        if let Err(error) = self.save(|entries| entries.extend(new.entries()), Space::Needed) {
-            new.by_name.values().for_each(|topic| topic.remove_files());
-            let failed = |topic: Arc<Topic>| Err(storage_error(&topic.name, &error));
+        let entries = created.iter().flatten().map(|topic| topic.entry()).collect();
+        if let Err(error) = self.put(entries, Space::Needed) {
+            let failed = |topic: Arc<Topic>| {
+                topic.remove_files();
+                Err(storage_error(&topic.name, &error))
+            };
             return created.into_iter().map(|topic| topic.and_then(failed)).collect();
         }
-        let mut all = self.write();
-        new.by_name.into_values().for_each(|topic| all.insert(topic));
+        if !new.by_name.is_empty() {
+            let mut all = self.write();
+            new.by_name.into_values().for_each(|topic| all.insert(topic));
+            drop(all);
+            self.settle();
+        }
         created
     }
 
     /// A topic with its partitions that nobody can find yet, and neither by its name those that are about to come.
-    fn make(
-        &self,
-        new: &All,
-        name: String,
-        partitions: i32,
-        config: Result<TopicConfig, Refusal>,
-    ) -> Result<Arc<Topic>, Refusal> {
-        let config = config?;
+    fn make(&self, new: &All, wanted: NewTopic) -> Result<Arc<Topic>, Refusal> {
+        let NewTopic { name, partitions, config } = wanted;
         check_name(&name)?;
         check_count(partitions)?;
         self.read().is_free(&name)?;
         new.is_free(&name)?;
-        let mut made = Vec::new();
-        for index in 0..partitions as usize {
-            made.push(self.create_partition(&name, index).map_err(|error| storage_error(&name, &error))?);
-        }
-        Ok(Topic::new(name, Uuid::new_v4(), made, config))
+        let partitions = self
+            .create_partitions(&name, 0..partitions as usize)
+            .map_err(|error| storage_error(&name, &error))?;
+        Ok(Topic::new(name, Uuid::new_v4(), partitions, config))
     }
 
     /// Removes a topic and its records.
     pub(crate) fn delete(&self, topic: &Topic) -> Result<(), Refusal> {
-        let _changing = self.changing();
+        // Until the files are gone, so that a topic of the same name finds none.
+        let _changing = self.change();
         let found = self.read().by_id.get(&topic.id).cloned();
         let Some(found) = found else {
             let error = ResponseError::UnknownTopicOrPartition;
             return Err((error, error.to_string()));
         };
-        self.save(|entries| entries.retain(|entry| entry.id != topic.id), Space::MayCome)
-            .map_err(|error| storage_error(&topic.name, &error))?;
+        let deleted = self.registry.as_ref().map_or(Ok(()), |registry| registry.delete(found.id));
+        deleted.map_err(|error| storage_error(&topic.name, &error))?;
         self.write().remove(&found);
-        // Deleted while nobody else changes anything, so that a topic of the same name finds the folders gone.
         found.remove_files();
-        self.data.as_ref().map(Data::refill);
+        self.settle();
         Ok(())
     }
 
@@ -312,7 +269,7 @@ impl Topics {
         validate_only: bool,
     ) -> Result<(), Refusal> {
         // One alteration at a time, and none while the broker's settings are being handed down.
-        let _changing = self.changing();
+        let _changing = self.change();
         let before = topic.config();
         let overrides = alter_topic(before.overrides(), alteration)?;
         let config = TopicConfig::new(overrides, &settings.broker())
@@ -320,17 +277,24 @@ impl Topics {
         if validate_only {
             return Ok(());
         }
+        if !self.read().by_id.contains_key(&topic.id) {
+            // Written down, it would be there again after a restart.
+            let error = ResponseError::UnknownTopicOrPartition;
+            return Err((error, error.to_string()));
+        }
         topic.set_config(Arc::new(config));
         self.upkeep.cleaner().wake();
-        self.save(|_| (), Space::MayCome).map_err(|error| {
+        self.put(vec![topic.entry()], Space::MayCome).map_err(|error| {
             topic.set_config(before);
             storage_error(&topic.name, &error)
-        })
+        })?;
+        self.settle();
+        Ok(())
     }
 
     /// Has all topics follow the settings of the broker, which have been altered.
     pub(crate) fn inherit(&self, settings: &Settings) {
-        let _changing = self.changing();
+        let _changing = self.change();
         let broker = settings.broker();
         for topic in self.list() {
             topic.set_config(Arc::new(topic.config().under(&broker)));
@@ -355,43 +319,64 @@ impl Topics {
 
     /// Adds partitions until there are `count`.
     pub(crate) fn grow(&self, topic: &Topic, count: i32) -> Result<(), Refusal> {
-        let _changing = self.changing();
+        let _changing = self.change();
+        if !self.read().by_id.contains_key(&topic.id) {
+            let error = ResponseError::UnknownTopicOrPartition;
+            return Err((error, error.to_string()));
+        }
         self.may_grow(topic, count)?;
         let before = topic.partition_count() as usize;
-        let more: io::Result<Vec<_>> =
-            (before..count as usize).map(|index| self.create_partition(&topic.name, index)).collect();
-        let more = more.map_err(|error| storage_error(&topic.name, &error))?;
+        let more = self
+            .create_partitions(&topic.name, before..count as usize)
+            .map_err(|error| storage_error(&topic.name, &error))?;
+        let entry = Entry { partitions: count as usize, ..topic.entry() };
+        if let Err(error) = self.put(vec![entry], Space::Needed) {
+            remove_files(&topic.name, &more);
+            return Err(storage_error(&topic.name, &error));
+        }
         topic.partitions.write().unwrap_or_else(PoisonError::into_inner).extend(more);
         self.version.fetch_add(1, Ordering::AcqRel);
-        self.save(|_| (), Space::Needed).map_err(|error| {
-            topic.partitions.write().unwrap_or_else(PoisonError::into_inner).truncate(before);
-            storage_error(&topic.name, &error)
-        })
-    }
-
-    fn create_partition(&self, name: &str, index: usize) -> io::Result<Arc<Partition>> {
-        Ok(Arc::new(match &self.data {
-            Some(data) => Partition::create(&directory(&data.folder, name, index), &self.upkeep)?,
-            None => Partition::in_memory(&self.upkeep),
-        }))
-    }
-
-    /// Writes down what there is now, but for what `change` does to it; called for every change.
-    fn save(&self, change: impl FnOnce(&mut Vec<Entry>), space: Space) -> io::Result<()> {
-        let Some(data) = &self.data else { return Ok(()) };
-        let mut entries: Vec<Entry> = self.read().entries().collect();
-        change(&mut entries);
-        let bytes = serde_json::to_vec_pretty(&entries)?;
-        let write = || replace(&data.file(), &bytes).map(drop);
-        match space {
-            Space::Needed => write(),
-            Space::MayCome => data.reserve.spend(write),
-        }?;
-        data.refill();
+        self.settle();
         Ok(())
     }
 
-    fn changing(&self) -> MutexGuard<'_, ()> {
+    /// Creates partitions: all of them or, on an error, none.
+    fn create_partitions(&self, name: &str, indexes: Range<usize>) -> io::Result<Vec<Arc<Partition>>> {
+        let mut created = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            let partition = match &self.registry {
+                Some(registry) => Partition::create(&registry.directory(name, index), &self.upkeep),
+                None => Ok(Partition::in_memory(&self.upkeep)),
+            };
+            match partition {
+                Ok(partition) => created.push(Arc::new(partition)),
+                Err(error) => {
+                    remove_files(name, &created);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(created)
+    }
+
+    /// Writes down that topics are there as they are; called after every such change.
+    fn put(&self, entries: Vec<Entry>, space: Space) -> io::Result<()> {
+        let Some(registry) = &self.registry else { return Ok(()) };
+        if entries.is_empty() {
+            return Ok(());
+        }
+        registry.put(entries, space)
+    }
+
+    /// What is left to do when a change has been written down and made.
+    fn settle(&self) {
+        if let Some(registry) = &self.registry {
+            registry.refill();
+            registry.tidy(|| self.list().iter().map(|topic| topic.entry()).collect());
+        }
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -408,12 +393,9 @@ impl Topics {
 }
 
 impl All {
-    fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.by_name.values().map(|topic| topic.entry())
-    }
-
     fn insert(&mut self, topic: Arc<Topic>) {
         self.by_id.insert(topic.id, Arc::clone(&topic));
+        self.by_metric.insert(in_metrics(&topic.name), topic.name.clone());
         self.by_name.insert(topic.name.clone(), topic);
     }
 
@@ -422,15 +404,7 @@ impl All {
         if self.by_name.contains_key(name) {
             return Err((ResponseError::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
         }
-        let ambiguous = |byte: u8| matches!(byte, b'.' | b'_');
-        if !name.bytes().any(ambiguous) {
-            return Ok(());
-        }
-        let collides = |other: &&String| {
-            let alike = |(a, b)| a == b || (ambiguous(a) && ambiguous(b));
-            other.len() == name.len() && other.bytes().zip(name.bytes()).all(alike)
-        };
-        match self.by_name.keys().find(collides) {
+        match self.by_metric.get(&in_metrics(name)) {
             None => Ok(()),
             Some(other) => {
                 let message = format!("Topic '{name}' collides with existing topic: {other}");
@@ -442,12 +416,14 @@ impl All {
     fn remove(&mut self, topic: &Topic) -> Option<Arc<Topic>> {
         let removed = self.by_id.remove(&topic.id)?;
         self.by_name.remove(&topic.name);
+        self.by_metric.remove(&in_metrics(&topic.name));
         Some(removed)
     }
 }
 
-fn directory(data: &Path, topic: &str, index: usize) -> PathBuf {
-    data.join("topics").join(format!("{topic}-{index}"))
+/// What Kafka's metrics make of a name.
+fn in_metrics(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 /// Whether a topic can have that name.
@@ -474,6 +450,15 @@ fn check_count(partitions: i32) -> Result<(), Refusal> {
         _ => format!("A topic of this broker can have up to {MAX_PARTITIONS} partitions."),
     };
     Err((ResponseError::InvalidPartitions, message))
+}
+
+/// For partitions that nobody can find any more. What is left of them is cleared away at the next start.
+fn remove_files(topic: &str, partitions: &[Arc<Partition>]) {
+    for partition in partitions {
+        if let Err(error) = partition.delete() {
+            tracing::warn!(topic, %error, "files of a deleted topic could not be removed");
+        }
+    }
 }
 
 fn storage_error(name: &str, error: &io::Error) -> Refusal {
@@ -509,10 +494,10 @@ mod tests {
     #[test]
     fn what_an_earlier_topic_has_left_is_not_taken_for_the_new_one() {
         let data = tempfile::tempdir().unwrap();
-        let left = directory(data.path(), "t", 1);
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
+        let left = data.path().join("topics/t-1");
         std::fs::create_dir_all(&left).unwrap();
         std::fs::write(left.join("00000000000000000007.log"), "left over").unwrap();
-        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
         let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
         topics.grow(&topic, 2).unwrap();
         assert_eq!(topic.partition(1).unwrap().bounds().end, 0);
@@ -539,12 +524,125 @@ mod tests {
     fn a_topic_that_cannot_be_stored_leaves_no_files() {
         let data = tempfile::tempdir().unwrap();
         let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
-        std::fs::create_dir(data.path().join("topics.next")).unwrap();
-        let refused = topics.create("t", 2, TopicConfig::default()).unwrap_err();
-        assert_eq!(refused.0, ResponseError::KafkaStorageError);
-        assert_eq!(std::fs::read_dir(data.path().join("topics")).unwrap().count(), 0);
-        std::fs::remove_dir(data.path().join("topics.next")).unwrap();
-        topics.create("t", 2, TopicConfig::default()).unwrap();
+        let kept = topics.create("kept", 1, TopicConfig::default()).unwrap();
+        let folders = || std::fs::read_dir(data.path().join("topics")).unwrap().count();
+        // The third partition cannot be made: a file is where its folder should be.
+        std::fs::write(data.path().join("topics/t-2"), "").unwrap();
+        let before = folders();
+        let refused = topics.create("t", 4, TopicConfig::default()).unwrap_err();
+        assert_eq!((refused.0, folders()), (ResponseError::KafkaStorageError, before));
+        std::fs::rename(data.path().join("topics/t-2"), data.path().join("topics/kept-2")).unwrap();
+        let refused = topics.grow(&kept, 4).unwrap_err();
+        assert_eq!((refused.0, folders()), (ResponseError::KafkaStorageError, before));
+        assert_eq!(kept.partition_count(), 1);
+        std::fs::remove_file(data.path().join("topics/kept-2")).unwrap();
+        // They cannot be written down.
+        let registry = topics.registry.as_ref().unwrap();
+        registry.set_full(true);
+        let both = || {
+            ["t", "u"].map(|name| {
+                Ok(NewTopic { name: name.to_owned(), partitions: 2, config: TopicConfig::default() })
+            })
+        };
+        let created = topics.create_all(both().into());
+        assert!(
+            created.iter().all(|topic| topic
+                .as_ref()
+                .is_err_and(|refused| refused.0 == ResponseError::KafkaStorageError))
+        );
+        assert!(topics.grow(&kept, 4).is_err());
+        assert_eq!((folders(), topics.list().len(), kept.partition_count()), (1, 1, 1));
+        registry.set_full(false);
+        assert!(topics.create_all(both().into()).iter().all(Result::is_ok));
+        topics.grow(&kept, 4).unwrap();
+        assert_eq!(folders(), 8);
+    }
+
+    #[test]
+    fn topics_of_one_request_are_created_or_refused_each_for_itself_and_written_down_at_once() {
+        let data = tempfile::tempdir().unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
+        let before = std::fs::read_to_string(data.path().join("topics.journal")).unwrap().lines().count();
+        let wanted = ["a", "a.b", "a", "a_b", "", "c"];
+        let wanted = wanted.map(|name| {
+            Ok(NewTopic { name: name.to_owned(), partitions: 1, config: TopicConfig::default() })
+        });
+        let created = topics.create_all(wanted.into());
+        let codes: Vec<_> =
+            created.iter().map(|topic| topic.as_ref().err().map(|refusal| refusal.0)).collect();
+        let (exists, invalid) = (ResponseError::TopicAlreadyExists, ResponseError::InvalidTopicException);
+        assert_eq!(codes, [None, None, Some(exists), Some(invalid), Some(invalid), None]);
+        let lines = std::fs::read_to_string(data.path().join("topics.journal")).unwrap().lines().count();
+        assert_eq!(lines, before + 1);
+        let again = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
+        let names: Vec<_> = again.list().iter().map(|topic| topic.name.clone()).collect();
+        assert_eq!(names, ["a", "a.b", "c"]);
+    }
+
+    #[test]
+    fn what_is_written_for_a_topic_does_not_grow_with_what_is_there() {
+        let data = tempfile::tempdir().unwrap();
+        let topics = Topics::open(data.path(), &BrokerSettings::default()).unwrap();
+        let written = || std::fs::metadata(data.path().join("topics.journal")).unwrap().len();
+        let mut lengths = Vec::new();
+        for n in 100..400 {
+            let before = written();
+            topics.create(&format!("topic_{n}"), 1, TopicConfig::default()).unwrap();
+            lengths.push(written() - before);
+        }
+        assert!(lengths.iter().all(|length| *length == lengths[0]), "{lengths:?}");
+    }
+
+    #[test]
+    fn a_journal_that_is_shortened_by_a_change_has_that_change() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings::in_memory(BTreeMap::new()).unwrap();
+        let topics = Topics::open(data.path(), &settings.broker()).unwrap();
+        // A setting of more than a megabyte.
+        let long = || {
+            let replicas = "1000000:1,".repeat(120_000) + "1:1";
+            BTreeMap::from([("leader.replication.throttled.replicas".to_owned(), replicas)])
+        };
+        let len = || std::fs::metadata(data.path().join("topics.journal")).unwrap().len();
+        let big = topics.create("big", 1, TopicConfig::new(long(), &settings.broker()).unwrap()).unwrap();
+        let small = topics.create("small", 1, TopicConfig::default()).unwrap();
+        let mut shortened = 0;
+        for n in 0..12 {
+            let before = len();
+            match n % 3 {
+                0 => drop(topics.create(
+                    &format!("t{n}"),
+                    1,
+                    TopicConfig::new(long(), &settings.broker()).unwrap(),
+                )),
+                1 => topics.grow(&big, big.partition_count() + 1).unwrap(),
+                _ => topics.alter(&small, Alteration::Replace(long()), &settings, false).unwrap(),
+            }
+            shortened += u32::from(len() < before);
+            let again = Topics::open(data.path(), &settings.broker()).unwrap();
+            let described = |topics: &Topics| {
+                let one = |topic: &Arc<Topic>| {
+                    (topic.id, topic.partition_count(), topic.config().overrides().len())
+                };
+                topics.list().iter().map(one).collect::<Vec<_>>()
+            };
+            assert_eq!(described(&again), described(&topics), "{n}");
+        }
+        assert!(shortened > 0);
+    }
+
+    #[test]
+    fn a_deleted_topic_is_not_altered_or_grown_into_being_again() {
+        let data = tempfile::tempdir().unwrap();
+        let settings = Settings::in_memory(BTreeMap::new()).unwrap();
+        let topics = Topics::open(data.path(), &settings.broker()).unwrap();
+        let topic = topics.create("t", 1, TopicConfig::default()).unwrap();
+        topics.delete(&topic).unwrap();
+        let set = Alteration::Replace([("retention.ms".to_owned(), "7".to_owned())].into());
+        let unknown = ResponseError::UnknownTopicOrPartition;
+        assert_eq!(topics.alter(&topic, set, &settings, false).unwrap_err().0, unknown);
+        assert_eq!(topics.grow(&topic, 2).unwrap_err().0, unknown);
+        assert!(Topics::open(data.path(), &settings.broker()).unwrap().list().is_empty());
     }
 
     #[test]

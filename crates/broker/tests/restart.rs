@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use common::wire::{NO_PRODUCER, Wire, batch};
 use common::{PATIENCE, config, consumer, poll_values, producer, send, transactional};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::producer::{BaseRecord, Producer};
@@ -132,4 +135,61 @@ fn a_folder_belongs_to_one_broker() {
     let config =
         BrokerConfig { storage: Storage::Directory(data.path().to_owned()), ..BrokerConfig::default() };
     assert!(matches!(Broker::start(config), Err(BrokerError::InUse(_))));
+}
+
+/// What users have written is nobody else's to read, also where an earlier version has made the files.
+#[test]
+fn the_files_are_their_owners_only() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().join("data");
+    let open = || {
+        let storage = Storage::Directory(data.clone());
+        Broker::start(BrokerConfig { storage, ..BrokerConfig::default() }).unwrap()
+    };
+    let mut files = 0;
+    for round in 0..2 {
+        let broker = open();
+        let topic = format!("t{round}");
+        broker.create_topic(&topic, 1).unwrap();
+        let mut wire = Wire::connect(&broker);
+        assert_eq!(wire.produce(&topic, batch(&["a"], NO_PRODUCER, false), None).error_code, 0);
+        broker.stop();
+        files = 0;
+        let mut folders = vec![data.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+                files += 1;
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        for name in ["topics", "topics.journal", "offsets.journal"] {
+            let path = data.join(name);
+            let mode = if path.is_dir() { 0o755 } else { 0o644 };
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+    assert!(files > 8, "{files}");
+}
+
+#[test]
+fn what_a_failed_creation_has_left_is_cleared_at_the_start() {
+    let data = tempfile::tempdir().unwrap();
+    let open = || {
+        let storage = Storage::Directory(data.path().to_owned());
+        Broker::start(BrokerConfig { storage, ..BrokerConfig::default() }).unwrap()
+    };
+    let broker = open();
+    broker.create_topic("t", 1).unwrap();
+    broker.stop();
+    let left = data.path().join("topics/u-143");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("00000000000000000000.log"), "").unwrap();
+    let broker = open();
+    assert!(!left.exists() && data.path().join("topics/t-0").exists());
+    broker.stop();
 }

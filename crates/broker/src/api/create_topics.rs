@@ -27,14 +27,16 @@ pub(super) fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> CreateTop
         return CreateTopicsResponse::default()
             .with_topics(duplicates.chain(wanted().map(refused)).collect());
     }
-    let results = wanted().map(|wanted| match create(call, wanted, request.validate_only) {
+    let checked = wanted().map(|wanted| (&wanted.name, check(call, wanted)));
+    let results = create(call, checked.collect(), request.validate_only);
+    let results = results.into_iter().map(|(name, result)| match result {
         Ok((id, partitions, config)) => CreatableTopicResult::default()
-            .with_name(wanted.name.clone())
+            .with_name(name.clone())
             .with_topic_id(id)
             .with_num_partitions(partitions)
             .with_replication_factor(1)
             .with_configs(Some(describe(call, &config))),
-        Err(refusal) => failed(&wanted.name, refusal),
+        Err(refusal) => failed(name, refusal),
     });
     CreateTopicsResponse::default().with_topics(duplicates.chain(results).collect())
 }
@@ -59,11 +61,13 @@ fn failed(name: &TopicName, (error, message): Refusal) -> CreatableTopicResult {
         .with_replication_factor(-1)
 }
 
-fn create(
-    call: &Call<'_>,
-    wanted: &CreatableTopic,
-    validate_only: bool,
-) -> Result<(Uuid, i32, TopicConfig), Refusal> {
+/// A topic as it shall be: its partitions, and what shall be set on it.
+type Checked = Result<(i32, Given), Refusal>;
+/// What comes of it: its id, its partitions, and all its settings.
+type Created = Result<(Uuid, i32, TopicConfig), Refusal>;
+
+/// What the request says of one topic.
+fn check(call: &Call<'_>, wanted: &CreatableTopic) -> Checked {
     let partitions = partitions(call, wanted)?;
     let mut given = Given::new();
     for config in &wanted.configs {
@@ -76,14 +80,48 @@ fn create(
         };
         given.insert(name, value.to_string());
     }
+    Ok((partitions, given))
+}
+
+/// Creates those that are not refused yet, all at once.
+fn create<'a>(
+    call: &Call<'_>,
+    checked: Vec<(&'a TopicName, Checked)>,
+    validate_only: bool,
+) -> Vec<(&'a TopicName, Created)> {
     if validate_only {
-        call.state.topics.may_create(&wanted.name, partitions)?;
-        let config = TopicConfig::new(given, &call.state.settings.broker())
-            .map_err(|message| (ResponseError::InvalidConfig, message))?;
-        return Ok((Uuid::nil(), partitions, config));
+        let validate = |(name, checked): (&'a TopicName, Checked)| {
+            let created = checked.and_then(|(partitions, given)| {
+                call.state.topics.may_create(name, partitions)?;
+                let config = TopicConfig::new(given, &call.state.settings.broker())
+                    .map_err(|message| (ResponseError::InvalidConfig, message))?;
+                Ok((Uuid::nil(), partitions, config))
+            });
+            (name, created)
+        };
+        return checked.into_iter().map(validate).collect();
     }
-    let topic = call.state.create_topic(&wanted.name, partitions, given)?;
-    Ok((topic.id, partitions, TopicConfig::clone(&topic.config())))
+    let mut wanted = Vec::new();
+    let mut results = Vec::with_capacity(checked.len());
+    for (name, checked) in checked {
+        match checked {
+            Ok((partitions, given)) => {
+                wanted.push((name.to_string(), partitions, given));
+                results.push((name, None));
+            }
+            Err(refusal) => results.push((name, Some(Err(refusal)))),
+        }
+    }
+    let mut created = call.state.create_topics(wanted).into_iter().map(|created| {
+        created.map(|topic| (topic.id, topic.partition_count(), TopicConfig::clone(&topic.config())))
+    });
+    let results = results.into_iter().map(|(name, refused)| {
+        // There is one for each that was wanted.
+        let unknown = ResponseError::UnknownServerError;
+        let result = refused.or_else(|| created.next());
+        (name, result.unwrap_or_else(|| Err((unknown, unknown.to_string()))))
+    });
+    results.collect()
 }
 
 /// How many partitions there shall be.

@@ -13,6 +13,7 @@ use crate::log::compaction::swap;
 use crate::log::offset_file;
 use crate::log::producers::Producers;
 use crate::log::segment::{Segment, base_offset_of, file_name};
+use crate::owner_only;
 
 /// What a partition's folder holds.
 #[derive(Debug, Default)]
@@ -34,7 +35,7 @@ pub(crate) struct Recovered {
 
 /// Opens the folder, creating it and its first file where there is none.
 pub(crate) fn recover(directory: &Path) -> io::Result<Recovered> {
-    fs::create_dir_all(directory)?;
+    owner_only::create_dir_all(directory)?;
     swap::resume(directory)?;
     let bases = segments_in(directory)?;
     let start_offset = offset_file::START.load(directory)?.max(bases[0]);

@@ -4,7 +4,7 @@
 //! before the wanted offset on, headers are walked. The file of a closed segment is opened when it is read, so that
 //! long logs need neither memory nor descriptors.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::log::batch::{BatchHeader, HEADER_LEN};
 use crate::log::checkpoint;
 use crate::log::file::{read_at, write_all_at};
+use crate::owner_only;
 
 /// Bytes between two marks of the index: what a read may have to skip.
 const MARK_EVERY: u64 = 8 * 1024;
@@ -128,7 +129,7 @@ impl Segment {
     /// `known` is not known until it is told by [`Segment::note`].
     pub(crate) fn in_file(directory: &Path, base_offset: i64, known: Option<Summary>) -> io::Result<Self> {
         let path = directory.join(file_name(base_offset));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = owner_only::read_write().create(true).truncate(false).open(&path)?;
         let summary = known.unwrap_or_else(|| Summary::empty(base_offset));
         Ok(Self { base_offset, path, summary, store: Store::File(Arc::new(file)) })
     }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -184,9 +182,6 @@ impl Users {
             }
         }
         if let Some(file) = &self.file {
-            // For nobody else to read: the file that takes its place is made first.
-            let next = file.with_extension("next");
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(next)?;
             replace(file, &serde_json::to_vec_pretty(&altered)?)?;
         }
         *by_name = altered;

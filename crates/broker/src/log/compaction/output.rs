@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::log::batch::BatchHeader;
 use crate::log::compaction::steps::Steps;
 use crate::log::segment::{Segment, Summary};
+use crate::owner_only;
 
 /// Bytes written at a time.
 const CHUNK: usize = 1 << 20;
@@ -53,7 +54,8 @@ impl Output<'_> {
 impl<'a> FileOutput<'a> {
     pub(super) fn create(path: &Path, base_offset: i64, steps: &'a Steps) -> io::Result<Self> {
         steps.step()?;
-        let (file, summary) = (File::create(path)?, Summary::empty(base_offset));
+        let file = owner_only::read_write().create(true).truncate(true).open(path)?;
+        let summary = Summary::empty(base_offset);
         Ok(Self { base_offset, file, buffer: Vec::new(), unsynced: 0, summary, steps })
     }
 
