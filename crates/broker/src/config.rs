@@ -37,7 +37,7 @@ pub struct BrokerConfig {
     pub default_partitions: i32,
     /// Whether a topic comes into being when a client asks for it and allows that.
     pub auto_create_topics: bool,
-    /// Connections served at a time; further ones are closed at once.
+    /// Connections served at a time; further ones are closed at once. By default as many as the process may have open.
     pub max_connections: usize,
     /// Bytes of the longest request that is read; a client that announces more is disconnected.
     pub max_request_bytes: usize,
@@ -120,7 +120,7 @@ impl Default for BrokerConfig {
             storage: Storage::Memory,
             default_partitions: 1,
             auto_create_topics: true,
-            max_connections: 1_000,
+            max_connections: i32::MAX as usize,
             max_request_bytes: 100 << 20,
             metrics_listen: None,
             properties: BTreeMap::new(),

@@ -8,14 +8,17 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::config::{BrokerConfig, Storage};
 use crate::log::partition::Isolation;
 use crate::server::connection::{self, Way};
 use crate::server::endpoint::{Bound, listeners};
+use crate::server::limits::Place;
 use crate::state::State;
 
 /// How long the requests of one input may wait for others, of whom there are none.
@@ -31,15 +34,16 @@ thread_local! {
 
 /// All that a client sends over one connection, to a new broker in memory.
 pub fn requests(bytes: &[u8]) {
-    let state = State::open(BrokerConfig::default()).unwrap();
+    let state = Arc::new(State::open(BrokerConfig::default()).unwrap());
     state.create_topic(TOPIC, 2, Default::default()).unwrap();
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
     RUNTIME.with(|runtime| {
         BOUND.with(|bound| {
             let stream = tokio::io::join(bytes, tokio::io::sink());
-            let way = Way { listener: &bound.endpoint, local, peer: local };
+            let way = Way { listener: &bound.endpoint, local, peer: local, since: Instant::now() };
+            let place = Place::take(&state, local.ip(), &bound.endpoint).unwrap();
             let served =
-                async { tokio::time::timeout(PATIENCE, connection::serve(&state, way, stream)).await };
+                async { tokio::time::timeout(PATIENCE, connection::serve(&place, way, stream)).await };
             // Whether it was closed in anger or because all was said is the same here.
             drop(runtime.block_on(served));
         });

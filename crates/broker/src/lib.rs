@@ -7,6 +7,7 @@ mod blocking;
 mod broker;
 mod clock;
 mod config;
+mod descriptors;
 mod error;
 mod faults;
 mod fetch_sessions;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
+use crate::descriptors::Descriptors;
 use crate::error::{BrokerError, Refusal};
 use crate::log::partition::Partition;
 use crate::log::upkeep::Upkeep;
@@ -42,6 +43,7 @@ pub(crate) struct Topic {
 pub(crate) struct Topics {
     /// None in memory.
     registry: Option<Registry>,
+    descriptors: Descriptors,
     upkeep: Arc<Upkeep>,
     /// Held by whoever changes something, from the first look to the last file. Taken before the next one.
     changing: Mutex<()>,
@@ -99,11 +101,6 @@ impl Topic {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// For a topic that nobody can find any more.
-    fn remove_files(&self) {
-        remove_files(&self.name, &self.partitions());
-    }
-
     /// What is to be written down of it.
     fn entry(&self) -> Entry {
         Entry {
@@ -124,6 +121,7 @@ impl Topics {
     fn new(registry: Option<Registry>) -> Self {
         Self {
             registry,
+            descriptors: Descriptors::of_process(),
             upkeep: Arc::default(),
             changing: Mutex::default(),
             all: RwLock::default(),
@@ -141,9 +139,13 @@ impl Topics {
             let open = |index| {
                 let directory = registry.directory(&entry.name, index);
                 let opened = Partition::open(&directory, &topics.upkeep).map(Arc::new);
-                opened.map_err(|source| BrokerError::Data { path: directory, source })
+                opened.map_err(|source| BrokerError::Data {
+                    path: directory,
+                    source: topics.descriptors.explain(source),
+                })
             };
-            let partitions = (0..entry.partitions).map(open).collect::<Result<_, _>>()?;
+            let partitions = (0..entry.partitions).map(open).collect::<Result<Vec<_>, _>>()?;
+            topics.descriptors.opened_logs(partitions.len());
             topics.write().insert(Topic::new(entry.name, entry.id, partitions, config));
         }
         Ok(Self { registry: Some(registry), ..topics })
@@ -173,6 +175,11 @@ impl Topics {
         &self.upkeep
     }
 
+    /// How many files and sockets there may be.
+    pub(crate) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
     /// All topics in the order of their names.
     pub(crate) fn list(&self) -> Vec<Arc<Topic>> {
         self.read().by_name.values().cloned().collect()
@@ -182,7 +189,8 @@ impl Topics {
     pub(crate) fn may_create(&self, name: &str, partitions: i32) -> Result<(), Refusal> {
         check_name(name)?;
         check_count(partitions)?;
-        self.read().is_free(name)
+        self.read().is_free(name)?;
+        self.have_room(partitions as usize)
     }
 
     /// Creates a topic.
@@ -216,7 +224,7 @@ impl Topics {
         let entries = created.iter().flatten().map(|topic| topic.entry()).collect();
         if let Err(error) = self.put(entries, Space::Needed) {
             let failed = |topic: Arc<Topic>| {
-                topic.remove_files();
+                self.remove_files(&topic.name, &topic.partitions());
                 Err(storage_error(&topic.name, &error))
             };
             return created.into_iter().map(|topic| topic.and_then(failed)).collect();
@@ -237,9 +245,10 @@ impl Topics {
         check_count(partitions)?;
         self.read().is_free(&name)?;
         new.is_free(&name)?;
+        self.have_room(partitions as usize)?;
         let partitions = self
             .create_partitions(&name, 0..partitions as usize)
-            .map_err(|error| storage_error(&name, &error))?;
+            .map_err(|error| storage_error(&name, &self.descriptors.explain(error)))?;
         Ok(Topic::new(name, Uuid::new_v4(), partitions, config))
     }
 
@@ -255,7 +264,7 @@ impl Topics {
         let deleted = self.registry.as_ref().map_or(Ok(()), |registry| registry.delete(found.id));
         deleted.map_err(|error| storage_error(&topic.name, &error))?;
         self.write().remove(&found);
-        found.remove_files();
+        self.remove_files(&found.name, &found.partitions());
         self.settle();
         Ok(())
     }
@@ -326,12 +335,13 @@ impl Topics {
         }
         self.may_grow(topic, count)?;
         let before = topic.partition_count() as usize;
+        self.have_room(count as usize - before)?;
         let more = self
             .create_partitions(&topic.name, before..count as usize)
-            .map_err(|error| storage_error(&topic.name, &error))?;
+            .map_err(|error| storage_error(&topic.name, &self.descriptors.explain(error)))?;
         let entry = Entry { partitions: count as usize, ..topic.entry() };
         if let Err(error) = self.put(vec![entry], Space::Needed) {
-            remove_files(&topic.name, &more);
+            self.remove_files(&topic.name, &more);
             return Err(storage_error(&topic.name, &error));
         }
         topic.partitions.write().unwrap_or_else(PoisonError::into_inner).extend(more);
@@ -349,14 +359,42 @@ impl Topics {
                 None => Ok(Partition::in_memory(&self.upkeep)),
             };
             match partition {
-                Ok(partition) => created.push(Arc::new(partition)),
+                Ok(partition) => {
+                    created.push(Arc::new(partition));
+                    if self.registry.is_some() {
+                        self.descriptors.opened_logs(1);
+                    }
+                }
                 Err(error) => {
-                    remove_files(name, &created);
+                    self.remove_files(name, &created);
                     return Err(error);
                 }
             }
         }
         Ok(created)
+    }
+
+    /// Whether there may be so many more partitions.
+    fn have_room(&self, more: usize) -> Result<(), Refusal> {
+        if self.registry.is_none() {
+            return Ok(());
+        }
+        self.descriptors.have_room_for_logs(more).map_err(|reason| {
+            tracing::warn!(reason, "partitions are not created");
+            (ResponseError::PolicyViolation, reason)
+        })
+    }
+
+    /// For partitions that nobody can find any more. What is left of them is cleared away at the next start.
+    fn remove_files(&self, topic: &str, partitions: &[Arc<Partition>]) {
+        for partition in partitions {
+            if let Err(error) = partition.delete() {
+                tracing::warn!(topic, %error, "files of a deleted topic could not be removed");
+            }
+        }
+        if self.registry.is_some() {
+            self.descriptors.closed_logs(partitions.len());
+        }
     }
 
     /// Writes down that topics are there as they are; called after every such change.
@@ -450,15 +488,6 @@ fn check_count(partitions: i32) -> Result<(), Refusal> {
         _ => format!("A topic of this broker can have up to {MAX_PARTITIONS} partitions."),
     };
     Err((ResponseError::InvalidPartitions, message))
-}
-
-/// For partitions that nobody can find any more. What is left of them is cleared away at the next start.
-fn remove_files(topic: &str, partitions: &[Arc<Partition>]) {
-    for partition in partitions {
-        if let Err(error) = partition.delete() {
-            tracing::warn!(topic, %error, "files of a deleted topic could not be removed");
-        }
-    }
 }
 
 fn storage_error(name: &str, error: &io::Error) -> Refusal {

@@ -158,3 +158,24 @@ fn other_requests_are_told_so_and_endless_ones_are_cut_off() {
     assert_eq!(status(&"x".repeat(8 * 1024)), "HTTP/1.1 400 Bad Request");
     assert!(memory().metrics_address().is_none());
 }
+
+/// Nobody needs ten seconds to say what he wants, and who says nothing is in nobody's way.
+#[test]
+fn half_said_requests_hold_nobody_up() {
+    let broker = observed();
+    let address = broker.metrics_address().unwrap();
+    let half = |_| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost").unwrap();
+        stream
+    };
+    let halves: Vec<TcpStream> = (0..60).map(half).collect();
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(ask(&broker, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").0, "HTTP/1.1 200 OK");
+    }
+    // They are given ten seconds; whoever waits behind them waits for nearly as long.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    drop(halves);
+}

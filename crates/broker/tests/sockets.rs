@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use bytes::{BufMut, BytesMut};
 use common::wire::{NO_PRODUCER, Wire, api_versions, batch, frame, name, patient_fetch, produce_request};
 use common::{PATIENCE, memory};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, GroupId, InitProducerIdRequest, JoinGroupRequest, ListGroupsRequest,
-    MetadataRequest, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+    FetchRequest, GroupId, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    ListGroupsRequest, MetadataRequest, ProduceRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::StrBytes;
-use thalweg_broker::{ApiKey, Asked, Broker, BrokerConfig, Fault, Lost};
+use thalweg_broker::{ApiKey, Asked, Broker, BrokerConfig, Fault, Listener, Lost, Mechanism, Sasl};
 
 fn with(properties: &[(&str, &str)]) -> Broker {
     let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -215,26 +216,119 @@ fn an_address_has_only_so_many_connections() {
     first.call(3, &api_versions());
 }
 
-/// A request that is being read holds its share of the memory for requests, and others wait for theirs.
+/// A produce request for `t` of about that many bytes, without an answer yet.
+fn long_produce(broker: &Broker, len: usize) -> Wire {
+    let mut wire = Wire::connect(broker);
+    wire.send(9, &produce_request("t", batch(&[&"x".repeat(len)], NO_PRODUCER, false), None));
+    wire
+}
+
+fn produced(wire: &mut Wire) -> i16 {
+    wire.receive::<ProduceRequest>(9).responses.remove(0).partition_responses.remove(0).error_code
+}
+
+/// A connection that has announced a request of `len` bytes and sent `sent` of them.
+fn half_sent(broker: &Broker, len: i32, sent: usize) -> Wire {
+    let mut wire = Wire::connect(broker);
+    let mut bytes = BytesMut::new();
+    bytes.put_i32(len);
+    bytes.put_bytes(0, sent);
+    wire.stream.write_all(&bytes).unwrap();
+    wire
+}
+
+#[test]
+fn what_is_only_announced_takes_no_memory_from_others() {
+    let broker = with(&[("queued.max.request.bytes", "1000000"), ("socket.request.max.bytes", "1000000")]);
+    broker.create_topic("t", 1).unwrap();
+    let _announced: Vec<Wire> = (0..50).map(|_| half_sent(&broker, 1_000_000, 1_000)).collect();
+    let mut long = long_produce(&broker, 900_000);
+    assert_eq!(produced(&mut long), 0);
+}
+
+/// A request that is being read holds what has come of it, and others wait for that if they must.
 #[test]
 fn long_requests_share_the_memory_there_is_for_them() {
     let broker = with(&[("queued.max.request.bytes", "1000000"), ("socket.request.max.bytes", "1000000")]);
     broker.create_topic("t", 1).unwrap();
-    let mut first = Wire::connect(&broker);
-    let mut bytes = frame(3, 0, &api_versions());
-    bytes.put_i32(900_000);
-    bytes.put_bytes(0, 1_000);
-    first.stream.write_all(&bytes).unwrap();
-    first.receive::<ApiVersionsRequest>(3);
+    // One may go beyond the limit, so that of many there is always one that comes to its end.
+    let halves: Vec<Wire> = (0..3).map(|_| half_sent(&broker, 1_000_000, 900_000)).collect();
+    let mut waiting: Vec<Wire> = (0..4).map(|_| long_produce(&broker, 800_000)).collect();
     let mut small = Wire::connect(&broker);
     assert_eq!(small.produce("t", batch(&["a"], NO_PRODUCER, false), None).error_code, 0);
-    let mut second = Wire::connect(&broker);
-    second.send(9, &produce_request("t", batch(&[&"x".repeat(150_000)], NO_PRODUCER, false), None));
-    assert!(second.is_silent(), "it has not waited for its share");
-    assert_eq!(small.produce("t", batch(&["b"], NO_PRODUCER, false), None).error_code, 0);
-    drop(first);
-    let produced = second.receive::<ProduceRequest>(9).responses.remove(0).partition_responses.remove(0);
-    assert_eq!((produced.error_code, produced.base_offset), (0, 2));
+    // They do not move, and others wait: they lose their places.
+    for wire in &mut waiting {
+        assert_eq!(produced(wire), 0);
+    }
+    drop(halves);
+}
+
+#[test]
+fn those_who_have_not_proved_who_they_are_take_no_memory_from_others() {
+    let sasl =
+        Sasl { plain_users: [("a".to_owned(), "b".to_owned())].into(), ..Sasl::new([Mechanism::Plain]) };
+    let listeners = vec![
+        Listener::new("PLAINTEXT", "127.0.0.1:0"),
+        Listener { sasl: Some(sasl), ..Listener::new("SASL", "127.0.0.1:0") },
+    ];
+    let properties = [("queued.max.request.bytes", "1000000"), ("socket.request.max.bytes", "1000000")];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let broker = Broker::start(BrokerConfig { listeners, properties, ..BrokerConfig::default() }).unwrap();
+    broker.create_topic("t", 1).unwrap();
+    let unknown = |_| {
+        let mut wire = Wire::connect_to(broker.address_of("SASL").unwrap());
+        let mut bytes = BytesMut::new();
+        bytes.put_i32(500_000);
+        bytes.put_bytes(0, 400_000);
+        // It may be closed before all of it is sent.
+        wire.stream.set_nonblocking(true).unwrap();
+        let _ = wire.stream.write(&bytes);
+        wire
+    };
+    let _unknown: Vec<Wire> = (0..20).map(unknown).collect();
+    let begun = Instant::now();
+    let mut long = long_produce(&broker, 800_000);
+    assert_eq!(produced(&mut long), 0);
+    // Nobody had to lose a place for that.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_listener_has_only_so_many_connections() {
+    let properties = [
+        ("listeners", "INSIDE://127.0.0.1:0,OUTSIDE://127.0.0.1:0"),
+        ("listener.security.protocol.map", "INSIDE:PLAINTEXT,OUTSIDE:PLAINTEXT"),
+        ("listener.name.outside.max.connections", "1"),
+    ];
+    let broker = with(&properties);
+    let connect = |name| Wire::connect_to(broker.address_of(name).unwrap());
+    let mut first = connect("OUTSIDE");
+    first.call(3, &api_versions());
+    assert!(connect("OUTSIDE").is_closed());
+    let inside: Vec<Wire> = (0..3).map(|_| connect("INSIDE")).collect();
+    for mut wire in inside {
+        wire.call(3, &api_versions());
+    }
+    first.call(3, &api_versions());
+}
+
+#[test]
+fn nobody_can_lock_everybody_out() {
+    let broker = memory();
+    let mut wire = Wire::connect(&broker);
+    for name in ["max.connections", "max.connections.per.ip"] {
+        let config = AlterableConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_value(Some(StrBytes::from_static_str("0")));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(4)
+            .with_resource_name(StrBytes::from_static_str(""))
+            .with_configs(vec![config]);
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let answer = wire.call(1, &request).responses.remove(0);
+        assert_ne!(answer.error_code, 0, "{name}");
+        assert!(Wire::connect(&broker).call(3, &api_versions()).error_code == 0);
+    }
 }
 
 /// Real requests of many kinds with a few bytes changed, several on a connection.

@@ -1,37 +1,44 @@
 //! Just enough HTTP for Prometheus: `GET /metrics` and `GET /healthz`, one request a connection.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::metrics::exposition;
 use crate::state::State;
 
 /// Bytes of a request; longer ones are refused.
 const MAX_REQUEST: usize = 8 * 1024;
-/// Connections at a time; further ones wait.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections at a time. For a further one, the oldest goes, which is the one that says nothing or does not listen.
+const MAX_CONNECTIONS: usize = 32;
 /// For a request and its answer together, so that a silent client does not keep its place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers whoever asks, for ever.
 pub(crate) async fn serve(state: Arc<State>, listener: TcpListener) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // In the order in which they came.
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(MAX_CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((mut stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
         let state = Arc::clone(&state);
-        tokio::spawn(async move {
+        let answering = tokio::spawn(async move {
             // A client that is gone or too slow has only itself to blame.
             let _ = tokio::time::timeout(PATIENCE, answer(&state, &mut stream)).await;
-            drop(place);
         });
+        open.push_back(answering.abort_handle());
     }
 }
 

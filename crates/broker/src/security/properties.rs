@@ -46,7 +46,10 @@ pub(crate) fn secure(
         Protocol::SaslPlaintext | Protocol::SaslSsl => Some(sasl(&settings, &listener.name)?),
         Protocol::Plaintext | Protocol::Ssl => None,
     };
-    Ok(Listener { tls, sasl, ..listener })
+    let own = settings.properties.get(&format!("{}max.connections", settings.prefix));
+    // It has been checked, or will be, by the table of settings.
+    let max_connections = own.and_then(|value| value.trim().parse().ok());
+    Ok(Listener { tls, sasl, max_connections, ..listener })
 }
 
 fn sasl(settings: &OfListener<'_>, listener: &str) -> Result<Sasl, BrokerError> {

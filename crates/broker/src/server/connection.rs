@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 
 use crate::api::{self, Call, Frame, Refused};
 use crate::log::segment::Extent;
@@ -21,7 +21,9 @@ use crate::security::sasl::Session;
 use crate::server::authentication::{Proof, prove, prove_raw};
 use crate::server::endpoint::Endpoint;
 use crate::server::frames::{self, WrongLength};
+use crate::server::limits::Place;
 use crate::server::long_request::LongRequest;
+use crate::server::memory::Share;
 use crate::server::output::{Output, Piece};
 use crate::server::patience::{Impatient, Patience};
 use crate::server::stream::Stream;
@@ -34,6 +36,8 @@ const KEPT: usize = 1 << 20;
 /// Bytes of a request that every connection may read without asking for its share of the memory.
 const SMALL: usize = 64 * 1024;
 
+/// The same while it is not known who the client is.
+const SMALL_PROOF: usize = 16 * 1024;
 /// Bytes of a message by which a client proves who it is, as many as Kafka takes.
 const LONGEST_PROOF: usize = 512 * 1024;
 
@@ -59,13 +63,17 @@ pub(crate) struct Way<'a> {
     /// Where it has reached us.
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+    /// When it came.
+    pub(crate) since: Instant,
 }
 
 /// Answers requests until the client goes or misbehaves, or the broker stops.
-pub(crate) async fn serve(state: &State, way: Way<'_>, stream: impl Stream) -> Result<(), Closed> {
+pub(crate) async fn serve(place: &Place, way: Way<'_>, stream: impl Stream) -> Result<(), Closed> {
+    let state = place.state();
     let settings = state.settings.broker();
     let mut connection = Connection {
         state,
+        place,
         way,
         stream,
         max_request: settings.max_request_bytes,
@@ -76,6 +84,9 @@ pub(crate) async fn serve(state: &State, way: Way<'_>, stream: impl Stream) -> R
         session: way.listener.sasl.as_ref().map(Session::new),
     };
     drop(settings);
+    if connection.session.is_some() {
+        connection.patience.proof_wanted(way.since);
+    }
     let served = connection.serve().await;
     // Courtesy of TLS; the client may be gone.
     let _ = tokio::time::timeout(Duration::from_secs(1), connection.stream.shutdown()).await;
@@ -85,6 +96,7 @@ pub(crate) async fn serve(state: &State, way: Way<'_>, stream: impl Stream) -> R
 #[derive(Debug)]
 struct Connection<'a, S> {
     state: &'a State,
+    place: &'a Place,
     way: Way<'a>,
     stream: S,
     max_request: usize,
@@ -101,7 +113,7 @@ impl<'a, S: Stream> Connection<'a, S> {
     async fn serve(&mut self) -> Result<(), Closed> {
         let mut stopped = pin!(self.state.stopping.told());
         // Memory for the request that is being read, if it is a long one.
-        let mut share = None;
+        let mut share: Option<Share<'a>> = None;
         loop {
             let answered = self.answer_all(&mut share).await;
             // Also if the connection is about to be closed: what was done before is acknowledged.
@@ -117,22 +129,31 @@ impl<'a, S: Stream> Connection<'a, S> {
                 Some(long) => Some(long.len()),
                 None => frames::announced(&self.input, self.longest())?,
             };
-            if self.long.is_some() || !self.input.is_empty() {
-                self.patience.incomplete(len.unwrap_or(0));
-            }
+            let small = if self.is_known() { SMALL } else { SMALL_PROOF };
             if self.long.is_none()
-                && let Some(len) = len.filter(|len| *len > SMALL)
+                && let Some(len) = len.filter(|len| *len > small)
             {
-                tokio::select! {
-                    biased;
-                    taken = self.state.limits.share(len) => share = taken,
-                    () = &mut stopped => return Ok(()),
+                let limits = &self.state.limits;
+                let memory = if self.is_known() { &limits.requests } else { &limits.proofs };
+                share = Some(memory.share(self.way.peer.ip().to_canonical()));
+                self.long = Some(LongRequest::begin(&limits.buffers, len, &mut self.input));
+            }
+            if let Some(long) = &self.long {
+                self.patience.incomplete(long.len(), long.received());
+                if let Some(share) = &mut share {
+                    let since = Instant::now();
+                    let waited = tokio::select! {
+                        biased;
+                        waited = share.grow(long.ahead().saturating_sub(small)) => waited,
+                        () = &mut stopped => return Ok(()),
+                    };
+                    if waited {
+                        self.patience.not_the_clients(since);
+                        self.patience.incomplete(long.len(), long.received());
+                    }
                 }
-                // The time that it took is not the client's.
-                self.patience.moved();
-                self.patience.complete();
-                self.patience.incomplete(len);
-                self.long = Some(LongRequest::begin(&self.state.limits.buffers, len, &mut self.input));
+            } else if !self.input.is_empty() {
+                self.patience.incomplete(len.unwrap_or(0), self.input.len());
             }
             let Self { stream, input, long, .. } = self;
             let reading = async {
@@ -142,6 +163,12 @@ impl<'a, S: Stream> Connection<'a, S> {
                         frames::make_room(input, len);
                         stream.read_buf(input).await
                     }
+                }
+            };
+            let in_the_way = async {
+                match &share {
+                    Some(share) => share.lost().await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -154,14 +181,18 @@ impl<'a, S: Stream> Connection<'a, S> {
                     self.state.metrics.bytes_in.add(count as u64);
                     self.patience.moved();
                 }
+                () = in_the_way => return Err(Impatient::InTheWay.into()),
                 over = self.patience.over() => return Err(over.into()),
                 () = &mut stopped => return Ok(()),
+            }
+            if let (Some(long), Some(share)) = (&self.long, &mut share) {
+                share.received(long.received(), long.is_complete());
             }
         }
     }
 
     /// Answers the complete requests of the input.
-    async fn answer_all(&mut self, share: &mut Option<SemaphorePermit<'a>>) -> Result<(), Closed> {
+    async fn answer_all(&mut self, share: &mut Option<Share<'a>>) -> Result<(), Closed> {
         loop {
             let Some(bytes) = self.next_request()? else { return Ok(()) };
             self.patience.complete();
@@ -175,6 +206,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             if frame.may_wait() || self.state.faults.any() || self.output.len() > COLLECTED {
                 self.flush().await?;
             }
+            self.place.asked();
             let call = self.call(&frame);
             let waits = frame.may_wait();
             let answered = api::answer(&call, frame, &mut self.output);
@@ -214,10 +246,12 @@ impl<'a, S: Stream> Connection<'a, S> {
 
     /// Bytes of the longest request that is read. Who is not known has no need of long ones.
     fn longest(&self) -> usize {
-        match &self.session {
-            Some(session) if !session.is_open() => self.max_request.min(LONGEST_PROOF),
-            _ => self.max_request,
-        }
+        if self.is_known() { self.max_request } else { self.max_request.min(LONGEST_PROOF) }
+    }
+
+    /// Whether the client has proved who it is, or need not do so.
+    fn is_known(&self) -> bool {
+        self.session.as_ref().is_none_or(Session::is_open)
     }
 
     /// Lets a client prove who it is. Returns requests that have nothing to do with that, once it has.
@@ -245,6 +279,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         if session.is_open() {
             let (listener, peer) = (&self.way.listener.name, self.way.peer);
             tracing::debug!(listener, %peer, user = session.user(), "a client has proved who it is");
+            self.patience.proved();
         }
         self.session = Some(session);
         Ok(None)

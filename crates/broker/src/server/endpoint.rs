@@ -37,12 +37,21 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// How clients prove who they are, if they have to.
     pub sasl: Option<Sasl>,
+    /// Connections it has at a time; further ones are closed at once. Without, those of the whole broker count alone.
+    pub max_connections: Option<usize>,
 }
 
 impl Listener {
     /// A listener that neither encrypts nor authenticates.
     pub fn new(name: impl Into<String>, listen: impl Into<String>) -> Self {
-        Self { name: name.into(), listen: listen.into(), advertised: None, tls: None, sasl: None }
+        Self {
+            name: name.into(),
+            listen: listen.into(),
+            advertised: None,
+            tls: None,
+            sasl: None,
+            max_connections: None,
+        }
     }
 }
 
@@ -79,6 +88,16 @@ pub(crate) struct Endpoint {
     pub(crate) advertised: Option<Address>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) sasl: Option<Sasl>,
+    /// As [`Listener::max_connections`].
+    pub(crate) max_connections: Option<usize>,
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// One that neither encrypts nor authenticates.
+    pub(crate) fn plain(name: &str) -> Self {
+        Self { name: name.to_owned(), advertised: None, tls: None, sasl: None, max_connections: None }
+    }
 }
 
 impl Bound {
@@ -91,7 +110,13 @@ impl Bound {
         let socket = bind(&listener.listen).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let endpoint = Endpoint { name: listener.name.clone(), advertised, tls, sasl: listener.sasl.clone() };
+        let endpoint = Endpoint {
+            name: listener.name.clone(),
+            advertised,
+            tls,
+            sasl: listener.sasl.clone(),
+            max_connections: listener.max_connections,
+        };
         Ok(Self { socket, address, endpoint })
     }
 

@@ -1,12 +1,16 @@
 //! Accepts connections, up to a limit, until the broker is told to stop.
 
+use std::fmt::Display;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
+use crate::descriptors::is_scarcity;
 use crate::metrics::http;
 use crate::server::connection::{self, Closed, Way};
 use crate::server::endpoint::Endpoint;
@@ -15,6 +19,9 @@ use crate::state::State;
 
 /// How long requests may take that are being carried out when the broker stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long to say nothing more of connections that are closed as soon as they come.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// How long a client may take to agree on how to encrypt.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -40,6 +47,8 @@ pub(crate) async fn serve(
 
 async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint>) {
     let mut connections = JoinSet::new();
+    let mut refusals = Refusals::default();
+    let mut spare = spare();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -51,19 +60,26 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            Err(error) if is_scarcity(&error) => {
+                // Others in this process have taken what was counted on. Who waits is not left hanging: one that has
+                // never asked anything makes room, and this one is closed.
+                let error = state.topics.descriptors().explain(error);
+                refusals.note(&state, &endpoint, &error);
+                state.limits.dismiss_silent();
+                drop(spare.take());
+                drop(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await);
+                spare = self::spare();
+                continue;
+            }
             Err(error) => {
-                // Out of file descriptors, most likely. The connections there are will go on, and some will close.
                 tracing::warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        match Place::take(&state, peer.ip().to_canonical()) {
+        match Place::take(&state, peer.ip().to_canonical(), &endpoint) {
             Ok(place) => drop(connections.spawn(serve_one(Arc::clone(&endpoint), stream, peer, place))),
-            Err(full) => {
-                state.metrics.connections_refused.add(1);
-                tracing::warn!(listener = endpoint.name, %peer, %full, "closing a new connection");
-            }
+            Err(full) => refusals.note(&state, &endpoint, &full),
         }
     }
     drop(listener);
@@ -77,9 +93,40 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
     }
 }
 
+/// A descriptor to be given up when there are no others.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Says that connections are closed as soon as they come, and not once for each of them.
+#[derive(Debug, Default)]
+struct Refusals {
+    said: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Refusals {
+    fn note(&mut self, state: &State, endpoint: &Endpoint, why: &dyn Display) {
+        state.metrics.connections_refused.add(1);
+        self.unsaid += 1;
+        if self.said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        tracing::warn!(listener = endpoint.name, connections = self.unsaid, %why, "closing new connections");
+        (self.said, self.unsaid) = (Some(Instant::now()), 0);
+    }
+}
+
 async fn serve_one(endpoint: Arc<Endpoint>, stream: TcpStream, peer: SocketAddr, place: Place) {
     let _connected = place.state().metrics.connections.one_more();
-    if let Err(error) = secure(&endpoint, stream, peer, place.state()).await {
+    let served = tokio::select! {
+        served = secure(&endpoint, stream, peer, &place) => served,
+        () = place.needed() => {
+            tracing::debug!(listener = endpoint.name, %peer, "closing a connection that has never asked anything");
+            return;
+        }
+    };
+    if let Err(error) = served {
         tracing::debug!(listener = endpoint.name, %peer, %error, "the connection was closed");
     }
 }
@@ -88,15 +135,15 @@ async fn secure(
     listener: &Endpoint,
     stream: TcpStream,
     peer: SocketAddr,
-    state: &State,
+    place: &Place,
 ) -> Result<(), Closed> {
     stream.set_nodelay(true)?;
-    let way = Way { listener, local: stream.local_addr()?, peer };
-    let Some(tls) = &listener.tls else { return connection::serve(state, way, stream).await };
+    let way = Way { listener, local: stream.local_addr()?, peer, since: Instant::now() };
+    let Some(tls) = &listener.tls else { return connection::serve(place, way, stream).await };
     let encrypted = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
-    let Some(encrypted) = state.stopping.unless(encrypted).await else { return Ok(()) };
+    let Some(encrypted) = place.state().stopping.unless(encrypted).await else { return Ok(()) };
     let stream = encrypted.map_err(|_| Closed::Handshake)??;
-    connection::serve(state, way, stream).await
+    connection::serve(place, way, stream).await
 }
 
 /// A connection that ended in a panic is a bug of ours; it has harmed no other.

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::buf::Limit;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Bytes that are made room for before they have come, whatever length is announced.
+/// Bytes that are made room for before they have come, whatever length is announced, when so many have come before.
 const AHEAD: usize = 256 * 1024;
+/// The same of a request that has only begun.
+const STEP: usize = 64 * 1024;
 /// Buffers that wait for the next request.
 const KEPT: usize = 4;
 /// Bytes of such a buffer at most.
@@ -73,10 +75,21 @@ impl LongRequest {
         self.len
     }
 
-    /// Room for what it still lacks, or for some of that.
+    /// Bytes of it that have come.
+    pub(super) fn received(&self) -> usize {
+        self.buffer.bytes.len()
+    }
+
+    /// Bytes of it that there will be at most after the next read: hardly more than twice those that have come.
+    pub(super) fn ahead(&self) -> usize {
+        let received = self.received();
+        self.len.min(received + received.clamp(STEP, AHEAD))
+    }
+
+    /// Room for what the next read may bring.
     pub(super) fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        let missing = self.ahead() - self.received();
         let bytes = &mut self.buffer.bytes;
-        let missing = self.len - bytes.len();
         if bytes.len() == bytes.capacity() {
             bytes.reserve(missing.min(AHEAD));
         }

@@ -7,6 +7,7 @@ mod frames;
 pub(crate) mod limits;
 pub(crate) mod listener;
 mod long_request;
+mod memory;
 pub(crate) mod output;
 mod patience;
 pub(crate) mod properties;

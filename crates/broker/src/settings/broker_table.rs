@@ -290,11 +290,12 @@ const DYNAMIC: &[Definition] = &[
     unset("log.roll.ms", Kind::Long(1, i64::MAX), "segment.ms of a topic that does not say."),
     int("log.segment.bytes", "1073741824", MIN_SEGMENT, "segment.bytes of a topic that does not say."),
     long("log.segment.delete.delay.ms", "60000", 0, "file.delete.delay.ms of a topic that does not say."),
-    int("max.connections", "1000", 0, "Connections served at a time; further ones are closed at once."),
+    // Kafka takes 0 as well, and then nobody can connect to take it back.
+    int("max.connections", "2147483647", 1, "Connections served at a time; further ones are closed at once."),
     int(
         "max.connections.per.ip",
         "2147483647",
-        0,
+        1,
         "Connections of one address served at a time; further ones are closed at once.",
     ),
     int("message.max.bytes", "1048588", 0, "max.message.bytes of a topic that does not say."),

@@ -3,7 +3,7 @@
 //! Each but the first three may be given for one listener, as `listener.name.<name>.<setting>`, and
 //! `sasl.jaas.config` for one mechanism of one listener only, as `listener.name.<name>.<mechanism>.<setting>`.
 
-use crate::settings::definition::{Definition, Kind, long, other, unset};
+use crate::settings::definition::{Definition, Kind, int, long, other, unset};
 
 const PROTOCOLS: &str = "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT";
 const CLIENT_AUTH: Kind = Kind::OneOf(&["required", "requested", "none"]);
@@ -38,6 +38,14 @@ pub(super) const OF_ONE: &[Definition] = &[
     other("ssl.truststore.type", Kind::Text, "PEM", "The format of the trust store."),
 ];
 
+/// Of one listener, beside the setting of the same name of the whole broker.
+const BESIDE: &[Definition] = &[int(
+    "max.connections",
+    "2147483647",
+    1,
+    "Connections of the listener; further ones are closed at once.",
+)];
+
 /// The setting that is given for one listener, or for one mechanism of it, under this name.
 pub(super) fn prefixed(name: &str) -> Option<&'static Definition> {
     let (_listener, setting) = name.strip_prefix("listener.name.")?.split_once('.')?;
@@ -47,7 +55,7 @@ pub(super) fn prefixed(name: &str) -> Option<&'static Definition> {
         }
         _ => setting,
     };
-    OF_ONE.iter().find(|definition| definition.name == setting)
+    OF_ONE.iter().chain(BESIDE).find(|definition| definition.name == setting)
 }
 
 #[cfg(test)]

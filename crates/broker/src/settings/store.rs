@@ -61,6 +61,23 @@ impl Default for Altered {
     }
 }
 
+impl Altered {
+    /// Earlier versions took a limit of no connections, with which nobody could connect to take it back.
+    fn let_somebody_in(&mut self) {
+        for name in ["max.connections", "max.connections.per.ip"] {
+            for given in [&mut self.cluster, &mut self.broker] {
+                if given.get(name).is_some_and(|value| value == "0") {
+                    tracing::warn!(
+                        name,
+                        "the setting was altered to 0, which lets nobody in; it is not obeyed"
+                    );
+                    given.remove(name);
+                }
+            }
+        }
+    }
+}
+
 impl Settings {
     /// What was given at the start, and no file.
     pub(crate) fn in_memory(at_start: Given) -> Result<Self, String> {
@@ -69,11 +86,12 @@ impl Settings {
 
     /// What was given at the start, and what `file` says has been altered.
     pub(crate) fn open(at_start: Given, file: &Path) -> io::Result<Self> {
-        let altered = match std::fs::read(file) {
+        let mut altered: Altered = match std::fs::read(file) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Altered::default(),
             Err(error) => return Err(error),
         };
+        altered.let_somebody_in();
         Self::new(at_start, altered, Some(file.to_owned()))
             .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
     }
@@ -231,6 +249,23 @@ mod tests {
         settings.alter_broker(Layer::Cluster, Alteration::Replace(Given::new()), false).unwrap();
         settings.alter_group("g", Alteration::Replace(Given::new()), false).unwrap();
         assert_eq!((bytes(&settings).as_str(), settings.altered_groups().len()), ("2000000", 0));
+    }
+
+    #[test]
+    fn a_limit_that_lets_nobody_in_is_taken_back() {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("settings.json");
+        std::fs::write(
+            &file,
+            r#"{"cluster":{"max.connections":"0"},"broker":{"max.connections.per.ip":"0"}}"#,
+        )
+        .unwrap();
+        let settings = Settings::open(Given::new(), &file).unwrap();
+        assert!(settings.broker().max_connections > 0 && settings.broker().max_connections_per_ip > 0);
+        for name in ["max.connections", "max.connections.per.ip"] {
+            let refused = settings.alter_broker(Layer::Cluster, set(name, "0"), false).unwrap_err();
+            assert_eq!(refused.0, ResponseError::InvalidRequest, "{name}");
+        }
     }
 
     #[test]
