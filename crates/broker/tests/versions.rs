@@ -115,6 +115,13 @@ fn security(caller: &mut Caller) {
     caller.each(|_| SaslHandshakeRequest::default(), |_, response| response.error_code - illegal);
     caller.each(|_| SaslAuthenticateRequest::default(), |_, response| response.error_code - illegal);
     caller.each(|_| DescribeClientQuotasRequest::default(), |_, response| response.error_code);
+    caller.each(|_| AlterClientQuotasRequest::default(), |_, response| response.entries.len() as i16);
+    let disabled = ResponseError::SecurityDisabled.code();
+    caller.each(|_| DescribeAclsRequest::default(), |_, response| response.error_code - disabled);
+    caller.each(|_| CreateAclsRequest::default(), |_, response| response.results.len() as i16);
+    caller.each(|_| DeleteAclsRequest::default(), |_, response| response.filter_results.len() as i16);
+    caller.each(|_| ElectLeadersRequest::default(), |_, response| response.error_code);
+    caller.each(|_| AlterPartitionReassignmentsRequest::default(), |_, response| response.error_code);
     caller.each(|_| AlterUserScramCredentialsRequest::default(), |_, _| 0);
     caller.each(|_| DescribeUserScramCredentialsRequest::default(), |_, response| response.error_code);
 }

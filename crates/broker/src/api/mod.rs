@@ -2,12 +2,15 @@
 //!
 //! A handler gets the decoded request and returns the response. Only fetch, join and sync wait.
 
+mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod assignments;
+mod client_quotas;
 mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -16,7 +19,6 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
-mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -25,6 +27,7 @@ mod describe_producers;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
 mod end_txn;
 mod faulty;
 mod fetch;
@@ -319,7 +322,15 @@ fn carry_out_at_once(call: &Call<'_>, frame: Frame, out: &mut Output) -> Result<
         ApiKey::SaslHandshake => reply(call, id, out, &sasl_handshake::refuse()),
         ApiKey::SaslAuthenticate => reply(call, id, out, &sasl_authenticate::refuse()),
         ApiKey::DescribeClientQuotas => {
-            reply(call, id, out, &describe_client_quotas::handle(decode(call, body)?))
+            reply(call, id, out, &client_quotas::describe(call, decode(call, body)?))
+        }
+        ApiKey::AlterClientQuotas => reply(call, id, out, &client_quotas::alter(call, decode(call, body)?)),
+        ApiKey::DescribeAcls => reply(call, id, out, &acls::describe(decode(call, body)?)),
+        ApiKey::CreateAcls => reply(call, id, out, &acls::create(decode(call, body)?)),
+        ApiKey::DeleteAcls => reply(call, id, out, &acls::delete(decode(call, body)?)),
+        ApiKey::ElectLeaders => reply(call, id, out, &elect_leaders::handle(call, decode(call, body)?)),
+        ApiKey::AlterPartitionReassignments => {
+            reply(call, id, out, &alter_partition_reassignments::handle(call, decode(call, body)?))
         }
         ApiKey::DescribeUserScramCredentials => {
             reply(call, id, out, &describe_user_scram_credentials::handle(call, decode(call, body)?))

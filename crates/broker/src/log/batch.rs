@@ -15,6 +15,8 @@ const LENGTH_END: usize = 12;
 /// Bytes before the part that the CRC covers.
 const CRC_END: usize = 21;
 
+/// The bits that say how the records are compressed.
+const CODEC: i16 = 7;
 const TIMESTAMP_TYPE: i16 = 1 << 3;
 /// The bit that says that a batch belongs to a transaction.
 pub(crate) const TRANSACTIONAL: i16 = 1 << 4;
@@ -129,7 +131,12 @@ impl BatchHeader {
 
     /// The number of the codec that the records are compressed with, or 0.
     pub(crate) fn codec(&self) -> i16 {
-        self.attributes & 0x7
+        self.attributes & CODEC
+    }
+
+    /// Says that the records are compressed with another codec, which they have to be then.
+    pub(crate) fn set_codec(&mut self, codec: i16) {
+        self.attributes = self.attributes & !CODEC | codec;
     }
 
     /// Whether all records have the time of their appending, which is then `max_timestamp`.

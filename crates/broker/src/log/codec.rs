@@ -48,8 +48,8 @@ pub(crate) fn expand<'a>(batch: &'a [u8], header: &BatchHeader) -> io::Result<Co
     Ok(Cow::Owned(out))
 }
 
-/// Compresses records as those of `header` are.
-pub(crate) fn compress(records: &[u8], header: &BatchHeader) -> io::Result<BytesMut> {
+/// Compresses records with the codec of `header`, at that level of it or at its usual one.
+pub(crate) fn compress(records: &[u8], header: &BatchHeader, level: Option<i32>) -> io::Result<BytesMut> {
     fn with<C: Compressor<BytesMut, BufMut = BytesMut>>(records: &[u8]) -> io::Result<BytesMut> {
         let mut out = BytesMut::new();
         let fill = |buffer: &mut BytesMut| {
@@ -62,13 +62,30 @@ pub(crate) fn compress(records: &[u8], header: &BatchHeader) -> io::Result<Bytes
     match header.codec() {
         0 => Ok(records.into()),
         1 => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let level = level.and_then(|level| u32::try_from(level).ok());
+            let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
             io::Write::write_all(&mut encoder, records)?;
             Ok(encoder.finish()?[..].into())
         }
         2 => with::<Snappy>(records),
-        3 => with::<Lz4>(records),
-        4 => Ok(zstd::stream::encode_all(records, 0)?[..].into()),
+        3 => match level.and_then(|level| u32::try_from(level).ok()) {
+            None => with::<Lz4>(records),
+            Some(level) => {
+                let mut builder = lz4::EncoderBuilder::new();
+                // As those of Kafka's clients are; not all read others.
+                builder
+                    .level(level)
+                    .block_mode(lz4::BlockMode::Independent)
+                    .block_size(lz4::BlockSize::Max64KB);
+                let mut encoder = builder.build(Vec::new())?;
+                io::Write::write_all(&mut encoder, records)?;
+                let (out, finished) = encoder.finish();
+                finished?;
+                Ok(out[..].into())
+            }
+        },
+        4 => Ok(zstd::stream::encode_all(records, level.unwrap_or(0))?[..].into()),
         _ => Err(invalid("no codec has that number")),
     }
 }
@@ -173,7 +190,7 @@ mod tests {
     fn every_codec_gives_back_what_it_was_given() {
         let records: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
         for codec in 0..=4 {
-            let compressed = compress(&records, &batch(codec, &[]).1).unwrap();
+            let compressed = compress(&records, &batch(codec, &[]).1, None).unwrap();
             assert!(codec == 0 || compressed.len() < records.len());
             let (bytes, header) = batch(codec, &compressed);
             assert_eq!(expand(&bytes, &header).unwrap(), &records[..], "codec {codec}");

@@ -10,6 +10,7 @@ pub(crate) mod partition;
 pub(crate) mod pending;
 pub(crate) mod producers;
 pub(crate) mod reading;
+pub(crate) mod recompress;
 pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod retention;

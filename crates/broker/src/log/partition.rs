@@ -12,6 +12,7 @@ use crate::blocking::blocking;
 use crate::log::batch::{BadBatch, BatchHeader, End, Placed, marker_batch};
 use crate::log::pending::Pending;
 use crate::log::producers::{First, ProducerState, Producers, Verdict};
+use crate::log::recompress::{Compression, recompress};
 use crate::log::recover::{Recovered, recover};
 use crate::log::segment::Segment;
 use crate::log::upkeep::Upkeep;
@@ -51,6 +52,8 @@ pub(crate) struct AppendRules {
     pub(crate) timestamp_after_max_ms: i64,
     /// Whether records without keys are refused, since the topic is compacted.
     pub(crate) keys_needed: bool,
+    /// How batches are compressed; none if as their producer has done it.
+    pub(crate) compression: Option<Compression>,
 }
 
 #[cfg(test)]
@@ -65,6 +68,7 @@ impl AppendRules {
         timestamp_before_max_ms: i64::MAX,
         timestamp_after_max_ms: i64::MAX,
         keys_needed: false,
+        compression: None,
     };
 }
 
@@ -245,6 +249,14 @@ impl Partition {
             // Kafka does not take the producer's word for it either: it is what times are looked up by.
             header.max_timestamp = newest;
         }
+        let recompressed = compressed_as_wanted(bytes, &header, rules)?;
+        let bytes = match &recompressed {
+            Some((other, bytes)) => {
+                header = *other;
+                bytes
+            }
+            None => bytes,
+        };
         let mut log = self.log();
         if header.has_producer()
             && let Verdict::Duplicate(base_offset) = log.producers.check(&header, first)?
@@ -432,6 +444,23 @@ fn check_batch(bytes: &[u8], rules: &AppendRules) -> Result<BatchHeader, Respons
         return Err(ResponseError::InvalidRecord);
     }
     Ok(header)
+}
+
+/// The batch as the topic wants it compressed, if it is not so already. It may become too long by that.
+fn compressed_as_wanted(
+    bytes: &[u8],
+    header: &BatchHeader,
+    rules: &AppendRules,
+) -> Result<Option<(BatchHeader, Vec<u8>)>, ResponseError> {
+    if rules.compression.is_none_or(|wanted| wanted.codec == header.codec()) {
+        return Ok(None);
+    }
+    let recompressed = blocking(|| recompress(bytes, header, rules.compression));
+    let recompressed = recompressed.map_err(|_| ResponseError::InvalidRecord)?;
+    if recompressed.as_ref().is_some_and(|(header, _)| header.len > rules.max_batch_bytes) {
+        return Err(ResponseError::MessageTooLarge);
+    }
+    Ok(recompressed)
 }
 
 /// Says which partition it is, since that tells on which disk there is no space.

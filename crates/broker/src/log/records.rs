@@ -130,7 +130,7 @@ mod tests {
         for codec in 0..=4 {
             let header = BatchHeader { attributes: codec, ..plain_header };
             let mut batch = plain[..HEADER_LEN].to_vec();
-            batch.extend_from_slice(&compress(&plain[HEADER_LEN..], &header).unwrap());
+            batch.extend_from_slice(&compress(&plain[HEADER_LEN..], &header, None).unwrap());
             let header = BatchHeader { len: batch.len(), ..header };
             let find = |timestamp, start| first_at_or_after(&batch, &header, timestamp, start);
             assert_eq!(find(103, 0), Some(TimedOffset { offset: 3, timestamp: 103 }));

@@ -258,7 +258,7 @@ mod tests {
         let mut header = BatchHeader::parse(&plain_batch(1, 0, (-1, -1, -1), false)).unwrap();
         header.attributes = codec;
         let mut batch = vec![0; HEADER_LEN];
-        batch.extend_from_slice(&compress(records, &header).unwrap());
+        batch.extend_from_slice(&compress(records, &header, None).unwrap());
         header.len = batch.len();
         let (mut shapes, mut scan) = (Vec::new(), Scan::open(&batch, &header).unwrap());
         loop {

@@ -36,15 +36,20 @@ outcomes! {
         results_by_transaction.topic_results.results_by_partition.partition_error_code,
         results_by_topic_v3_and_below.results_by_partition.partition_error_code
     }
+    AlterClientQuotasResponse { entries.error_code }
     AlterConfigsResponse { responses.error_code }
+    AlterPartitionReassignmentsResponse { error_code, responses.partitions.error_code }
     ApiVersionsResponse { error_code }
     ConsumerGroupDescribeResponse { groups.error_code }
     ConsumerGroupHeartbeatResponse { error_code }
+    CreateAclsResponse { results.error_code }
     CreatePartitionsResponse { results.error_code }
     CreateTopicsResponse { topics.error_code }
+    DeleteAclsResponse { filter_results.error_code }
     DeleteGroupsResponse { results.error_code }
     DeleteRecordsResponse { topics.partitions.error_code }
     DeleteTopicsResponse { responses.error_code }
+    DescribeAclsResponse { error_code }
     DescribeClientQuotasResponse { error_code }
     DescribeClusterResponse { error_code }
     DescribeConfigsResponse { results.error_code }
@@ -55,6 +60,7 @@ outcomes! {
     DescribeTransactionsResponse { transaction_states.error_code }
     DescribeUserScramCredentialsResponse { error_code, results.error_code }
     AlterUserScramCredentialsResponse { results.error_code }
+    ElectLeadersResponse { error_code, replica_election_results.partition_result.error_code }
     EndTxnResponse { error_code }
     FetchResponse { error_code, responses.partitions.error_code }
     FindCoordinatorResponse { error_code, coordinators.error_code }

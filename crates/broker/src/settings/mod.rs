@@ -11,6 +11,7 @@ pub(crate) mod definition;
 pub(crate) mod describe;
 pub(crate) mod group;
 mod listener;
+pub(crate) mod quotas;
 pub(crate) mod store;
 pub(crate) mod topic;
 mod values;

@@ -15,6 +15,7 @@ use crate::settings::alter::Alteration;
 use crate::settings::broker::{BrokerSettings, unknown};
 use crate::settings::broker_table::{find, is_dynamic};
 use crate::settings::group::{self, GroupSettings};
+use crate::settings::quotas::{Entity, Quotas};
 use crate::settings::{Given, topic};
 
 /// See the module.
@@ -51,13 +52,14 @@ struct Altered {
     cluster: Given,
     broker: Given,
     groups: BTreeMap<String, Given>,
+    quotas: Quotas,
 }
 
 impl Default for Altered {
     /// A new cluster of Kafka's has this one, and clients show it.
     fn default() -> Self {
         let cluster = Given::from([("min.insync.replicas".to_owned(), "1".to_owned())]);
-        Self { cluster, broker: Given::new(), groups: BTreeMap::new() }
+        Self { cluster, broker: Given::new(), groups: BTreeMap::new(), quotas: Quotas::default() }
     }
 }
 
@@ -182,6 +184,27 @@ impl Settings {
             }
             Ok(())
         })
+    }
+
+    /// The quotas that were set.
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.now().altered.quotas.clone()
+    }
+
+    /// Sets quotas of one entity, and removes those that have no value.
+    pub(crate) fn alter_quota(
+        &self,
+        entity: Entity,
+        changes: Vec<(String, Option<f64>)>,
+        validate_only: bool,
+    ) -> Result<(), Refusal> {
+        let sets = changes.iter().any(|(_, value)| value.is_some());
+        let who = format!("{entity:?}");
+        self.alter(validate_only, |altered| altered.quotas.alter(entity, changes))?;
+        if sets && !validate_only {
+            tracing::warn!(who, "a quota was set; quotas are kept and described, and not enforced");
+        }
+        Ok(())
     }
 
     fn alter(

@@ -1,13 +1,15 @@
 //! The settings of a topic.
 
 use crate::log::partition::AppendRules;
+use crate::log::recompress::Compression;
 use crate::settings::Given;
 use crate::settings::broker::BrokerSettings;
 use crate::settings::definition::{Definition, Kind, boolean, int, list, long, other, unset};
 use crate::settings::values::Values;
 
-/// What `compression.type` may be: batches are kept as they come, and never compressed anew.
-pub(super) const COMPRESSION: Kind = Kind::OneOf(&["producer"]);
+/// What `compression.type` may be.
+pub(super) const COMPRESSION: Kind =
+    Kind::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]);
 pub(super) const CLEANUP: Kind = Kind::List(&["compact", "delete"]);
 pub(super) const TIMESTAMPS: Kind = Kind::OneOf(&["CreateTime", "LogAppendTime"]);
 pub(super) const RATIO: Kind = Kind::Double(0.0, 1.0);
@@ -16,7 +18,7 @@ pub(super) const MIN_SEGMENT: i32 = 1 << 20;
 /// As long as there is.
 pub(super) const FOREVER: &str = "9223372036854775807";
 
-/// All settings, by name. With one node, nothing in remote storage and nothing compressed anew, some are met
+/// All settings, by name. With one node and nothing in remote storage, some are met
 /// whatever they say; they are here since clients set them and read them.
 const DEFINITIONS: &[Definition] = &[
     other(
@@ -25,7 +27,6 @@ const DEFINITIONS: &[Definition] = &[
         "delete",
         "What happens to old records: they are deleted by age and size, compacted to the last of each key, or both.",
     ),
-    // These three matter only where a broker compresses anew.
     other(
         "compression.gzip.level",
         Kind::Int(-1, 9),
@@ -37,7 +38,7 @@ const DEFINITIONS: &[Definition] = &[
         "compression.type",
         COMPRESSION,
         "producer",
-        "Batches are kept as their producer has compressed them.",
+        "How batches are compressed that come in another way; with producer they are kept as they come.",
     ),
     other(
         "compression.zstd.level",
@@ -273,6 +274,7 @@ impl TopicConfig {
                 timestamp_before_max_ms: values.get("message.timestamp.before.max.ms"),
                 timestamp_after_max_ms: values.get("message.timestamp.after.max.ms"),
                 keys_needed: policies.contains(&"compact"),
+                compression: compression(&values),
             },
             delete: policies.contains(&"delete"),
             compact: policies.contains(&"compact"),
@@ -308,6 +310,19 @@ impl TopicConfig {
     }
 }
 
+/// How batches are to be compressed, if not as they come.
+fn compression(values: &Values) -> Option<Compression> {
+    let (codec, level) = match values.text("compression.type")? {
+        "uncompressed" => (0, None),
+        "gzip" => (1, Some("compression.gzip.level")),
+        "snappy" => (2, None),
+        "lz4" => (3, Some("compression.lz4.level")),
+        "zstd" => (4, Some("compression.zstd.level")),
+        _ => return None,
+    };
+    Some(Compression { codec, level: level.map(|name| values.get(name)) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,7 +342,7 @@ mod tests {
             ("message.timestamp.type", "Sometime"),
             ("max.message.bytes", "-1"),
             ("segment.bytes", "1000"),
-            ("compression.type", "zstd"),
+            ("compression.type", "brotli"),
             ("no.such.thing", "1"),
         ] {
             assert!(config(&[(name, value)]).is_err(), "{name}={value}");

@@ -128,7 +128,7 @@ impl Filter<'_> {
         } else {
             let mut records = Vec::new();
             kept.for_each(|record| record.write(&mut records, header.base_timestamp));
-            batch.extend_from_slice(&compress(&records, &header)?);
+            batch.extend_from_slice(&compress(&records, &header, None)?);
         }
         header.len = batch.len();
         write_header(&mut batch, &header);

@@ -59,7 +59,7 @@ pub(super) fn keyed(
         record_count: count,
     };
     let mut batch = vec![0; HEADER_LEN];
-    batch.extend_from_slice(&compress(&body, &header).unwrap());
+    batch.extend_from_slice(&compress(&body, &header, None).unwrap());
     header.len = batch.len();
     write_header(&mut batch, &header);
     batch
