@@ -82,7 +82,7 @@ impl Files {
         if self.storage.folder.is_some() {
             let mut file = self.create(path)?;
             self.write(&mut file, &bytes)?;
-            return self.finish(file);
+            return self.finish(file, Sync::Everything);
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = self.storage.store.put_opts(path, bytes.clone().into(), options);
@@ -162,6 +162,17 @@ pub(super) struct NewFile {
     to: Destination,
 }
 
+/// What of a file is made durable with it. A sync is the most expensive thing that a checkpoint does.
+#[derive(Clone, Copy)]
+pub(super) enum Sync {
+    /// What is in it. Its name will be, when the manifest is written, which goes into the same folder after it.
+    Contents,
+    /// Its name, too, those of all files in its folder, and that of the folder.
+    Manifest,
+    /// Its name, and those of all folders that had to be made for it.
+    Everything,
+}
+
 enum Destination {
     Local { file: File, staged: PathBuf, target: PathBuf, root: PathBuf, is_new_folder: bool },
     Memory(Vec<u8>),
@@ -185,12 +196,18 @@ impl Files {
         Ok(())
     }
 
-    /// Makes the file be there, durably; `false` if there is one of its name, which is left as it is.
-    pub(super) fn finish(&self, mut file: NewFile) -> Result<bool, BoxError> {
+    /// Makes the file be there, durably as far as `sync` says; `false` if there is one of its name, which is left as it is.
+    pub(super) fn finish(&self, mut file: NewFile, sync: Sync) -> Result<bool, BoxError> {
         match &mut file.to {
             Destination::Memory(buffer) => self.put_new(&file.path, std::mem::take(buffer).into()),
             Destination::Local { file, staged, target, root, is_new_folder } => {
-                Ok(finish_local(file, staged, target, root, *is_new_folder)?)
+                let folders = match sync {
+                    Sync::Contents => 0,
+                    Sync::Manifest => 2,
+                    Sync::Everything if *is_new_folder => usize::MAX,
+                    Sync::Everything => 1,
+                };
+                Ok(finish_local(file, staged, target, root, folders)?)
             }
         }
     }
@@ -256,7 +273,7 @@ fn finish_local(
     staged: &std::path::Path,
     target: &std::path::Path,
     root: &std::path::Path,
-    is_new_folder: bool,
+    folders: usize,
 ) -> io::Result<bool> {
     file.sync_all()?;
     match fs::hard_link(staged, target) {
@@ -264,12 +281,8 @@ fn finish_local(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(error),
     }
-    let folder = target.parent().unwrap_or(root);
-    File::open(folder)?.sync_all()?;
-    if is_new_folder {
-        let above = folder.ancestors().skip(1).take_while(|above| above.starts_with(root));
-        above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
-    }
+    let above = target.ancestors().skip(1).take_while(|above| above.starts_with(root)).take(folders);
+    above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
     Ok(true)
 }
 

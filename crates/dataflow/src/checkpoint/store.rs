@@ -30,7 +30,7 @@ use object_store::path::Path;
 use super::id::{CheckpointId, Generation};
 use super::manifest::{Contents, FORMAT_VERSION, FileEntry, Unusable};
 use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage, random};
-use super::storage::{Files, NewFile};
+use super::storage::{Files, NewFile, Sync};
 use super::{CheckpointStorage, Manifest, Restore, sealed};
 use crate::barrier::Epoch;
 use crate::debug_hook::reach;
@@ -217,7 +217,7 @@ impl CheckpointStore {
         self.check_owner()?;
         let path = self.state_file(epoch);
         let contents = Contents { length: bytes.len() as u64, crc32c: crc32c::crc32c(&bytes) };
-        self.written_new(&path, bytes)?;
+        self.written_new(&path, &bytes, Sync::Contents)?;
         reach("state-written");
         Ok(FileEntry { path, contents: Some(contents) })
     }
@@ -242,7 +242,7 @@ impl CheckpointStore {
         contents: Contents,
     ) -> Result<FileEntry, CheckpointError> {
         let path = self.state_file(epoch);
-        if !self.files.finish(file).map_err(|error| self.failed(error))? {
+        if !self.files.finish(file, Sync::Contents).map_err(|error| self.failed(error))? {
             return Err(self.exists(&path));
         }
         reach("state-written");
@@ -278,11 +278,13 @@ impl CheckpointStore {
         self.failed(format!("there is a file {path} already, and another instance must have written it"))
     }
 
-    fn written_new(&self, path: &str, bytes: Bytes) -> Result<(), CheckpointError> {
-        if self.put_new(&self.path(path), bytes)? {
-            return Ok(());
-        }
-        Err(self.exists(path))
+    fn written_new(&self, path: &str, bytes: &[u8], sync: Sync) -> Result<(), CheckpointError> {
+        let write = || {
+            let mut file = self.files.create(&self.path(path))?;
+            self.files.write(&mut file, bytes)?;
+            self.files.finish(file, sync)
+        };
+        if write().map_err(|error| self.failed(error))? { Ok(()) } else { Err(self.exists(path)) }
     }
 
     /// Makes the checkpoint exist.
@@ -290,7 +292,7 @@ impl CheckpointStore {
         self.check_owner()?;
         reach("before-manifest");
         let bytes = manifest.to_bytes().map_err(|error| self.failed(error))?;
-        self.written_new(&format!("{}/{MANIFEST}", manifest.id().folder()), bytes.into())?;
+        self.written_new(&format!("{}/{MANIFEST}", manifest.id().folder()), &bytes, Sync::Manifest)?;
         reach("manifest-written");
         self.check_owner()
     }
