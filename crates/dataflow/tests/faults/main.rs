@@ -16,4 +16,5 @@ mod owners;
 mod storage;
 mod transactions;
 mod user_function;
+mod version_1;
 mod windows;
