@@ -170,7 +170,7 @@ impl<O: Operator> Harness<O> {
         let bytes = Bytes::from(must(file.finish_in_memory()));
         let (name, index) = (
             format!("state-{}", barrier.epoch),
-            must(read_index(&bytes).map_err(|error| format!("{error:?}"))).1,
+            must(read_index(&bytes).map_err(|error| format!("{error:?}"))).1.entries,
         );
         let files = must(self.chain.add(FileEntry { path: name.clone(), contents: None }, &index));
         self.files.push((name, bytes));

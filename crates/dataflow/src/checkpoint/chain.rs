@@ -124,7 +124,7 @@ impl Chain {
     /// Whether what has been encoded says nothing that the last checkpoint does not say.
     pub(crate) fn is_nothing_new<'a>(&self, written: impl IntoIterator<Item = &'a Written>) -> bool {
         let mut unchanged: HashMap<(&str, &str), usize> = HashMap::new();
-        for Written { entry, sum } in written {
+        for Written { entry, sum, .. } in written {
             if entry.kind == StateKind::Keyed {
                 if entry.parts.iter().any(|part| part.kind != PartKind::Unchanged) {
                     return false;
@@ -218,6 +218,7 @@ mod tests {
             name: "state".into(),
             kind: StateKind::Keyed,
             shape: String::new(),
+            schema: 0,
             parts: parts.collect(),
         }]
     }

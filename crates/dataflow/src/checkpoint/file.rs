@@ -6,7 +6,7 @@
 //! +---------------------+
 //! | part | part | ...   |  a part: one piece of state of one subtask and, if keyed, of one key group; whole, or what has changed
 //! +---------------------+
-//! | index               |  postcard: Vec<StateEntry>; says where each part lies, and of which groups nothing has changed
+//! | index               |  postcard: Index; the schemas of the states, where each part lies, and of which groups nothing has changed
 //! +---------------------+
 //! | index length        |  u64, little-endian
 //! | CRC-32C             |  u32, little-endian: of all bytes before it
@@ -14,10 +14,11 @@
 //! ```
 //!
 //! It is written as it is encoded, in chunks, by several threads; none of it is made before there is something new to be said.
-//! Version 1, which knew only whole parts, is still read.
+//! What a part and a schema look like is drawn in `state/encoding/`. Version 1 is still read: it knew only whole parts, and its values
+//! are postcard's encoding, which goes by position and says nothing of the types; beside them was only their shape.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,8 @@ use super::{Contents, FileEntry};
 use crate::barrier::Epoch;
 use crate::collector::OperatorSnapshot;
 use crate::error::{CheckpointError, panic_message};
-use crate::state::{Part, PartKind, PartWriter, StateKind, encode_into};
+use crate::state::encoding::Schema;
+use crate::state::{Encoders, Part, PartKind, PartWriter, StateKind};
 
 const MAGIC: &[u8; 7] = b"THALWEG";
 
@@ -40,6 +42,14 @@ const FOOTER: usize = 12;
 /// So many bytes are kept in memory before a file is made of them.
 const FIRST: usize = 1 << 20;
 
+/// The index of a file.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Index {
+    /// Each is what the writer of some entries knew of the types of their values.
+    pub(crate) schemas: Vec<Schema>,
+    pub(crate) entries: Vec<StateEntry>,
+}
+
 /// One piece of state of one subtask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StateEntry {
@@ -47,7 +57,10 @@ pub(crate) struct StateEntry {
     pub(crate) subtask: u32,
     pub(crate) name: String,
     pub(crate) kind: StateKind,
+    /// What its types were, for people; in version 1 all that is known of them.
     pub(crate) shape: String,
+    /// Its schema's place in the index; of no use in version 1.
+    pub(crate) schema: u32,
     pub(crate) parts: Vec<Part>,
 }
 
@@ -73,6 +86,8 @@ struct PartV1 {
 pub(crate) struct StateFile<'a> {
     /// Where it goes, and as which checkpoint's; `None`: it stays in memory.
     store: Option<(&'a CheckpointStore, Epoch)>,
+    /// What is known of the types so far.
+    encoders: Arc<Encoders>,
     out: Mutex<Out>,
     entries: Mutex<Vec<(usize, Written)>>,
 }
@@ -80,6 +95,7 @@ pub(crate) struct StateFile<'a> {
 /// A piece of state that has been written.
 pub(crate) struct Written {
     pub(crate) entry: StateEntry,
+    schema: Schema,
     /// Of state that is always written whole: the checksum of what was written.
     pub(crate) sum: Option<u32>,
 }
@@ -108,7 +124,12 @@ impl<'a> StateFile<'a> {
         first.push(VERSION);
         let (length, crc) = (first.len() as u64, crc32c::crc32c(&first));
         let out = Mutex::new(Out { file: None, first, length, crc });
-        Self { store, out, entries: Mutex::default() }
+        Self { store, encoders: Arc::default(), out, entries: Mutex::default() }
+    }
+
+    /// Goes on with what is known of the types.
+    pub(crate) fn with(self, encoders: &Arc<Encoders>) -> Self {
+        Self { encoders: encoders.clone(), ..self }
     }
 
     fn out(&self) -> MutexGuard<'_, Out> {
@@ -145,7 +166,9 @@ impl<'a> StateFile<'a> {
     ) -> Result<(), CheckpointError> {
         for state in operator.states {
             let append = |bytes: &[u8]| Ok(self.append(bytes)?);
-            let mut writer = PartWriter::new(&append, |group| wasteful(state.name, group));
+            // If this fails it is not given back, and the job ends.
+            let mut encoder = self.encoders.take(&operator.uid, state.name, subtask);
+            let mut writer = PartWriter::new(&mut encoder, &append, |group| wasteful(state.name, group));
             // The user's `Serialize` runs here, on a thread that has to go on.
             let encoded = catch_unwind(AssertUnwindSafe(|| {
                 (state.encode)(&mut writer)?;
@@ -160,11 +183,16 @@ impl<'a> StateFile<'a> {
                     reason: error.to_string(),
                 },
             })?;
+            let schema = match parts.iter().any(|part| part.kind != PartKind::Unchanged) {
+                true => encoder.schema().clone(),
+                false => Schema::default(),
+            };
+            self.encoders.give_back(&operator.uid, state.name, subtask, encoder);
             let (uid, subtask) = (operator.uid.to_string(), subtask as u32);
             let (name, kind, shape) = (state.name.to_owned(), state.kind, state.shape);
-            let entry = StateEntry { uid, subtask, name, kind, shape, parts };
+            let entry = StateEntry { uid, subtask, name, kind, shape, schema: 0, parts };
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.push((order, Written { entry, sum }));
+            entries.push((order, Written { entry, schema, sum }));
         }
         Ok(())
     }
@@ -199,10 +227,18 @@ impl<'a> StateFile<'a> {
     fn end(&mut self) -> Result<Vec<Written>, CheckpointError> {
         self.written();
         let written = std::mem::take(self.entries.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let written: Vec<Written> = written.into_iter().map(|(_, written)| written).collect();
-        let mut end = Vec::new();
-        let entries: Vec<&StateEntry> = written.iter().map(|written| &written.entry).collect();
-        encode_into(&entries, &mut end).map_err(|error| CheckpointError::Encode {
+        let mut written: Vec<Written> = written.into_iter().map(|(_, written)| written).collect();
+        let mut index = Index::default();
+        for Written { entry, schema, .. } in &mut written {
+            // Most subtasks have seen the same.
+            let place = index.schemas.iter().position(|known| known == schema).unwrap_or(index.schemas.len());
+            if place == index.schemas.len() {
+                index.schemas.push(std::mem::take(schema));
+            }
+            entry.schema = place as u32;
+            index.entries.push(entry.clone());
+        }
+        let mut end = postcard::to_stdvec(&index).map_err(|error| CheckpointError::Encode {
             operator: String::new(),
             state: "the index".to_owned(),
             reason: error.to_string(),
@@ -217,7 +253,7 @@ impl<'a> StateFile<'a> {
 }
 
 /// Reads the version and the index of a file, having checked all of it.
-pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Vec<StateEntry>), Unreadable> {
+pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Index), Unreadable> {
     let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
     if bytes.len() < HEADER + FOOTER || &bytes[..7] != MAGIC {
         return Err(corrupt("it is not a state file, or is cut short"));
@@ -235,25 +271,30 @@ pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Vec<StateEntry>), Unreadab
     let start =
         usize::try_from(u64::from_le_bytes(word)).ok().and_then(|length| body.len().checked_sub(length));
     let index = &body[start.ok_or_else(|| corrupt("its index is longer than the file"))?..];
-    let entries: Result<Vec<StateEntry>, _> = match bytes[7] {
-        1 => postcard::from_bytes::<Vec<StateEntryV1>>(index)
-            .map(|entries| entries.into_iter().map(StateEntry::from).collect()),
+    let index: Result<Index, _> = match bytes[7] {
+        1 => postcard::from_bytes::<Vec<StateEntryV1>>(index).map(|entries| Index {
+            schemas: Vec::new(),
+            entries: entries.into_iter().map(StateEntry::from).collect(),
+        }),
         _ => postcard::from_bytes(index),
     };
-    let entries = entries.map_err(|error| corrupt(&format!("its index cannot be read: {error}")))?;
+    let index = index.map_err(|error| corrupt(&format!("its index cannot be read: {error}")))?;
+    if bytes[7] > 1 && index.entries.iter().any(|entry| entry.schema as usize >= index.schemas.len()) {
+        return Err(corrupt("its index names a schema that it does not have"));
+    }
     let outside =
         |part: &Part| part.offset.checked_add(part.length).is_none_or(|end| end > body.len() as u64);
-    if entries.iter().flat_map(|entry| &entry.parts).any(outside) {
+    if index.entries.iter().flat_map(|entry| &entry.parts).any(outside) {
         return Err(corrupt("its index points outside of the file"));
     }
-    Ok((bytes[7], entries))
+    Ok((bytes[7], index))
 }
 
 impl From<StateEntryV1> for StateEntry {
     fn from(entry: StateEntryV1) -> Self {
         let StateEntryV1 { uid, subtask, name, kind, shape, parts } = entry;
         let whole = |PartV1 { group, offset, length }| Part { group, kind: PartKind::Whole, offset, length };
-        Self { uid, subtask, name, kind, shape, parts: parts.into_iter().map(whole).collect() }
+        Self { uid, subtask, name, kind, shape, schema: 0, parts: parts.into_iter().map(whole).collect() }
     }
 }
 
@@ -262,11 +303,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::state::StateSnapshot;
+    use crate::state::encoding::Plan;
+    use crate::state::{PartDecoder, StateSnapshot};
 
     fn file() -> Vec<u8> {
         let encode = |text: &'static str| -> crate::state::Encode {
-            Box::new(move |parts| parts.part(3, |buffer| encode_into(text, buffer)).map(drop))
+            Box::new(move |parts| parts.part(3, |part| part.items(&[text.to_owned()])).map(drop))
         };
         let state = |name, text| StateSnapshot {
             name,
@@ -283,16 +325,16 @@ mod tests {
     #[test]
     fn what_was_written_is_found() {
         let bytes = file();
-        let (_, entries) = read_index(&bytes).unwrap();
-        let texts: Vec<(&str, &str)> = entries
-            .iter()
-            .map(|entry| {
-                let part = &entry.parts[0];
-                let bytes = &bytes[part.offset as usize..][..part.length as usize];
-                (entry.name.as_str(), postcard::from_bytes(bytes).unwrap())
-            })
-            .collect();
-        assert_eq!(texts, [("a", "one"), ("b", "two")]);
+        let (_, index) = read_index(&bytes).unwrap();
+        let mut texts: Vec<(&str, String)> = Vec::new();
+        for entry in &index.entries {
+            let part = &entry.parts[0];
+            let bytes = &bytes[part.offset as usize..][..part.length as usize];
+            let plan = Plan::new(&index.schemas[entry.schema as usize]);
+            PartDecoder::new(&plan, bytes).items(|text| texts.push((&entry.name, text))).unwrap();
+        }
+        assert_eq!(texts, [("a", "one".to_owned()), ("b", "two".to_owned())]);
+        assert_eq!(index.schemas.len(), 1);
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn states(restore: &Restore) -> Result<Vec<StateInfo>, CheckpointError> {
         info.subtasks += 1;
     }
     for ((uid, name), info) in &mut states {
-        let parts = restore.parts(uid, name, info.kind, &info.shape)?;
+        let parts = restore.parts((uid, name, info.kind, &info.shape))?;
         let groups: BTreeSet<u16> = parts.iter().map(|part| part.group).collect();
         let files: BTreeSet<&str> = parts.iter().map(|part| part.file).collect();
         info.groups = if info.kind == StateKind::Keyed { groups.len() } else { 0 };

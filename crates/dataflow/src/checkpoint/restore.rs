@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::claims::Holding;
-use super::file::{StateEntry, Unreadable, read_index};
+use super::file::{Index, StateEntry, Unreadable, read_index};
 use super::{Chain, Manifest};
 use crate::barrier::Epoch;
 use crate::error::{BoxError, CheckpointError};
-use crate::state::{PartKind, StateKind};
+use crate::state::encoding::{Plan, Schema};
+use crate::state::{PartDecoder, PartKind, StateKind};
 
 /// A checkpoint, in memory, checked.
 #[derive(Debug)]
@@ -27,18 +28,28 @@ struct LoadedFile {
     name: String,
     bytes: Bytes,
     version: u8,
-    entries: Vec<StateEntry>,
+    index: Index,
 }
+
+/// A state, and what it is to be read as: its uid, its name, its kind, and its shape.
+pub(crate) type Wanted<'w> = (&'w str, &'w str, StateKind, &'w str);
 
 /// A part of one piece of state.
 pub(crate) struct StatePart<'a> {
     /// The file it lies in.
     pub(crate) file: &'a str,
+    entry: &'a StateEntry,
+    /// Of what its values are; `None` if it is of version 1, which says nothing of that.
+    schema: Option<&'a Schema>,
     pub(crate) group: u16,
     pub(crate) bytes: &'a [u8],
     /// Whether it says what has changed since the parts of its group before it.
-    pub(crate) delta: bool,
+    delta: bool,
 }
+
+/// What to do about another type in a checkpoint of version 1.
+const OLD: &str = ". The checkpoint has the old format, which does not say enough of its types: let this version of Thalweg take a \
+                   checkpoint with the old type; after that, the type may change";
 
 impl Restore {
     /// Whether the next checkpoint may go on from the files of this one.
@@ -56,7 +67,7 @@ impl Restore {
     pub(crate) fn new(manifest: Manifest, files: Vec<(String, Bytes)>) -> Result<Self, CheckpointError> {
         let epoch = manifest.epoch;
         let load = |(name, bytes): (String, Bytes)| match read_index(&bytes) {
-            Ok((version, entries)) => Ok(LoadedFile { name, bytes, version, entries }),
+            Ok((version, index)) => Ok(LoadedFile { name, bytes, version, index }),
             Err(Unreadable::Corrupt(reason)) => {
                 Err(CheckpointError::Corrupt { epoch, file: name, reason, others: Vec::new() })
             }
@@ -79,30 +90,59 @@ impl Restore {
         &self.manifest
     }
 
+    /// Reads the parts of one piece of state that count, in the order in which they are to be applied, of the groups that are
+    /// asked for: `read` is told the group of each, and whether it is a delta.
+    pub(crate) fn read(
+        &self,
+        wanted: Wanted<'_>,
+        is_wanted: impl Fn(u16) -> bool,
+        mut read: impl FnMut(u16, PartDecoder<'_>, bool) -> Result<(), BoxError>,
+    ) -> Result<(), CheckpointError> {
+        let (uid, name, _, shape) = wanted;
+        let mut parts = self.parts(wanted)?;
+        parts.retain(|part| is_wanted(part.group));
+        // What is found out of a schema holds for all of its parts.
+        let schemas = parts.iter().filter_map(|part| part.schema);
+        let plans: HashMap<*const Schema, Plan<'_>> =
+            schemas.map(|schema| (std::ptr::from_ref(schema), Plan::new(schema))).collect();
+        for StatePart { file, entry, schema, group, bytes, delta } in parts {
+            let plan = schema.and_then(|schema| plans.get(&std::ptr::from_ref(schema)));
+            let decoder = match plan {
+                Some(plan) => PartDecoder::new(plan, bytes),
+                None => PartDecoder::postcard(bytes),
+            };
+            read(group, decoder, delta).map_err(|error| {
+                let written = schema.map_or_else(|| entry.shape.clone(), Schema::describe);
+                let reason = format!(
+                    "its state `{name}` in {file} cannot be read: {error}. It was written as {written}, and the job wants {shape}; \
+                     give the operator another uid to start it empty, or go back to the type that wrote it"
+                );
+                self.mismatch(uid, reason)
+            })?;
+        }
+        Ok(())
+    }
+
     /// The parts of one piece of state that count, in the order in which they are to be applied.
-    pub(crate) fn parts<'a>(
-        &'a self,
-        operator: &'a str,
-        name: &'a str,
-        kind: StateKind,
-        shape: &str,
-    ) -> Result<Vec<StatePart<'a>>, CheckpointError> {
+    pub(crate) fn parts(&self, wanted: Wanted<'_>) -> Result<Vec<StatePart<'_>>, CheckpointError> {
+        let (operator, name, ..) = wanted;
         let Some(uid) = self.claimed_by(operator) else { return Ok(Vec::new()) };
         // What there is, the newest file says; what it does not say whole, those before it do.
-        let of = |file: &'a LoadedFile| {
-            let mine = file.entries.iter().filter(|entry| entry.uid == uid && entry.name == name);
+        fn of<'f>(file: &'f LoadedFile, uid: &str, name: &str) -> Vec<&'f StateEntry> {
+            let mine = file.index.entries.iter().filter(|entry| entry.uid == uid && entry.name == name);
             let mut mine: Vec<&StateEntry> = mine.collect();
             mine.sort_by_key(|entry| entry.subtask);
             mine
-        };
-        let (mut found, mut open): (Vec<StatePart<'a>>, HashSet<u16>) = Default::default();
+        }
+        let (mut found, mut open): (Vec<StatePart<'_>>, HashSet<u16>) = Default::default();
         for (age, file) in self.files.iter().rev().enumerate() {
             if age > 0 && open.is_empty() {
                 break;
             }
             let (mut parts, mut closed) = (Vec::new(), HashSet::new());
-            for entry in of(file) {
-                self.check_type(uid, name, entry, kind, shape)?;
+            for entry in of(file, uid, name) {
+                let schema = file.index.schemas.get(entry.schema as usize);
+                self.check_type(wanted, entry, schema.is_none())?;
                 for part in &entry.parts {
                     if age > 0 && !open.contains(&part.group) {
                         continue;
@@ -116,7 +156,8 @@ impl Restore {
                         // Offsets were checked against the length of the file when it was read.
                         let bytes = &file.bytes[part.offset as usize..][..part.length as usize];
                         let delta = part.kind == PartKind::Delta;
-                        parts.push(StatePart { file: &file.name, group: part.group, bytes, delta });
+                        let (file, group) = (file.name.as_str(), part.group);
+                        parts.push(StatePart { file, entry, schema, group, bytes, delta });
                     }
                 }
             }
@@ -135,21 +176,18 @@ impl Restore {
         }
     }
 
-    fn check_type(
-        &self,
-        uid: &str,
-        name: &str,
-        entry: &StateEntry,
-        kind: StateKind,
-        shape: &str,
-    ) -> Result<(), CheckpointError> {
-        if entry.kind == kind && entry.shape == shape {
+    /// Whether an entry is of the kind that is wanted and, if there is nothing but its shape to go by, of that shape.
+    fn check_type(&self, wanted: Wanted<'_>, entry: &StateEntry, old: bool) -> Result<(), CheckpointError> {
+        let (uid, name, kind, shape) = wanted;
+        if entry.kind == kind && (!old || entry.shape == shape) {
             return Ok(());
         }
         let reason = format!(
             "its state `{name}` was written as {:?} state of {}, and the job wants {kind:?} state of {shape}; \
-             give the operator another uid to start it empty, or go back to the type that wrote it",
-            entry.kind, entry.shape
+             give the operator another uid to start it empty, or go back to the type that wrote it{}",
+            entry.kind,
+            entry.shape,
+            if old { OLD } else { "" }
         );
         Err(self.mismatch(uid, reason))
     }
@@ -169,7 +207,10 @@ impl Restore {
 
     /// What there is, with the file that says so: the newest one.
     fn present(&self) -> impl Iterator<Item = (&LoadedFile, &StateEntry)> {
-        self.files.last().into_iter().flat_map(|file| file.entries.iter().map(move |entry| (file, entry)))
+        self.files
+            .last()
+            .into_iter()
+            .flat_map(|file| file.index.entries.iter().map(move |entry| (file, entry)))
     }
 
     /// Whether it was taken when there was this operator.
@@ -189,7 +230,9 @@ impl Restore {
         let is_full = |(file, entry): &(&LoadedFile, &StateEntry)| {
             entry.parts.iter().any(|part| match (entry.kind, part.length) {
                 // Version 1 wrote an empty list as a length of 0.
-                (StateKind::List | StateKind::Union, 1) => file.bytes.get(part.offset as usize) != Some(&0),
+                (StateKind::List | StateKind::Union, 1) if file.version == 1 => {
+                    file.bytes.get(part.offset as usize) != Some(&0)
+                }
                 _ => true,
             })
         };
@@ -203,18 +246,13 @@ impl Restore {
 
     /// What the newest file says there is.
     pub(crate) fn newest_entries(&self) -> &[StateEntry] {
-        self.files.last().map_or(&[], |file| &file.entries)
+        self.files.last().map_or(&[], |file| &file.index.entries)
     }
 
     /// Its files, the oldest first, each with its index.
     pub(crate) fn chain(&self) -> Chain {
-        let entries = self.files.iter().map(|file| file.entries.as_slice());
+        let entries = self.files.iter().map(|file| file.index.entries.as_slice());
         Chain::restored(self.manifest.files.iter().zip(entries))
-    }
-
-    /// A part whose bytes are intact but do not decode.
-    pub(crate) fn undecodable(&self, uid: &str, name: &str, file: &str, error: BoxError) -> CheckpointError {
-        self.mismatch(uid, format!("its state `{name}` in {file} cannot be decoded: {error}"))
     }
 
     pub(crate) fn mismatch(&self, uid: &str, reason: String) -> CheckpointError {

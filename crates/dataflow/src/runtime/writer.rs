@@ -15,6 +15,7 @@ use crate::checkpoint::{
 use crate::collector::OperatorSnapshot;
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError, panic_message};
+use crate::state::Encoders;
 
 /// Something to do, in order.
 pub(crate) enum Work {
@@ -48,10 +49,12 @@ pub(crate) fn spawn(
     let (sender, receiver): (Sender<Work>, Receiver<Work>) = channel();
     let run = move || {
         let mut files = Vec::new();
+        let encoders = Arc::default();
         for work in receiver {
             let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
-            let perform =
-                || perform(work, store.as_deref(), committer.as_deref_mut(), (&mut chain, &mut files));
+            let perform = || {
+                perform(work, store.as_deref(), committer.as_deref_mut(), (&mut chain, &mut files), &encoders)
+            };
             // A store or a committer that panics must not leave the job waiting for it. Neither is called again
             // after that.
             match catch_unwind(AssertUnwindSafe(perform)) {
@@ -79,12 +82,13 @@ fn perform(
     committer: Option<&mut (dyn Committer + '_)>,
     // The files of the checkpoints so far, and those of the one under way.
     (chain, files): (&mut Chain, &mut Vec<FileEntry>),
+    encoders: &Arc<Encoders>,
 ) -> Result<Option<Event>, JobError> {
     match (work, store, committer) {
         (Work::WriteState { epoch, snapshots, must }, Some(store), committer) => {
             // Not before: a job that turns out not to fit leaves everything as it was.
             chain.rename(|files| store.adopt(files))?;
-            let mut file = StateFile::new(Some((store, epoch)));
+            let mut file = StateFile::new(Some((store, epoch))).with(encoders);
             encode(&file, snapshots, chain)?;
             let nothing_new = chain.is_nothing_new(file.written().iter().map(|(_, written)| written));
             if nothing_new && !must {

@@ -9,6 +9,7 @@
 //! an `Arc` from then on and copied piecemeal, where written to), and encoded on another thread.
 
 pub mod aggregating;
+pub(crate) mod encoding;
 mod fingerprint;
 pub mod list;
 pub mod map;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use aggregating::AggregatingState;
+pub use encoding::{PartDecoder, PartEncoder};
 pub use fingerprint::shape_of;
 pub use list::ListState;
 pub use map::MapState;
@@ -35,7 +37,8 @@ use crate::error::{BoxError, CheckpointError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 
-pub(crate) use table::{UNNAMED, decode_table};
+pub(crate) use encoding::{Encoder, Encoders};
+pub(crate) use table::UNNAMED;
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint. Every type is that
 /// owns its data and derives `Clone`, [`serde::Serialize`] and [`serde::Deserialize`].
@@ -75,7 +78,8 @@ pub enum StateKind {
 
 /// Keyed state, as the engine sees it.
 pub trait KeyedState {
-    /// The shape of what is stored ([`shape_of`]), to tell a checkpoint of another type from this one.
+    /// The shape of what is stored ([`shape_of`]): for people, and to tell a checkpoint of format version 1 of another type from
+    /// this one.
     fn shape(&self) -> String;
     /// Empties it, for these key groups.
     fn open(&mut self, groups: &KeyGroups);
@@ -84,7 +88,7 @@ pub trait KeyedState {
     fn share(&mut self, whole: bool) -> Encode;
     /// Adds one part that an [`Encode`] wrote for `group`: all that there was, several parts for a group if need be; or, a
     /// `delta`, what has changed since the parts before it.
-    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError>;
+    fn restore(&mut self, group: u16, part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError>;
     /// All parts have been added. What is shared next may go on from them with deltas if `continues`; else it must be whole.
     fn restored(&mut self, _continues: bool) {}
 }
@@ -94,6 +98,7 @@ pub type Encode = Box<dyn FnOnce(&mut PartWriter<'_>) -> Result<(), BoxError> + 
 
 /// Receives the encoded parts of one piece of state.
 pub struct PartWriter<'a> {
+    encoder: &'a mut Encoder,
     buffer: Vec<u8>,
     parts: Vec<Part>,
     /// So many parts have left the buffer, and are where they are.
@@ -129,8 +134,13 @@ pub(crate) enum PartKind {
 }
 
 impl<'a> PartWriter<'a> {
-    pub(crate) fn new(append: &'a Append<'a>, wasteful: impl Fn(u16) -> bool + 'a) -> Self {
-        Self { buffer: Vec::new(), parts: Vec::new(), settled: 0, append, wasteful: Box::new(wasteful) }
+    pub(crate) fn new(
+        encoder: &'a mut Encoder,
+        append: &'a Append<'a>,
+        wasteful: impl Fn(u16) -> bool + 'a,
+    ) -> Self {
+        let (buffer, parts, wasteful) = (Vec::new(), Vec::new(), Box::new(wasteful));
+        Self { encoder, buffer, parts, settled: 0, append, wasteful }
     }
 
     /// Whether a file is kept for little more than `group`, which had better be written whole the next time.
@@ -156,21 +166,26 @@ impl<'a> PartWriter<'a> {
         Ok((self.parts, sum))
     }
 
-    /// Writes one part that belongs to `group`, and is all that there is of it: `encode` appends to the buffer it is given.
-    /// Returns how many bytes that were.
+    /// Writes one part that belongs to `group`, and is all that there is of it. Returns how many bytes that were.
+    ///
+    /// # Errors
+    /// Those of `encode`, and of the store.
     pub fn part(
         &mut self,
         group: u16,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+        encode: impl FnOnce(&mut PartEncoder<'_>) -> Result<(), BoxError>,
     ) -> Result<u64, BoxError> {
         self.write(group, PartKind::Whole, encode)
     }
 
-    /// Writes what has changed of `group` since the checkpoint before.
+    /// Writes what has changed of `group` since the checkpoint before. Returns how many bytes that were.
+    ///
+    /// # Errors
+    /// Those of `encode`, and of the store.
     pub fn delta(
         &mut self,
         group: u16,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+        encode: impl FnOnce(&mut PartEncoder<'_>) -> Result<(), BoxError>,
     ) -> Result<u64, BoxError> {
         self.write(group, PartKind::Delta, encode)
     }
@@ -185,10 +200,10 @@ impl<'a> PartWriter<'a> {
         &mut self,
         group: u16,
         kind: PartKind,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), BoxError>,
+        encode: impl FnOnce(&mut PartEncoder<'_>) -> Result<(), BoxError>,
     ) -> Result<u64, BoxError> {
         let offset = self.buffer.len();
-        encode(&mut self.buffer)?;
+        self.encoder.part(&mut self.buffer, encode)?;
         let length = (self.buffer.len() - offset) as u64;
         self.parts.push(Part { group, kind, offset: offset as u64, length });
         if self.buffer.len() >= CHUNK {
@@ -196,13 +211,6 @@ impl<'a> PartWriter<'a> {
         }
         Ok(length)
     }
-}
-
-/// Appends the postcard encoding of `value` to `buffer`.
-pub fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
-    let taken = std::mem::take(buffer);
-    *buffer = postcard::to_extend(value, taken)?;
-    Ok(())
 }
 
 /// A shared piece of state, still to be encoded.
@@ -283,19 +291,16 @@ impl<'a> States<'a> {
             Mode::Opening { operator, groups, restore, .. } => {
                 state.open(groups);
                 let Some(restore) = restore else { return };
-                let result =
-                    restore.parts(&operator.uid, name, StateKind::Keyed, &state.shape()).and_then(|parts| {
-                        let owned = groups.owned();
-                        let mut mine = parts.into_iter().filter(|part| owned.contains(&part.group));
-                        mine.try_for_each(|part| {
-                            state
-                                .restore(part.group, part.bytes, part.delta)
-                                .map_err(|error| restore.undecodable(&operator.uid, name, part.file, error))
-                        })?;
-                        // What is new there has nothing to go on from.
-                        state.restored(restore.continues() && restore.knows_state(&operator.uid, name));
-                        Ok(())
-                    });
+                let owned = groups.owned();
+                let result = restore.read(
+                    (&operator.uid, name, StateKind::Keyed, &state.shape()),
+                    |group| owned.contains(&group),
+                    |group, part, delta| state.restore(group, part, delta),
+                );
+                if result.is_ok() {
+                    // What is new there has nothing to go on from.
+                    state.restored(restore.continues() && restore.knows_state(&operator.uid, name));
+                }
                 keep_first(&mut self.failure, result);
             }
         }
@@ -320,22 +325,15 @@ impl<'a> States<'a> {
                 // What is empty is not there: whoever is gone with it is not missed.
                 let encode: Encode = Box::new(move |parts| match shared.is_empty() {
                     true => Ok(()),
-                    false => parts.part(0, |buffer| encode_into(&shared, buffer)).map(drop),
+                    false => parts.part(0, |part| part.items(&shared)).map(drop),
                 });
                 snapshots.push(StateSnapshot { name, kind, shape: shape_of::<T>(), encode });
             }
             Mode::Opening { operator, parallelism, restore, .. } => {
                 items.clear();
                 let Some(restore) = restore else { return };
-                let result = restore.parts(&operator.uid, name, kind, &shape_of::<T>()).and_then(|parts| {
-                    for part in parts {
-                        let decoded: Vec<T> = postcard::from_bytes(part.bytes).map_err(|error| {
-                            restore.undecodable(&operator.uid, name, part.file, error.into())
-                        })?;
-                        items.extend(decoded);
-                    }
-                    Ok(())
-                });
+                let wanted = (&*operator.uid, name, kind, &*shape_of::<T>());
+                let result = restore.read(wanted, |_| true, |_, part, _| part.items(|item| items.push(item)));
                 if kind == StateKind::List {
                     let mut index = 0;
                     items.retain(|_| {
@@ -360,29 +358,32 @@ impl<'a> States<'a> {
     }
 }
 
-/// For tests of state: the parts that it writes.
+/// For tests of state: the parts that it writes, and the schema of the values in them.
 #[cfg(test)]
-pub(crate) fn encoded(encode: Encode) -> Vec<(Part, Vec<u8>)> {
+pub(crate) fn encoded(encode: Encode) -> (Vec<(Part, Vec<u8>)>, encoding::Schema) {
     let file = std::cell::RefCell::new(Vec::new());
     let append = |bytes: &[u8]| {
         let begin = file.borrow().len() as u64;
         file.borrow_mut().extend_from_slice(bytes);
         Ok(begin)
     };
-    let mut writer = PartWriter::new(&append, |_| false);
+    let mut encoder = Encoder::new();
+    let mut writer = PartWriter::new(&mut encoder, &append, |_| false);
     encode(&mut writer).unwrap();
     let (parts, _) = writer.finish(false).unwrap();
     let file = file.borrow();
     let bytes = |part: &Part| file[part.offset as usize..][..part.length as usize].to_vec();
-    parts.into_iter().map(|part| (part.clone(), bytes(&part))).collect()
+    (parts.into_iter().map(|part| (part.clone(), bytes(&part))).collect(), encoder.schema().clone())
 }
 
 /// For tests of state: what becomes of it when it is written to a checkpoint and read into `empty`.
 #[cfg(test)]
 pub(crate) fn restored<S: KeyedState>(state: &mut S, mut empty: S) -> S {
     empty.open(&KeyGroups::all(128));
-    for (part, bytes) in encoded(state.share(true)) {
-        empty.restore(part.group, &bytes, false).unwrap();
+    let (parts, schema) = encoded(state.share(true));
+    let plan = encoding::Plan::new(&schema);
+    for (part, bytes) in parts {
+        empty.restore(part.group, PartDecoder::new(&plan, &bytes), false).unwrap();
     }
     empty.restored(false);
     empty

@@ -23,7 +23,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Encode, Key, KeyedState, KeyedTable, shape_of};
+use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, shape_of};
 use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
@@ -156,8 +156,8 @@ impl<K: Key> KeyedState for TimerQueue<K> {
         self.times.share(whole)
     }
 
-    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError> {
-        self.times.restore(group, bytes, delta)
+    fn restore(&mut self, group: u16, part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError> {
+        self.times.restore(group, part, delta)
     }
 
     fn restored(&mut self, continues: bool) {

@@ -4,9 +4,8 @@
 //! [`KeyedTable`] writes it.
 
 use crate::error::BoxError;
-use crate::hash::key_hash;
 use crate::key_group::KeyGroups;
-use crate::state::{Encode, Key, KeyedState, KeyedTable, StateData, decode_table, encode_into, shape_of};
+use crate::state::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, shape_of};
 use crate::time::Timestamp;
 
 /// The panes that are open, in the order of time.
@@ -84,9 +83,9 @@ impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
         Box::new(move |parts| {
             for (start, tables) in panes {
                 for (group, table) in tables {
-                    parts.part(group, |buffer| {
-                        encode_into(&start, buffer)?;
-                        table.encode(buffer)
+                    parts.part(group, |part| {
+                        part.head(&start)?;
+                        table.encode(part)
                     })?;
                 }
             }
@@ -94,12 +93,13 @@ impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
         })
     }
 
-    fn restore(&mut self, _group: u16, bytes: &[u8], _delta: bool) -> Result<(), BoxError> {
-        let (start, rest) = postcard::take_from_bytes::<Timestamp>(bytes)?;
+    fn restore(&mut self, group: u16, mut part: PartDecoder<'_>, _delta: bool) -> Result<(), BoxError> {
+        let start = part.head::<Timestamp>()?;
         let index = self.find(start);
         let table = self.table(index);
-        decode_table(rest, |key: K, accumulator: A| {
-            table.insert(key_hash(&key), &key, accumulator);
+        part.entries(|key: K, accumulator: A| {
+            table.insert(table.hash_in(group, &key)?, &key, accumulator);
+            Ok(())
         })
     }
 }

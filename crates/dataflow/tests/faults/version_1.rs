@@ -164,10 +164,6 @@ fn key_of(n: u64) -> String {
 struct Told([Collected<String>; 3]);
 
 impl Told {
-    fn len(&self) -> usize {
-        self.0.iter().map(Collected::len).sum()
-    }
-
     fn take(&self) -> Vec<String> {
         self.0.iter().flat_map(Collected::take).collect()
     }

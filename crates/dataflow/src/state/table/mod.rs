@@ -15,15 +15,14 @@ mod snapshot;
 
 use hashbrown::hash_table::Entry;
 
-pub(crate) use snapshot::{SharedGroup, decode_table};
+pub(crate) use snapshot::SharedGroup;
 
 use self::changes::{Change, Changes};
 use self::page::{Books, Group, Stored, probe, probe_of};
-use self::snapshot::decode_removed;
-use super::{Encode, Key, KeyedState, StateData, shape_of};
+use super::{Encode, Key, KeyedState, PartDecoder, StateData, shape_of};
 use crate::error::BoxError;
 use crate::hash::key_hash;
-use crate::key_group::KeyGroups;
+use crate::key_group::{KeyGroups, group_of};
 use crate::record::Keyed;
 use crate::type_name::without_paths;
 
@@ -247,9 +246,17 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
             .collect()
     }
 
+    /// The hash of a key of a checkpoint, which has it in this group.
+    pub(crate) fn hash_in(&self, group: u16, key: &K) -> Result<u64, BoxError> {
+        let hash = key_hash(key);
+        match group_of(hash, self.groups.max_parallelism()) == group {
+            true => Ok(hash),
+            false => Err(moved()),
+        }
+    }
+
     /// Puts in an entry of a checkpoint.
-    fn restore_entry(&mut self, key: K, value: V) {
-        let hash = key_hash(&key);
+    fn restore_entry(&mut self, hash: u64, key: K, value: V) {
         let group = self.shard_mut(hash);
         group.known = true;
         // Of a generation that no snapshot will be about.
@@ -263,14 +270,21 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     }
 
     /// Takes a key out that a later checkpoint has not got any more.
-    fn restore_removal(&mut self, key: &K) {
-        let hash = key_hash(key);
+    fn restore_removal(&mut self, hash: u64, key: &K) {
         let mut place = self.shard_mut(hash).write(hash, 0);
         if let Ok(entry) = place.table.find_entry(probe(hash), |stored| stored.key == *key) {
             entry.remove();
             place.books.unrestored();
         }
     }
+}
+
+/// Its key group says where the records of a key go.
+#[cold]
+fn moved() -> BoxError {
+    "a key has another hash than when it was written, so its type hashes otherwise than it did: the type of a key may only change in \
+     ways that its `Hash` does not notice (names of fields, a newtype around it)"
+        .into()
 }
 
 #[cold]
@@ -327,10 +341,10 @@ impl<T: TableState> KeyedState for T {
             for (group, change) in changes {
                 match change {
                     Change::Whole(entries, size) => {
-                        size.whole(parts.part(group, |buffer| entries.encode(buffer))?);
+                        size.whole(parts.part(group, |part| entries.encode(part))?);
                     }
                     Change::Delta(entries, size) => {
-                        let bytes = parts.delta(group, |buffer| entries.encode_delta(buffer))?;
+                        let bytes = parts.delta(group, |part| entries.encode_delta(part))?;
                         size.delta(bytes, parts.is_wasteful(group));
                     }
                     Change::Unchanged(size) => {
@@ -343,17 +357,22 @@ impl<T: TableState> KeyedState for T {
         })
     }
 
-    fn restore(&mut self, group: u16, bytes: &[u8], delta: bool) -> Result<(), BoxError> {
+    fn restore(&mut self, group: u16, mut part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError> {
         let table = self.table();
         let position = usize::from(group - table.groups.owned().start);
-        table.changes.restored_bytes(position, table.shards.len(), bytes.len() as u64, delta);
-        let mut entries = bytes;
+        table.changes.restored_bytes(position, table.shards.len(), part.length(), delta);
         if delta {
-            let removed;
-            (removed, entries) = decode_removed::<T::Key>(bytes)?;
-            removed.iter().for_each(|key| table.restore_removal(key));
+            let removed: Vec<T::Key> = part.head()?;
+            for key in removed {
+                let hash = table.hash_in(group, &key)?;
+                table.restore_removal(hash, &key);
+            }
         }
-        decode_table(entries, |key: T::Key, value: T::Value| table.restore_entry(key, value))
+        part.entries(|key: T::Key, value: T::Value| {
+            let hash = table.hash_in(group, &key)?;
+            table.restore_entry(hash, key, value);
+            Ok(())
+        })
     }
 
     fn restored(&mut self, continues: bool) {

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 use super::page::Stored;
 use crate::error::BoxError;
-use crate::state::{Key, StateData, encode_into};
+use crate::state::{Key, PartEncoder, StateData};
 
 /// A page that a snapshot may still want.
 #[derive(Clone, Debug)]
@@ -91,21 +91,18 @@ impl<K, V> SharedGroup<K, V> {
 }
 
 impl<K: Key, V: StateData> SharedGroup<K, V> {
-    /// Appends the entries to a part: page by page their number, then each key and value.
-    pub(crate) fn encode(self, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+    /// Writes the entries: page by page a run of them.
+    pub(crate) fn encode(self, part: &mut PartEncoder<'_>) -> Result<(), BoxError> {
         for place in self.places {
             let content = std::mem::replace(&mut *place.lock(), Content::Taken);
             match content {
                 Content::Page(table) => {
-                    let entries = || table.iter().filter(|stored| place.is_about(stored));
-                    encode_entries(
-                        entries().count(),
-                        entries().map(|stored| (&stored.key, &stored.value)),
-                        buffer,
-                    )?;
+                    let stored = || table.iter().filter(|stored| place.is_about(stored));
+                    let entries = || stored().map(|stored| (&stored.key, &stored.value));
+                    encode_entries(stored().count(), entries, part)?;
                 }
                 Content::Copies(copies) => {
-                    encode_entries(copies.len(), copies.iter().map(|(key, value)| (key, value)), buffer)?;
+                    encode_entries(copies.len(), || copies.iter().map(|(key, value)| (key, value)), part)?;
                 }
                 Content::Taken => unreachable!("a snapshot is encoded once"),
             }
@@ -113,43 +110,17 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
         Ok(())
     }
 
-    /// Appends what has changed to a part: the keys that have gone, then the entries.
-    pub(super) fn encode_delta(mut self, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
-        encode_into(&std::mem::take(&mut self.removed), buffer)?;
-        self.encode(buffer)
+    /// Writes what has changed: the keys that have gone, then the entries.
+    pub(super) fn encode_delta(mut self, part: &mut PartEncoder<'_>) -> Result<(), BoxError> {
+        part.head(&std::mem::take(&mut self.removed))?;
+        self.encode(part)
     }
 }
 
-fn encode_entries<'a, K: Key, V: StateData>(
+fn encode_entries<'a, K: Key, V: StateData, I: Iterator<Item = (&'a K, &'a V)>>(
     count: usize,
-    mut entries: impl Iterator<Item = (&'a K, &'a V)>,
-    buffer: &mut Vec<u8>,
+    entries: impl Fn() -> I,
+    part: &mut PartEncoder<'_>,
 ) -> Result<(), BoxError> {
-    if count == 0 {
-        return Ok(());
-    }
-    encode_into(&(count as u64), buffer)?;
-    entries.try_for_each(|entry| encode_into(&entry, buffer))
-}
-
-/// Reads what [`SharedGroup::encode`] wrote, to the end of the part, and hands each entry on.
-pub(crate) fn decode_table<K: Key, V: StateData>(
-    mut bytes: &[u8],
-    mut entry: impl FnMut(K, V),
-) -> Result<(), BoxError> {
-    while !bytes.is_empty() {
-        let (count, mut rest) = postcard::take_from_bytes::<u64>(bytes)?;
-        for _ in 0..count {
-            let ((key, value), after) = postcard::take_from_bytes::<(K, V)>(rest)?;
-            entry(key, value);
-            rest = after;
-        }
-        bytes = rest;
-    }
-    Ok(())
-}
-
-/// Reads the keys that have gone, at the head of a delta. Returns the bytes that follow.
-pub(super) fn decode_removed<K: Key>(bytes: &[u8]) -> Result<(Vec<K>, &[u8]), BoxError> {
-    Ok(postcard::take_from_bytes::<Vec<K>>(bytes)?)
+    if count == 0 { Ok(()) } else { part.entries(count, entries) }
 }

@@ -1,31 +1,37 @@
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::encoding::{Plan, Schema};
 use crate::state::{PartKind, encoded};
 
 /// The parts of checkpoints, as a restore would find them.
 #[derive(Clone, Default)]
-struct Log(HashMap<u16, Vec<(PartKind, Vec<u8>)>>);
+struct Log(HashMap<u16, Vec<(PartKind, Vec<u8>, Rc<Schema>)>>);
 
 impl Log {
     /// Adds one checkpoint. What it does not mention is not there any more.
     fn add(&mut self, encodes: impl IntoIterator<Item = Encode>) {
         let mut before = std::mem::take(&mut self.0);
-        for (part, bytes) in encodes.into_iter().flat_map(encoded) {
+        for (part, bytes, schema) in encodes.into_iter().flat_map(|encode| {
+            let (parts, schema) = encoded(encode);
+            let schema = Rc::new(schema);
+            parts.into_iter().map(move |(part, bytes)| (part, bytes, schema.clone()))
+        }) {
             let group = self.0.entry(part.group).or_default();
             if part.kind != PartKind::Whole {
                 *group = before.remove(&part.group).expect("a change of nothing");
             }
             if part.kind != PartKind::Unchanged {
-                group.push((part.kind, bytes));
+                group.push((part.kind, bytes, schema));
             }
         }
     }
 
     fn bytes(&self) -> usize {
-        self.0.values().flatten().map(|(_, bytes)| bytes.len()).sum()
+        self.0.values().flatten().map(|(_, bytes, _)| bytes.len()).sum()
     }
 
     /// Restores it into tables for each subtask of `parallelism`.
@@ -34,8 +40,9 @@ impl Log {
             let groups = KeyGroups::of_subtask(128, parallelism, index);
             let mut table = KeyedTable::new(&groups);
             for group in groups.owned() {
-                for (kind, bytes) in self.0.get(&group).into_iter().flatten() {
-                    table.restore(group, bytes, *kind == PartKind::Delta).unwrap();
+                for (kind, bytes, schema) in self.0.get(&group).into_iter().flatten() {
+                    let plan = Plan::new(schema);
+                    table.restore(group, PartDecoder::new(&plan, bytes), *kind == PartKind::Delta).unwrap();
                 }
             }
             table.restored(continues);

@@ -1,0 +1,159 @@
+//! Writes the parts of one state.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::check::Checker;
+use super::error::Error;
+use super::grow::Grown;
+use super::schema::{Schema, UNSEEN};
+use super::varint::put;
+use super::write::{Sink, Writer};
+use super::{ENTRY, HEAD};
+use crate::error::BoxError;
+
+/// Writes the values of one state of one subtask; it is kept for a whole run, and its schema with it.
+pub(crate) struct Encoder {
+    pub(super) sink: Sink,
+    pub(super) checker: Checker,
+    /// Whether every value is read back: until the first snapshot is through. After that, those are that show something new.
+    checking: bool,
+    /// Whether anything has been written.
+    used: bool,
+}
+
+/// The encoders of a job, by uid, name and subtask.
+#[derive(Default)]
+pub(crate) struct Encoders(Mutex<HashMap<StateOf, Encoder>>);
+
+type StateOf = (Arc<str>, &'static str, usize);
+
+impl Encoders {
+    /// The encoder of one state, to be given back.
+    pub(crate) fn take(&self, uid: &Arc<str>, name: &'static str, subtask: usize) -> Encoder {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&(uid.clone(), name, subtask)).unwrap_or_else(Encoder::new)
+    }
+
+    pub(crate) fn give_back(&self, uid: &Arc<str>, name: &'static str, subtask: usize, mut encoder: Encoder) {
+        encoder.checking &= !encoder.used;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((uid.clone(), name, subtask), encoder);
+    }
+}
+
+impl Encoder {
+    pub(crate) fn new() -> Self {
+        let sink = Sink { buffer: Vec::new(), grown: Grown::new(), depth: 0 };
+        Self { sink, checker: Checker::default(), checking: true, used: false }
+    }
+
+    /// Appends a part to `buffer`.
+    pub(crate) fn part(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        encode: impl FnOnce(&mut PartEncoder<'_>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        std::mem::swap(&mut self.sink.buffer, buffer);
+        let result = encode(&mut PartEncoder(self));
+        std::mem::swap(&mut self.sink.buffer, buffer);
+        self.used = true;
+        result
+    }
+
+    /// What is known of the types by now.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.sink.grown.schema
+    }
+
+    /// Writes a run: `write` is called again if its values show something that the schema did not foresee.
+    fn run(&mut self, mut write: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
+        let start = self.sink.buffer.len();
+        for _ in 0..8 {
+            self.sink.grown.broken = false;
+            put(&mut self.sink.buffer, u64::from(self.sink.grown.version));
+            write(self)?;
+            if !self.sink.grown.broken {
+                return Ok(());
+            }
+            // All of the run has been looked at, so the next time it meets with nothing new.
+            self.sink.buffer.truncate(start);
+            self.sink.grown.version += 1;
+        }
+        Err(Error::new("its Serialize writes the same values in another form each time"))
+    }
+
+    /// Writes one value, which is read back as a `T`.
+    #[inline]
+    fn value<T, S>(&mut self, root: usize, value: &S) -> Result<(), Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: Serialize,
+    {
+        let grown = &mut self.sink.grown;
+        let node = match grown.schema.roots[root] {
+            UNSEEN => {
+                grown.schema.roots[root] = grown.place::<T>();
+                grown.schema.roots[root]
+            }
+            node => node,
+        };
+        let (growth, start) = (grown.growth, self.sink.buffer.len());
+        self.sink.depth = 0;
+        value.serialize(Writer::<T>::new(&mut self.sink, node))?;
+        // A run that is to be written again cannot be read.
+        if (self.checking || growth != self.sink.grown.growth) && !self.sink.grown.broken {
+            self.check::<T>(start, root)?;
+        }
+        // As with the items of a list: every entry takes a byte.
+        if root == ENTRY && self.sink.buffer.len() == start {
+            self.sink.buffer.push(0);
+        }
+        Ok(())
+    }
+}
+
+/// Writes one part: it may begin with one value, its head, and then holds any number of entries, or of items. All parts of a state hold
+/// the same.
+pub struct PartEncoder<'a>(&'a mut Encoder);
+
+impl PartEncoder<'_> {
+    /// Writes the value that the part begins with.
+    ///
+    /// # Errors
+    /// When the value cannot be written, or not be read back.
+    pub fn head<T: Serialize + DeserializeOwned>(&mut self, value: &T) -> Result<(), BoxError> {
+        Ok(self.0.run(|encoder| encoder.value::<T, T>(HEAD, value))?)
+    }
+
+    /// Writes so many entries, each a key and a value. `entries` is asked for them again when they show something that no value has
+    /// shown before.
+    ///
+    /// # Errors
+    /// When one cannot be written, or not be read back.
+    pub fn entries<'e, K, V, I>(&mut self, count: usize, entries: impl Fn() -> I) -> Result<(), BoxError>
+    where
+        K: Serialize + DeserializeOwned + 'e,
+        V: Serialize + DeserializeOwned + 'e,
+        I: Iterator<Item = (&'e K, &'e V)>,
+    {
+        let written = self.0.run(|encoder| {
+            put(&mut encoder.sink.buffer, count as u64);
+            entries().try_for_each(|entry| encoder.value::<(K, V), _>(ENTRY, &entry))
+        });
+        written.map_err(|error| error.in_entry().into())
+    }
+
+    /// Writes the items of a list.
+    ///
+    /// # Errors
+    /// When one cannot be written, or not be read back.
+    pub fn items<T: Serialize + DeserializeOwned>(&mut self, items: &[T]) -> Result<(), BoxError> {
+        Ok(self.0.run(|encoder| {
+            put(&mut encoder.sink.buffer, items.len() as u64);
+            items.iter().try_for_each(|item| encoder.value::<T, T>(ENTRY, item))
+        })?)
+    }
+}
