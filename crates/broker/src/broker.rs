@@ -127,6 +127,18 @@ impl Broker {
         created.map(drop).map_err(|(_, reason)| BrokerError::Topic { name: name.to_owned(), reason })
     }
 
+    /// Deletes a topic. Whoever makes one of the same name makes another topic, with another id.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name, or it cannot be removed.
+    pub fn delete_topic(&self, name: &str) -> Result<(), BrokerError> {
+        let refused = |reason| BrokerError::Topic { name: name.to_owned(), reason };
+        let topic =
+            self.state.topics.get(name).ok_or_else(|| refused("there is no such topic".to_owned()))?;
+        self.state.topics.delete(&topic).map_err(|(_, reason)| refused(reason))
+    }
+
     /// A client in this process, which needs no socket.
     pub fn client(&self) -> LocalClient {
         LocalClient::new(&self.state)

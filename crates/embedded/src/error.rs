@@ -15,6 +15,54 @@ pub enum EmbeddedError {
     /// There is no such topic.
     #[error("there is no topic '{0}'; create it before the job starts")]
     UnknownTopic(String),
+    /// A bound leaves out a partition that is read.
+    #[error("set_bounded leaves out {topic}-{partition}, which is read; say where to end in every partition")]
+    Unbounded {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// There is no committed offset to begin at.
+    #[error(
+        "group '{group}' has committed no offset for {topic}-{partition}; let OffsetsInitializer::Committed fall back to earliest or \
+         latest if it is to begin there"
+    )]
+    NoCommittedOffset {
+        /// The consumer group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+    /// The source is to go on where its log does not reach.
+    #[error("{}", out_of_range(topic, *partition, *offset, *start, *end))]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset asked for.
+        offset: i64,
+        /// Where the log begins.
+        start: i64,
+        /// Where it ends: the offset of its next record.
+        end: i64,
+    },
+    /// The topic was deleted, and another one has its name now.
+    #[error(
+        "topic '{topic}' was made anew: offset {offset} of partition {partition} belongs to the old one, of which nothing can be read any \
+         more. {GO_ON}"
+    )]
+    TopicMadeAnew {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How far the old one had been read.
+        offset: i64,
+    },
     /// A record cannot be read.
     #[error("the record at offset {offset} of {topic}-{partition} cannot be read: {reason}")]
     Decode {
@@ -69,6 +117,23 @@ pub enum EmbeddedError {
         /// What it said.
         source: LocalError,
     },
+}
+
+/// What ends the messages about positions that fit no more.
+const GO_ON: &str = "To go on without what is lost, say where with set_offset_reset_strategy (OffsetResetStrategy::Earliest or Latest), \
+                     or set_fail_on_data_loss(false)";
+
+fn out_of_range(topic: &str, partition: i32, offset: i64, start: i64, end: i64) -> String {
+    let place = format!("offset {offset} of {topic}-{partition}");
+    if offset < start {
+        return format!(
+            "{place} is not kept any more: the log begins at {start}, as what was before it was deleted. Keep records for longer \
+             (retention.ms, retention.bytes). {GO_ON}"
+        );
+    }
+    format!(
+        "{place} is beyond the end of its log, which is at {end}: records were lost, or the offset was never right. {GO_ON}"
+    )
 }
 
 impl EmbeddedError {

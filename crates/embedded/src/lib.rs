@@ -11,4 +11,7 @@ mod source;
 pub use error::EmbeddedError;
 pub use record::{Deserialize, RecordBuf, Serialize};
 pub use sink::{BrokerSink, BrokerSinkBuilder, DeliveryGuarantee};
-pub use source::{BrokerSource, BrokerSourceBuilder, BrokerSourceReader, OffsetsInitializer};
+pub use source::{
+    BadRecordPolicy, BrokerSource, BrokerSourceBuilder, BrokerSourceReader, OffsetResetStrategy,
+    OffsetsInitializer,
+};

@@ -58,9 +58,11 @@ impl KafkaAdmin {
         let asked = self.runtime.block_on(self.client.create_topics([&new], &options));
         let answers = asked.map_err(|error| match error {
             // Nobody has answered; that is all that librdkafka says.
-            ClientError::AdminOp(Code::OperationTimedOut) => {
-                KafkaError::Unreachable { bootstrap: self.bootstrap.clone(), waited: TIMEOUT, last: None }
-            }
+            ClientError::AdminOp(Code::OperationTimedOut) => KafkaError::Unreachable {
+                bootstrap: self.bootstrap.clone(),
+                waited: Some(TIMEOUT),
+                last: None,
+            },
             error => failed(error),
         })?;
         for answer in answers {

@@ -21,6 +21,9 @@ use crate::error::KafkaError;
 ///
 /// One is not librdkafka's but Java's: `default.api.timeout.ms` says how long a start, a lookup or a commit may
 /// take without an answer before it is an error; 15 s unless it is set.
+///
+/// Two bound what a source has fetched and not yet read, of all its partitions and subtasks together, and are divided among them:
+/// `queued.max.messages.kbytes` (65,536 unless it is set) and `queued.min.messages` (65,536).
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaProperties {
     bootstrap: String,
@@ -213,9 +216,8 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("isolation.level", "read_committed"),
     // A full queue is looked at again after this long; the default of 1 s shows as a stutter.
     ("fetch.queue.backoff.ms", "5"),
-    // The bound of the source's memory, for each partition.
-    ("queued.min.messages", "20000"),
-    ("queued.max.messages.kbytes", "16384"),
+    // Whether a topic is there was found out before it is read: what is said to be gone then is gone, not yet to come.
+    ("topic.metadata.propagation.max.ms", "0"),
     // How often the lag is looked at.
     ("statistics.interval.ms", "1000"),
     ("allow.auto.create.topics", "false"),

@@ -16,14 +16,14 @@ pub use thalweg_dataflow::error::BoxError;
 pub enum KafkaError {
     /// No broker answered in time.
     #[error(
-        "no answer from Kafka at {bootstrap} within {waited:?}{}; is the address right, and does the broker run?",
-        last_error(last)
+        "no answer from Kafka at {bootstrap}{}{}; is the address right, and does the broker run?",
+        within(*waited), last_error(last)
     )]
     Unreachable {
         /// The addresses that were tried.
         bootstrap: String,
-        /// How long.
-        waited: Duration,
+        /// How long, if it was waited for.
+        waited: Option<Duration>,
         /// What librdkafka reported last, if it did.
         last: Option<String>,
     },
@@ -147,11 +147,9 @@ pub enum KafkaError {
         partition: i32,
     },
 
-    /// Records that are to be read are no longer kept.
-    #[error(
-        "offset {offset} of partition {partition} of '{topic}' is no longer in Kafka: its records were deleted before they were \
-         read. Keep records for longer (retention.ms), or choose another place to begin"
-    )]
+    /// The source is to go on where its log does not reach: records were deleted before they were read, or were lost, or the offset
+    /// was never right.
+    #[error("{}", out_of_range(topic, *partition, *offset, *start, *end))]
     OffsetOutOfRange {
         /// The topic.
         topic: String,
@@ -159,6 +157,55 @@ pub enum KafkaError {
         partition: i32,
         /// The offset asked for.
         offset: i64,
+        /// Where the log begins.
+        start: i64,
+        /// Where the log ends: the offset of its next record.
+        end: i64,
+    },
+
+    /// The topic was deleted, and another one has its name now.
+    #[error(
+        "topic '{topic}' was made anew (its id was {was}, and is {is}): offset {offset} of partition {partition} belongs to the old one, \
+         of which nothing can be read any more. {GO_ON}"
+    )]
+    TopicMadeAnew {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// How far the old one had been read.
+        offset: i64,
+        /// The id of the old one.
+        was: String,
+        /// The id of the new one.
+        is: String,
+    },
+
+    /// A record is larger than the sink or the cluster takes.
+    #[error("a record of {bytes} for topic '{topic}' is too large: {limit}")]
+    RecordTooLarge {
+        /// The topic.
+        topic: String,
+        /// Its size, as far as it is known.
+        bytes: String,
+        /// Which setting is in the way.
+        limit: String,
+    },
+
+    /// A batch of records cannot be read at all: it is damaged, or in a compression that the client does not know.
+    #[error(
+        "the batch of records at offset {offset} of partition {partition} of '{topic}' cannot be read: {source}; \
+         choose BadRecordPolicy::Skip to go past it"
+    )]
+    BadBatch {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was to be read next.
+        offset: i64,
+        /// librdkafka's error.
+        source: ClientError,
     },
 
     /// The deserializer could not read a record.
@@ -214,8 +261,12 @@ impl KafkaError {
             Self::Unreachable { .. }
             | Self::TransactionTimedOut { .. }
             | Self::OffsetOutOfRange { .. }
+            | Self::TopicMadeAnew { .. }
             | Self::Client { .. } => Fault::Cluster,
-            Self::Decode { .. } | Self::Encode { .. } => Fault::Data,
+            Self::Decode { .. }
+            | Self::Encode { .. }
+            | Self::RecordTooLarge { .. }
+            | Self::BadBatch { .. } => Fault::Data,
             Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
             | Self::Fenced { .. }
@@ -250,7 +301,12 @@ impl KafkaError {
     /// Gives an error of librdkafka its place among these.
     ///
     /// `action` completes "cannot …"; `bootstrap` is the cluster's address.
-    pub(crate) fn from_client(action: &str, bootstrap: &str, waited: Duration, source: ClientError) -> Self {
+    pub(crate) fn from_client(
+        action: &str,
+        bootstrap: &str,
+        waited: impl Into<Option<Duration>>,
+        source: ClientError,
+    ) -> Self {
         let (action, bootstrap) = (action.to_owned(), bootstrap.to_owned());
         if let ClientError::ClientConfig(_, reason, property, _) = source {
             return Self::Property { property, reason };
@@ -271,7 +327,7 @@ impl KafkaError {
                 | Code::Resolve
                 | Code::OperationTimedOut
                 | Code::MessageTimedOut,
-            ) => Self::Unreachable { bootstrap, waited, last: Some(source.to_string()) },
+            ) => Self::Unreachable { bootstrap, waited: waited.into(), last: Some(source.to_string()) },
             _ => Self::Client { action, source },
         }
     }
@@ -321,6 +377,28 @@ fn is_retriable(error: &ClientError) -> bool {
                 | Code::WaitingForCoordinator
         )
     )
+}
+
+/// What ends the messages about positions that fit no more.
+const GO_ON: &str = "To go on without what is lost, say where with set_offset_reset_strategy (OffsetResetStrategy::Earliest or Latest), \
+                     or set_fail_on_data_loss(false)";
+
+fn out_of_range(topic: &str, partition: i32, offset: i64, start: i64, end: i64) -> String {
+    let place = format!("offset {offset} of partition {partition} of '{topic}'");
+    if offset < start {
+        return format!(
+            "{place} is no longer in Kafka: the log begins at {start}, as what was before it was deleted. Keep records for longer \
+             (retention.ms, retention.bytes). {GO_ON}"
+        );
+    }
+    format!(
+        "{place} is beyond the end of its log, which is at {end}: records were lost, or the topic was made anew, or the offset was never \
+         right. {GO_ON}"
+    )
+}
+
+fn within(waited: Option<Duration>) -> String {
+    waited.map(|waited| format!(" within {waited:?}")).unwrap_or_default()
 }
 
 fn last_error(last: &Option<String>) -> String {

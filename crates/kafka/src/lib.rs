@@ -14,6 +14,7 @@ pub mod record;
 pub mod sink;
 pub mod source;
 pub mod subscription;
+mod topic_ids;
 
 pub use error::KafkaError;
 pub use offsets::{OffsetResetStrategy, OffsetsInitializer};

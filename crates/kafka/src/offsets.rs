@@ -10,14 +10,18 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::error::KafkaError;
 use crate::subscription::TopicPartition;
 
-/// Where to begin in a partition for which a group has committed no offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where to go on in a partition whose place is not there, as Kafka's `auto.offset.reset` and Flink's `OffsetResetStrategy`: a
+/// group has committed no offset, or the place that was kept lies outside of the log, as records were deleted before they were
+/// read, or the topic was made anew. See
+/// [`set_offset_reset_strategy`](crate::KafkaSourceBuilder::set_offset_reset_strategy).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetResetStrategy {
     /// At the oldest record.
     Earliest,
     /// Behind the newest record.
     Latest,
-    /// It is an error.
+    /// Nowhere: it is an error.
+    #[default]
     None,
 }
 
@@ -28,7 +32,8 @@ pub enum OffsetsInitializer {
     Earliest,
     /// Behind the newest record (of a committed transaction, if only those are read).
     Latest,
-    /// Where the source's consumer group has committed, else as said.
+    /// Where the source's consumer group has committed; where it has not, or what it has committed is not in the log any more, as
+    /// said.
     Committed(OffsetResetStrategy),
     /// At the first record with this timestamp or a later one, in milliseconds since 1970; if there is none,
     /// behind the newest.
@@ -104,6 +109,54 @@ impl OffsetsInitializer {
             }
         }
     }
+}
+
+impl OffsetsInitializer {
+    /// What is to become of an offset that it names and that is not in the log: what goes for any other (`otherwise`), unless it
+    /// says more.
+    pub(crate) fn reset(&self, otherwise: OffsetResetStrategy) -> OffsetResetStrategy {
+        match self {
+            Self::Committed(fallback @ (OffsetResetStrategy::Earliest | OffsetResetStrategy::Latest)) => {
+                *fallback
+            }
+            _ => otherwise,
+        }
+    }
+
+    /// Whether the offsets are found in the log as it is, and so cannot lie outside of it.
+    pub(crate) fn is_found_in_log(&self) -> bool {
+        matches!(self, Self::Earliest | Self::Latest | Self::Timestamp(_))
+    }
+}
+
+/// What there is of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogRange {
+    /// The offset of the oldest record.
+    pub(crate) start: i64,
+    /// Behind the newest one that this consumer may see.
+    pub(crate) end: i64,
+}
+
+/// What there is of each partition now.
+///
+/// # Errors
+/// An unreachable cluster, or unknown partitions.
+pub(crate) fn log_ranges<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    bootstrap: &str,
+    partitions: &BTreeSet<TopicPartition>,
+    timeout: Duration,
+) -> Result<BTreeMap<TopicPartition, LogRange>, KafkaError> {
+    let broker = Broker { consumer, bootstrap, timeout };
+    let ends = broker.list(partitions, Offset::End)?;
+    let starts = broker.list(partitions, Offset::Beginning)?;
+    let range = |(partition, start): (TopicPartition, i64)| {
+        // The start may have moved on in between.
+        let end = ends.get(&partition).copied().unwrap_or(start).max(start);
+        (partition, LogRange { start, end })
+    };
+    Ok(starts.into_iter().map(range).collect())
 }
 
 type Offsets = BTreeMap<TopicPartition, i64>;

@@ -155,7 +155,7 @@ impl Producer {
 
     /// Whoever waited has given up.
     fn stopped(&self) -> KafkaError {
-        KafkaError::Unreachable { bootstrap: self.bootstrap.clone(), waited: self.timeout, last: None }
+        KafkaError::Unreachable { bootstrap: self.bootstrap.clone(), waited: Some(self.timeout), last: None }
     }
 
     fn error(&self, action: &str, error: ClientError) -> KafkaError {

@@ -5,7 +5,8 @@
 //! have ended, while others go on. When all queues are empty the subtask sleeps, and librdkafka wakes it.
 //!
 //! A split is a partition, by the name `topic-partition`. Its position is the offset of the next record, and
-//! where a bounded source ends, so that it still ends there after a restart.
+//! where a bounded source ends, so that it still ends there after a restart. It is kept with the topic's id; what is done
+//! when it does not fit the log any more is in `positions.rs`, and `watch.rs` sees that topics stay the same while they are read.
 
 mod builder;
 mod commits;
@@ -16,8 +17,11 @@ mod discovery;
 mod lag;
 mod offset_ranges;
 mod partition;
+mod positions;
+mod prefetch;
 mod rate;
 mod reader;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +37,7 @@ use thalweg_dataflow::source::{Source, SourceContext};
 use thalweg_dataflow::time::millis;
 
 use crate::config::KafkaProperties;
-use crate::offsets::OffsetsInitializer;
+use crate::offsets::{OffsetResetStrategy, OffsetsInitializer};
 use crate::record::BadRecordPolicy;
 use crate::subscription::Subscription;
 
@@ -63,6 +67,7 @@ struct Settings {
     group: Option<String>,
     starting: OffsetsInitializer,
     stopping: Option<OffsetsInitializer>,
+    reset: OffsetResetStrategy,
     bad_records: BadRecordPolicy,
     discovery: Option<Duration>,
     max_rate: Option<u64>,

@@ -381,7 +381,7 @@ fn what_is_not_there_is_said_at_the_start() {
     cluster.write(&topic, 0, ["a"]);
     let beyond = OffsetsInitializer::offsets([(TopicPartition::new(&topic, 0), 100)]);
     let error = failure(source(&cluster).set_topics([&topic]).set_starting_offsets(beyond));
-    assert!(error.contains("offset 100 of partition 0") && error.contains("no longer in Kafka"), "{error}");
+    assert!(error.contains("offset 100 of partition 0") && error.contains("beyond the end"), "{error}");
 }
 
 /// Remembers the batch time of each barrier, after the source has seen it.

@@ -83,6 +83,15 @@ impl LocalClient {
         Ok(upgrade(&self.state)?.topics.get(topic).map(|topic| topic.partition_count()))
     }
 
+    /// The id of a topic, `None` if there is no such topic. Another topic that gets the name later has another id.
+    ///
+    /// # Errors
+    ///
+    /// If the broker has stopped.
+    pub fn topic_id(&self, topic: &str) -> Result<Option<u128>, LocalError> {
+        Ok(upgrade(&self.state)?.topics.get(topic).map(|topic| topic.id.as_u128()))
+    }
+
     /// A consumer that has no partitions yet. It is in no group.
     pub fn consumer(&self, isolation: Isolation) -> LocalConsumer {
         LocalConsumer::new(self.state.clone(), isolation)

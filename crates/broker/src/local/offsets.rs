@@ -56,6 +56,17 @@ impl LocalClient {
         Ok(found.map(|found| found.offset))
     }
 
+    /// Removes the records before an offset, as retention does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such partition, or the offset lies behind its end.
+    pub fn delete_records(&self, topic: &str, index: i32, before: i64) -> Result<(), LocalError> {
+        let state = upgrade(&self.state)?;
+        let (_, partition) = partition(&state, topic, index)?;
+        partition.delete_records(before).map(drop).map_err(|error| LocalError::at(error, topic, index))
+    }
+
     /// Commits offsets of a group that has no members.
     ///
     /// # Errors

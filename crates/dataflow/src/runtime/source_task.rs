@@ -197,7 +197,9 @@ where
     /// Takes note of splits that the reader has announced, with what the checkpoint knew of them.
     fn meet_splits(&mut self, now: Timestamp) {
         for info in &self.polled.splits[self.splits.len()..] {
-            let newest = self.restored.get(&*info.name).copied().unwrap_or(NO_TIMESTAMP);
+            // By its name it was kept before it had an identity.
+            let restored = self.restored.get(&*info.identity).or_else(|| self.restored.get(&*info.name));
+            let newest = restored.copied().unwrap_or(NO_TIMESTAMP);
             let index = self.watermarks.add();
             if newest != NO_TIMESTAMP {
                 self.watermarks.advance(index, self.strategy.watermark(newest));
@@ -277,11 +279,14 @@ where
         if barrier.checkpoint {
             let known = self.polled.splits.iter().zip(&self.splits);
             let newest: HashMap<&str, Timestamp> =
-                known.map(|(info, split)| (&*info.name, split.newest)).collect();
+                known.map(|(info, split)| (&*info.identity, split.newest)).collect();
+            let restored = &self.restored;
             let reader = &mut self.reader;
             let snapshot = guard(&context, &origin, || {
                 let of_split = |(split, position): (String, R::Position)| {
-                    let newest = newest.get(split.as_str()).copied().unwrap_or(NO_TIMESTAMP);
+                    // One that is not read at present is kept as it was.
+                    let newest = newest.get(split.as_str()).or_else(|| restored.get(&split));
+                    let newest = newest.copied().unwrap_or(NO_TIMESTAMP);
                     SplitState { split, position, newest }
                 };
                 let mut splits: Vec<SplitState<R::Position>> =

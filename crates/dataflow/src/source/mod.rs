@@ -148,6 +148,8 @@ pub struct SourceOutput<T> {
 
 pub(crate) struct SplitInfo {
     pub(crate) name: Arc<str>,
+    /// The name that it is kept by in checkpoints.
+    pub(crate) identity: Arc<str>,
     pub(crate) finished: bool,
 }
 
@@ -159,7 +161,13 @@ impl<T> SourceOutput<T> {
 
     /// Announces a split: from now on it takes part in the watermark.
     pub fn add_split(&mut self, name: &str) -> SplitId {
-        self.splits.push(SplitInfo { name: name.into(), finished: false });
+        self.add_split_as(name, name)
+    }
+
+    /// The same for a split that [`SourceReader::positions`] calls `identity`, while people know it by `name`: of a partition, say,
+    /// the one has the topic's id.
+    pub fn add_split_as(&mut self, name: &str, identity: &str) -> SplitId {
+        self.splits.push(SplitInfo { name: name.into(), identity: identity.into(), finished: false });
         SplitId(self.splits.len() - 1)
     }
 

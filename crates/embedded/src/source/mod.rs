@@ -1,66 +1,37 @@
 //! The source: each subtask reads the partitions that fall to it, in whole batches.
 //!
 //! A split is a partition, by the name `topic-partition`. Its position is the offset of the next record, and where a
-//! bounded source ends, so that it still ends there after a restart.
+//! bounded source ends, so that it still ends there after a restart. It is kept with the topic's id; what is done when it does not
+//! fit the log any more is in `positions.rs`.
 
+mod offsets;
+mod positions;
 mod reader;
 
 use std::sync::Arc;
 
+pub use offsets::{OffsetResetStrategy, OffsetsInitializer};
 pub use reader::BrokerSourceReader;
 pub(crate) use reader::SourceOffsets;
-use thalweg_broker::{Isolation, LocalClient, OffsetOf};
+use thalweg_broker::LocalClient;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext};
 
 use crate::error::EmbeddedError;
 use crate::record::Deserialize;
 
-/// Where to begin, or to end.
+/// What becomes of a record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OffsetsInitializer {
-    /// At the oldest record.
+pub enum BadRecordPolicy {
+    /// The job fails, with the record's place. Nothing is lost.
     #[default]
-    Earliest,
-    /// Behind the newest record that is committed.
-    Latest,
-    /// At the first record of this time or later, in milliseconds since 1970, or behind the newest.
-    Timestamp(i64),
-    /// Where the source's group has committed, or at the oldest record.
-    Committed,
+    Fail,
+    /// The record is dropped and counted. So is the rest of a batch in which it cannot be told where the next record begins.
+    Skip,
 }
 
-impl OffsetsInitializer {
-    fn resolve(
-        self,
-        client: &LocalClient,
-        group: &str,
-        topic: &str,
-        partition: i32,
-    ) -> Result<i64, EmbeddedError> {
-        let look =
-            |of| client.offset(topic, partition, of).map_err(EmbeddedError::broker("look up an offset"));
-        let end = OffsetOf::End(Isolation::ReadCommitted);
-        let found = match self {
-            Self::Earliest => look(OffsetOf::Start)?,
-            Self::Latest => look(end)?,
-            Self::Timestamp(time) => match look(OffsetOf::Time(time, Isolation::ReadCommitted))? {
-                Some(found) => Some(found),
-                None => look(end)?,
-            },
-            Self::Committed => {
-                let committed = client.committed(group, topic, partition);
-                match committed.map_err(EmbeddedError::broker("look up a committed offset"))? {
-                    Some(committed) => Some(committed.offset),
-                    None => look(OffsetOf::Start)?,
-                }
-            }
-        };
-        Ok(found.unwrap_or(0))
-    }
-}
-
-/// Reads records of an embedded broker. A record's event time is its timestamp.
+/// Reads records of an embedded broker. A record's event time is its timestamp; one whose timestamp is negative has none (Kafka
+/// writes −1 for it).
 pub struct BrokerSource<T> {
     settings: Arc<Settings<T>>,
 }
@@ -71,6 +42,8 @@ struct Settings<T> {
     group: Option<String>,
     starting: OffsetsInitializer,
     stopping: Option<OffsetsInitializer>,
+    reset: OffsetResetStrategy,
+    bad_records: BadRecordPolicy,
     deserializer: Arc<dyn reader::ReadBatch<T>>,
 }
 
@@ -89,6 +62,8 @@ impl BrokerSource<()> {
             group: None,
             starting: OffsetsInitializer::Earliest,
             stopping: None,
+            reset: OffsetResetStrategy::None,
+            bad_records: BadRecordPolicy::Fail,
         }
     }
 }
@@ -117,6 +92,8 @@ pub struct BrokerSourceBuilder {
     group: Option<String>,
     starting: OffsetsInitializer,
     stopping: Option<OffsetsInitializer>,
+    reset: OffsetResetStrategy,
+    bad_records: BadRecordPolicy,
 }
 
 impl BrokerSourceBuilder {
@@ -140,8 +117,38 @@ impl BrokerSourceBuilder {
 
     /// Ends the source at these offsets, which are looked up when the job starts for the first time, and again when
     /// it is started after it has reached them. Default: it never ends.
+    ///
+    /// An offset that the log has not reached yet is waited for. Offsets by partition must name every partition that is read.
     pub fn set_bounded(mut self, stopping: OffsetsInitializer) -> Self {
         self.stopping = Some(stopping);
+        self
+    }
+
+    /// Where to go on in a partition whose position is not in the log any more, with a checkpoint and without, at the start and
+    /// while the job runs: its records were deleted before they were read, the log is shorter than it was, or the topic was deleted
+    /// and made anew, which its id tells. Kafka's `auto.offset.reset`, Flink's `OffsetResetStrategy`.
+    ///
+    /// Default: [`OffsetResetStrategy::None`], so that the job fails and says what is lost. `Earliest` goes on at the oldest record
+    /// that is there, `Latest` behind the newest; both are logged as warnings. Offsets of the group go on as
+    /// [`OffsetsInitializer::Committed`] says, if it says earliest or latest.
+    pub fn set_offset_reset_strategy(mut self, strategy: OffsetResetStrategy) -> Self {
+        self.reset = strategy;
+        self
+    }
+
+    /// The same in Spark's word: `true` fails, which is the default; `false` goes on at the oldest record that is there, as
+    /// [`OffsetResetStrategy::Earliest`].
+    pub fn set_fail_on_data_loss(self, fails: bool) -> Self {
+        self.set_offset_reset_strategy(if fails {
+            OffsetResetStrategy::None
+        } else {
+            OffsetResetStrategy::Earliest
+        })
+    }
+
+    /// What becomes of records that cannot be read. Default: the job fails.
+    pub fn set_bad_record_policy(mut self, policy: BadRecordPolicy) -> Self {
+        self.bad_records = policy;
         self
     }
 
@@ -153,12 +160,13 @@ impl BrokerSourceBuilder {
         self,
         deserializer: impl Deserialize<T>,
     ) -> Result<BrokerSource<T>, EmbeddedError> {
-        let Self { client, topics, group, starting, stopping } = self;
+        let Self { client, topics, group, starting, stopping, reset, bad_records } = self;
         if topics.is_empty() {
             return Err(EmbeddedError::Missing("say what to read, with set_topics"));
         }
         let deserializer = Arc::new(deserializer);
-        let settings = Settings { client, topics, group, starting, stopping, deserializer };
+        let settings =
+            Settings { client, topics, group, starting, stopping, reset, bad_records, deserializer };
         Ok(BrokerSource { settings: Arc::new(settings) })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::{Deserializer, KafkaSource, Settings};
 use crate::config::KafkaProperties;
 use crate::error::KafkaError;
-use crate::offsets::OffsetsInitializer;
+use crate::offsets::{OffsetResetStrategy, OffsetsInitializer};
 use crate::record::{BadRecordPolicy, KafkaDeserializer};
 use crate::subscription::{Subscription, TopicPartition};
 
@@ -20,6 +20,7 @@ pub struct KafkaSourceBuilder<D> {
     group: Option<String>,
     starting: OffsetsInitializer,
     stopping: Option<OffsetsInitializer>,
+    reset: OffsetResetStrategy,
     bad_records: BadRecordPolicy,
     discovery: Option<Duration>,
     max_rate: Option<u64>,
@@ -37,6 +38,7 @@ impl KafkaSource<()> {
             group: None,
             starting: OffsetsInitializer::Earliest,
             stopping: None,
+            reset: OffsetResetStrategy::None,
             bad_records: BadRecordPolicy::default(),
             discovery: None,
             max_rate: None,
@@ -80,8 +82,36 @@ impl<D> KafkaSourceBuilder<D> {
         self
     }
 
+    /// Where to go on in a partition whose position is not in the log any more, with a checkpoint and without, at the start and
+    /// while the job runs: its records were deleted before they were read (`retention.ms`, `delete-records`), the log is shorter
+    /// than it was, or the topic was deleted and made anew. Kafka's `auto.offset.reset`, Flink's `OffsetResetStrategy`.
+    ///
+    /// Default: [`OffsetResetStrategy::None`], so that the job fails and says what is lost. `Earliest` goes on at the oldest record
+    /// that is there, `Latest` behind the newest; both are logged as warnings. Offsets of the group go on as
+    /// [`OffsetsInitializer::committed_offsets`] says, if it says earliest or latest.
+    ///
+    /// A topic is known by its id. Where the cluster gives none (Kafka before 2.8), one that was made anew is noticed only when its
+    /// log does not reach to the position. While the job runs, topics are looked at once a second; what was read of a new one before
+    /// that is read again.
+    pub fn set_offset_reset_strategy(mut self, strategy: OffsetResetStrategy) -> Self {
+        self.reset = strategy;
+        self
+    }
+
+    /// The same in Spark's word: `true` fails, which is the default; `false` goes on at the oldest record that is there, as
+    /// [`OffsetResetStrategy::Earliest`].
+    pub fn set_fail_on_data_loss(self, fails: bool) -> Self {
+        self.set_offset_reset_strategy(if fails {
+            OffsetResetStrategy::None
+        } else {
+            OffsetResetStrategy::Earliest
+        })
+    }
+
     /// Ends the source at these offsets, which are looked up when the job starts for the first time, and again
     /// when it is started after it has reached them. Default: it never ends.
+    ///
+    /// An offset that the log has not reached yet is waited for. Offsets by partition must name every partition that is read.
     pub fn set_bounded(mut self, stopping: OffsetsInitializer) -> Self {
         self.stopping = Some(stopping);
         self
@@ -123,7 +153,7 @@ impl<D> KafkaSourceBuilder<D> {
         self,
         deserializer: impl KafkaDeserializer<T> + 'static,
     ) -> KafkaSourceBuilder<Deserializer<T>> {
-        let Self { properties, subscription, group, starting, stopping, .. } = self;
+        let Self { properties, subscription, group, starting, stopping, reset, .. } = self;
         let Self { bad_records, discovery, max_rate, commits, .. } = self;
         KafkaSourceBuilder {
             properties,
@@ -131,6 +161,7 @@ impl<D> KafkaSourceBuilder<D> {
             group,
             starting,
             stopping,
+            reset,
             bad_records,
             discovery,
             max_rate,
@@ -175,6 +206,7 @@ impl<T> KafkaSourceBuilder<Deserializer<T>> {
             group: self.group,
             starting: self.starting,
             stopping: self.stopping,
+            reset: self.reset,
             bad_records: self.bad_records,
             discovery,
             max_rate: self.max_rate,

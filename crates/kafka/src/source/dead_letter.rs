@@ -39,6 +39,11 @@ impl BadRecords {
         })
     }
 
+    /// Whether the first bad record ends the job.
+    pub(super) fn fails(&self) -> bool {
+        matches!(self, Self::Fail)
+    }
+
     /// Takes a record that the deserializer refused.
     pub(super) fn take(&mut self, record: &ConsumerRecord<'_>, reason: BoxError) -> Result<(), KafkaError> {
         let ConsumerRecord { topic, partition, offset, .. } = *record;

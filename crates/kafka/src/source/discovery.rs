@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer;
 use thalweg_dataflow::source::SourceContext;
 use thalweg_dataflow::time::{Timestamp, millis};
 
@@ -12,9 +13,16 @@ use super::context::SourceConsumer;
 use crate::error::KafkaError;
 use crate::offsets::OffsetsInitializer;
 use crate::subscription::{Subscription, TopicPartition};
+use crate::topic_ids::{Described, describe};
 
-/// Partitions and where to begin in them.
-type Found = BTreeMap<TopicPartition, i64>;
+/// What a search has found.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Partitions and where to begin in them.
+    pub(super) starts: BTreeMap<TopicPartition, i64>,
+    /// What is known of their topics.
+    pub(super) topics: BTreeMap<String, Described>,
+}
 
 /// The search of one subtask, for partitions that are its own.
 pub(super) struct Discovery {
@@ -50,22 +58,22 @@ impl Discovery {
         let now = context.clock.now();
         if let Some(answer) = &self.answer {
             let found = match answer.try_recv() {
-                Err(TryRecvError::Empty) => return Found::new(),
+                Err(TryRecvError::Empty) => return Found::default(),
                 Ok(result) => result,
-                Err(TryRecvError::Disconnected) => Ok(Found::new()),
+                Err(TryRecvError::Disconnected) => Ok(Found::default()),
             };
             self.answer = None;
             self.next_at = now + millis(self.interval);
             return found.unwrap_or_else(|error| {
                 // Also a topic that is gone: whoever reads it says so with its place.
                 tracing::warn!(%error, "no new partitions could be looked for; the next look is in {:?}", self.interval);
-                Found::new()
+                Found::default()
             });
         }
         if now >= self.next_at {
             self.begin(consumer, context, known());
         }
-        Found::new()
+        Found::default()
     }
 
     /// When to poll again at the latest. A search that is under way wakes the source itself.
@@ -88,8 +96,12 @@ impl Discovery {
         let search = move || {
             let found = subscription.resolve(&consumer, &bootstrap, timeout).and_then(|mut partitions| {
                 partitions.retain(|partition| is_own(&context, partition) && !known.contains(partition));
+                let topics = partitions.iter().map(|partition| partition.topic.clone()).collect();
+                let topics = describe(consumer.client(), &bootstrap, &topics, timeout)?;
                 // Whatever was written before it was found is read as well.
-                OffsetsInitializer::Earliest.resolve(&consumer, "", &bootstrap, &partitions, timeout)
+                let starts =
+                    OffsetsInitializer::Earliest.resolve(&consumer, "", &bootstrap, &partitions, timeout)?;
+                Ok(Found { starts, topics })
             });
             drop(consumer);
             // A reader that is gone wants no answer.

@@ -16,60 +16,119 @@ use super::offset_ranges::OffsetRange;
 use super::rate::RateLimit;
 use crate::error::KafkaError;
 use crate::subscription::TopicPartition;
+use crate::topic_ids::TopicId;
 
 /// One partition: its queue of fetched records, and how far it has been read.
 pub(super) struct Partition {
     pub(super) name: TopicPartition,
+    /// Of its topic, if the cluster gives it one.
+    pub(super) id: Option<TopicId>,
     /// The split, once it has been announced.
     pub(super) split: Option<SplitId>,
+    /// The split of the topic that had this name before.
+    pub(super) former_split: Option<SplitId>,
     /// The offset of the next record.
     pub(super) next: i64,
     /// Where a bounded source ends: the first offset that is not read.
     pub(super) end: Option<i64>,
+    /// Whether the log has reached that end, though perhaps with what nobody sees.
+    pub(super) end_is_there: bool,
+    /// Whether its topic is not there at present, and may be made anew.
+    pub(super) is_away: bool,
     pub(super) rate: Option<RateLimit>,
+    /// What the reader has to see to.
+    pub(super) trouble: Option<Trouble>,
     /// Where the present batch began.
     batch_start: i64,
-    /// None when it has been read to its end.
+    /// None when nothing is read of it: it has been read to its end, or is not attached.
     queue: Option<PartitionQueue<SourceConsumerContext>>,
+    finished: bool,
     /// Whether there may be something in the queue.
     ready: Arc<AtomicBool>,
     /// The cluster, for errors.
     bootstrap: Arc<str>,
 }
 
+/// What a partition cannot see to by itself.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// All that is in the log has been read, and it may end before the bound.
+    EndOfLog,
+    /// The next offset is not in the log.
+    OutOfRange,
+    /// The topic is not there any more.
+    Gone,
+    /// What comes next cannot be decoded by the client.
+    BadBatch(ClientError),
+}
+
 impl Partition {
-    /// Takes the partition's records out of the consumer's common queue into one of its own. This comes before
-    /// the partition is assigned: what has been fetched before would stay in the common queue.
     pub(super) fn new(
-        consumer: &Arc<SourceConsumer>,
         bootstrap: &Arc<str>,
         name: TopicPartition,
-        (next, end): (i64, Option<i64>),
-        waker: &Waker,
-    ) -> Result<Self, KafkaError> {
-        let ready = Arc::new(AtomicBool::new(true));
-        let (mut queue, bootstrap) = (None, bootstrap.clone());
-        if end.is_none_or(|end| next < end) {
-            let mut own = consumer.split_partition_queue(&name.topic, name.partition).ok_or_else(|| {
-                KafkaError::Client { action: format!("read {name}"), source: ClientError::Canceled }
-            })?;
-            let (ready, waker) = (ready.clone(), waker.clone());
-            own.set_nonempty_callback(move || {
-                ready.store(true, Ordering::Release);
-                waker.wake();
-            });
-            queue = Some(own);
+        id: Option<TopicId>,
+        next: i64,
+        end: Option<i64>,
+    ) -> Self {
+        let (ready, bootstrap) = (Arc::new(AtomicBool::new(true)), bootstrap.clone());
+        let finished = end.is_some_and(|end| next >= end);
+        let (end_is_there, is_away) = (false, false);
+        let (split, former_split, rate, trouble, queue) = (None, None, None, None, None);
+        let batch_start = next;
+        Self {
+            name,
+            id,
+            split,
+            former_split,
+            next,
+            end,
+            end_is_there,
+            is_away,
+            rate,
+            trouble,
+            batch_start,
+            queue,
+            finished,
+            ready,
+            bootstrap,
         }
-        Ok(Self { name, split: None, next, end, rate: None, batch_start: next, queue, ready, bootstrap })
+    }
+
+    /// Takes the partition's records out of the consumer's common queue into one of its own. This comes before
+    /// the partition is assigned: what has been fetched before would stay in the common queue.
+    pub(super) fn attach(&mut self, consumer: &Arc<SourceConsumer>, waker: &Waker) -> Result<(), KafkaError> {
+        let name = &self.name;
+        let mut own = consumer.split_partition_queue(&name.topic, name.partition).ok_or_else(|| {
+            KafkaError::Client { action: format!("read {name}"), source: ClientError::Canceled }
+        })?;
+        self.ready = Arc::new(AtomicBool::new(true));
+        let (ready, waker) = (self.ready.clone(), waker.clone());
+        own.set_nonempty_callback(move || {
+            ready.store(true, Ordering::Release);
+            waker.wake();
+        });
+        self.queue = Some(own);
+        Ok(())
+    }
+
+    /// Nothing is read any more, until it is attached again.
+    pub(super) fn detach(&mut self) {
+        self.queue = None;
+    }
+
+    /// Goes on somewhere else; not attached.
+    pub(super) fn move_to(&mut self, next: i64) {
+        (self.next, self.batch_start) = (next, next);
+        self.detach();
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.queue.is_none()
+        self.finished
     }
 
-    /// Nothing more is to be read.
+    /// Everything before the end has been seen.
     fn finish(&mut self) {
-        self.queue = None;
+        (self.finished, self.queue) = (true, None);
         self.next = self.next.max(self.end.unwrap_or(self.next));
     }
 
@@ -121,12 +180,22 @@ impl Partition {
                     self.next = offset + 1;
                     count += 1;
                 }
-                // Only asked for by a bounded source, whose end was there when it was looked up.
-                Some(Err(ClientError::PartitionEOF(_))) => {
+                // Only asked for by a bounded source. It is its end if the log had come so far when this was said.
+                Some(Err(ClientError::PartitionEOF(_))) if self.end_is_there => {
                     end_reached = true;
                     break;
                 }
-                Some(Err(error)) => self.on_error(error)?,
+                Some(Err(ClientError::PartitionEOF(_))) => {
+                    self.ready.store(true, Ordering::Release);
+                    self.trouble = Some(Trouble::EndOfLog);
+                    break;
+                }
+                Some(Err(error)) => {
+                    self.trouble = self.on_error(error)?;
+                    if self.trouble.is_some() {
+                        break;
+                    }
+                }
             }
         }
         if let Some(rate) = &mut self.rate {
@@ -138,25 +207,25 @@ impl Partition {
         Ok(count)
     }
 
-    fn on_error(&self, error: ClientError) -> Result<(), KafkaError> {
-        let TopicPartition { topic, partition } = self.name.clone();
-        let error = match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                KafkaError::OffsetOutOfRange { topic, partition, offset: self.next }
+    fn on_error(&self, error: ClientError) -> Result<Option<Trouble>, KafkaError> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Some(Trouble::OutOfRange)),
+            Some(Code::BadCompression | Code::BadMessage | Code::InvalidMessage | Code::NotImplemented) => {
+                Ok(Some(Trouble::BadBatch(error)))
             }
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-                KafkaError::UnknownTopic { topic, bootstrap: self.bootstrap.to_string() }
+                Ok(Some(Trouble::Gone))
             }
             _ => {
                 let action = format!("read {}", self.name);
-                KafkaError::from_client(&action, &self.bootstrap, Duration::ZERO, error)
+                let error = KafkaError::from_client(&action, &self.bootstrap, None, error);
+                if error.is_retriable() {
+                    tracing::warn!(%error, "librdkafka tries again");
+                    return Ok(None);
+                }
+                Err(error)
             }
-        };
-        if error.is_retriable() {
-            tracing::warn!(%error, "librdkafka tries again");
-            return Ok(());
         }
-        Err(error)
     }
 
     /// What has been read since this was last asked.

@@ -87,6 +87,37 @@ impl Cluster {
         name
     }
 
+    /// Removes a topic, and waits until nobody sees it any more.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let deleted = self.admin(async |admin, options| admin.delete_topics(&[topic], options).await);
+        deleted.unwrap().remove(0).unwrap();
+        let mut config = self.config();
+        let consumer: BaseConsumer = config.set("allow.auto.create.topics", "false").create().unwrap();
+        eventually("the topic to be gone", || {
+            let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+            metadata.topics().iter().all(|found| found.name() != topic)
+        });
+    }
+
+    /// Removes a topic and makes one of the same name.
+    pub(crate) fn make_anew(&self, topic: &str, partitions: i32) {
+        self.delete_topic(topic);
+        eventually("the name to be free", || {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+            let created = self.admin(async |admin, options| admin.create_topics([&new], options).await);
+            created.unwrap().remove(0).is_ok()
+        });
+        self.wait_for_partitions(topic, partitions);
+    }
+
+    /// Removes the records before an offset, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+        let deleted = self.admin(async |admin, options| admin.delete_records(&list, options).await);
+        deleted.unwrap().elements()[0].error().unwrap();
+    }
+
     /// Gives a topic more partitions.
     pub(crate) fn add_partitions(&self, topic: &str, count: usize) {
         let more = NewPartitions::new(topic, count);
