@@ -8,6 +8,7 @@
 //! where a bounded source ends, so that it still ends there after a restart. It is kept with the topic's id; what is done
 //! when it does not fit the log any more is in `positions.rs`, and `watch.rs` sees that topics stay the same while they are read.
 
+mod beginning;
 mod builder;
 mod commits;
 mod context;
@@ -21,6 +22,7 @@ mod positions;
 mod prefetch;
 mod rate;
 mod reader;
+mod trouble;
 mod watch;
 
 use std::sync::Arc;

@@ -14,23 +14,24 @@ use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::record::BATCH_SIZE;
 use thalweg_dataflow::source::{SourceContext, SourceOutput, SourceReader, SourceStatus};
-use thalweg_dataflow::time::{Timestamp, millis};
+use thalweg_dataflow::time::Timestamp;
 
+use super::KafkaSource;
+use super::beginning::Claim;
 use super::commits::{Cut, SourceOffsets};
 use super::context::{SourceConsumer, SourceConsumerContext};
 use super::dead_letter::BadRecords;
 use super::deserializer::Read;
-use super::discovery::{Discovery, Found, is_own};
-use super::partition::{Partition, Trouble};
-use super::positions::{self, Known, Misfit, Position};
+use super::discovery::{Discovery, Found};
+use super::partition::Partition;
+use super::positions::{self, Known, Position};
 use super::prefetch;
 use super::rate::RateLimit;
 use super::watch::TopicWatch;
-use super::{KafkaSource, Settings};
 use crate::error::KafkaError;
-use crate::offsets::{LogRange, OffsetResetStrategy, OffsetsInitializer, log_ranges, partition_list};
-use crate::subscription::{TopicPartition, partition_count};
-use crate::topic_ids::{Described, TopicId, describe};
+use crate::offsets::{OffsetsInitializer, partition_list};
+use crate::subscription::TopicPartition;
+use crate::topic_ids::{Described, describe};
 
 /// At least this often librdkafka is listened to, in milliseconds, though it says when it has something to say.
 const CHECKUP: i64 = 1000;
@@ -40,35 +41,26 @@ const EVENTS: usize = 32;
 
 /// Reads the partitions of one subtask; see [`KafkaSource`].
 pub struct KafkaSourceReader<T> {
-    source: KafkaSource<T>,
-    context: SourceContext,
-    bootstrap: Arc<str>,
-    timeout: Duration,
-    consumer: Arc<SourceConsumer>,
+    pub(super) source: KafkaSource<T>,
+    pub(super) context: SourceContext,
+    pub(super) bootstrap: Arc<str>,
+    pub(super) timeout: Duration,
+    pub(super) consumer: Arc<SourceConsumer>,
     /// Into how many shares its memory is divided; see [`prefetch`].
-    shares: usize,
+    pub(super) shares: usize,
     /// Whether the consumer has errors, statistics or log lines for us.
-    has_events: Arc<AtomicBool>,
-    bad_records: BadRecords,
-    partitions: Vec<Partition>,
+    pub(super) has_events: Arc<AtomicBool>,
+    pub(super) bad_records: BadRecords,
+    pub(super) partitions: Vec<Partition>,
     /// Positions of partitions that would be ours and are not there, or are not subscribed, at present.
-    carried: BTreeMap<TopicPartition, Known>,
+    pub(super) carried: BTreeMap<TopicPartition, Known>,
     /// The partition whose turn it is.
-    turn: usize,
-    discovery: Option<Discovery>,
-    watch: Option<TopicWatch>,
+    pub(super) turn: usize,
+    pub(super) discovery: Option<Discovery>,
+    pub(super) watch: Option<TopicWatch>,
     /// Topics that are not there, since when, and that may be made anew.
-    away: BTreeMap<String, Timestamp>,
-    cut: Option<Cut>,
-}
-
-/// A position that is to be gone on from, if it fits the log.
-struct Claim {
-    partition: TopicPartition,
-    next: i64,
-    /// Of the topic that it was read from.
-    id: Option<TopicId>,
-    strategy: OffsetResetStrategy,
+    pub(super) away: BTreeMap<String, Timestamp>,
+    pub(super) cut: Option<Cut>,
 }
 
 impl<T: Send + 'static> KafkaSourceReader<T> {
@@ -97,20 +89,23 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         })
     }
 
-    fn group(&self) -> &str {
+    pub(super) fn group(&self) -> &str {
         self.source.settings.group.as_deref().unwrap_or(&self.context.job)
     }
 
-    fn error(&self, action: &str, error: ClientError) -> KafkaError {
+    pub(super) fn error(&self, action: &str, error: ClientError) -> KafkaError {
         KafkaError::from_client(action, &self.bootstrap, self.timeout, error)
     }
 
-    fn describe(&self, topics: &BTreeSet<String>) -> Result<BTreeMap<String, Described>, KafkaError> {
+    pub(super) fn describe(
+        &self,
+        topics: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Described>, KafkaError> {
         describe(self.consumer.client(), &self.bootstrap, topics, self.timeout)
     }
 
     /// What `initializer` says for these partitions.
-    fn look_up(
+    pub(super) fn look_up(
         &self,
         initializer: &OffsetsInitializer,
         partitions: &BTreeSet<TopicPartition>,
@@ -118,136 +113,7 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         initializer.resolve(&self.consumer, self.group(), &self.bootstrap, partitions, self.timeout)
     }
 
-    fn begin(&mut self, restored: Option<Vec<(String, Position)>>) -> Result<(), KafkaError> {
-        let source = self.source.clone();
-        let Settings { properties, subscription, starting, stopping, reset, bad_records, .. } =
-            &*source.settings;
-        self.bad_records = BadRecords::open(bad_records, properties)?;
-        let mut own = subscription.resolve(&self.consumer, &self.bootstrap, self.timeout)?;
-        check_bounds(stopping.as_ref(), &own)?;
-        own.retain(|partition| is_own(&self.context, partition));
-        let topics = self.describe(&own.iter().map(|partition| partition.topic.clone()).collect())?;
-        if topics.values().any(|described| *described == Described::NoId) {
-            tracing::warn!(
-                "the cluster gives topics no ids, so one that is deleted and made anew is noticed only when its log is shorter than \
-                 what has been read"
-            );
-        }
-        // A partition that a checkpoint does not know has been added since.
-        let starting = if restored.is_some() { &OffsetsInitializer::Earliest } else { starting };
-        let mut known = positions::known(restored.unwrap_or_default());
-        known.retain(|partition, _| is_own(&self.context, partition));
-        let fresh = own.iter().filter(|partition| !known.contains_key(*partition)).cloned().collect();
-        let mut starts = self.look_up(starting, &fresh)?;
-        let claim = |(partition, next): (&TopicPartition, &i64)| {
-            let strategy = starting.reset(*reset);
-            Claim { partition: partition.clone(), next: *next, id: None, strategy }
-        };
-        let fresh = starts.iter().filter(|_| !starting.is_found_in_log()).map(claim);
-        let claims: Vec<Claim> = fresh.chain(self.claims(&known, &own)).collect();
-        starts.extend(self.fit(claims, &topics)?);
-        let ends = self.ends(&starts, &known)?;
-        known.retain(|partition, _| !own.contains(partition));
-        self.carried = known;
-        self.add_partitions(starts, &ends, &topics)?;
-        let now = self.context.clock.now();
-        let discover = |interval| Discovery::new(subscription, &self.bootstrap, self.timeout, interval, now);
-        self.discovery = source.settings.discovery.map(discover);
-        self.watch = Some(TopicWatch::new(&self.bootstrap, self.timeout, now));
-        source.offset_ranges.commit_with(&self.consumer);
-        Ok(())
-    }
-
-    /// What is known of these partitions, as claims.
-    fn claims<'a>(
-        &self,
-        known: &'a BTreeMap<TopicPartition, Known>,
-        partitions: &'a BTreeSet<TopicPartition>,
-    ) -> impl Iterator<Item = Claim> + use<'a, T> {
-        let strategy = self.source.settings.reset;
-        let known = known.iter().filter(|(partition, _)| partitions.contains(*partition));
-        known.map(move |(partition, known)| Claim {
-            partition: partition.clone(),
-            next: known.next,
-            id: known.id.clone(),
-            strategy,
-        })
-    }
-
-    /// Where to go on: at the position if it fits its log, else where the user says.
-    fn fit(
-        &self,
-        claims: Vec<Claim>,
-        topics: &BTreeMap<String, Described>,
-    ) -> Result<BTreeMap<TopicPartition, i64>, KafkaError> {
-        let partitions = claims.iter().map(|claim| claim.partition.clone()).collect();
-        let ranges = log_ranges(&self.consumer, &self.bootstrap, &partitions, self.timeout)?;
-        let mut fitted = BTreeMap::new();
-        for Claim { partition, next, id, strategy } in claims {
-            let Some(mut range) = ranges.get(&partition).copied() else { continue };
-            let present = topics.get(&partition.topic).and_then(Described::id);
-            let mut misfit = positions::misfit(next, id.as_ref(), present, range);
-            if misfit == Some(Misfit::Beyond) {
-                // Whoever has read what is not committed is further than those who read only what is.
-                range = self.whole_range(&partition)?;
-                misfit = positions::misfit(next, id.as_ref(), present, range);
-            }
-            let next = match misfit {
-                None => next,
-                Some(misfit) => misfit.resolve(&partition, next, range, strategy)?,
-            };
-            fitted.insert(partition, next);
-        }
-        Ok(fitted)
-    }
-
-    /// What there is of a log, whoever may see it.
-    fn whole_range(&self, partition: &TopicPartition) -> Result<LogRange, KafkaError> {
-        let mut config = self.source.settings.properties.consumer(self.group())?;
-        config.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
-        let callbacks = SourceConsumerContext { lag: Default::default() };
-        let consumer = SourceConsumer::from_config_and_context(&config, callbacks)
-            .map_err(|error| self.error("create a consumer", error))?;
-        let partitions = BTreeSet::from([partition.clone()]);
-        let ranges = log_ranges(&consumer, &self.bootstrap, &partitions, self.timeout)?;
-        ranges.get(partition).copied().ok_or_else(|| KafkaError::UnknownTopic {
-            topic: partition.topic.clone(),
-            bootstrap: self.bootstrap.to_string(),
-        })
-    }
-
-    /// Where to end, and whether the log has come that far.
-    fn ends(
-        &self,
-        starts: &BTreeMap<TopicPartition, i64>,
-        known: &BTreeMap<TopicPartition, Known>,
-    ) -> Result<BTreeMap<TopicPartition, (i64, bool)>, KafkaError> {
-        let Some(stopping) = &self.source.settings.stopping else { return Ok(BTreeMap::new()) };
-        let (mut ends, mut unknown) = (BTreeMap::new(), BTreeSet::new());
-        for (partition, start) in starts {
-            // An end that has been reached is looked up anew: somebody has started the job once more, for what has come
-            // since. So is that of a position that did not fit.
-            let remembered = known.get(partition).filter(|known| known.next == *start);
-            match remembered.and_then(|known| known.end.filter(|end| start < end)) {
-                Some(end) => drop(ends.insert(partition.clone(), end)),
-                None => drop(unknown.insert(partition.clone())),
-            }
-        }
-        ends.extend(self.look_up(stopping, &unknown)?);
-        let all = ends.keys().cloned().collect();
-        let there = self.look_up(&OffsetsInitializer::Latest, &all)?;
-        let is_there =
-            |partition: &TopicPartition, end| there.get(partition).is_some_and(|there| *there >= end);
-        Ok(ends
-            .into_iter()
-            .map(|(partition, end)| {
-                let is_there = is_there(&partition, end);
-                (partition, (end, is_there))
-            })
-            .collect())
-    }
-
-    fn add_partitions(
+    pub(super) fn add_partitions(
         &mut self,
         starts: BTreeMap<TopicPartition, i64>,
         ends: &BTreeMap<TopicPartition, (i64, bool)>,
@@ -286,7 +152,7 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
 
     /// Makes the consumer anew, to go on at the partitions' positions: what it has fetched is forgotten, and its memory divided
     /// among the partitions that there are now.
-    fn renew(&mut self) -> Result<(), KafkaError> {
+    pub(super) fn renew(&mut self) -> Result<(), KafkaError> {
         self.partitions.iter_mut().for_each(Partition::detach);
         self.shares = prefetch::shares(self.partitions.len());
         (self.consumer, self.has_events) = connect(&self.source, &self.context, self.shares)?;
@@ -391,160 +257,6 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         self.add_partitions(starts, &BTreeMap::new(), &topics)
     }
 
-    /// Learns of topics that are gone or were made anew.
-    fn look_at_topics(&mut self) -> Result<(), KafkaError> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        let read = self.partitions.iter().filter(|partition| !partition.is_finished());
-        let names = || read.clone().map(|partition| partition.name.topic.clone()).collect();
-        let topics = watch.poll(&self.consumer, &self.context, names);
-        for (topic, described) in &topics {
-            match described {
-                Described::Absent => self.gone(topic)?,
-                Described::NoId if self.away.remove(topic).is_some() => self.begin_anew(topic, &topics)?,
-                Described::NoId => {}
-                Described::Id(id) => {
-                    let was_away = self.away.remove(topic).is_some();
-                    let is_other = |partition: &Partition| {
-                        partition.name.topic == *topic
-                            && partition.id.as_ref().is_some_and(|known| known != id)
-                    };
-                    if was_away || self.partitions.iter().any(is_other) {
-                        self.begin_anew(topic, &topics)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A topic is not there any more. Whoever wants to go on without what is lost waits for it to be made anew; nothing is fetched
-    /// of it meanwhile, as it would be from the old position.
-    fn gone(&mut self, topic: &str) -> Result<(), KafkaError> {
-        let now = self.context.clock.now();
-        let is_new = !self.away.contains_key(topic);
-        let since = *self.away.entry(topic.to_owned()).or_insert(now);
-        let is_over = now.saturating_sub(since) > millis(self.timeout);
-        if self.source.settings.reset == OffsetResetStrategy::None || is_over {
-            return Err(self.unknown(topic));
-        }
-        if let Some(watch) = &mut self.watch {
-            watch.hasten(now);
-        }
-        if !is_new {
-            return Ok(());
-        }
-        tracing::warn!(
-            topic,
-            "the topic is not there any more; it is waited for {:?} for it to be made anew",
-            self.timeout
-        );
-        let mut list = TopicPartitionList::new();
-        let of_topic = |partition: &&mut Partition| partition.name.topic == topic && !partition.is_finished();
-        for partition in self.partitions.iter_mut().filter(of_topic) {
-            partition.detach();
-            partition.is_away = true;
-            list.add_partition(topic, partition.name.partition);
-        }
-        self.consumer.incremental_unassign(&list).map_err(|error| self.error("stop reading", error))
-    }
-
-    fn unknown(&self, topic: &str) -> KafkaError {
-        KafkaError::UnknownTopic { topic: topic.to_owned(), bootstrap: self.bootstrap.to_string() }
-    }
-
-    /// A topic was made anew while it was read: goes on where the user says, if he does.
-    fn begin_anew(&mut self, topic: &str, topics: &BTreeMap<String, Described>) -> Result<(), KafkaError> {
-        let count = partition_count(self.consumer.client(), &self.bootstrap, topic, self.timeout)?;
-        let strategy = self.source.settings.reset;
-        let of_topic = self.partitions.iter().filter(|partition| partition.name.topic == topic);
-        let claims: Vec<Claim> = of_topic
-            .filter(|partition| partition.name.partition < count)
-            .map(|partition| Claim {
-                partition: partition.name.clone(),
-                next: partition.next,
-                id: partition.id.clone(),
-                strategy,
-            })
-            .collect();
-        let starts = self.fit(claims, topics)?;
-        let ends = self.ends(&starts, &BTreeMap::new())?;
-        let now = self.context.clock.now();
-        let id = topics.get(topic).and_then(Described::id);
-        for partition in self.partitions.iter_mut().filter(|partition| partition.name.topic == topic) {
-            let name = partition.name.clone();
-            let former_split = partition.split.take();
-            let Some(start) = starts.get(&name).copied() else {
-                tracing::warn!(partition = %name, "the topic that was made anew has fewer partitions; this one is not there");
-                (partition.former_split, partition.end) = (former_split, Some(partition.next));
-                partition.consumed_to(partition.next);
-                continue;
-            };
-            let end = ends.get(&name);
-            let fresh = Partition::new(&self.bootstrap, name, id.cloned(), start, end.map(|(end, _)| *end));
-            *partition = fresh;
-            partition.former_split = former_split;
-            partition.end_is_there = end.is_some_and(|(_, is_there)| *is_there);
-            partition.rate = self.source.settings.max_rate.map(|rate| RateLimit::new(rate, now));
-        }
-        self.renew()
-    }
-
-    /// Deals with what a partition cannot.
-    fn see_to(&mut self, index: usize, trouble: Trouble) -> Result<SourceStatus, KafkaError> {
-        let name = self.partitions[index].name.clone();
-        match trouble {
-            Trouble::EndOfLog => {
-                let there = self.look_up(&OffsetsInitializer::Latest, &BTreeSet::from([name.clone()]))?;
-                let partition = &mut self.partitions[index];
-                let is_there = |end| there.get(&name).is_some_and(|there| *there >= end);
-                if partition.end.is_some_and(is_there) {
-                    // It has come meanwhile. Whether something that is to be seen came with it shows when the end is
-                    // reached once more.
-                    partition.end_is_there = true;
-                    self.renew()?;
-                }
-            }
-            Trouble::Gone => self.gone(&name.topic)?,
-            Trouble::OutOfRange => {
-                let topics = self.describe(&BTreeSet::from([name.topic.clone()]))?;
-                let Partition { next, id, .. } = &self.partitions[index];
-                match topics.get(&name.topic) {
-                    Some(Described::Absent) => {
-                        self.gone(&name.topic)?;
-                        return Ok(SourceStatus::Ready);
-                    }
-                    Some(Described::Id(present)) if id.as_ref().is_some_and(|id| id != present) => {
-                        self.begin_anew(&name.topic, &topics)?;
-                        return Ok(SourceStatus::Ready);
-                    }
-                    _ => {}
-                }
-                let strategy = self.source.settings.reset;
-                let claim = Claim { partition: name.clone(), next: *next, id: id.clone(), strategy };
-                let starts = self.fit(vec![claim], &topics)?;
-                if let Some(start) = starts.get(&name) {
-                    self.partitions[index].move_to(*start);
-                }
-                self.renew()?;
-            }
-            Trouble::BadBatch(source) => {
-                let next = self.partitions[index].next;
-                if self.bad_records.fails() {
-                    let TopicPartition { topic, partition } = name;
-                    return Err(KafkaError::BadBatch { topic, partition, offset: next, source });
-                }
-                // How many records it has, librdkafka does not tell: they are gone past one by one.
-                tracing::warn!(partition = %name, offset = next, %source, "skipped a record of a batch that cannot be read");
-                self.context.metrics.bad_records.add(1);
-                self.partitions[index].next = next + 1;
-                let sought =
-                    self.consumer.seek(&name.topic, name.partition, Offset::Offset(next + 1), Duration::ZERO);
-                sought.map_err(|error| self.error("go past a batch", error))?;
-            }
-        }
-        Ok(SourceStatus::Ready)
-    }
-
     fn read_partition(
         &mut self,
         index: usize,
@@ -644,23 +356,6 @@ fn connect<T>(
         waker.wake();
     });
     Ok((Arc::new(consumer), has_events))
-}
-
-/// A bound by partition must name every partition: the others would end where nobody said.
-fn check_bounds(
-    stopping: Option<&OffsetsInitializer>,
-    partitions: &BTreeSet<TopicPartition>,
-) -> Result<(), KafkaError> {
-    let Some(OffsetsInitializer::Offsets(bounds)) = stopping else { return Ok(()) };
-    match partitions.iter().find(|partition| !bounds.contains_key(*partition)) {
-        None => Ok(()),
-        Some(partition) => Err(KafkaError::Property {
-            property: "set_bounded".to_owned(),
-            reason: format!(
-                "it leaves out {partition}, which is read; say where to end in every partition, or read only some with set_partitions"
-            ),
-        }),
-    }
 }
 
 impl<T: Send + 'static> SourceReader for KafkaSourceReader<T> {
