@@ -223,7 +223,11 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
                 self.call_on_state(|operator, _| operator.committed(*epoch))?;
                 self.output.control(control, task)
             }
-            Control::Idle | Control::Flush => self.output.control(control, task),
+            Control::Idle => self.output.control(control, task),
+            Control::Flush => {
+                self.call_on_state(|operator, _| operator.flush())?;
+                self.output.control(control, task)
+            }
         }
     }
 }

@@ -91,6 +91,13 @@ pub trait Operator: Send + 'static {
         None
     }
 
+    /// No more input is at hand: what waits only for more to come should not wait any longer. The output is flushed by the engine;
+    /// this is for sinks that gather records by themselves. It is called often when little comes in, so it must be cheap if there
+    /// is nothing to send.
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// A barrier has arrived on every channel. Output goes before it: it belongs to the epoch that the barrier closes.
     fn barrier(&mut self, _barrier: &Barrier, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
         Ok(())

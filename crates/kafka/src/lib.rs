@@ -11,6 +11,7 @@ pub mod error;
 pub mod offsets;
 mod producer;
 pub mod record;
+mod send_now;
 pub mod sink;
 pub mod source;
 pub mod subscription;

@@ -1,5 +1,6 @@
 //! The producer under the sink and the dead letters: waits when its queue is full, and forgets no failed delivery.
 
+use std::cell::Cell;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use crate::client;
 use crate::config::{Confirmation, KafkaProperties};
 use crate::error::KafkaError;
+use crate::send_now::send_now;
 use crate::subscription::partition_count;
 
 /// How long to wait for the queue before looking whether waiting still makes sense.
@@ -31,6 +33,10 @@ pub(crate) struct Producer {
     bootstrap: String,
     timeout: Duration,
     transactions: Option<Transactions>,
+    /// Whether records linger only for as long as more of them come, not because the user wants them to.
+    eager: bool,
+    /// For errors: the most bytes of a record.
+    message_max_bytes: String,
 }
 
 /// What a transactional producer knows of its transactions.
@@ -82,7 +88,10 @@ impl Producer {
                 Some(Transactions { id: id.to_owned(), timeout, began: Mutex::new(Instant::now()) })
             }
         };
-        Ok(Self { inner, bootstrap, timeout, transactions })
+        let lingers = ["linger.ms", "queue.buffering.max.ms"];
+        let eager = lingers.iter().all(|property| properties.get(property).is_none());
+        let message_max_bytes = config.get("message.max.bytes").unwrap_or("1000000").to_owned();
+        Ok(Self { inner, bootstrap, timeout, transactions, eager, message_max_bytes })
     }
 
     /// Finds out whether a topic is there, so that a wrong name is an error now and not at the first record.
@@ -112,6 +121,10 @@ impl Producer {
             match self.inner.send(record) {
                 Ok(()) => return Ok(()),
                 Err((ClientError::MessageProduction(Code::QueueFull), same)) => record = same,
+                Err((ClientError::MessageProduction(Code::MessageSizeTooLarge), record)) => {
+                    let bytes = record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len);
+                    return Err(self.too_large(record.topic, format!("{bytes} bytes")));
+                }
                 Err((error, record)) => {
                     self.check()?;
                     return Err(self.error(&format!("write to '{}'", record.topic), error));
@@ -131,10 +144,17 @@ impl Producer {
         self.check()
     }
 
+    /// No more records are at hand: sends those that linger for others to join them, unless the user wants them to.
+    pub(crate) fn idle(&self) -> Result<(), KafkaError> {
+        if self.eager && self.inner.in_flight_count() > 0 {
+            send_now(self.inner.client(), LOOK_MS);
+        }
+        self.poll()
+    }
+
     /// Waits until every record is delivered.
     pub(crate) fn flush(&self, give_up: GiveUp<'_>) -> Result<(), KafkaError> {
-        // Sends now what lingers. librdkafka's own flush of an event-based producer waits in steps of 100 ms.
-        let _ = self.inner.flush(Duration::ZERO);
+        send_now(self.inner.client(), LOOK_MS);
         while self.inner.in_flight_count() > 0 {
             self.inner.poll(TICK);
             self.check()?;
@@ -145,12 +165,39 @@ impl Producer {
         self.check()
     }
 
+    /// The same at the end of a job, which must come also if the cluster does not: not longer than `default.api.timeout.ms` goes by
+    /// without a delivery.
+    pub(crate) fn flush_at_end(&self, give_up: GiveUp<'_>) -> Result<(), KafkaError> {
+        let last = Cell::new((self.inner.in_flight_count(), Instant::now()));
+        let stalls = || {
+            let (count, since) = last.get();
+            let now = self.inner.in_flight_count();
+            if now != count {
+                last.set((now, Instant::now()));
+            }
+            now == count && since.elapsed() > self.timeout
+        };
+        self.flush(&|| give_up() || stalls())
+    }
+
     /// The first failed delivery, as an error.
     fn check(&self) -> Result<(), KafkaError> {
         match self.inner.context().first_failure.get() {
             None => Ok(()),
+            Some((topic, ClientError::MessageProduction(Code::MessageSizeTooLarge))) => {
+                Err(self.too_large(topic, "more bytes than the cluster takes".to_owned()))
+            }
             Some((topic, error)) => Err(self.error(&format!("write to '{topic}'"), error.clone())),
         }
+    }
+
+    fn too_large(&self, topic: &str, bytes: String) -> KafkaError {
+        let limit = format!(
+            "the sink's property message.max.bytes is {}, and so may be a limit of the topic's (max.message.bytes) or the broker's \
+             (message.max.bytes); raise all of them with set_property and in the cluster",
+            self.message_max_bytes
+        );
+        KafkaError::RecordTooLarge { topic: topic.to_owned(), bytes, limit }
     }
 
     /// Whoever waited has given up.
@@ -260,6 +307,10 @@ fn is_fenced(code: Code) -> bool {
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// How long the threads that send may take to look whether they are to send at once, in milliseconds: as long at most
+/// whoever asks for it waits.
+const LOOK_MS: i32 = 1;
 
 /// Between two calls of which the first failed.
 const BACKOFF: Duration = Duration::from_millis(20);

@@ -43,7 +43,8 @@ use crate::offsets::{OffsetResetStrategy, OffsetsInitializer};
 use crate::record::BadRecordPolicy;
 use crate::subscription::Subscription;
 
-/// Reads records from Kafka. A record's event time is its timestamp.
+/// Reads records from Kafka. A record's event time is its timestamp. One whose timestamp is negative has none (Kafka writes −1 for
+/// it): a job that goes by event time needs a timestamp assigner for such records, and fails without one.
 ///
 /// ```
 /// use thalweg_kafka::record::values;

@@ -245,7 +245,7 @@ fn a_topic_that_is_made_anew_while_the_job_runs_is_an_error() {
     cluster.make_anew(&topic, 1);
     cluster.write(&topic, 0, numbers(100..105));
     eventually("the new topic", || {
-        read.sorted().into_iter().filter(|value| *value >= "000100".to_owned()).count() == 5
+        read.sorted().iter().filter(|value| value.as_str() >= "000100").count() == 5
     });
     job.suspend();
     job.wait().unwrap();

@@ -6,16 +6,17 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::proxy::Proxy;
 use common::{Cluster, unique};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::graph::StreamGraph;
-use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobResult, RestartStrategy, run};
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobResult, RestartStrategy, run, start};
 use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::source::CollectionSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_kafka::record::{KafkaSerializer, ProducerRecordBuf, key_values, values};
-use thalweg_kafka::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
+use thalweg_kafka::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder, KafkaSource};
 use thalweg_testkit::CrashPoint;
 
 fn sink(cluster: &Cluster) -> KafkaSinkBuilder<()> {
@@ -214,4 +215,76 @@ fn a_record_that_cannot_be_written_fails_the_job() {
     let huge = build(sink(&cluster)).set_serializer(values::<String>()).build().unwrap();
     let error = write(vec![("x".repeat(2_000_000), 0)], huge, config(1)).unwrap_err().to_string();
     assert!(error.contains(&format!("cannot write to '{topic}'")) && error.contains("too large"), "{error}");
+}
+
+#[test]
+fn a_time_that_kafka_cannot_keep_is_refused_and_its_none_is_the_time_of_sending() {
+    let cluster = Cluster::start();
+    let topic = cluster.topic("times", 1);
+    let sink = || sink(&cluster).set_topic(&topic).set_serializer(values::<String>()).build().unwrap();
+    let error = write(vec![("a".to_owned(), -5)], sink(), config(1)).unwrap_err();
+    assert!(error.is_fatal() && error.to_string().contains("-5 ms, before 1970"), "{error}");
+    let now = || i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let before = now();
+    write(vec![("b".to_owned(), -1), ("c".to_owned(), 0)], sink(), config(1)).unwrap();
+    let times: Vec<i64> = cluster.read(&topic).into_iter().map(|seen| seen.timestamp.unwrap()).collect();
+    // 1 is the nearest to 0 that librdkafka can send; it was the time of sending.
+    assert!((before..=now()).contains(&times[0]) && times[1] == 1, "{times:?}");
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_with_the_name_of_the_setting() {
+    let cluster = Cluster::start();
+    let topic = cluster.topic_with("large", 1, &[("max.message.bytes", "3000000")]);
+    let sink = |most: &str| {
+        let sink = sink(&cluster).set_topic(&topic).set_property("message.max.bytes", most);
+        sink.set_serializer(values::<String>()).build().unwrap()
+    };
+    let write = |bytes, most| write(vec![("x".repeat(bytes), 1)], sink(most), config(1));
+    // The sink's own limit, and the topic's.
+    for (bytes, most) in [(2_000_000, "1000000"), (4_000_000, "9000000")] {
+        let error = write(bytes, most).unwrap_err();
+        assert!(
+            error.is_fatal() && error.to_string().contains(&format!("message.max.bytes is {most}")),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&topic), "{error}");
+    }
+    write(2_000_000, "9000000").unwrap();
+    assert_eq!(cluster.read(&topic).len(), 1);
+}
+
+#[test]
+fn a_job_that_is_stopped_while_the_cluster_is_away_ends_and_says_so() {
+    let (proxy, cluster) = Proxy::start();
+    let topic = cluster.topic("away", 1);
+    let sink = KafkaSink::builder(&cluster.bootstrap)
+        .set_property("default.api.timeout.ms", "1000")
+        .set_topic(&topic)
+        .set_serializer(values::<String>())
+        .build()
+        .unwrap();
+    // Records come from elsewhere.
+    let (elsewhere, graph) = (Cluster::start(), StreamGraph::new());
+    let input = elsewhere.topic("input", 1);
+    let source = KafkaSource::builder(&elsewhere.bootstrap).set_topics([&input]);
+    let source = source.set_deserializer(values::<String>()).build().unwrap();
+    let items = graph.source("items", source, WatermarkStrategy::no_watermarks());
+    let read = common::Log::default();
+    let seen = read.clone();
+    sink.add_to(&items.map("seen", move |item| {
+        seen.push(0);
+        item
+    }));
+    let job = start(&graph, config(1)).unwrap();
+    elsewhere.write(&input, 0, ["before"]);
+    common::eventually("the first record", || cluster.read(&topic).len() == 1);
+    proxy.cut();
+    elsewhere.write(&input, 0, ["after"]);
+    common::eventually("the second record", || read.len() == 2);
+    let stopped = Instant::now();
+    job.stop();
+    let error = job.wait().unwrap_err().to_string();
+    assert!(error.contains("no answer from Kafka") && !error.contains("within 0ns"), "{error}");
+    assert!(stopped.elapsed() < Duration::from_secs(15), "took {:?}", stopped.elapsed());
 }

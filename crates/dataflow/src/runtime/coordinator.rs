@@ -108,6 +108,7 @@ impl<'a> Coordinator<'a> {
         loop {
             let started = Instant::now();
             let number = self.restarts.total();
+            let was_stopped = self.stop.is_some();
             let (mut error, give_up) = match self.attempt(number, store.clone(), messages)? {
                 Ended::Finished(epoch, metrics) => {
                     self.tell_totals(&metrics)?;
@@ -135,7 +136,8 @@ impl<'a> Coordinator<'a> {
                     Err(unknown) => error = unknown.into(),
                 }
             }
-            if give_up || error.is_fatal() {
+            // A job that is to stop and fails tries once more to stop in good order; it must not go on trying for ever.
+            if give_up || error.is_fatal() || was_stopped {
                 return Err(error.with_attempts(number));
             }
             let Some(wait) = self.restarts.after_failure(&strategy, started.elapsed()) else {

@@ -16,6 +16,9 @@ use super::transactions::Transactions;
 use crate::error::EmbeddedError;
 use crate::record::{RecordBuf, Serialize};
 
+/// What Kafka calls "no timestamp": the record gets the time of its batch.
+const KAFKA_NONE: i64 = -1;
+
 /// A serializer whose own type is forgotten. What is called virtually is the loop over a batch, not each record.
 pub(super) trait WriteRecords<T>: Send + Sync {
     /// Writes some records, and leaves none. Returns the number of bytes of their keys and values.
@@ -53,7 +56,13 @@ impl<T, S: Serialize<T>> WriteRecords<T> for S {
             if let Some(partition) = buffer.partition {
                 record = record.partition(partition);
             }
-            if timestamp != NO_TIMESTAMP {
+            if timestamp != NO_TIMESTAMP && timestamp != KAFKA_NONE {
+                if timestamp < 0 {
+                    let reason = format!(
+                        "its time is {timestamp} ms, before 1970, and Kafka takes no negative timestamps"
+                    );
+                    return Err(EmbeddedError::Encode { topic: topic.to_owned(), reason: reason.into() });
+                }
                 record = record.timestamp(timestamp);
             }
             producer.send(record).map_err(EmbeddedError::broker("write a record"))?;

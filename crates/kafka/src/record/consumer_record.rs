@@ -11,7 +11,8 @@ pub struct ConsumerRecord<'a> {
     pub partition: i32,
     /// The offset.
     pub offset: i64,
-    /// Milliseconds since 1970, by the producer's clock or the broker's, as the topic is configured.
+    /// Milliseconds since 1970, by the producer's clock or the broker's, as the topic is configured. None if it is negative: Kafka
+    /// writes −1 for "no timestamp", and other negative times are none either.
     pub timestamp: Option<i64>,
     /// The key.
     pub key: Option<&'a [u8]>,
@@ -70,7 +71,7 @@ impl<'a> ConsumerRecord<'a> {
             topic,
             partition: message.partition(),
             offset: message.offset(),
-            timestamp: message.timestamp().to_millis(),
+            timestamp: message.timestamp().to_millis().filter(|timestamp| *timestamp >= 0),
             key: message.key(),
             value: message.payload(),
             headers: HeaderSource::Message(message),

@@ -54,7 +54,9 @@ impl ProducerRecordBuf {
         self.partition = Some(partition);
     }
 
-    /// Milliseconds since 1970, instead of the record's event time or, if it has none, the time of sending.
+    /// Milliseconds since 1970, instead of the record's event time or, if it has none, the time of sending. −1 is what Kafka
+    /// calls "no timestamp": the time of sending. Other negative times the sink refuses. 0 is sent as 1, as librdkafka takes it
+    /// for "now"; it is logged once.
     pub fn set_timestamp(&mut self, timestamp_ms: i64) {
         self.timestamp = Some(timestamp_ms);
     }

@@ -1,6 +1,6 @@
 //! Serializes records and hands them to the producer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use thalweg_dataflow::record::Record;
@@ -80,7 +80,9 @@ impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
             record.payload = buffer.get_value();
             record.partition = buffer.get_partition();
             let event_time = (timestamp != NO_TIMESTAMP).then_some(timestamp);
-            record.timestamp = buffer.get_timestamp().or(event_time);
+            record.timestamp = sent_timestamp(buffer.get_timestamp().or(event_time)).map_err(|reason| {
+                KafkaError::Encode { topic: record.topic.to_owned(), reason: reason.into() }
+            })?;
             if buffer.headers().next().is_some() {
                 let headers = buffer.headers().map(|(key, value)| Header { key, value: Some(value) });
                 record.headers = Some(headers.fold(OwnedHeaders::new(), OwnedHeaders::insert));
@@ -89,5 +91,41 @@ impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
             producer.send(record, give_up)?;
         }
         Ok(bytes)
+    }
+}
+
+/// The timestamp that a record is sent with; none is the time of sending. See [`set_timestamp`](ProducerRecordBuf::set_timestamp).
+fn sent_timestamp(timestamp: Option<i64>) -> Result<Option<i64>, String> {
+    match timestamp {
+        None | Some(KAFKA_NONE) => Ok(None),
+        Some(0) => {
+            static TOLD: Once = Once::new();
+            TOLD.call_once(|| {
+                tracing::warn!("a record's time is 0 (1970-01-01 at midnight), which librdkafka takes for \"now\": it is sent as 1 ms");
+            });
+            Ok(Some(1))
+        }
+        Some(negative @ ..0) => Err(format!(
+            "its time is {negative} ms, before 1970, and Kafka takes no negative timestamps; give it another with \
+             ProducerRecordBuf::set_timestamp, or -1 for the time of sending"
+        )),
+        Some(timestamp) => Ok(Some(timestamp)),
+    }
+}
+
+/// What Kafka calls "no timestamp".
+const KAFKA_NONE: i64 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kafka_cannot_take_is_refused_and_its_none_is_none() {
+        assert_eq!(sent_timestamp(None), Ok(None));
+        assert_eq!(sent_timestamp(Some(-1)), Ok(None));
+        assert_eq!(sent_timestamp(Some(1)), Ok(Some(1)));
+        assert_eq!(sent_timestamp(Some(0)), Ok(Some(1)), "the nearest that librdkafka can send");
+        assert!(sent_timestamp(Some(-5)).unwrap_err().contains("-5 ms, before 1970"));
     }
 }

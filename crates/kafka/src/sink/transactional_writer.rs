@@ -19,6 +19,9 @@ use super::record_writer::RecordWriter;
 use super::transactions::Transactions;
 use crate::error::KafkaError;
 
+/// A record of so many bytes takes one place in the waiting room: all of them together are 20 MB then.
+const PLACE_BYTES: u64 = 1024;
+
 /// One subtask. All subtasks of all sinks write into the same transaction.
 pub(super) struct TransactionalWriter<T> {
     sink: KafkaSink<T>,
@@ -31,6 +34,8 @@ struct Opened<T> {
     /// Our number among its writers.
     writer: usize,
     records: RecordWriter<T>,
+    /// How long a record was in the last batch that was written, in bytes.
+    record_bytes: u64,
     /// What waits for a commit.
     held: Vec<Record<T>>,
     context: OperatorContext,
@@ -45,13 +50,22 @@ impl<T> TransactionalWriter<T> {
 impl<T> Opened<T> {
     /// Writes what has been held back, then `records`.
     fn write(&mut self, records: &mut Vec<Record<T>>) -> Result<(), BoxError> {
-        let Self { transactions, records: writer, held, context, .. } = self;
+        let Self { transactions, records: writer, record_bytes, held, context, .. } = self;
         let (producer, give_up) = (transactions.producer(), &|| context.cancelled.is_set());
         for records in [held, records] {
-            let written = writer.write(producer, records, give_up);
-            context.metrics.bytes.add(written.map_err(KafkaError::boxed)?);
+            let count = records.len() as u64;
+            let written = writer.write(producer, records, give_up).map_err(KafkaError::boxed)?;
+            *record_bytes = written.checked_div(count).unwrap_or(*record_bytes);
+            context.metrics.bytes.add(written);
         }
         producer.poll().map_err(KafkaError::boxed)
+    }
+
+    /// How many places so many records take in the waiting room, which is bounded in records: long ones take several. How long they
+    /// are shows only when they are written, so those written before stand for them.
+    fn places(&self, records: usize) -> usize {
+        let each = usize::try_from(self.record_bytes / PLACE_BYTES).unwrap_or(usize::MAX).max(1);
+        records.saturating_mul(each)
     }
 
     /// Writes what has been held back, if that is possible now.
@@ -69,20 +83,26 @@ impl<T: Send + 'static> Operator for TransactionalWriter<T> {
         let transactions = self.factory.transactions().ok_or("no transactions have been begun")?;
         let writer = transactions.add_writer();
         let records = RecordWriter::new(self.sink.topic.clone(), self.sink.serializer.clone());
-        let (held, context) = (Vec::new(), context.clone());
-        self.opened = Some(Opened { transactions, writer, records, held, context });
+        let (record_bytes, held, context) = (0, Vec::new(), context.clone());
+        self.opened = Some(Opened { transactions, writer, records, record_bytes, held, context });
         Ok(())
     }
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
         let Some(opened) = &mut self.opened else { return Ok(()) };
-        match opened.transactions.wait(opened.writer, batch.len(), &opened.context.cancelled)? {
+        let places = opened.places(batch.len());
+        match opened.transactions.wait(opened.writer, places, &opened.context.cancelled)? {
             Admission::Send => opened.write(&mut batch.records),
             _ => {
                 opened.held.append(&mut batch.records);
                 Ok(())
             }
         }
+    }
+
+    fn flush(&mut self) -> Result<(), BoxError> {
+        let Some(opened) = &self.opened else { return Ok(()) };
+        opened.transactions.producer().idle().map_err(KafkaError::boxed)
     }
 
     fn barrier(&mut self, barrier: &Barrier, _: &mut Output<()>) -> Result<(), BoxError> {

@@ -44,9 +44,12 @@ impl<T> KafkaWriter<T> {
         Ok(Opened { producer, records, context: context.clone() })
     }
 
-    fn flush(&self) -> Result<(), BoxError> {
+    /// Waits until everything is delivered; at the end of the job not for ever.
+    fn deliver(&self, ends: bool) -> Result<(), BoxError> {
         let Some(Opened { producer, context, .. }) = &self.opened else { return Ok(()) };
-        producer.flush(&|| context.cancelled.is_set()).map_err(KafkaError::boxed)
+        let give_up = || context.cancelled.is_set();
+        let delivered = if ends { producer.flush_at_end(&give_up) } else { producer.flush(&give_up) };
+        delivered.map_err(KafkaError::boxed)
     }
 }
 
@@ -66,12 +69,16 @@ impl<T: Send + 'static> Operator for KafkaWriter<T> {
         producer.poll().map_err(KafkaError::boxed)
     }
 
+    fn flush(&mut self) -> Result<(), BoxError> {
+        self.opened.as_ref().map_or(Ok(()), |opened| opened.producer.idle().map_err(KafkaError::boxed))
+    }
+
     fn barrier(&mut self, barrier: &Barrier, _: &mut Output<()>) -> Result<(), BoxError> {
         let owed = barrier.checkpoint && self.sink.guarantee == DeliveryGuarantee::AtLeastOnce;
-        if owed || barrier.is_last() { self.flush() } else { Ok(()) }
+        if owed || barrier.is_last() { self.deliver(barrier.is_last()) } else { Ok(()) }
     }
 
     fn end(&mut self, _: &mut Output<()>) -> Result<(), BoxError> {
-        self.flush()
+        self.deliver(true)
     }
 }

@@ -74,6 +74,12 @@ impl Proxy {
         self.state.fault.lock().unwrap().is_none()
     }
 
+    /// Lets nobody through.
+    pub(crate) fn cut(&self) {
+        self.state.cut.store(true, Ordering::SeqCst);
+        self.state.disconnect();
+    }
+
     /// Lets everybody through again.
     pub(crate) fn heal(&self) {
         self.state.cut.store(false, Ordering::SeqCst);
