@@ -39,6 +39,7 @@ pub use local::{
     Batch, GroupOffset, Headers, LocalClient, LocalConsumer, LocalError, LocalProducer, LocalRecord,
     OffsetOf, ProducerOptions, Record, Records,
 };
+pub use log::inspect::{InspectedBatch, inspect_batch};
 pub use log::partition::Isolation;
 pub use security::mechanism::{Mechanism, Scram};
 pub use security::sasl::Sasl;

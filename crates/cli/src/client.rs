@@ -2,11 +2,14 @@
 //! that say which address it was and what to do.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
@@ -21,7 +24,7 @@ use crate::usage::Usage;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the cluster is, and how to talk to it.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Connection {
     /// Address of the cluster; several are separated by commas.
     #[arg(
@@ -34,7 +37,7 @@ pub(crate) struct Connection {
     )]
     bootstrap: String,
     /// A property of librdkafka, such as `security.protocol=SASL_SSL`; may be given again.
-    #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Connection")]
+    #[arg(short = 'X', long = "property", value_name = "KEY=VALUE", value_parser = KeyValue, help_heading = "Connection")]
     properties: Vec<(String, String)>,
     /// Properties of the client in a file, as Kafka's own tools take them; -X counts more.
     #[arg(long, value_name = "FILE", help_heading = "Connection")]
@@ -67,7 +70,10 @@ impl Connection {
     /// An error of librdkafka, with what was to be done, the address, and what to do about it.
     pub(crate) fn failed(&self, action: &str, error: &KafkaError, heard: &Heard) -> anyhow::Error {
         if let KafkaError::ClientConfig(_, reason, property, value) = error {
-            return Usage(format!("property '{property}' = '{value}': {reason}")).into();
+            // It may be a password under a name that is almost right; librdkafka repeats some values as well.
+            let reason =
+                if value.is_empty() { reason.clone() } else { reason.replace(value.as_str(), "…") };
+            return Usage(format!("property '{property}': {reason}")).into();
         }
         let Some(code) = error.rdkafka_error_code() else {
             return anyhow!("cannot {action}: {error}");
@@ -121,11 +127,27 @@ pub(crate) fn in_words(code: Code) -> String {
 
 const COMMON: &[(&str, &str)] = &[("client.id", "thalweg"), ("reconnect.backoff.ms", "20")];
 
-/// Parses `key=value` of a command line.
-pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
+/// Parses `key=value` of a command line. A value may be a password, so what is wrong is not shown again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyValue;
+
+impl TypedValueParser for KeyValue {
+    type Value = (String, String);
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        option: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        match value.to_str().and_then(|text| text.split_once('=')) {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => {
+                let option = option.map(ToString::to_string).unwrap_or_default();
+                let message = format!("{option}: what is given is not of that form\n");
+                Err(clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command))
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Questions to a cluster: which topics there are, how far they reach, and where in them a time is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -9,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::client::{Connection, Heard, TIMEOUT, in_words};
+use crate::count::Counter;
 use crate::position::Position;
 use crate::usage::Usage;
 
@@ -41,6 +43,8 @@ pub(crate) struct Cluster<'a> {
     connection: &'a Connection,
     heard: Heard,
     consumer: BaseConsumer<Heard>,
+    /// Which records are counted, where they are: those that a reader of this level sees.
+    isolation: &'a str,
 }
 
 impl<'a> Cluster<'a> {
@@ -61,7 +65,12 @@ impl<'a> Cluster<'a> {
         let config = connection.config(&defaults)?;
         let created = config.create_with_context(heard.clone());
         let consumer = created.map_err(|error| connection.failed("set up a client", &error, &heard))?;
-        Ok(Self { connection, heard, consumer })
+        Ok(Self { connection, heard, consumer, isolation: "read_committed" })
+    }
+
+    /// Has it count the records that a reader of this level sees. Otherwise those that are committed.
+    pub(crate) fn counting(self, isolation: &'a str) -> Self {
+        Self { isolation, ..self }
     }
 
     pub(crate) fn consumer(&self) -> &BaseConsumer<Heard> {
@@ -141,13 +150,58 @@ impl<'a> Cluster<'a> {
             Position::Beginning => beginning(),
             Position::End => end(),
             Position::Offset(offset) => bounded(&|_| offset),
-            Position::Tail(count) => bounded(&|end| end - count),
+            Position::Tail(0) => end(),
+            Position::Tail(count) => {
+                let ranges: Vec<_> = beginning()?.into_iter().zip(end()?).collect();
+                self.count(partitions, &ranges, |counter, ranges| counter.back(ranges, count))
+            }
             Position::Time(time) => {
                 let found = self.list_offsets(partitions, Offset::Offset(time))?.into_iter();
                 // Nothing is as young: -1.
                 Ok(found.zip(end()?).map(|(found, end)| if found < 0 { end } else { found }).collect())
             }
         }
+    }
+
+    /// Offsets so many records behind others, or before them if it is less than 0; `at` says of each partition where it
+    /// begins, the offset to count from, and where it ends. Never outside of that.
+    pub(crate) fn shifted(
+        &self,
+        partitions: &[TopicPartition],
+        at: &[(i64, i64, i64)],
+        by: i64,
+    ) -> anyhow::Result<Vec<i64>> {
+        let within =
+            |&(beginning, from, end): &(i64, i64, i64)| (beginning, from.max(beginning).min(end), end);
+        let at = at.iter().map(within);
+        if by < 0 {
+            let ranges: Vec<_> = at.map(|(beginning, from, _)| (beginning, from)).collect();
+            let count = by.checked_neg().unwrap_or(i64::MAX);
+            return self.count(partitions, &ranges, |counter, ranges| counter.back(ranges, count));
+        }
+        let ranges: Vec<_> = at.map(|(_, from, end)| (from, end)).collect();
+        self.count(partitions, &ranges, |counter, ranges| counter.forth(ranges, by))
+    }
+
+    /// Lets records be counted, topic by topic.
+    fn count(
+        &self,
+        partitions: &[TopicPartition],
+        ranges: &[(i64, i64)],
+        count: impl Fn(&Counter<'_>, &[(i32, i64, i64)]) -> anyhow::Result<Vec<i64>>,
+    ) -> anyhow::Result<Vec<i64>> {
+        let mut topics: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (nth, (topic, _)) in partitions.iter().enumerate() {
+            topics.entry(topic).or_default().push(nth);
+        }
+        let mut offsets = vec![0; partitions.len()];
+        for (topic, places) in topics {
+            let counter = Counter::new(self.connection, topic, self.isolation)?;
+            let range = |nth: &usize| (partitions[*nth].1, ranges[*nth].0, ranges[*nth].1);
+            let found = count(&counter, &places.iter().map(range).collect::<Vec<_>>())?;
+            places.into_iter().zip(found).for_each(|(nth, offset)| offsets[nth] = offset);
+        }
+        Ok(offsets)
     }
 
     /// Kafka's ListOffsets: the offset in `what` is a time, or one of the two ends.

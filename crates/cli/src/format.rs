@@ -5,6 +5,8 @@ use std::io::Write;
 use rdkafka::Message;
 use rdkafka::message::{Header, Headers};
 
+use crate::printable;
+
 /// What the tokens of a format mean, for help texts.
 pub(crate) const TOKENS: &str = "%t topic, %p partition, %o offset, %k key, %s value, %h headers (a=1,b=2), \
      %T timestamp in milliseconds, %K and %S length of key and value (-1: null), %% a percent sign; \
@@ -33,11 +35,13 @@ pub(crate) struct Format {
     tokens: Vec<Token>,
     /// What stands for no key and no value.
     null: &'static [u8],
+    /// Whether it goes to a terminal, which would obey what is in a record.
+    for_terminal: bool,
 }
 
 impl Format {
     pub(crate) fn new(tokens: Vec<Token>) -> Self {
-        Self { tokens, null: b"" }
+        Self { tokens, null: b"", for_terminal: false }
     }
 
     /// Shows a key or a value that is not there as `NULL`, instead of as an empty one.
@@ -45,14 +49,23 @@ impl Format {
         self.null = b"NULL";
     }
 
+    /// Shows what a terminal would obey, instead of writing it.
+    pub(crate) fn for_terminal(&mut self) {
+        self.for_terminal = true;
+    }
+
+    fn put(&self, part: &[u8], out: &mut Vec<u8>) {
+        if self.for_terminal { printable::escape(part, out) } else { out.extend_from_slice(part) }
+    }
+
     /// Appends a record to `out`.
     pub(crate) fn write(&self, message: &impl Message, out: &mut Vec<u8>) -> std::io::Result<()> {
         for token in &self.tokens {
             match token {
                 Token::Literal(text) => out.extend_from_slice(text),
-                Token::Key => out.extend_from_slice(message.key().unwrap_or(self.null)),
-                Token::Value => out.extend_from_slice(message.payload().unwrap_or(self.null)),
-                Token::Topic => out.extend_from_slice(message.topic().as_bytes()),
+                Token::Key => self.put(message.key().unwrap_or(self.null), out),
+                Token::Value => self.put(message.payload().unwrap_or(self.null), out),
+                Token::Topic => self.put(message.topic().as_bytes(), out),
                 Token::Partition => write!(out, "{}", message.partition())?,
                 Token::Offset => write!(out, "{}", message.offset())?,
                 Token::KeyLength => write!(out, "{}", length(message.key()))?,
@@ -62,7 +75,11 @@ impl Format {
                     out.extend_from_slice(&length.to_be_bytes());
                 }
                 Token::Timestamp => write!(out, "{}", message.timestamp().to_millis().unwrap_or(-1))?,
-                Token::Headers => write_headers(message.headers(), out),
+                Token::Headers => {
+                    let mut headers = Vec::new();
+                    write_headers(message.headers(), &mut headers);
+                    self.put(&headers, out);
+                }
             }
         }
         Ok(())

@@ -6,12 +6,14 @@ mod checkpoints;
 mod client;
 mod cluster;
 mod consume;
+mod count;
 mod demo;
 mod envelope;
 mod format;
 mod groups;
 mod interrupt;
 mod position;
+mod printable;
 mod produce;
 mod properties;
 mod table;
@@ -64,7 +66,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", in_one_line(&error));
+            eprintln!("error: {}", printable::text(&in_one_line(&error)));
             if error.is::<usage::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

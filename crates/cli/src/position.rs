@@ -18,7 +18,7 @@ pub(crate) enum Position {
 }
 
 /// What [`Position::parse`] understands, for help texts.
-pub(crate) const POSITIONS: &str = "beginning (earliest), end (latest), an offset, -N (the last N), or a time: \
+pub(crate) const POSITIONS: &str = "beginning (earliest), end (latest), an offset, -N (the last N records), or a time: \
      @2026-11-01T00:00:00Z, @2026-11-01, @-90m (ago), @now, @1793491200000 (milliseconds)";
 
 impl Position {
@@ -33,7 +33,7 @@ impl Position {
             return parse_time(time, SystemTime::now()).map(Self::Time);
         }
         match text.parse::<i64>() {
-            Ok(offset) if text.starts_with('-') => Ok(Self::Tail(-offset)),
+            Ok(offset) if text.starts_with('-') => Ok(Self::Tail(offset.saturating_neg())),
             Ok(offset) => Ok(Self::Offset(offset)),
             Err(_) => Err(format!("expected {POSITIONS}")),
         }

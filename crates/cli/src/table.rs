@@ -1,8 +1,13 @@
 //! Tables on a terminal: columns as wide as they need to be, numbers to the right.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 
 use anyhow::Context as _;
+
+use crate::printable;
+
+/// Characters of a cell on a terminal, at most. Elsewhere, whoever reads it may want all of them.
+const LONGEST: usize = 60;
 
 /// A table with a heading.
 pub(crate) struct Table {
@@ -14,8 +19,10 @@ impl Table {
         Self { rows: vec![heading.iter().map(|name| (*name).to_owned()).collect()] }
     }
 
+    /// Adds a row. A cell is a line, whatever others have put into it.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let longest = std::io::stdout().is_terminal().then_some(LONGEST);
+        self.rows.push(cells.iter().map(|cell| printable::cell(cell, longest)).collect());
     }
 
     /// Writes it out, a line for each row, without blanks at the end of lines.
@@ -57,6 +64,13 @@ impl Table {
 
 /// Writes text to standard output. That nobody reads it any more, as behind `| head`, is no error.
 pub(crate) fn print(text: &[u8]) -> anyhow::Result<()> {
+    let mut escaped = Vec::new();
+    let text = if std::io::stdout().is_terminal() {
+        printable::escape(text, &mut escaped);
+        &escaped
+    } else {
+        text
+    };
     match std::io::stdout().write_all(text) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
@@ -70,7 +84,13 @@ pub(crate) fn print_lines(lines: impl Iterator<Item = String>) -> anyhow::Result
 
 /// Writes JSON to standard output.
 pub(crate) fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
-    print(format!("{value:#}\n").as_bytes())
+    let text = format!("{value:#}\n");
+    let mut escaped = Vec::new();
+    if std::io::stdout().is_terminal() {
+        printable::json(text.as_bytes(), &mut escaped);
+        return print(&escaped);
+    }
+    print(text.as_bytes())
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{FindCoordinatorRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    FindCoordinatorRequest, MetadataRequest, RequestHeader, ResponseHeader, TopicName,
+};
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request, StrBytes};
 
 use crate::client::{Connection, TIMEOUT};
@@ -31,13 +34,7 @@ impl Wire {
     /// # Errors
     /// A cluster that cannot be reached, or one that wants TLS or a login.
     pub(crate) fn to_coordinator(connection: &Connection, group: &str) -> anyhow::Result<Self> {
-        let config = connection.config(&[])?;
-        let security = config.get("security.protocol").unwrap_or("plaintext");
-        if !security.eq_ignore_ascii_case("plaintext") {
-            bail!("this needs a connection without TLS and login, not {security}");
-        }
-        let addresses = config.get("bootstrap.servers").unwrap_or_default();
-        let mut any = Self::connect(addresses)?;
+        let mut any = Self::to_any(connection)?;
         let began = Instant::now();
         let request = FindCoordinatorRequest::default().with_key(StrBytes::from_string(group.to_owned()));
         loop {
@@ -50,6 +47,34 @@ impl Wire {
                 Some(error) => return Err(anyhow!("the group has no coordinator: {error}")),
             }
         }
+    }
+
+    /// Connects to the broker that a partition is read from.
+    ///
+    /// # Errors
+    /// A cluster that cannot be reached, or one that wants TLS or a login.
+    pub(crate) fn to_leader(connection: &Connection, topic: &str, partition: i32) -> anyhow::Result<Self> {
+        let mut any = Self::to_any(connection)?;
+        let name = TopicName(StrBytes::from_string(topic.to_owned()));
+        let topic = MetadataRequestTopic::default().with_name(Some(name));
+        let request =
+            MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false);
+        let answer = any.call(4, &request)?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let leader = partitions.find(|known| known.partition_index == partition).map(|known| known.leader_id);
+        let leader = leader.and_then(|leader| answer.brokers.iter().find(|broker| broker.node_id == leader));
+        let leader = leader.context("the partition has no leader")?;
+        Self::connect(&format!("{}:{}", leader.host.as_str(), leader.port))
+    }
+
+    /// Connects to any broker of the cluster.
+    fn to_any(connection: &Connection) -> anyhow::Result<Self> {
+        let config = connection.config(&[])?;
+        let security = config.get("security.protocol").unwrap_or("plaintext");
+        if !security.eq_ignore_ascii_case("plaintext") {
+            bail!("this needs a connection without TLS and login, not {security}");
+        }
+        Self::connect(config.get("bootstrap.servers").unwrap_or_default())
     }
 
     /// Connects to the first of some addresses, separated by commas, that answers.

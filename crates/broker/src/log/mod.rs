@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod codec;
 pub(crate) mod compaction;
 pub(crate) mod file;
+pub(crate) mod inspect;
 pub(crate) mod offset_file;
 pub(crate) mod partition;
 pub(crate) mod pending;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use thalweg_broker::{Broker, Storage};
 
-use crate::client::key_value;
+use crate::client::KeyValue;
 use crate::interrupt::Interrupt;
 
 /// Run the Kafka-compatible broker alone, for any Kafka client, until Ctrl-C.
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(short, long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = topic)]
     topics: Vec<(String, Option<i32>)>,
     /// A setting under Kafka's name, such as `log.retention.hours=1`; may be given again.
-    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = KeyValue)]
     settings: Vec<(String, String)>,
     /// Settings in a file, as Kafka's server.properties; those of the command line count more. What this broker does not
     /// have is refused.

@@ -1,5 +1,6 @@
 //! `thalweg consume`: records of topics on standard output.
 
+mod bad_batch;
 mod output;
 mod reader;
 
@@ -69,6 +70,9 @@ pub(crate) struct Args {
     /// Whether records of transactions that are open or were aborted are read too.
     #[arg(long, value_name = "LEVEL", default_value = "read_committed", value_parser = ["read_committed", "read_uncommitted"])]
     isolation: String,
+    /// What becomes of records that cannot be read, since their batch is damaged: fail, or skip them and say which.
+    #[arg(long, value_name = "POLICY", default_value = "fail", value_parser = ["fail", "skip"], conflicts_with = "group")]
+    bad_records: String,
     /// Say nothing on standard error but errors.
     #[arg(short, long)]
     quiet: bool,
@@ -109,7 +113,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn readers(args: &Args) -> anyhow::Result<Vec<Reader>> {
-    let cluster = Cluster::new(&args.connection)?;
+    let cluster = Cluster::new(&args.connection)?.counting(&args.isolation);
     if let Some(group) = &args.group {
         if !matches!(args.offset, Position::Beginning | Position::End) {
             return Err(Usage(

@@ -1,12 +1,13 @@
 //! Records on standard output.
 
-use std::io::{StdoutLock, Write as _};
+use std::io::{IsTerminal as _, StdoutLock, Write as _};
 
 use rdkafka::Message;
 
 use super::Args;
 use crate::envelope;
 use crate::format::{self, Format, Token};
+use crate::printable;
 use crate::usage::Usage;
 
 /// Bytes that are gathered before they are written.
@@ -16,19 +17,35 @@ const FULL: usize = 64 << 10;
 pub(super) struct Output {
     /// Or JSON, if there is none.
     format: Option<Format>,
+    for_terminal: bool,
     buffer: Vec<u8>,
     stdout: StdoutLock<'static>,
 }
 
 impl Output {
     pub(super) fn of(args: &Args) -> anyhow::Result<Self> {
-        let format = if args.json { None } else { Some(format_of(args).map_err(Usage)?) };
-        Ok(Self { format, buffer: Vec::with_capacity(2 * FULL), stdout: std::io::stdout().lock() })
+        let mut format = if args.json { None } else { Some(format_of(args).map_err(Usage)?) };
+        let for_terminal = std::io::stdout().is_terminal();
+        if let Some(format) = format.as_mut().filter(|_| for_terminal) {
+            format.for_terminal();
+        }
+        Ok(Self {
+            format,
+            for_terminal,
+            buffer: Vec::with_capacity(2 * FULL),
+            stdout: std::io::stdout().lock(),
+        })
     }
 
     pub(super) fn write(&mut self, message: &impl Message) -> std::io::Result<()> {
         match &self.format {
             Some(format) => format.write(message, &mut self.buffer),
+            None if self.for_terminal => {
+                let mut line = Vec::new();
+                envelope::write(message, &mut line)?;
+                printable::json(&line, &mut self.buffer);
+                Ok(())
+            }
             None => envelope::write(message, &mut self.buffer),
         }
     }

@@ -12,8 +12,8 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::Args;
-use crate::client::Heard;
+use super::{Args, bad_batch};
+use crate::client::{Connection, Heard, TIMEOUT};
 use crate::position::Position;
 
 /// What has happened.
@@ -38,6 +38,8 @@ pub(super) struct Reader {
     /// The topic, if it is known to be only one.
     topic: Option<String>,
     in_group: bool,
+    /// What to pass over bad batches with, if that is wanted.
+    skips: Option<Connection>,
     parts: Vec<Part>,
     /// Of the record before. Records come in runs of one partition.
     current: usize,
@@ -120,7 +122,8 @@ impl Reader {
         let created = args.connection.config(&defaults)?.create_with_context(heard.clone());
         let consumer =
             created.map_err(|error| args.connection.failed("set up a consumer", &error, &heard))?;
-        Ok(Self { consumer, topic: None, in_group: false, parts: Vec::new(), current: 0 })
+        let skips = (args.bad_records == "skip").then(|| args.connection.clone());
+        Ok(Self { consumer, topic: None, in_group: false, skips, parts: Vec::new(), current: 0 })
     }
 
     /// Waits for the next event. Records from the time `until` on are not wanted.
@@ -159,9 +162,46 @@ impl Reader {
                 }
                 // Of the group that is none.
                 Some(Code::GroupAuthorizationFailed) if !self.in_group => Ok(Event::Passed),
+                Some(Code::BadCompression | Code::BadMessage | Code::InvalidMessage) => {
+                    if !self.pass_over()? {
+                        let advice = if self.in_group {
+                            "a batch cannot be read; `thalweg groups reset` sets the group behind it"
+                        } else {
+                            "a batch cannot be read; --bad-records skip goes past it"
+                        };
+                        return Err(error).context(advice);
+                    }
+                    Ok(Event::Passed)
+                }
                 _ => Err(error).context("cannot read"),
             },
         }
+    }
+
+    /// Goes past batches that cannot be read, wherever they are next. Whether there were any, and this is wanted.
+    fn pass_over(&mut self) -> anyhow::Result<bool> {
+        let Some(connection) = &self.skips else { return Ok(false) };
+        let mut any = false;
+        for part in self.parts.iter_mut().filter(|part| !part.done) {
+            let (topic, partition) = (part.topic.as_str(), part.partition);
+            let mut next = part.next;
+            while let Some(batch) = bad_batch::at(connection, topic, partition, next)? {
+                let Err(reason) = batch.readable else { break };
+                let (first, last) = (batch.base_offset.max(next), batch.last_offset);
+                eprintln!(
+                    "passed over offsets {first} to {last} of {topic} [{partition}], which cannot be read: {reason}"
+                );
+                next = last + 1;
+            }
+            if next > part.next {
+                any = true;
+                part.next = next;
+                part.done = next >= part.until;
+                let moved = self.consumer.seek(topic, partition, Offset::Offset(next), TIMEOUT);
+                moved.with_context(|| format!("cannot go on at offset {next} of {topic} [{partition}]"))?;
+            }
+        }
+        Ok(any)
     }
 
     fn ended(&mut self, partition: i32) -> Event {

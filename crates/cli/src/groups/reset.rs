@@ -89,17 +89,14 @@ fn wanted(
     }
     let bounds = cluster.offsets(partitions, Position::Beginning)?.into_iter();
     let bounds = bounds.zip(cluster.offsets(partitions, Position::End)?);
-    let shift = args.shift.unwrap_or(0);
-    partitions
-        .iter()
-        .zip(bounds)
-        .map(|(partition, (beginning, end))| match committed.get(partition) {
-            Some(offset) => Ok(offset.saturating_add(shift).max(beginning).min(end)),
+    let at =
+        partitions.iter().zip(bounds).map(|(partition, (beginning, end))| match committed.get(partition) {
+            Some(offset) => Ok((beginning, *offset, end)),
             None => {
                 bail!("there is nothing to shift in {}:{}: nothing was committed", partition.0, partition.1)
             }
-        })
-        .collect()
+        });
+    cluster.shifted(partitions, &at.collect::<anyhow::Result<Vec<_>>>()?, args.shift.unwrap_or(0))
 }
 
 /// Its members would commit over what we commit, and do not look at it.

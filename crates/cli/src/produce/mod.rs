@@ -15,7 +15,7 @@ use anyhow::bail;
 use self::input::{Piece, Splitter};
 use self::parse::Parser;
 use self::writer::Writer;
-use crate::client::{Connection, key_value};
+use crate::client::{Connection, KeyValue};
 use crate::format::{self, TOKENS};
 use crate::interrupt::Interrupt;
 use crate::usage::Usage;
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     key: Option<String>,
     /// A header of every record; may be given again.
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = key_value)]
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = KeyValue)]
     headers: Vec<(String, String)>,
     /// The partition. Default: by the key as Java's producer does it, or any if there is no key.
     #[arg(short, long, value_name = "N")]

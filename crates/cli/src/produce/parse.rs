@@ -95,7 +95,7 @@ fn parse_format<'a>(tokens: &[Token], record: &'a [u8]) -> Result<Record<'a>, St
             Token::Value => parts.value = Some(Cow::Borrowed(part)),
             Token::Headers => parts.headers = headers(part)?,
             Token::Partition => parts.partition = Some(number(part, "partition")?),
-            Token::Timestamp => parts.timestamp = Some(number(part, "timestamp")?).filter(|at| *at >= 0),
+            Token::Timestamp => parts.timestamp = timestamp(number(part, "timestamp")?)?,
             // Where a record came from says nothing about where it goes.
             _ => {}
         }
@@ -148,8 +148,24 @@ fn of_envelope(envelope: Envelope<'_>) -> Result<Record<'_>, String> {
         value: envelope.payload.map(|Bytes(value)| value),
         headers,
         partition: envelope.partition,
-        timestamp: envelope.ts.filter(|at| *at >= 0),
+        timestamp: match envelope.ts {
+            Some(at) => timestamp(at)?,
+            None => None,
+        },
     })
+}
+
+/// The time of a record. Kafka's -1 says that it has none, so it gets that of its writing; no other is less than 0.
+fn timestamp(at: i64) -> Result<Option<i64>, String> {
+    match at {
+        -1 => Ok(None),
+        // librdkafka takes it for none, and would write the present.
+        0 => Err("a record of the time 0 (the beginning of 1970) cannot be written by librdkafka; give it 1, or -1 for \
+                  the time of its writing"
+            .to_owned()),
+        1.. => Ok(Some(at)),
+        _ => Err(format!("{at} is no time of a record; -1 is that of its writing")),
+    }
 }
 
 #[cfg(test)]

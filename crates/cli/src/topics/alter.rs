@@ -1,7 +1,7 @@
 //! `thalweg topics alter`.
 
 use crate::admin::Admin;
-use crate::client::{Connection, key_value};
+use crate::client::{Connection, KeyValue};
 use crate::cluster::{Cluster, refuse_pattern};
 
 /// Give topics more partitions, or other settings.
@@ -17,7 +17,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "N", group = "change")]
     partitions: Option<usize>,
     /// A setting, such as `retention.ms=3600000`; may be given again.
-    #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = key_value, group = "change")]
+    #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = KeyValue, group = "change")]
     config: Vec<(String, String)>,
     /// Go back to the cluster's value of a setting; may be given again.
     #[arg(long, value_name = "KEY", group = "change")]

@@ -3,7 +3,7 @@
 use anyhow::bail;
 
 use crate::admin::Admin;
-use crate::client::{Connection, key_value};
+use crate::client::{Connection, KeyValue};
 
 /// Create topics.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     replicas: Option<i32>,
     /// A setting of the topics, such as `cleanup.policy=compact`; may be given again.
-    #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = KeyValue)]
     config: Vec<(String, String)>,
     /// A topic that is there already is left as it is.
     #[arg(long)]
