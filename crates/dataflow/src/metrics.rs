@@ -1,5 +1,6 @@
 //! Counters of every operator and task: written once a batch, read by whoever wants to show them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +41,7 @@ pub struct OperatorMetrics {
     pub bad_records: Counter,
     watermark: AtomicI64,
     held_back_by: Mutex<Option<Arc<str>>>,
+    gauges: Mutex<BTreeMap<&'static str, f64>>,
 }
 
 impl Default for OperatorMetrics {
@@ -53,6 +55,7 @@ impl Default for OperatorMetrics {
             bad_records: Counter::default(),
             watermark: AtomicI64::new(MIN_WATERMARK),
             held_back_by: Mutex::new(None),
+            gauges: Mutex::default(),
         }
     }
 }
@@ -65,6 +68,16 @@ impl OperatorMetrics {
 
     pub(crate) fn set_watermark(&self, watermark: Timestamp) {
         self.watermark.store(watermark, Ordering::Relaxed);
+    }
+
+    /// Sets a number of the operator's own, such as the accuracy of its model. It costs a lock: once a barrier, not once a record.
+    pub fn set_gauge(&self, name: &'static str, value: f64) {
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner).insert(name, value);
+    }
+
+    /// The operator's own numbers, as they were last set.
+    pub fn gauges(&self) -> BTreeMap<&'static str, f64> {
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// For a source: the split (partition, file) whose watermark is the lowest, and so holds the job's back.

@@ -24,6 +24,11 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         &self.stream
     }
 
+    /// The environment.
+    pub fn environment(&self) -> &StreamExecutionEnvironment {
+        &self.env
+    }
+
     pub(crate) fn then<U>(&self, stream: Stream<U>) -> DataStream<U> {
         DataStream { env: self.env.clone(), stream }
     }

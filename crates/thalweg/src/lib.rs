@@ -13,3 +13,5 @@ pub use thalweg_datastream as datastream;
 pub use thalweg_dstream as dstream;
 #[cfg(feature = "kafka")]
 pub use thalweg_kafka as kafka;
+#[cfg(feature = "ml")]
+pub use thalweg_ml as ml;

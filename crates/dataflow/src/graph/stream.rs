@@ -38,12 +38,15 @@ pub struct Stream<T> {
     from: Vec<(usize, &'static str)>,
     partitioning: Partitioning,
     router: MakeRouter<T>,
+    /// Another stream that the next operator reads as well, partitioned in its own way.
+    beside: Option<Arc<Stream<T>>>,
 }
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        let Self { graph, from, partitioning, router } = self;
-        Self { graph: graph.clone(), from: from.clone(), partitioning: *partitioning, router: router.clone() }
+        let Self { graph, from, partitioning, router, beside } = self;
+        let (graph, from, router, beside) = (graph.clone(), from.clone(), router.clone(), beside.clone());
+        Self { graph, from, partitioning: *partitioning, router, beside }
     }
 }
 
@@ -68,7 +71,7 @@ impl<K: Data, T: Data> Stream<Keyed<K, T>> {
 impl<T: Data> Stream<T> {
     pub(crate) fn of(graph: StreamGraph, node: usize, port: &'static str) -> Self {
         let router: MakeRouter<T> = Arc::new(|_, _, _| Box::new(Forward));
-        Self { graph, from: vec![(node, port)], partitioning: Partitioning::Forward, router }
+        Self { graph, from: vec![(node, port)], partitioning: Partitioning::Forward, router, beside: None }
     }
 
     /// The graph that it is part of.
@@ -96,6 +99,7 @@ impl<T: Data> Stream<T> {
     pub fn has_event_time(&self) -> bool {
         let graph = self.graph.lock();
         let mut nodes: Vec<usize> = self.from.iter().map(|(node, _)| *node).collect();
+        nodes.extend(self.beside.iter().flat_map(|beside| beside.from.iter().map(|(node, _)| *node)));
         while let Some(node) = nodes.pop() {
             if graph.nodes[node].begins_event_time {
                 return true;
@@ -122,10 +126,12 @@ impl<T: Data> Stream<T> {
         if TypeId::of::<O::Out>() == TypeId::of::<()>() {
             graph.nodes[node].leaves = Leaves::Here;
         }
-        let factory = Arc::new(TypedEdge { router: self.router.clone() });
-        for (from, port) in &self.from {
-            let (partitioning, factory) = (self.partitioning, factory.clone());
-            graph.edges.push(Edge { from: *from, port, to: node, partitioning, factory });
+        for stream in std::iter::once(self).chain(self.beside.as_deref()) {
+            let factory = Arc::new(TypedEdge { router: stream.router.clone() });
+            for (from, port) in &stream.from {
+                let (partitioning, factory) = (stream.partitioning, factory.clone());
+                graph.edges.push(Edge { from: *from, port, to: node, partitioning, factory });
+            }
         }
         drop(graph);
         Stream::of(self.graph.clone(), node, "")
@@ -183,8 +189,36 @@ impl<T: Data> Stream<T> {
         self.map("left", Either::Left).determined().union(&other.map("right", Either::Right).determined())
     }
 
+    /// This stream and another as the two inputs of one operator, every subtask of which is sent all of the other (Flink's broadcast state
+    /// pattern). This one is divided among the subtasks as it is without the other.
+    ///
+    /// ```
+    /// use thalweg_dataflow::graph::{Either, StreamGraph};
+    /// use thalweg_dataflow::runtime::{JobConfig, run};
+    /// use thalweg_dataflow::source::CollectionSource;
+    /// use thalweg_dataflow::watermark::WatermarkStrategy;
+    ///
+    /// let graph = StreamGraph::new();
+    /// let source = |items: Vec<i32>| graph.source("numbers", CollectionSource::new(items), WatermarkStrategy::no_watermarks());
+    /// let both = source(vec![1, 2]).with_broadcast(&source(vec![10]).map("rule", |n| n.to_string()));
+    /// let (sender, seen) = std::sync::mpsc::channel();
+    /// both.map("see", move |record| sender.send(matches!(record, Either::Right(_)))).parallelism(3);
+    /// run(&graph, JobConfig::new("rules"))?;
+    /// let seen: Vec<bool> = seen.try_iter().collect();
+    /// assert_eq!((seen.iter().filter(|rule| **rule).count(), seen.len()), (3, 5));
+    /// # Ok::<(), thalweg_dataflow::error::JobError>(())
+    /// ```
+    pub fn with_broadcast<U: Data>(&self, other: &Stream<U>) -> Stream<Either<T, U>> {
+        if !Arc::ptr_eq(&self.graph.0, &other.graph.0) {
+            self.graph.refuse("a broadcast from another job; both streams must come from the same environment");
+        }
+        let mut both = self.map("left", Either::Left).determined();
+        both.beside = Some(Arc::new(other.map("right", Either::Right).determined().broadcast()));
+        both
+    }
+
     fn partitioned(&self, partitioning: Partitioning, router: MakeRouter<T>) -> Self {
-        Self { graph: self.graph.clone(), from: self.from.clone(), partitioning, router }
+        Self { graph: self.graph.clone(), from: self.from.clone(), partitioning, router, beside: self.beside.clone() }
     }
 
     /// Spreads records evenly over the subtasks of the next operator, a batch at a time.

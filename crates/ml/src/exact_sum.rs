@@ -1,0 +1,224 @@
+//! Sums of floats that do not depend on the order of what is added: for what is learnt in parallel.
+//!
+//! The sum is kept as a fixed-point number as wide as all of `f64` (after Neal, "Fast exact summation using small and large
+//! superaccumulators", 2015, the small one): 64-bit words that overlap by 32 bits, so that two billion values can be added before a
+//! carry has to be passed on. Adding is exact, so it is associative and commutative; only reading rounds, once. That is why a
+//! model trained in parts on four subtasks is the same as on one, to the last bit.
+
+use serde::{Deserialize, Serialize};
+
+/// Words of 32 bits, from 2^-1074 up to beyond 2^1024, and one for what 2^31 of the largest make.
+const WORDS: usize = 68;
+/// Carries are passed on before so many values have been added since the last time.
+const ADDS: u32 = 1 << 29;
+
+/// A sum of finite floats: exact, and so the same in whatever order, and in whatever parts, it is made.
+///
+/// ```
+/// use thalweg_ml::exact_sum::ExactSum;
+///
+/// let mut sum = ExactSum::default();
+/// for value in [1e16, 1.0, -1e16, 1e-30] {
+///     sum.add(value);
+/// }
+/// assert_eq!(sum.value(), 1.0 + 1e-30);
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExactSum {
+    words: Vec<i64>,
+    /// The place of the first word kept: sums of similar values need only a few.
+    first: u32,
+    adds: u32,
+}
+
+impl Default for ExactSum {
+    fn default() -> Self {
+        Self { words: Vec::new(), first: 0, adds: 0 }
+    }
+}
+
+impl ExactSum {
+    /// Adds a value. What is not finite is left out: learners refuse it before.
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        let bits = value.to_bits();
+        let exponent = (bits >> 52) & 0x7FF;
+        if exponent == 0x7FF || value == 0.0 {
+            return;
+        }
+        let fraction = bits & ((1 << 52) - 1);
+        // Subnormals have the place of exponent 1, without the leading bit.
+        let (mantissa, place) =
+            if exponent == 0 { (fraction, 0) } else { (fraction | (1 << 52), exponent - 1) };
+        let (word, shift) = ((place / 32) as u32, (place % 32) as u32);
+        let wide = u128::from(mantissa) << shift;
+        let parts = [wide as u32, (wide >> 32) as u32, (wide >> 64) as u32];
+        let at = self.room_for(word);
+        let sign = if value < 0.0 { -1 } else { 1 };
+        for (slot, part) in self.words[at..at + 3].iter_mut().zip(parts) {
+            *slot += sign * i64::from(part);
+        }
+        self.adds += 1;
+        if self.adds >= ADDS {
+            self.carry();
+        }
+    }
+
+    /// Makes sure that words `word` to `word + 2` are there, and says where the first of them is.
+    #[inline]
+    fn room_for(&mut self, word: u32) -> usize {
+        if word < self.first || word as usize + 3 > self.first as usize + self.words.len() {
+            self.grow(word);
+        }
+        (word - self.first) as usize
+    }
+
+    #[cold]
+    fn grow(&mut self, word: u32) {
+        let end = if self.words.is_empty() { word } else { self.first + self.words.len() as u32 };
+        let first = if self.words.is_empty() { word } else { self.first.min(word) };
+        let end = end.max(word + 3);
+        let mut words = vec![0; (end - first) as usize];
+        if !self.words.is_empty() {
+            let at = (self.first - first) as usize;
+            words[at..at + self.words.len()].copy_from_slice(&self.words);
+        }
+        (self.words, self.first) = (words, first);
+    }
+
+    /// Passes carries on, so that each word but the last holds 32 bits.
+    fn carry(&mut self) {
+        let mut carry = 0_i64;
+        for word in &mut self.words {
+            let sum = *word + carry;
+            carry = sum >> 32;
+            *word = sum & 0xFFFF_FFFF;
+        }
+        while carry != 0 && carry != -1 {
+            self.words.push(carry & 0xFFFF_FFFF);
+            carry >>= 32;
+        }
+        if carry == -1 {
+            match self.words.last_mut() {
+                Some(last) => *last -= 1 << 32,
+                None => self.words.push(-1),
+            }
+        }
+        self.adds = 1;
+    }
+
+    /// Adds what another sum has.
+    pub fn merge(&mut self, other: &Self) {
+        let mut other = other.clone();
+        other.carry();
+        self.carry();
+        for (index, word) in other.words.iter().enumerate() {
+            if *word != 0 {
+                let at = self.room_for(other.first + index as u32);
+                self.words[at] += word;
+            }
+        }
+        self.adds = 2;
+    }
+
+    /// The sum, rounded once, to the nearest.
+    pub fn value(&self) -> f64 {
+        let mut whole = self.clone();
+        whole.carry();
+        let negative = whole.words.last().is_some_and(|last| *last < 0);
+        if negative {
+            whole.words.iter_mut().for_each(|word| *word = -*word);
+            whole.carry();
+        }
+        let Some(top) = whole.words.iter().rposition(|word| *word != 0) else { return 0.0 };
+        // The highest bits, and whether any bit below them is set: what rounding needs to know.
+        let word = |index: usize| u128::from(whole.words[index] as u64);
+        let mut high = word(top);
+        let mut lowest = top;
+        while lowest > 0 && (high >> 64) == 0 {
+            lowest -= 1;
+            high = (high << 32) | word(lowest);
+        }
+        let sticky = whole.words[..lowest].iter().any(|word| *word != 0);
+        let exponent = (whole.first as i32 + lowest as i32) * 32 - 1074;
+        let magnitude = compose(high, sticky, exponent);
+        if negative { -magnitude } else { magnitude }
+    }
+}
+
+/// `high · 2^exponent`, rounded to the nearest, ties to even; `sticky` says that there is a little more.
+fn compose(high: u128, sticky: bool, exponent: i32) -> f64 {
+    let bits = 128 - high.leading_zeros() as i32;
+    // Subnormal results have fewer bits.
+    let keep = 53.min(bits + exponent + 1074);
+    let drop = bits - keep;
+    if drop <= 0 {
+        return libm::ldexp(high as f64, exponent);
+    }
+    let (mut kept, rest) = (high >> drop, high & ((1 << drop) - 1));
+    let half = 1_u128 << (drop - 1);
+    if rest > half || (rest == half && (sticky || kept & 1 == 1)) {
+        kept += 1;
+    }
+    libm::ldexp(kept as f64, exponent + drop)
+}
+
+/// Sums are never wider than this many words.
+const _: () = assert!(WORDS >= (1074 + 1024) / 32 + 2);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sum(values: &[f64]) -> ExactSum {
+        let mut sum = ExactSum::default();
+        values.iter().for_each(|value| sum.add(*value));
+        sum
+    }
+
+    fn finite() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            -1e3..1e3,
+            any::<f64>().prop_filter("finite", |x| x.abs() < 1e300),
+            (-1074_i32..900).prop_map(|e| libm::ldexp(1.0, e))
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn one_value_is_itself(value in finite()) {
+            prop_assert_eq!(sum(&[value]).value(), value);
+            prop_assert_eq!(sum(&[value, -value]).value(), 0.0);
+        }
+
+        #[test]
+        fn integers_sum_exactly(values in prop::collection::vec(-1_000_000_i64..1_000_000, 0..200)) {
+            let floats: Vec<f64> = values.iter().map(|n| *n as f64).collect();
+            prop_assert_eq!(sum(&floats).value(), values.iter().sum::<i64>() as f64);
+        }
+
+        #[test]
+        fn order_and_parts_do_not_matter(values in prop::collection::vec(finite(), 0..60), cut in 0_usize..60, seed in any::<u64>()) {
+            let whole = sum(&values).value();
+            let mut shuffled = values.clone();
+            let mut rng = crate::rng::Rng::new(seed);
+            (1..shuffled.len()).for_each(|i| { let j = rng.below(i + 1); shuffled.swap(i, j) });
+            prop_assert_eq!(sum(&shuffled).value().to_bits(), whole.to_bits());
+            let (left, right) = shuffled.split_at(cut.min(shuffled.len()));
+            let mut parts = sum(left);
+            parts.merge(&sum(right));
+            prop_assert_eq!(parts.value().to_bits(), whole.to_bits());
+        }
+    }
+
+    #[test]
+    fn rounding_is_to_the_nearest_even() {
+        let ulp = f64::EPSILON;
+        assert_eq!(sum(&[1.0, ulp / 2.0]).value(), 1.0);
+        assert_eq!(sum(&[1.0, ulp / 2.0, 1e-300]).value(), 1.0 + ulp);
+        assert_eq!(sum(&[1.0 + ulp, ulp / 2.0]).value(), 1.0 + 2.0 * ulp);
+        assert_eq!(sum(&[-1.0, -ulp / 2.0, -1e-300]).value(), -1.0 - ulp);
+    }
+}

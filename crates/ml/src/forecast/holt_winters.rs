@@ -1,0 +1,146 @@
+//! Holt–Winters: level, trend and season, each an exponential mean.
+//!
+//! - **Source**: Holt, 1957; Winters, "Forecasting sales by exponentially weighted moving averages", Management Science 1960; Hyndman
+//!   and Athanasopoulos, "Forecasting: principles and
+//!   practice", chapter 8. The first season sets the start.
+//! - **Learns** finite values. **Refuses** what is no number, and what would make a multiplicative season infinite (levels around 0).
+//! - **Numbers** agree with river's `HoltWinters` to 1e-9 (`tests/forecast.rs`).
+//!
+//! ```
+//! use thalweg_ml::forecast::{Forecaster, HoltWinters};
+//!
+//! let mut series = HoltWinters::trend(0.5, 0.5);
+//! for n in 0..20 {
+//!     series.learn(f64::from(n) * 2.0)?;
+//! }
+//! assert!((series.forecast(3)[2] - 44.0).abs() < 0.1);
+//! # Ok::<(), thalweg_ml::Rejected>(())
+//! ```
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Forecaster, forecaster_learns};
+use crate::Rejected;
+
+/// The forecaster. See the [module](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HoltWinters {
+    alpha: f64,
+    beta: Option<f64>,
+    gamma: f64,
+    seasonality: usize,
+    multiplicative: bool,
+    first: Vec<f64>,
+    level: f64,
+    slope: f64,
+    /// The last season's, the oldest first. Empty until there was a start.
+    season: VecDeque<f64>,
+    begun: bool,
+}
+
+impl HoltWinters {
+    fn new(alpha: f64, beta: Option<f64>, gamma: f64, seasonality: usize, multiplicative: bool) -> Self {
+        let (first, season) = (Vec::new(), VecDeque::new());
+        Self {
+            alpha,
+            beta,
+            gamma,
+            seasonality,
+            multiplicative,
+            first,
+            level: 0.0,
+            slope: 0.0,
+            season,
+            begun: false,
+        }
+    }
+
+    /// A level alone: exponential smoothing.
+    pub fn level(alpha: f64) -> Self {
+        Self::new(alpha, None, 0.0, 0, false)
+    }
+
+    /// A level and a trend (Holt).
+    pub fn trend(alpha: f64, beta: f64) -> Self {
+        Self::new(alpha, Some(beta), 0.0, 0, false)
+    }
+
+    /// A level, a trend, and a season of so many values that is added.
+    pub fn additive(alpha: f64, beta: f64, gamma: f64, seasonality: usize) -> Self {
+        Self::new(alpha, Some(beta), gamma, seasonality, false)
+    }
+
+    /// A level, a trend, and a season of so many values that multiplies.
+    pub fn multiplicative(alpha: f64, beta: f64, gamma: f64, seasonality: usize) -> Self {
+        Self::new(alpha, Some(beta), gamma, seasonality, true)
+    }
+
+    fn begin(&mut self) {
+        let count = self.first.len() as f64;
+        self.level = self.first.iter().sum::<f64>() / count;
+        if self.beta.is_some() {
+            self.slope = self.first.windows(2).map(|pair| pair[1] - pair[0]).sum::<f64>() / (count - 1.0);
+        }
+        let of_season = |y: &f64| if self.multiplicative { y / self.level } else { y - self.level };
+        self.season = self.first.iter().take(self.seasonality).map(of_season).collect();
+        self.first = Vec::new();
+        self.begun = true;
+    }
+}
+
+impl Forecaster for HoltWinters {
+    fn learn(&mut self, y: f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(y)?;
+        if !self.begun {
+            if self.multiplicative && self.first.iter().sum::<f64>() + y == 0.0 {
+                return Err(Rejected::Diverges);
+            }
+            self.first.push(y);
+            if self.first.len() >= self.seasonality.max(2) {
+                self.begin();
+            }
+            return Ok(());
+        }
+        let season = self.season.front().copied();
+        let deseasoned = match season {
+            None => y,
+            Some(season) if self.multiplicative => y / season,
+            Some(season) => y - season,
+        };
+        let before = self.level + self.slope;
+        let level = self.alpha * deseasoned + (1.0 - self.alpha) * before;
+        let slope = self.beta.map_or(0.0, |beta| beta * (level - self.level) + (1.0 - beta) * self.slope);
+        let season = season.map(|season| {
+            let now = if self.multiplicative { y / before } else { y - before };
+            self.gamma * now + (1.0 - self.gamma) * season
+        });
+        if !(level.is_finite() && slope.is_finite() && season.is_none_or(f64::is_finite)) {
+            return Err(Rejected::Diverges);
+        }
+        (self.level, self.slope) = (level, slope);
+        if let Some(season) = season {
+            self.season.pop_front();
+            self.season.push_back(season);
+        }
+        Ok(())
+    }
+
+    fn forecast(&self, horizon: usize) -> Vec<f64> {
+        if !self.begun {
+            return Vec::new();
+        }
+        let ahead = |h: usize| {
+            let base = self.level + (h + 1) as f64 * self.slope;
+            match self.season.get(h % self.season.len().max(1)) {
+                None => base,
+                Some(season) if self.multiplicative => base * season,
+                Some(season) => base + season,
+            }
+        };
+        (0..horizon).map(ahead).collect()
+    }
+}
+
+forecaster_learns!(HoltWinters);

@@ -1,0 +1,202 @@
+//! SNARIMAX without the X: an ARIMA-like forecaster whose lags are weighed by an online linear regression.
+//!
+//! - **Source**: Box and Jenkins, "Time series analysis", 1970; online as in river's `SNARIMAX`: the series is differenced `d` times
+//!   (and `sd` times over the season `m`); the last `p`
+//!   values and `q` errors (and `sp`, `sq` of them a season apart), scaled, are the features of a linear regression by stochastic
+//!   gradients.
+//! - **Learns** finite values. **Refuses** what is no number, and a step that would diverge.
+//! - **Numbers** agree with river's to 1e-9 (`tests/forecast.rs`).
+//!
+//! ```
+//! use thalweg_ml::forecast::{Forecaster, Snarimax};
+//!
+//! let mut series = Snarimax::new(12, 1, 0).seasonal(12, 0, 1, 0).learning_rate(0.01, 0.3);
+//! for n in 0..200 {
+//!     series.learn(f64::from(n) + f64::from(n % 12) * 3.0)?;
+//! }
+//! let next = series.forecast(1)[0];
+//! assert!((next - (200.0 + 24.0)).abs() < 1.0, "{next}");
+//! # Ok::<(), thalweg_ml::Rejected>(())
+//! ```
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Forecaster, forecaster_learns};
+use crate::Rejected;
+use crate::moments::Moments;
+
+/// The forecaster. See the [module](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snarimax {
+    p: usize,
+    d: usize,
+    q: usize,
+    m: usize,
+    sp: usize,
+    sd: usize,
+    sq: usize,
+    rate: f64,
+    intercept_rate: f64,
+    intercept: f64,
+    /// The newest first.
+    values: VecDeque<f64>,
+    differences: VecDeque<f64>,
+    errors: VecDeque<f64>,
+    /// Of each lag, its moments and its weight.
+    lags: Vec<(Moments, f64)>,
+}
+
+/// Adds to the front, and keeps so many.
+fn push(queue: &mut VecDeque<f64>, value: f64, keep: usize) {
+    queue.push_front(value);
+    queue.truncate(keep);
+}
+
+impl Snarimax {
+    /// ARIMA(p, d, q), with river's learning rates of 0.01.
+    pub fn new(p: usize, d: usize, q: usize) -> Self {
+        Self {
+            p,
+            d,
+            q,
+            m: 1,
+            sp: 0,
+            sd: 0,
+            sq: 0,
+            rate: 0.01,
+            intercept_rate: 0.01,
+            intercept: 0.0,
+            values: VecDeque::new(),
+            differences: VecDeque::new(),
+            errors: VecDeque::new(),
+            lags: vec![(Moments::default(), 0.0); p + q],
+        }
+    }
+
+    /// Seasons of `m` values: the values of `sp` seasons, differences of `sd`, errors of `sq`.
+    #[must_use]
+    pub fn seasonal(mut self, m: usize, sp: usize, sd: usize, sq: usize) -> Self {
+        (self.m, self.sp, self.sd, self.sq) = (m.max(1), sp, sd, sq);
+        self.lags = vec![(Moments::default(), 0.0); self.p + sp + self.q + sq];
+        self
+    }
+
+    /// Sets the learning rates of the weights and of the intercept.
+    #[must_use]
+    pub fn learning_rate(mut self, rate: f64, intercept_rate: f64) -> Self {
+        (self.rate, self.intercept_rate) = (rate, intercept_rate);
+        self
+    }
+
+    /// Sets the intercept to begin with.
+    #[must_use]
+    pub fn intercept(mut self, intercept: f64) -> Self {
+        self.intercept = intercept;
+        self
+    }
+
+    /// How often each past value counts when the series is differenced, from the present on: the product of (1 - B)^d and (1 - B^m)^sd.
+    fn coefficients(&self) -> Vec<f64> {
+        let mut all = vec![1.0];
+        for lag in std::iter::repeat_n(1, self.d).chain(std::iter::repeat_n(self.m, self.sd)) {
+            let before = all.clone();
+            all.resize(all.len() + lag, 0.0);
+            for (at, coefficient) in before.into_iter().enumerate() {
+                all[at + lag] -= coefficient;
+            }
+        }
+        all
+    }
+
+    /// The lags that are there, by their places among all.
+    fn features(&self, differences: &VecDeque<f64>, errors: &VecDeque<f64>) -> Vec<(usize, f64)> {
+        let mut features = Vec::with_capacity(self.lags.len());
+        let groups = [
+            (differences, 1, self.p),
+            (differences, self.m, self.sp),
+            (errors, 1, self.q),
+            (errors, self.m, self.sq),
+        ];
+        let mut place = 0;
+        for (queue, step, count) in groups {
+            for lag in 1..=count {
+                if let Some(value) = queue.get(lag * step - 1) {
+                    features.push((place + lag - 1, *value));
+                }
+            }
+            place += count;
+        }
+        features
+    }
+
+    fn scaled(&self, (place, value): (usize, f64)) -> f64 {
+        let (moments, _) = &self.lags[place];
+        let variance = moments.variance(0.0);
+        if variance > 0.0 { (value - moments.mean()) / variance.sqrt() } else { 0.0 }
+    }
+
+    fn predict(&self, features: &[(usize, f64)]) -> f64 {
+        let weighted = features.iter().map(|feature| self.scaled(*feature) * self.lags[feature.0].1);
+        weighted.sum::<f64>() + self.intercept
+    }
+
+    /// The difference of a value to those before it, or back from one.
+    fn against(coefficients: &[f64], values: &VecDeque<f64>) -> f64 {
+        let past = coefficients.iter().skip(1).zip(values);
+        past.map(|(coefficient, value)| coefficient * value).sum()
+    }
+}
+
+impl Forecaster for Snarimax {
+    fn learn(&mut self, y: f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(y)?;
+        let coefficients = self.coefficients();
+        let past = coefficients.len() - 1;
+        if self.values.len() >= past {
+            let features = self.features(&self.differences, &self.errors);
+            let difference = y + Self::against(&coefficients, &self.values);
+            let error = difference - self.predict(&features);
+            let before = (self.lags.clone(), self.intercept);
+            for (place, value) in &features {
+                self.lags[*place].0.update(*value, 1.0);
+            }
+            // The scales have learnt; the regression learns from what they make now.
+            let gradient = 2.0 * (self.predict(&features) - difference).clamp(-5e11, 5e11);
+            self.intercept -= self.intercept_rate * gradient;
+            for feature in &features {
+                let scaled = self.scaled(*feature);
+                self.lags[feature.0].1 -= self.rate * gradient * scaled;
+            }
+            let sound =
+                |(moments, weight): &(Moments, f64)| weight.is_finite() && moments.variance(0.0).is_finite();
+            if !self.intercept.is_finite() || !self.lags.iter().all(sound) || !error.is_finite() {
+                (self.lags, self.intercept) = before;
+                return Err(Rejected::Diverges);
+            }
+            push(&mut self.differences, difference, self.p.max(self.m * self.sp));
+            push(&mut self.errors, error, self.q.max(self.m * self.sq));
+        }
+        push(&mut self.values, y, self.d + self.m * self.sd);
+        Ok(())
+    }
+
+    fn forecast(&self, horizon: usize) -> Vec<f64> {
+        let coefficients = self.coefficients();
+        let (mut values, mut differences, mut errors) =
+            (self.values.clone(), self.differences.clone(), self.errors.clone());
+        let mut forecasts = Vec::with_capacity(horizon);
+        for _ in 0..horizon {
+            let difference = self.predict(&self.features(&differences, &errors));
+            let value = difference - Self::against(&coefficients, &values);
+            push(&mut differences, difference, self.p.max(self.m * self.sp));
+            push(&mut values, value, self.d + self.m * self.sd);
+            push(&mut errors, 0.0, self.q.max(self.m * self.sq));
+            forecasts.push(value);
+        }
+        forecasts
+    }
+}
+
+forecaster_learns!(Snarimax);

@@ -1,0 +1,90 @@
+//! One-hot encoding: a place of a sparse vector for each category of each field.
+//!
+//! - **Learns** new categories, in the order in which they come, until the vector is full. A category that is not known, in a
+//!   prediction or when there is no room, is left
+//!   out or refused, as [`UnknownCategory`] says.
+//! - As river's `OneHotEncoder`, but with places instead of names.
+//!
+//! ```
+//! use thalweg_ml::Transformer;
+//! use thalweg_ml::preprocessing::{OneHotEncoder, UnknownCategory};
+//!
+//! let mut encoder = OneHotEncoder::new(100, UnknownCategory::Ignore);
+//! let record = vec!["red".to_owned(), "round".to_owned()];
+//! encoder.learn(&record)?;
+//! assert_eq!(encoder.transform(&record)?.iter().collect::<Vec<_>>(), [(0, 1.0), (1, 1.0)]);
+//! // "red" as the second field is another category, and "blue" has not been seen.
+//! assert_eq!(encoder.transform(&vec!["blue".to_owned(), "red".to_owned()])?.iter().count(), 0);
+//! # Ok::<(), thalweg_ml::Rejected>(())
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Rejected, Sparse, Transformer};
+
+/// What becomes of a category that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnknownCategory {
+    /// It is left out: its field has no 1 at all.
+    Ignore,
+    /// The record is refused ([`Rejected::Category`]).
+    Refuse,
+}
+
+/// The transformer. See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneHotEncoder {
+    width: u32,
+    unknown: UnknownCategory,
+    fields: Vec<BTreeMap<String, u32>>,
+    next: u32,
+}
+
+impl OneHotEncoder {
+    /// With room for `width` categories of all fields together.
+    pub fn new(width: u32, unknown: UnknownCategory) -> Self {
+        Self { width, unknown, fields: Vec::new(), next: 0 }
+    }
+}
+
+impl Transformer<Vec<String>> for OneHotEncoder {
+    type Out = Sparse;
+
+    fn learn(&mut self, x: &Vec<String>) -> Result<(), Rejected> {
+        let new = |(field, category): &(usize, &String)| {
+            !self.fields.get(*field).is_some_and(|known| known.contains_key(*category))
+        };
+        let fresh: Vec<(usize, &String)> = x.iter().enumerate().filter(new).collect();
+        if self.unknown == UnknownCategory::Refuse
+            && fresh.len() > (self.width - self.next) as usize
+            && let Some((field, category)) = fresh.first()
+        {
+            let all = self.width;
+            return Err(Rejected::Category(format!(
+                "{category} in field {field}: all {all} places are taken"
+            )));
+        }
+        if self.fields.len() < x.len() {
+            self.fields.resize(x.len(), BTreeMap::new());
+        }
+        for (field, category) in fresh.into_iter().take((self.width - self.next) as usize) {
+            self.fields[field].insert(category.clone(), self.next);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn transform(&self, x: &Vec<String>) -> Result<Sparse, Rejected> {
+        let mut places = Vec::with_capacity(x.len());
+        for (field, category) in x.iter().enumerate() {
+            match self.fields.get(field).and_then(|known| known.get(category)) {
+                Some(place) => places.push((*place, 1.0)),
+                None if self.unknown == UnknownCategory::Ignore => {}
+                None => return Err(Rejected::Category(format!("{category} in field {field}"))),
+            }
+        }
+        Sparse::new(self.width, places)
+    }
+}

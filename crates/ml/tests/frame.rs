@@ -1,0 +1,173 @@
+//! Models and scores are the same, to the last bit, however a job is run: at any parallelism, crashed, and restored at another.
+
+use std::time::Duration;
+
+use thalweg_dataflow::source::{CollectionSource, QueueSource};
+use thalweg_dataflow::watermark::WatermarkStrategy;
+use thalweg_datastream::{DataStream, StreamExecutionEnvironment};
+use thalweg_dstream::StreamingContext;
+use thalweg_ml::cluster::StreamingKMeans;
+use thalweg_ml::datastream::LearnExt;
+use thalweg_ml::dstream::StreamingModel;
+use thalweg_ml::linear::{LogisticRegression, StreamingLinearRegressionWithSgd};
+use thalweg_ml::metrics::ClassificationMetric;
+use thalweg_ml::naive_bayes::GaussianNb;
+use thalweg_ml::operators::{Learn, Observation};
+use thalweg_ml::preprocessing::StandardScaler;
+use thalweg_ml::rng::Rng;
+use thalweg_ml::{Pipeline as Pipe, to_json};
+use thalweg_testkit::Pipeline;
+
+/// Points around three centres, the same each time.
+fn points(count: usize, seed: u64) -> Vec<Vec<f64>> {
+    let mut rng = Rng::new(seed);
+    let centers = [[0.0, 0.0], [8.0, 1.0], [-3.0, 9.0]];
+    (0..count)
+        .map(|_| {
+            let center = centers[rng.below(3)];
+            center.iter().map(|c| c + rng.gaussian()).collect()
+        })
+        .collect()
+}
+
+/// Into how many splits a collection is dealt out.
+const SPLITS: u64 = 8;
+
+#[test]
+fn per_key_models_and_scores_do_not_depend_on_how_a_job_is_run() {
+    Pipeline::new("prequential", |run| {
+        // Split n of the source holds the records of key n, and keeps their order, as a Kafka partition does.
+        let items = points(150_000, 1).into_iter().zip(0_u64..).map(|(x, index)| (index % SPLITS, index, x));
+        let source = CollectionSource::new(items.collect());
+        let stream = run.job.graph().source("points", source, WatermarkStrategy::no_watermarks());
+        let points =
+            DataStream::over(StreamExecutionEnvironment::over(run.job.clone()), run.crash.on(&stream));
+        let model = Pipe::new(StandardScaler::new(), LogisticRegression::new());
+        let learn =
+            Learn::<_, _, _, _, ClassificationMetric>::new(model).scores_every(2000).models_every(5000);
+        let observe = |(_, index, x): (u64, u64, Vec<f64>)| {
+            let label = u32::from(x[0] + x[1] > 4.0);
+            Observation::Example(index, x, label)
+        };
+        let learnt = points.key_by(|(key, ..)| *key).learn(observe, learn);
+        let (scores, models) = (learnt.scores(), learnt.models());
+        let scores = scores.map(|scores| {
+            let report = scores.report;
+            let all = [report.all.log_loss, report.window.roc_auc, report.fading.kappa].map(f64::to_bits);
+            format!("scores {} {} {all:x?}", scores.key, scores.scored)
+        });
+        let models = models.map(|version| {
+            format!("model {} {} {}", version.key, version.version, to_json("m", &version.model).unwrap())
+        });
+        scores.union(&models).stream().clone()
+    })
+    .check();
+}
+
+fn batches() -> Vec<Vec<Vec<f64>>> {
+    points(30_000, 2).chunks(150).map(<[_]>::to_vec).collect()
+}
+
+#[test]
+fn clusters_learnt_in_parallel_are_those_learnt_in_one() {
+    Pipeline::new("k-means", |run| {
+        let ssc = StreamingContext::over(run.job.clone(), Duration::from_millis(5));
+        let source = QueueSource::new(batches(), 5);
+        let points = ssc.from_source(source, WatermarkStrategy::no_watermarks(), "points");
+        let points = ssc.stream(run.crash.on(points.stream()));
+        let k_means = StreamingKMeans::new(3).set_decay_factor(0.9).set_random_centers(2, 1.0, 7);
+        let model = StreamingModel::mergeable(k_means);
+        let models = model.train_on(&points.map(|point| (point, ())));
+        let predicted =
+            model.predict_on_values(&points.map(|x| (format!("{:x?}", [x[0].to_bits(), x[1].to_bits()]), x)));
+        let predicted =
+            predicted.map(|(x, of)| format!("{x} in {} at {:x}", of.cluster, of.distance.to_bits()));
+        // Until the end is noticed, there may be some batches more, without records.
+        let models = models.filter(|version| version.version <= 200);
+        let models =
+            models.map(|version| format!("{} {}", version.version, to_json("m", &version.model).unwrap()));
+        models.union(&predicted).stream().clone()
+    })
+    .check();
+}
+
+#[test]
+fn classes_learnt_in_parallel_are_those_learnt_in_one() {
+    Pipeline::new("naive Bayes", |run| {
+        let ssc = StreamingContext::over(run.job.clone(), Duration::from_millis(5));
+        let points =
+            ssc.from_source(QueueSource::new(batches(), 5), WatermarkStrategy::no_watermarks(), "points");
+        let points = ssc.stream(run.crash.on(points.stream()));
+        let model = StreamingModel::mergeable(GaussianNb::default());
+        let models = model.train_on(&points.map(|x| {
+            let class = u32::from(x[0] > 4.0);
+            (x, class)
+        }));
+        let models = models.filter(|version| version.version <= 200);
+        models
+            .map(|version| format!("{} {}", version.version, to_json("m", &version.model).unwrap()))
+            .stream()
+            .clone()
+    })
+    .check();
+}
+
+/// Spark: a batch is predicted with the model as it was after the batch before it.
+#[test]
+fn a_batch_is_predicted_with_the_model_of_the_batch_before() {
+    let ssc = StreamingContext::new("versions", Duration::from_millis(10));
+    let batches = (0..5).map(|n| (0..4).map(|i| (vec![1.0], f64::from(n * 4 + i))).collect()).collect();
+    let examples = ssc.queue_stream::<(Vec<f64>, f64)>(batches);
+    let model = StreamingModel::new(StreamingLinearRegressionWithSgd::new(0.5, 10));
+    let models = model.train_on(&examples);
+    let (sender, weights) = std::sync::mpsc::channel();
+    models.map(move |version| sender.send((version.version, version.model.weights()[0])));
+    let (sender, predictions) = std::sync::mpsc::channel();
+    model
+        .predict_on_values(&examples.map(|(x, y)| (y as u64, x)))
+        .map(move |prediction| sender.send(prediction));
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    let weights: Vec<(u64, f64)> = weights.try_iter().collect();
+    assert!(weights.len() >= 5, "{weights:?}");
+    let predictions: Vec<(u64, f64)> = predictions.try_iter().collect();
+    assert_eq!(predictions.len(), 20);
+    for (y, predicted) in predictions {
+        let batch = y / 4;
+        let expected = if batch == 0 { 0.0 } else { weights[batch as usize - 1].1 };
+        assert_eq!(predicted, expected, "a record of batch {batch}");
+    }
+    assert_eq!(model.latest_model().1.weights()[0], weights.last().unwrap().1);
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_it_starts() {
+    let ssc = StreamingContext::new("untrained", Duration::from_millis(10));
+    let points = ssc.queue_stream(vec![vec![vec![1.0]]]);
+    StreamingModel::new(StreamingLinearRegressionWithSgd::new(0.1, 1)).predict_on(&points).print();
+    let error = ssc.start().and_then(|()| ssc.await_termination()).unwrap_err().to_string();
+    assert!(error.contains("call train_on before predict_on"), "{error}");
+}
+
+#[test]
+fn scores_are_among_the_metrics_of_the_job() {
+    use thalweg_ml::datastream::PredictExt;
+    let env = StreamExecutionEnvironment::new();
+    let points = env.from_collection(points(2000, 3));
+    let learn = Learn::<_, _, _, _, ClassificationMetric>::new(GaussianNb::default());
+    let learnt = points.learn_all(
+        |x| {
+            let y = u32::from(x[0] > 4.0);
+            Observation::Example((), x, y)
+        },
+        learn,
+    );
+    learnt.outcomes().for_each(|_| {});
+    let job = env.execute_async("scored").unwrap();
+    while !job.is_finished() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let metrics = job.metrics();
+    let (_, learn) = metrics.operators.iter().find(|(name, _)| &*name.name == "learn").unwrap();
+    assert!(learn.gauges()["accuracy"] > 0.95, "{:?}", learn.gauges());
+}

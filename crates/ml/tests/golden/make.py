@@ -1,0 +1,324 @@
+"""Makes the golden values that the tests of this crate compare with: river's, scikit-learn's and numpy's, on the data sets that they ship.
+
+    pip install river scikit-learn && python crates/ml/tests/golden/make.py
+
+writes `tests/data/*.csv.gz` (features, then the target, in the order of the stream) and `tests/golden/*.json`. The tests need no Python.
+"""
+
+import gzip, json, math, pathlib, random, sys
+
+import numpy as np
+import river, sklearn
+from river import anomaly, cluster, datasets, drift, ensemble, forest, linear_model, metrics, multiclass, naive_bayes, neighbors
+from river import optim, preprocessing, stream, time_series, tree, feature_selection
+from sklearn import datasets as sk
+
+HERE = pathlib.Path(__file__).parent
+DATA = HERE.parent / "data"
+DATA.mkdir(exist_ok=True)
+
+
+def number(v):
+    return float(v)
+
+
+def table(name, rows):
+    """Writes a data set, and returns it as it will be read."""
+    rows = list(rows)
+    classes = {}
+    out = []
+    for x, y in rows:
+        if isinstance(y, (bool, np.bool_)):
+            y = int(y)
+        if isinstance(y, str):
+            y = classes.setdefault(y, len(classes))
+        out.append(([number(v) for v in x.values()], number(y)))
+    with gzip.GzipFile(DATA / f"{name}.csv.gz", "w", mtime=0) as f:
+        for x, y in out:
+            f.write((",".join(repr(v) for v in x + [y]) + "\n").encode())
+    return [({i: v for i, v in enumerate(x)}, y) for x, y in out]
+
+
+def sk_rows(bunch):
+    for x, y in zip(bunch.data, bunch.target):
+        yield {i: v for i, v in enumerate(x)}, y
+
+
+PHISHING = table("phishing", datasets.Phishing())
+BANANAS = table("bananas", datasets.Bananas())
+SEGMENTS = table("image_segments", datasets.ImageSegments())
+TRUMP = table("trump_approval", (({k: v for k, v in x.items()}, y) for x, y in datasets.TrumpApproval()))
+CANCER = table("breast_cancer", sk_rows(sk.load_breast_cancer()))
+DIGITS = table("digits", sk_rows(sk.load_digits()))
+DIABETES = table("diabetes", sk_rows(sk.load_diabetes()))
+PASSENGERS = table("airline_passengers", (({"t": i}, y) for i, (x, y) in enumerate(datasets.AirlinePassengers())))
+
+
+def save(name, value):
+    value = {"made_by": f"river {river.__version__}, scikit-learn {sklearn.__version__}", **value}
+    (HERE / f"{name}.json").write_text(json.dumps(value, indent=0) + "\n")
+
+
+def classify(model, data, classes, every=25, binary=False):
+    """Prequential: the probabilities of every `every`-th record, and the final scores."""
+    acc, log, kappa, bal, f1 = metrics.Accuracy(), 0.0, metrics.CohenKappa(), metrics.BalancedAccuracy(), metrics.MacroF1()
+    seen, probabilities = 0, []
+    for n, (x, y) in enumerate(data):
+        y = bool(y) if binary else int(y)
+        p = model.predict_proba_one(x)
+        c = model.predict_one(x)
+        if n % every == 0:
+            probabilities.append([float(p.get(bool(k) if binary else k, 0.0)) for k in range(classes)])
+        if c is not None and p:
+            for m in (acc, kappa, bal, f1):
+                m.update(int(y), int(c))
+            log -= math.log(min(max(p.get(y, 0.0), 1e-15), 1 - 1e-15))
+            seen += 1
+        model.learn_one(x, y)
+    return {"every": every, "probabilities": probabilities, "accuracy": acc.get(), "kappa": kappa.get(), "balanced_accuracy": bal.get(),
+            "macro_f1": f1.get(), "log_loss": log / seen, "scored": seen}
+
+
+def regress(model, data, every=25):
+    mae, rmse, r2, predictions = metrics.MAE(), metrics.RMSE(), metrics.R2(), []
+    for n, (x, y) in enumerate(data):
+        p = float(model.predict_one(x))
+        if n % every == 0:
+            predictions.append(p)
+        for m in (mae, rmse, r2):
+            m.update(y, p)
+        model.learn_one(x, y)
+    return {"every": every, "predictions": predictions, "mae": mae.get(), "rmse": rmse.get(), "r2": r2.get()}
+
+
+def scaled(model):
+    return preprocessing.StandardScaler() | model
+
+
+def linear():
+    log = linear_model.LogisticRegression
+    lin = linear_model.LinearRegression
+    out = {}
+    for name, data in (("phishing", PHISHING), ("breast_cancer", CANCER)):
+        out[f"logistic_sgd/{name}"] = classify(scaled(log(optim.SGD(0.05))), data, 2, binary=True)
+        out[f"logistic_sgd_l2/{name}"] = classify(scaled(log(optim.SGD(0.05), l2=0.01)), data, 2, binary=True)
+        out[f"logistic_ada_grad/{name}"] = classify(scaled(log(optim.AdaGrad(0.1))), data, 2, binary=True)
+        out[f"logistic_ftrl/{name}"] = classify(scaled(log(optim.FTRLProximal(0.05, 1.0, 0.5, 1.0))), data, 2, binary=True)
+        for mode in (0, 1, 2):
+            out[f"passive_aggressive_{mode}/{name}"] = classify(scaled(linear_model.PAClassifier(C=0.05, mode=mode)), data, 2, binary=True)
+    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES)):
+        out[f"linear_sgd/{name}"] = regress(scaled(lin(optim.SGD(0.01), intercept_lr=0.1)), data)
+        out[f"linear_ada_grad/{name}"] = regress(scaled(lin(optim.AdaGrad(0.5), l2=0.001)), data)
+        out[f"linear_ftrl/{name}"] = regress(scaled(lin(optim.FTRLProximal(0.5, 1.0, 0.01, 0.1))), data)
+        out[f"recursive_least_squares/{name}"] = regress(scaled(linear_model.BayesianLinearRegression(alpha=1, beta=1)), data)
+    for name, data, k in (("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10)):
+        out[f"softmax/{name}"] = classify(scaled(linear_model.SoftmaxRegression(optim.SGD(0.05))), data, k)
+        out[f"one_vs_rest/{name}"] = classify(scaled(multiclass.OneVsRestClassifier(log(optim.SGD(0.05)))), data, k)
+    # The passive-aggressive regressor, from the paper's formulas (river's takes its loss from classes).
+    w, b, predictions = np.zeros(6), 0.0, []
+    s = preprocessing.StandardScaler()
+    for n, (x, y) in enumerate(TRUMP):
+        z = np.array(list(s.transform_one(x).values()))
+        p = float(w @ z + b)
+        if n % 25 == 0:
+            predictions.append(p)
+        s.learn_one(x)
+        z = np.array(list(s.transform_one(x).values()))
+        e = y - float(w @ z + b)
+        norm = float(z @ z)
+        tau = min(1.0, max(abs(e) - 0.1, 0) / norm) if norm > 0 else 0.0
+        step = tau * (1.0 if e > 0 else -1.0)
+        w, b = w + step * z, b + step
+    out["passive_aggressive_regressor/trump_approval"] = {"every": 25, "predictions": predictions}
+    from sklearn.linear_model import Ridge
+    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES)):
+        X, Y = np.array([list(x.values()) for x, _ in data]), np.array([y for _, y in data])
+        r = Ridge(alpha=0.5, solver="cholesky").fit(X, Y)
+        out[f"ridge/{name}"] = {"coef": r.coef_.tolist(), "intercept": float(r.intercept_)}
+    save("linear", out)
+
+
+def bayes():
+    out = {}
+    for name, data, k in (("phishing", PHISHING, 2), ("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10), ("bananas", BANANAS, 2)):
+        out[f"gaussian/{name}"] = classify(naive_bayes.GaussianNB(), data, k)
+    for name, data, k in (("phishing", PHISHING, 2), ("digits", DIGITS, 10)):
+        out[f"multinomial/{name}"] = classify(naive_bayes.MultinomialNB(alpha=0.7), data, k)
+        out[f"bernoulli/{name}"] = classify(naive_bayes.BernoulliNB(alpha=0.7, true_threshold=0.4), data, k)
+    save("naive_bayes", out)
+
+
+def trees():
+    out = {}
+    for name, data, k in (("phishing", PHISHING, 2), ("bananas", BANANAS, 2), ("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10)):
+        out[f"hoeffding/{name}"] = classify(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3), data, k)
+        out[f"hoeffding_default/{name}"] = classify(tree.HoeffdingTreeClassifier(), data, k)
+        out[f"hoeffding_majority/{name}"] = classify(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, leaf_prediction="mc"), data, k)
+        out[f"hoeffding_bayes/{name}"] = classify(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, leaf_prediction="nb"), data, k)
+        out[f"adaptive/{name}"] = classify(tree.HoeffdingAdaptiveTreeClassifier(grace_period=50, delta=1e-3, bootstrap_sampling=False), data, k)
+    nominal = tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, nominal_attributes=list(range(9)))
+    out["hoeffding_nominal/phishing"] = classify(nominal, PHISHING, 2)
+    # The same data twice, its classes swapped the second time: what drifts.
+    swapped = BANANAS + [(x, 1 - y) for x, y in BANANAS]
+    out["adaptive_drift/bananas"] = classify(tree.HoeffdingAdaptiveTreeClassifier(grace_period=50, delta=1e-3, bootstrap_sampling=False), swapped, 2)
+    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES)):
+        for leaf in ("mean", "model", "adaptive"):
+            t = tree.HoeffdingTreeRegressor(grace_period=50, delta=0.01, leaf_prediction=leaf)
+            out[f"regressor_{leaf}/{name}"] = regress(scaled(t), data)
+    save("trees", out)
+
+
+def seeded():
+    """What depends on chance: final scores over ten seeds."""
+    out = {}
+    def over(name, make, data, k):
+        scores = [classify(make(seed), data, k)["accuracy"] for seed in range(10)]
+        out[name] = {"accuracies": scores}
+    for name, data, k in (("phishing", PHISHING, 2), ("bananas", BANANAS, 2), ("image_segments", SEGMENTS, 7)):
+        over(f"adaptive_random_forest/{name}", lambda s: forest.ARFClassifier(seed=s), data, k)
+        over(f"adaptive_tree/{name}", lambda s: tree.HoeffdingAdaptiveTreeClassifier(grace_period=50, delta=1e-3, seed=s), data, k)
+        over(f"bagging/{name}", lambda s: ensemble.BaggingClassifier(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3), n_models=10, seed=s), data, k)
+    for name, data in (("trump_approval", TRUMP),):
+        maes = [regress(scaled(ensemble.BaggingRegressor(linear_model.LinearRegression(intercept_lr=0.1), n_models=10, seed=s)), data)["mae"] for s in range(10)]
+        out[f"bagging_regressor/{name}"] = {"maes": maes}
+        maes = [regress(scaled(forest.ARFRegressor(seed=s)), data)["mae"] for s in range(10)]
+        out[f"adaptive_random_forest_regressor/{name}"] = {"maes": maes}
+    for name, data in (("breast_cancer", CANCER), ("phishing", PHISHING)):
+        aucs = []
+        for seed in range(10):
+            hst = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=100, seed=seed)
+            auc = metrics.RollingROCAUC(window_size=len(data))
+            for x, y in data:
+                score = hst.score_one(x)
+                auc.update(bool(y == 0), score)
+                hst.learn_one(x)
+            aucs.append(auc.get())
+        out[f"half_space_trees/{name}"] = {"aucs": aucs}
+    save("seeded", out)
+
+
+def neighbours():
+    out = {}
+    for name, data, k in (("phishing", PHISHING, 2), ("image_segments", SEGMENTS, 7)):
+        engine = neighbors.LazySearch(window_size=200)
+        out[f"knn/{name}"] = classify(scaled(neighbors.KNNClassifier(n_neighbors=5, engine=engine)), data, k)
+    engine = neighbors.LazySearch(window_size=200)
+    out["knn_regressor/trump_approval"] = regress(scaled(neighbors.KNNRegressor(n_neighbors=5, engine=engine)), TRUMP)
+    save("neighbors", out)
+
+
+def drifts():
+    rng = random.Random(7)
+    bits = [int(rng.random() < (0.1 if n < 1500 or n >= 3000 else 0.4)) for n in range(4500)]
+    values = [rng.gauss(0 if n < 1500 else 1.5 if n < 3000 else -1, 1) for n in range(4500)]
+    out = {"bits": bits, "values": [round(v, 6) for v in values]}
+    def found(detector, xs):
+        at = []
+        for n, x in enumerate(xs):
+            detector.update(x)
+            if detector.drift_detected:
+                at.append(n)
+        return at
+    values = out["values"]
+    out["adwin/bits"], out["adwin/values"] = found(drift.ADWIN(), bits), found(drift.ADWIN(0.01), values)
+    out["ddm/bits"] = found(drift.binary.DDM(), bits)
+    out["page_hinkley/values"] = found(drift.PageHinkley(), values)
+    out["page_hinkley_up/values"] = found(drift.PageHinkley(mode="up", threshold=20), values)
+    out["kswin/values"] = [found(drift.KSWIN(alpha=0.0001, seed=s), values) for s in range(5)]
+    a = drift.ADWIN()
+    out["adwin_estimates"] = []
+    for n, x in enumerate(values):
+        a.update(x)
+        if n % 100 == 0:
+            out["adwin_estimates"].append([a.width, a.estimation, a.variance])
+    save("drift", out)
+
+
+def features():
+    out = {}
+    for name, scaler in (("standard", preprocessing.StandardScaler()), ("min_max", preprocessing.MinMaxScaler())):
+        rows = []
+        for n, (x, _) in enumerate(CANCER):
+            scaler.learn_one(x)
+            if n % 40 == 0:
+                rows.append([float(v) for v in scaler.transform_one(x).values()])
+        out[name] = rows
+    t = feature_selection.VarianceThreshold(0.05)
+    kept = []
+    for n, (x, _) in enumerate(PHISHING):
+        t.learn_one(x)
+        if n % 100 == 0:
+            kept.append(sorted(t.transform_one(x)))
+    out["variance_threshold"] = kept
+    from river import feature_extraction
+    texts = ["the river runs deep and fast", "deep is the river", "fast boats on the deep deep river", "no boats today", "today the river is fast"]
+    tf = feature_extraction.TFIDF()
+    rows = []
+    for t in texts:
+        tf.learn_one(t)
+        rows.append({k: v for k, v in tf.transform_one(t).items()})
+    out["tf_idf"] = {"texts": texts, "rows": rows}
+    save("preprocessing", out)
+
+
+def clusters():
+    out = {}
+    for name, data in (("bananas", BANANAS), ("image_segments", SEGMENTS)):
+        s = preprocessing.StandardScaler()
+        rows = []
+        for x, _ in data:
+            s.learn_one(x)
+            rows.append(s.transform_one(x))
+        xs = rows[:1500]
+        db = cluster.DBSTREAM(clustering_threshold=0.8, fading_factor=0.01, cleanup_interval=4, intersection_factor=0.3, minimum_weight=1)
+        labels = []
+        for n, x in enumerate(xs):
+            db.learn_one(x)
+            if n % 50 == 49:
+                labels.append(db.predict_one(x))
+        out[f"dbstream/{name}"] = {"labels": labels, "micro": len(db.micro_clusters), "clusters": db.n_clusters,
+                                   "weights": sorted(float(m.weight) for m in db.micro_clusters.values()),
+                                   "centers": [[float(v) for v in c.values()] for c in db.centers.values()]}
+        cs = cluster.CluStream(n_macro_clusters=3, max_micro_clusters=30, time_window=500, time_gap=100, seed=1)
+        for x in xs:
+            cs.learn_one(x, w=1.0)
+        micro = [[float(m.weight)] + [float(v) for v in m.center.values()] for m in cs.micro_clusters.values()]
+        out[f"clustream/{name}"] = {"micro": micro}
+        from sklearn.cluster import MiniBatchKMeans
+        X = np.array([list(x.values()) for x in xs])
+        init = X[:5].copy()
+        km = MiniBatchKMeans(n_clusters=5, init=init, n_init=1, batch_size=100, reassignment_ratio=0)
+        for i in range(0, len(X), 100):
+            km.partial_fit(X[i:i + 100])
+        out[f"mini_batch_k_means/{name}"] = {"centers": km.cluster_centers_.tolist(), "counts": km._counts.tolist()}
+    save("cluster", out)
+
+
+def forecasts():
+    out = {}
+    ys = [y for _, y in PASSENGERS]
+    for name, model in (("holt_winters_multiplicative", time_series.HoltWinters(0.3, 0.1, 0.6, 12, multiplicative=True)),
+                        ("holt_winters_additive", time_series.HoltWinters(0.3, 0.1)),
+                        ("exponential", time_series.HoltWinters(0.3)),
+                        ("snarimax", time_series.SNARIMAX(p=12, d=1, q=12, m=12, sd=1,
+                            regressor=preprocessing.StandardScaler() | linear_model.LinearRegression(intercept_init=110, optimizer=optim.SGD(0.01), intercept_lr=0.3))),
+                        ("snarimax_seasonal", time_series.SNARIMAX(p=2, d=1, q=1, m=12, sp=1, sq=1,
+                            regressor=preprocessing.StandardScaler() | linear_model.LinearRegression(optimizer=optim.SGD(0.005))))):
+        forecasts = []
+        for n, y in enumerate(ys):
+            model.learn_one(y)
+            if n % 10 == 9 and n > 40:
+                forecasts.append([float(v) for v in model.forecast(horizon=6)])
+        out[name] = forecasts
+    save("forecast", out)
+
+
+ALL = [linear, bayes, trees, neighbours, drifts, features, clusters, forecasts, seeded]
+for make in ALL:
+    if len(sys.argv) < 2 or make.__name__ in sys.argv[1:]:
+        try:
+            make()
+            print("made", make.__name__, flush=True)
+        except Exception:
+            import traceback
+            traceback.print_exc()

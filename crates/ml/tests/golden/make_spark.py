@@ -1,0 +1,59 @@
+"""Makes the golden values of Spark's streaming models, on the data sets that make.py wrote.
+
+    pip install pyspark && python crates/ml/tests/golden/make_spark.py
+
+writes `tests/golden/spark.json`. It needs Java 17. Batches are what the streaming models do to each, without a clock: `latestModel().update` for k-means, `train` with the weights of the batch before
+for the regressions, exactly as `trainOn` calls them.
+"""
+
+import gzip, json, pathlib
+
+import pyspark
+from pyspark.mllib.classification import LogisticRegressionWithSGD
+from pyspark.mllib.clustering import StreamingKMeansModel
+from pyspark.mllib.regression import LabeledPoint, LinearRegressionWithSGD
+
+HERE = pathlib.Path(__file__).parent
+sc = pyspark.SparkContext("local[1]", "golden")
+sc.setLogLevel("ERROR")
+
+
+def data(name):
+    rows = gzip.open(HERE.parent / "data" / f"{name}.csv.gz", "rt").read().split()
+    rows = [[float(v) for v in r.split(",")] for r in rows]
+    return [(r[:-1], r[-1]) for r in rows]
+
+
+def batches(rows, size):
+    return [rows[i:i + size] for i in range(0, len(rows), size)]
+
+
+out = {"made_by": f"pyspark {pyspark.__version__}"}
+for name, k, size in (("bananas", 4, 100), ("image_segments", 7, 150)):
+    for decay, unit in ((1.0, "batches"), (0.8, "batches"), (0.99, "points"), (0.0, "batches")):
+        rows = [x for x, _ in data(name)][:1500]
+        model = StreamingKMeansModel(rows[:k], [1.0] * k)
+        for batch in batches(rows, size):
+            model = model.update(sc.parallelize(batch, 1), decay, unit)
+        out[f"k_means_{decay}_{unit}/{name}"] = {
+            "k": k, "size": size, "decay": decay, "unit": unit,
+            "centers": [[float(v) for v in c] for c in model.clusterCenters], "weights": [float(w) for w in model.clusterWeights]}
+for name, step in (("diabetes", 0.5), ("trump_approval", 1e-10)):
+    rows, weights, all_weights = data(name), None, []
+    weights = [0.0] * len(rows[0][0])
+    for batch in batches(rows, 50):
+        rdd = sc.parallelize([LabeledPoint(y, x) for x, y in batch], 1)
+        m = LinearRegressionWithSGD.train(rdd, 50, step, 1.0, initialWeights=weights, convergenceTol=0.001)
+        weights = [float(w) for w in m.weights]
+        all_weights.append(weights)
+    out[f"linear/{name}"] = {"step": step, "size": 50, "weights": all_weights}
+for name, step in (("phishing", 0.5), ("breast_cancer", 1e-5)):
+    rows, all_weights = data(name), []
+    weights = [0.0] * len(rows[0][0])
+    for batch in batches(rows, 50):
+        rdd = sc.parallelize([LabeledPoint(y, x) for x, y in batch], 1)
+        m = LogisticRegressionWithSGD.train(rdd, 50, step, 1.0, initialWeights=weights, regParam=0.0, regType=None, convergenceTol=0.001)
+        weights = [float(w) for w in m.weights]
+        all_weights.append(weights)
+    out[f"logistic/{name}"] = {"step": step, "size": 50, "weights": all_weights}
+(HERE / "spark.json").write_text(json.dumps(out) + "\n")
