@@ -56,7 +56,8 @@ type Observed = Observation<String, Vec<f64>, Class>;
 fn transaction(line: &str) -> Result<Observed, BoxError> {
     let wrong = || format!("'{line}' is not of the form id,amount,distance,seconds");
     let (id, rest) = line.split_once(',').ok_or_else(wrong)?;
-    let numbers: Vec<f64> = rest.split(',').map(|n| n.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let numbers: Vec<f64> =
+        rest.split(',').map(|n| n.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
     // Amounts and distances span several magnitudes.
     let features = numbers.iter().map(|n| n.max(0.0).ln_1p()).collect();
     if numbers.len() == 3 { Ok(Observation::Features(id.to_owned(), features)) } else { Err(wrong().into()) }
@@ -115,10 +116,13 @@ fn main() -> anyhow::Result<()> {
     if let Some(topic) = &args.scores {
         let scores = learnt.scores().map(|scores| {
             let (all, window) = (scores.report.all, scores.report.window);
-            let says = format!("auc={:.4} kappa={:.4} recent auc={:.4}", all.roc_auc, all.kappa, window.roc_auc);
+            let says =
+                format!("auc={:.4} kappa={:.4} recent auc={:.4}", all.roc_auc, all.kappa, window.roc_auc);
             ("scores".to_owned(), format!("{} {says}", scores.scored))
         });
-        let drifts = learnt.drifts().map(|drift| ("drift".to_owned(), format!("{} replaced={}", drift.scored, drift.replaced)));
+        let drifts = learnt
+            .drifts()
+            .map(|drift| ("drift".to_owned(), format!("{} replaced={}", drift.scored, drift.replaced)));
         scores.union(&drifts).sink_to(sink(topic)?);
     }
 

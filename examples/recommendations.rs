@@ -66,7 +66,8 @@ impl KeyedProcessFunction for Recommend {
         const DAY: f64 = 86_400_000.0;
         let (key, time) = (context.current_key(), context.timestamp());
         if self.models.value(&key).is_none() {
-            let models = (ItemCoOccurrence::new(DAY, 20, 200, self.top), BayesianPersonalizedRanking::new(16, 42));
+            let models =
+                (ItemCoOccurrence::new(DAY, 20, 200, self.top), BayesianPersonalizedRanking::new(16, 42));
             self.models.update(&key, models);
         }
         let Some((together, factors)) = self.models.value_mut(&key) else { return Ok(()) };
@@ -74,7 +75,8 @@ impl KeyedProcessFunction for Recommend {
         factors.learn_one(&(user.clone(), item), &())?;
         let mut best: Vec<String> =
             together.recommend(&user, time, self.top).into_iter().map(|(item, _)| item).collect();
-        let others = factors.recommend(&user, self.top, |item| factors.has_chosen(&user, item) || best.contains(item));
+        let others =
+            factors.recommend(&user, self.top, |item| factors.has_chosen(&user, item) || best.contains(item));
         best.extend(others.into_iter().map(|(item, _)| item).take(self.top - best.len()));
         context.collect((user, best.join(" ")));
         Ok(())

@@ -39,6 +39,8 @@ use crate::operators::{BadRecordPolicy, CollectPart, ModelVersion, Predict, Trai
 use crate::{Learner, Mergeable};
 
 type Models<L> = Stream<ModelVersion<(), L>>;
+/// The models, and the interval of the batches that they come with.
+type Trained<L> = Option<(Models<L>, i64)>;
 type Attach<X, L> =
     Box<dyn Fn(&DStream<(X, <L as Learner<X>>::Target)>, &StreamingModel<X, L>) -> Models<L> + Send + Sync>;
 
@@ -50,7 +52,7 @@ pub struct StreamingModel<X, L: Learner<X>> {
     uid: String,
     attach: Arc<Attach<X, L>>,
     /// The stream of models, once there is a stream to train on.
-    models: Arc<Mutex<Option<(Models<L>, i64)>>>,
+    models: Arc<Mutex<Trained<L>>>,
 }
 
 impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {

@@ -23,18 +23,12 @@ const ADDS: u32 = 1 << 29;
 /// }
 /// assert_eq!(sum.value(), 1.0 + 1e-30);
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ExactSum {
     words: Vec<i64>,
     /// The place of the first word kept: sums of similar values need only a few.
     first: u32,
     adds: u32,
-}
-
-impl Default for ExactSum {
-    fn default() -> Self {
-        Self { words: Vec::new(), first: 0, adds: 0 }
-    }
 }
 
 impl ExactSum {

@@ -1,5 +1,7 @@
 //! Clusterers against river's and scikit-learn's numbers.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{close, data, golden, number, numbers};

@@ -1,5 +1,7 @@
 //! Detectors of drift against river's: the same drifts, at the same records.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use serde_json::Value;

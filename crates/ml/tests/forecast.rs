@@ -1,5 +1,7 @@
 //! Forecasters against river's numbers.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{close, data, golden, numbers};

@@ -1,5 +1,8 @@
 //! Models and scores are the same, to the last bit, however a job is run: at any parallelism, crashed, and restored at another.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use thalweg_dataflow::source::{CollectionSource, QueueSource};
@@ -30,6 +33,12 @@ fn points(count: usize, seed: u64) -> Vec<Vec<f64>> {
         .collect()
 }
 
+/// Key, index and point.
+static ITEMS: LazyLock<Vec<(u64, u64, [f64; 2])>> = LazyLock::new(|| {
+    let items = points(300_000, 1).into_iter().zip(0..);
+    items.map(|(x, index)| (index % SPLITS, index, [x[0], x[1]])).collect()
+});
+
 /// Into how many splits a collection is dealt out.
 const SPLITS: u64 = 8;
 
@@ -37,15 +46,14 @@ const SPLITS: u64 = 8;
 fn per_key_models_and_scores_do_not_depend_on_how_a_job_is_run() {
     Pipeline::new("prequential", |run| {
         // Split n of the source holds the records of key n, and keeps their order, as a Kafka partition does.
-        let items = points(150_000, 1).into_iter().zip(0_u64..).map(|(x, index)| (index % SPLITS, index, x));
-        let source = CollectionSource::new(items.collect());
+        let source = CollectionSource::new(ITEMS.clone());
         let stream = run.job.graph().source("points", source, WatermarkStrategy::no_watermarks());
         let points =
             DataStream::over(StreamExecutionEnvironment::over(run.job.clone()), run.crash.on(&stream));
         let model = Pipe::new(StandardScaler::new(), LogisticRegression::new());
         let learn =
             Learn::<_, _, _, _, ClassificationMetric>::new(model).scores_every(2000).models_every(5000);
-        let observe = |(_, index, x): (u64, u64, Vec<f64>)| {
+        let observe = |(_, index, x): (u64, u64, [f64; 2])| {
             let label = u32::from(x[0] + x[1] > 4.0);
             Observation::Example(index, x, label)
         };

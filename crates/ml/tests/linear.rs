@@ -1,5 +1,7 @@
 //! Linear learners against river's and scikit-learn's numbers.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{check_classifier, check_regressor, close, data, golden, number, numbers};

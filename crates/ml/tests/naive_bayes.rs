@@ -1,5 +1,7 @@
 //! Naive Bayes against river's numbers.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{check_classifier, close_by, data, golden};

@@ -1,5 +1,7 @@
 //! Nearest neighbours against river's numbers.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{check_classifier, check_regressor, data, golden};

@@ -1,5 +1,7 @@
 //! Trees against river's numbers: the same splits, the same probabilities.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 mod support;
 
 use support::{check_classifier, check_regressor, data, golden};

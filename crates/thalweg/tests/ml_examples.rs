@@ -56,7 +56,8 @@ impl Cluster {
         let program: PathBuf = test.parent().unwrap().parent().unwrap().join("examples").join(example);
         let bootstrap = self.broker.bootstrap();
         let args = ["--bootstrap", &bootstrap, "--topic", topic, "--output", output, "--until-end"];
-        let run = Command::new(program).args(args).args(more).current_dir(self.folder.path()).output().unwrap();
+        let run =
+            Command::new(program).args(args).args(more).current_dir(self.folder.path()).output().unwrap();
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     }
 }
@@ -67,7 +68,8 @@ fn transactions(ids: std::ops::Range<u32>, rng: &mut Rng) -> Vec<(String, bool)>
         let fraud = rng.below(10) == 0;
         let (amount, distance) = if fraud { (2000.0, 800.0) } else { (40.0, 5.0) };
         let near = |center: f64, rng: &mut Rng| center * (0.5 * rng.gaussian()).exp();
-        let line = format!("t{id},{:.2},{:.1},{:.0}", near(amount, rng), near(distance, rng), near(3600.0, rng));
+        let line =
+            format!("t{id},{:.2},{:.1},{:.0}", near(amount, rng), near(distance, rng), near(3600.0, rng));
         (line, fraud)
     })
     .collect()
@@ -96,7 +98,10 @@ fn fraud_is_told_once_it_was_learnt_and_each_alert_once() {
     let told = frauds.iter().filter(|id| alerts.contains_key(*id)).count();
     assert!(told * 10 > frauds.len() * 9, "{told} of {}", frauds.len());
     assert!(alerts.len() < told + 30, "{} alerts, {told} of them right", alerts.len());
-    assert!(alerts.values().all(|value| value.ends_with(",3000")), "judged by the model of the 3000 learnt before");
+    assert!(
+        alerts.values().all(|value| value.ends_with(",3000")),
+        "judged by the model of the 3000 learnt before"
+    );
     let again = cluster.read("alerts").len();
     cluster.run("fraud", "transactions", "alerts", &more);
     assert_eq!(cluster.read("alerts").len(), again, "nothing is told twice");
@@ -105,7 +110,8 @@ fn fraud_is_told_once_it_was_learnt_and_each_alert_once() {
 #[test]
 fn who_likes_camping_is_recommended_a_tent() {
     let cluster = Cluster::new(&["clicks", "recommendations"]);
-    let (mut rng, camping, music) = (Rng::new(2), ["tent", "lamp", "stove", "mat"], ["guitar", "strings", "tuner", "capo"]);
+    let (mut rng, camping, music) =
+        (Rng::new(2), ["tent", "lamp", "stove", "mat"], ["guitar", "strings", "tuner", "capo"]);
     let click = |user: usize, rng: &mut Rng| {
         let items = if user.is_multiple_of(2) { camping } else { music };
         format!("u{user},{}", items[rng.below(4)])
@@ -143,9 +149,19 @@ fn a_sensor_that_leaves_its_season_is_told() {
     let anomalies: Vec<_> = findings.iter().filter(|(_, value)| value.starts_with("anomaly")).collect();
     assert!(anomalies.iter().any(|(sensor, value)| sensor == "roof" && value.starts_with("anomaly 55.0 ")));
     assert!(anomalies.len() < 12, "{anomalies:?}");
-    let of = |sensor: &str| findings.iter().filter(|(of, value)| of == sensor && value.starts_with("forecast")).count();
-    assert_eq!((of("roof"), of("cellar")), (30, 29), "a forecast each season; the broken reading is none of the cellar's");
-    let (_, last) = findings.iter().rev().find(|(of, value)| of == "roof" && value.starts_with("forecast")).unwrap();
+    let of = |sensor: &str| {
+        findings.iter().filter(|(of, value)| of == sensor && value.starts_with("forecast")).count()
+    };
+    assert_eq!(
+        (of("roof"), of("cellar")),
+        (30, 29),
+        "a forecast each season; the broken reading is none of the cellar's"
+    );
+    let (_, last) =
+        findings.iter().rev().find(|(of, value)| of == "roof" && value.starts_with("forecast")).unwrap();
     let ahead: Vec<f64> = last.split(' ').skip(1).map(|value| value.parse().unwrap()).collect();
-    assert!(ahead.len() == 24 && (ahead[6] - 28.0).abs() < 2.5 && (ahead[18] - 12.0).abs() < 2.5, "{ahead:?}");
+    assert!(
+        ahead.len() == 24 && (ahead[6] - 28.0).abs() < 2.5 && (ahead[18] - 12.0).abs() < 2.5,
+        "{ahead:?}"
+    );
 }

@@ -210,7 +210,8 @@ impl<T: Data> Stream<T> {
     /// ```
     pub fn with_broadcast<U: Data>(&self, other: &Stream<U>) -> Stream<Either<T, U>> {
         if !Arc::ptr_eq(&self.graph.0, &other.graph.0) {
-            self.graph.refuse("a broadcast from another job; both streams must come from the same environment");
+            self.graph
+                .refuse("a broadcast from another job; both streams must come from the same environment");
         }
         let mut both = self.map("left", Either::Left).determined();
         both.beside = Some(Arc::new(other.map("right", Either::Right).determined().broadcast()));
@@ -218,7 +219,13 @@ impl<T: Data> Stream<T> {
     }
 
     fn partitioned(&self, partitioning: Partitioning, router: MakeRouter<T>) -> Self {
-        Self { graph: self.graph.clone(), from: self.from.clone(), partitioning, router, beside: self.beside.clone() }
+        Self {
+            graph: self.graph.clone(),
+            from: self.from.clone(),
+            partitioning,
+            router,
+            beside: self.beside.clone(),
+        }
     }
 
     /// Spreads records evenly over the subtasks of the next operator, a batch at a time.

@@ -84,8 +84,9 @@ impl MiniBatchKMeans {
         for (at, new) in news.into_iter().enumerate().filter(|(_, new)| *new > 0.0) {
             let before = self.counts[at];
             self.counts[at] += new;
-            for j in at * width..(at + 1) * width {
-                self.centers[j] = (self.centers[j] * before + sums[j]) / self.counts[at];
+            let (center, sum) = (&mut self.centers[at * width..][..width], &sums[at * width..][..width]);
+            for (center, sum) in center.iter_mut().zip(sum) {
+                *center = (*center * before + sum) / self.counts[at];
             }
         }
     }

@@ -86,7 +86,7 @@ impl<U: Id, I: Id> Learner<(U, I)> for BayesianPersonalizedRanking<U, I> {
     type Prediction = f64;
 
     fn learn_one(&mut self, (user, item): &(U, I), (): &()) -> Result<(), Rejected> {
-        if self.items.of.get(item).is_none() {
+        if !self.items.of.contains_key(item) {
             self.items.set(item, self.items.get(item));
             self.all.push(item.clone());
         }

@@ -1,5 +1,10 @@
 //! The data sets and golden values that `tests/golden/make.py` wrote, and how ours are compared with them.
-#![allow(dead_code, reason = "each test uses its own part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test uses its own part of it; and it is for tests"
+)]
 
 use std::io::Read;
 use std::path::Path;
