@@ -1,4 +1,4 @@
-"""River and Spark on what `cargo bench -p thalweg --features ml --bench learning` does: records a second, predicted and learnt one by one, on one core.
+"""River and Spark on what `cargo bench -p thalweg-ml` does: records a second, predicted and learnt one by one, on one core.
 
     pip install river pyspark && python crates/ml/benches/beside.py
 """

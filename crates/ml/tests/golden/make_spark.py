@@ -14,7 +14,8 @@ from pyspark.mllib.clustering import StreamingKMeansModel
 from pyspark.mllib.regression import LabeledPoint, LinearRegressionWithSGD
 
 HERE = pathlib.Path(__file__).parent
-sc = pyspark.SparkContext("local[1]", "golden")
+conf = pyspark.SparkConf().setMaster("local[1]").setAppName("golden").set("spark.ui.enabled", "false")
+sc = pyspark.SparkContext(conf=conf.set("spark.driver.bindAddress", "127.0.0.1").set("spark.driver.host", "127.0.0.1"))
 sc.setLogLevel("ERROR")
 
 
@@ -24,10 +25,15 @@ def data(name):
     return [(r[:-1], r[-1]) for r in rows]
 
 
+def save():
+    (HERE / "spark.json").write_text(json.dumps(out, indent=0) + "\n")
+
+
 def batches(rows, size):
     return [rows[i:i + size] for i in range(0, len(rows), size)]
 
 
+SIZE = 150
 out = {"made_by": f"pyspark {pyspark.__version__}"}
 for name, k, size in (("bananas", 4, 100), ("image_segments", 7, 150)):
     for decay, unit in ((1.0, "batches"), (0.8, "batches"), (0.99, "points"), (0.0, "batches")):
@@ -38,22 +44,25 @@ for name, k, size in (("bananas", 4, 100), ("image_segments", 7, 150)):
         out[f"k_means_{decay}_{unit}/{name}"] = {
             "k": k, "size": size, "decay": decay, "unit": unit,
             "centers": [[float(v) for v in c] for c in model.clusterCenters], "weights": [float(w) for w in model.clusterWeights]}
+save()
 for name, step in (("diabetes", 0.5), ("trump_approval", 1e-10)):
     rows, weights, all_weights = data(name), None, []
     weights = [0.0] * len(rows[0][0])
-    for batch in batches(rows, 50):
+    for batch in batches(rows, SIZE):
         rdd = sc.parallelize([LabeledPoint(y, x) for x, y in batch], 1)
         m = LinearRegressionWithSGD.train(rdd, 50, step, 1.0, initialWeights=weights, convergenceTol=0.001)
         weights = [float(w) for w in m.weights]
         all_weights.append(weights)
-    out[f"linear/{name}"] = {"step": step, "size": 50, "weights": all_weights}
+    out[f"linear/{name}"] = {"step": step, "size": SIZE, "weights": all_weights}
+    save()
 for name, step in (("phishing", 0.5), ("breast_cancer", 1e-5)):
     rows, all_weights = data(name), []
     weights = [0.0] * len(rows[0][0])
-    for batch in batches(rows, 50):
+    for batch in batches(rows, SIZE):
         rdd = sc.parallelize([LabeledPoint(y, x) for x, y in batch], 1)
         m = LogisticRegressionWithSGD.train(rdd, 50, step, 1.0, initialWeights=weights, regParam=0.0, regType=None, convergenceTol=0.001)
         weights = [float(w) for w in m.weights]
         all_weights.append(weights)
-    out[f"logistic/{name}"] = {"step": step, "size": 50, "weights": all_weights}
-(HERE / "spark.json").write_text(json.dumps(out) + "\n")
+    out[f"logistic/{name}"] = {"step": step, "size": SIZE, "weights": all_weights}
+    save()
+save()

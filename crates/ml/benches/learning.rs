@@ -1,7 +1,7 @@
 //! How many records a second learners take, predicted and learnt one by one, on one core. `crates/ml/benches/beside.py` runs river on the same.
 //!
 //! ```text
-//! cargo bench -p thalweg --features ml --bench learning
+//! cargo bench -p thalweg-ml
 //! ```
 
 #![allow(missing_docs, reason = "a program")]
@@ -9,13 +9,13 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use thalweg::ml::cluster::StreamingKMeans;
-use thalweg::ml::ensemble::AdaptiveRandomForestClassifier;
-use thalweg::ml::linear::LogisticRegression;
-use thalweg::ml::naive_bayes::GaussianNb;
-use thalweg::ml::rng::Rng;
-use thalweg::ml::tree::HoeffdingTreeClassifier;
-use thalweg::ml::{Class, Learner, Mergeable};
+use thalweg_ml::cluster::StreamingKMeans;
+use thalweg_ml::ensemble::AdaptiveRandomForestClassifier;
+use thalweg_ml::linear::LogisticRegression;
+use thalweg_ml::naive_bayes::GaussianNb;
+use thalweg_ml::rng::Rng;
+use thalweg_ml::tree::HoeffdingTreeClassifier;
+use thalweg_ml::{Class, Learner, Mergeable};
 
 /// As `beside.py` makes them: 20 features, the class by a plane through them, with noise.
 fn records(count: usize) -> Vec<([f64; 20], Class)> {
