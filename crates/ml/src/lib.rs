@@ -57,3 +57,8 @@ pub use classification::{Class, Classes, Classification, MAX_CLASS};
 pub use export::{ExportError, from_json, to_json};
 pub use features::{Features, Sparse};
 pub use learner::{Chain, Learner, MAX_MAGNITUDE, Mergeable, Pipeline, Rejected, Transformer};
+
+/// The README's program runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,9 +16,8 @@ use thalweg_ml::linear::{LogisticRegression, StreamingLinearRegressionWithSgd};
 use thalweg_ml::metrics::ClassificationMetric;
 use thalweg_ml::naive_bayes::GaussianNb;
 use thalweg_ml::operators::{Learn, Observation};
-use thalweg_ml::preprocessing::StandardScaler;
 use thalweg_ml::rng::Rng;
-use thalweg_ml::{Pipeline as Pipe, to_json};
+use thalweg_ml::to_json;
 use thalweg_testkit::Pipeline;
 
 /// Points around three centres, the same each time.
@@ -35,7 +34,7 @@ fn points(count: usize, seed: u64) -> Vec<Vec<f64>> {
 
 /// Key, index and point.
 static ITEMS: LazyLock<Vec<(u64, u64, [f64; 2])>> = LazyLock::new(|| {
-    let items = points(300_000, 1).into_iter().zip(0..);
+    let items = points(200_000, 1).into_iter().zip(0..);
     items.map(|(x, index)| (index % SPLITS, index, [x[0], x[1]])).collect()
 });
 
@@ -50,9 +49,8 @@ fn per_key_models_and_scores_do_not_depend_on_how_a_job_is_run() {
         let stream = run.job.graph().source("points", source, WatermarkStrategy::no_watermarks());
         let points =
             DataStream::over(StreamExecutionEnvironment::over(run.job.clone()), run.crash.on(&stream));
-        let model = Pipe::new(StandardScaler::new(), LogisticRegression::new());
-        let learn =
-            Learn::<_, _, _, _, ClassificationMetric>::new(model).scores_every(2000).models_every(5000);
+        let learn = Learn::<_, _, _, _, ClassificationMetric>::new(LogisticRegression::new());
+        let learn = learn.scores_over(50, 0.99).scores_every(2000).models_every(5000);
         let observe = |(_, index, x): (u64, u64, [f64; 2])| {
             let label = u32::from(x[0] + x[1] > 4.0);
             Observation::Example(index, x, label)
@@ -178,4 +176,33 @@ fn scores_are_among_the_metrics_of_the_job() {
     let metrics = job.metrics();
     let (_, learn) = metrics.operators.iter().find(|(name, _)| &*name.name == "learn").unwrap();
     assert!(learn.gauges()["accuracy"] > 0.95, "{:?}", learn.gauges());
+}
+
+/// Flink ML: an online estimator gives a stream of models, and predictors take them by broadcast.
+#[test]
+fn predictors_take_models_by_broadcast() {
+    use thalweg_ml::datastream::PredictExt;
+    use thalweg_ml::linear::{LinearRegression, Optimizer};
+    use thalweg_ml::metrics::RegressionMetric;
+    use thalweg_ml::operators::Predict;
+    let env = StreamExecutionEnvironment::new();
+    env.set_parallelism(3);
+    let examples = env.from_collection((0..4000).map(|n| f64::from(n % 10) / 10.0).collect());
+    let estimator = LinearRegression::with(Optimizer::sgd(0.1)).intercept_rate(0.1);
+    let learn = Learn::<_, _, _, _, RegressionMetric>::new(estimator.clone()).models_every(1000);
+    let learnt = examples.learn_all(|x| Observation::Example((), [x], 3.0 * x + 1.0), learn);
+    let models = learnt.models();
+    // The same records are predicted, in three subtasks, each with the newest model that has come.
+    let predicted = examples.predict(|x| (x, [x]), Predict::at_once(estimator), &models);
+    let predicted = predicted.execute_and_collect("broadcast").unwrap();
+    assert_eq!(predicted.len(), 4000);
+    for of in predicted {
+        assert!(of.version % 1000 == 0 && of.version <= 4000, "{of:?}");
+        // A model that has learnt a thousand records is nearly right; the one before the first is 0 everywhere.
+        let right = 3.0 * of.id + 1.0;
+        assert!(
+            if of.version == 0 { of.prediction == 0.0 } else { (of.prediction - right).abs() < 0.2 },
+            "{of:?}"
+        );
+    }
 }

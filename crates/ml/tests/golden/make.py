@@ -54,6 +54,9 @@ DIABETES = table("diabetes", sk_rows(sk.load_diabetes()))
 PASSENGERS = table("airline_passengers", (({"t": i}, y) for i, (x, y) in enumerate(datasets.AirlinePassengers())))
 
 
+CHICKS = table("chick_weights", (({"chick": x["chick"], "time": x["time"]}, y / 100) for x, y in datasets.ChickWeights()))
+
+
 def save(name, value):
     value = {"made_by": f"river {river.__version__}, scikit-learn {sklearn.__version__}", **value}
     (HERE / f"{name}.json").write_text(json.dumps(value, indent=0) + "\n")
@@ -313,7 +316,20 @@ def forecasts():
     save("forecast", out)
 
 
-ALL = [linear, bayes, trees, neighbours, drifts, features, clusters, forecasts, seeded]
+def recommendations():
+    """Chicks and days as users and items, weights as ratings."""
+    from river import reco
+    c = optim.initializers.Constant(0.1)
+    model = reco.BiasedMF(n_factors=5, bias_optimizer=optim.SGD(0.02), latent_optimizer=optim.SGD(0.03), l2_bias=0.01, l2_latent=0.01, latent_initializer=c)
+    predictions = []
+    for n, (x, y) in enumerate(CHICKS):
+        user, item = int(x[0]), int(x[1])
+        predictions.append(float(model.predict_one(user, item)))
+        model.learn_one(user, item, y)
+    save("recommend", {"every": 1, "predictions": predictions})
+
+
+ALL = [recommendations, linear, bayes, trees, neighbours, drifts, features, clusters, forecasts, seeded]
 for make in ALL:
     if len(sys.argv) < 2 or make.__name__ in sys.argv[1:]:
         try:
