@@ -126,15 +126,17 @@ impl Process {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end, until the process is gone, with all that it has held.
     ///
     /// # Errors
     /// When it takes too long, or died without a word.
     pub fn end(&mut self) -> anyhow::Result<Said> {
-        if let Some(last) = self.last.clone().filter(Said::is_end) {
-            return Ok(last);
-        }
-        self.until("it ends", Said::is_end)?.context("it died without a word")
+        let end = match self.last.clone().filter(Said::is_end) {
+            Some(last) => last,
+            None => self.until("it ends", Said::is_end)?.context("it died without a word")?,
+        };
+        self.child.wait()?;
+        Ok(end)
     }
 
     /// Waits until so many further epochs are committed, or it has ended.

@@ -45,6 +45,11 @@ fn a_job_with_its_broker_that_is_killed_after_its_commit_repeats_nothing() {
 }
 
 #[test]
+fn a_job_with_its_broker_that_is_paused_for_longer_than_a_transaction_may_be_open_goes_on() {
+    play(Kind::Embedded, Hurt::Pause, "flushed", 2);
+}
+
+#[test]
 fn a_job_that_writes_files_and_wakes_up_late_harms_nobody() {
     play(Kind::Files, Hurt::Wake, "before-manifest", 2);
 }

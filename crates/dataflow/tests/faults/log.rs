@@ -35,6 +35,8 @@ struct State {
     committed: Vec<(u64, i64)>,
     marker: Option<Marker>,
     fault: Option<Fault>,
+    /// Whether the next instance that begins is held up until one more has.
+    held: bool,
     /// Where the marker is kept, if not where it is usually.
     place: Option<String>,
 }
@@ -72,6 +74,15 @@ impl Log {
     /// Forgets which epoch was the last, but not what was committed.
     pub(crate) fn lose_marker(&self) {
         self.0.lock().unwrap().marker = None;
+    }
+
+    /// The next instance that begins is slow to: another one comes in between.
+    pub(crate) fn hold_next(&self) {
+        self.0.lock().unwrap().held = true;
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.0.lock().unwrap().held
     }
 
     pub(crate) fn fail_once(&self, fault: Fault) {
@@ -124,6 +135,12 @@ impl LogCommitter {
 impl Committer for LogCommitter {
     fn recover(&mut self) -> Result<Option<Marker>, BoxError> {
         let mut state = self.log.0.lock().unwrap();
+        if std::mem::take(&mut state.held) {
+            let before = state.instance;
+            drop(state);
+            crate::counts::until("another instance begins", || self.log.0.lock().unwrap().instance > before);
+            state = self.log.0.lock().unwrap();
+        }
         state.instance += 1;
         state.open.clear();
         self.instance = state.instance;

@@ -90,6 +90,20 @@ fn of_instances_that_start_at_once_exactly_one_survives_and_the_others_say_why()
 }
 
 #[test]
+fn who_fences_late_and_is_not_the_owner_gives_way_and_the_owner_goes_on() {
+    let job = Job::new();
+    job.log.hold_next();
+    let first = job.start();
+    until("it owns the job, and is about to fence", || job.log.is_holding());
+    let second = job.start();
+    job.faucet.open();
+    let error = first.wait().unwrap_err();
+    assert!(error.is_fatal() && error.to_string().contains("another instance of the job"), "{error}");
+    second.wait().unwrap();
+    job.assert_exact();
+}
+
+#[test]
 fn a_version_that_does_not_fit_its_checkpoint_leaves_the_healthy_one_alone() {
     let job = Job::new();
     let healthy = job.start();

@@ -15,7 +15,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use thalweg_broker::LocalProducer;
+use thalweg_broker::{LocalProducer, ResponseError};
 
 use crate::error::EmbeddedError;
 
@@ -43,18 +43,23 @@ impl Transactions {
         self.sides[ended % 2].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The broker says the same of a producer when another one has taken over, and when it has aborted its transaction itself; it
-    /// does the latter only after the timeout.
+    /// The broker says the same of a producer when another one has taken over, and when it has aborted its transaction itself (or, if
+    /// nothing has been written since, that there is none); it does the latter only after the timeout.
     fn fenced(&self, begun: Option<Instant>, error: EmbeddedError) -> EmbeddedError {
         let error = match error {
             EmbeddedError::Broker { action, source } => EmbeddedError::transaction(action, &self.id)(source),
             other => other,
         };
-        match (error, begun.map(|begun| begun.elapsed())) {
-            (EmbeddedError::Fenced(_), Some(open)) if open >= self.timeout => {
+        let aborted = match &error {
+            EmbeddedError::Fenced(_) => true,
+            EmbeddedError::Broker { source, .. } => source.code() == Some(ResponseError::InvalidTxnState),
+            _ => false,
+        };
+        match begun.map(|begun| begun.elapsed()) {
+            Some(open) if aborted && open >= self.timeout => {
                 EmbeddedError::TransactionTimedOut { open, timeout: self.timeout }
             }
-            (error, _) => error,
+            _ => error,
         }
     }
 
