@@ -239,7 +239,7 @@ fn restarts(attempts: u32) -> String {
 }
 
 /// What can go wrong with a checkpoint.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum CheckpointError {
     /// The store could not be reached, is full, or refused.
     #[error(
@@ -334,6 +334,13 @@ pub enum CheckpointError {
         /// Which one, if a certain one was wanted.
         epoch: Option<Epoch>,
     },
+}
+
+/// For people, as that is what `main() -> Result` prints.
+impl std::fmt::Debug for CheckpointError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        debug(self, f)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use thalweg_broker::{LocalError, ResponseError};
 use thalweg_dataflow::error::{BoxError, Fatal, Fenced};
 
 /// An error of the source or the sink.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// A builder was not told everything.
@@ -165,5 +165,12 @@ impl EmbeddedError {
             return Box::new(Fenced(Box::new(self)));
         }
         if self.is_retriable() { Box::new(self) } else { Box::new(Fatal(Box::new(self))) }
+    }
+}
+
+/// For people, as that is what `main() -> Result` prints.
+impl std::fmt::Debug for EmbeddedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        thalweg_dataflow::error::debug(self, f)
     }
 }

@@ -12,7 +12,7 @@ pub use thalweg_dataflow::error::BoxError;
 ///
 /// [`fault`](KafkaError::fault) and [`is_retriable`](KafkaError::is_retriable) tell a restart strategy what to
 /// make of it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum KafkaError {
     /// No broker answered in time.
     #[error(
@@ -403,6 +403,13 @@ fn within(waited: Option<Duration>) -> String {
 
 fn last_error(last: &Option<String>) -> String {
     last.as_ref().map(|last| format!(" (last error: {last})")).unwrap_or_default()
+}
+
+/// For people, as that is what `main() -> Result` prints.
+impl std::fmt::Debug for KafkaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        thalweg_dataflow::error::debug(self, f)
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Why a table could not be made or written. Nothing that was visible before has been touched.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum DataFrameError {
     /// The records are no table.
     #[error("the records cannot be made a table: {reason}")]
@@ -45,4 +45,11 @@ pub enum DataFrameError {
         /// What the system said.
         error: io::Error,
     },
+}
+
+/// For people, as that is what `main() -> Result` prints.
+impl std::fmt::Debug for DataFrameError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        thalweg_dataflow::error::debug(self, f)
+    }
 }

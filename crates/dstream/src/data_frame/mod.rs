@@ -54,7 +54,12 @@ impl DataFrame {
         match schema::table(rdd.partitions(), names) {
             Ok((fields, partitions)) => Self { fields, partitions, batch, broken: None },
             Err(error) => {
-                Self { fields: Vec::new(), partitions: Vec::new(), batch, broken: Some(error.to_string()) }
+                // It is told when the table is used, in the same words.
+                let reason = match error {
+                    DataFrameError::Schema { reason } => reason,
+                    other => other.to_string(),
+                };
+                Self { fields: Vec::new(), partitions: Vec::new(), batch, broken: Some(reason) }
             }
         }
     }
@@ -135,6 +140,10 @@ mod tests {
         let named = Rdd::parallelize(vec![("deep", true)], 1).to_df_named(&["word", "seen"]);
         assert_eq!(named.columns(), ["word", "seen"]);
         let wrong = Rdd::parallelize(vec![("deep", true)], 1).to_df_named(&["word"]);
-        assert!(wrong.show(1).unwrap_err().to_string().contains("2 columns"));
+        let error = wrong.show(1).unwrap_err().to_string();
+        assert!(
+            error.contains("2 columns") && error.matches("cannot be made a table").count() == 1,
+            "{error}"
+        );
     }
 }

@@ -6,7 +6,9 @@ use thalweg_dstream::{DStream, StreamingContext};
 
 const MS_10: Duration = Duration::from_millis(10);
 
-fn context() -> (StreamingContext, DStream<(i64, i64)>) {
+type Pairs = DStream<(i64, i64)>;
+
+fn context() -> (StreamingContext, Pairs) {
     let ssc = StreamingContext::new("refused", MS_10);
     let stream = ssc.queue_stream(vec![vec![(1, 1)]]);
     (ssc, stream)
@@ -91,7 +93,7 @@ fn a_context_without_an_output_is_refused() {
 #[test]
 fn operations_that_differ_are_told_apart_and_twins_are_refused_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |build: &dyn Fn(&DStream<(i64, i64)>)| {
+    let run = |build: &dyn Fn(&Pairs)| {
         let (ssc, stream) = context();
         ssc.checkpoint(folder.path()).unwrap();
         build(&stream);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
+use thalweg_dataflow::tell;
 
 use crate::config::{Confirmation, KafkaProperties};
 use crate::error::{BoxError, KafkaError};
@@ -12,7 +13,8 @@ use crate::record::{BadRecordPolicy, ConsumerRecord};
 /// Carries the policy out, for one subtask.
 pub(super) enum BadRecords {
     Fail,
-    Skip,
+    /// Whether it has been told that there are some.
+    Skip(bool),
     DeadLetter(Box<DeadLetters>),
 }
 
@@ -28,7 +30,7 @@ impl BadRecords {
     pub(super) fn open(policy: &BadRecordPolicy, properties: &KafkaProperties) -> Result<Self, KafkaError> {
         Ok(match policy {
             BadRecordPolicy::Fail => Self::Fail,
-            BadRecordPolicy::Skip => Self::Skip,
+            BadRecordPolicy::Skip => Self::Skip(false),
             BadRecordPolicy::DeadLetter(topic) => {
                 let producer = Producer::create(properties, Confirmation::Idempotent)?;
                 producer.check_topic(topic)?;
@@ -49,8 +51,15 @@ impl BadRecords {
         let ConsumerRecord { topic, partition, offset, .. } = *record;
         match self {
             Self::Fail => Err(KafkaError::Decode { topic: topic.to_owned(), partition, offset, reason }),
-            Self::Skip => {
-                tracing::warn!(topic, partition, offset, %reason, "skipped a record that cannot be decoded");
+            Self::Skip(told) => {
+                if std::mem::replace(told, true) {
+                    tracing::warn!(topic, partition, offset, %reason, "skipped a record that cannot be decoded");
+                } else {
+                    tell::warn(format_args!(
+                        "skipped a record that cannot be decoded, offset {offset} of {topic}-{partition}: {reason}; more of them are \
+                         counted, and not told one by one"
+                    ));
+                }
                 Ok(())
             }
             Self::DeadLetter(letters) => letters.write(record, &reason.to_string()),
