@@ -218,7 +218,8 @@ impl Coordinator<'_> {
         }
         let restarts = match self.restarts.total() {
             0 => String::new(),
-            n => format!(" since the last of {n} restarts"),
+            1 => " since its restart".to_owned(),
+            n => format!(" since the last of its {n} restarts"),
         };
         let id = &self.config.id;
         tell::info(format_args!(
