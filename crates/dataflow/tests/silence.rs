@@ -126,12 +126,8 @@ fn a_restart_is_told_with_its_cause() {
         "{said:?}"
     );
     assert!(said[0].contains("cannot bear 7"), "{said:?}");
-    assert!(
-        said.last()
-            .unwrap()
-            .ends_with("10 records in, 10 out, 0 late, 0 skipped since the last of 1 restarts"),
-        "{said:?}"
-    );
+    // What was read again depends on the last checkpoint.
+    assert!(said.last().unwrap().ends_with(" 0 late, 0 skipped since its restart"), "{said:?}");
 }
 
 /// Reads each number by itself.
