@@ -23,6 +23,12 @@ pub fn peak_memory() -> u64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
+/// The resident memory of this process now, in bytes.
+pub fn resident_memory() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
 /// A small random number generator with a seed, so that every machine counts the same words.
 pub struct Random(u64);
 

@@ -14,7 +14,7 @@ use crate::operator::{Operator, OperatorContext};
 use crate::output::Output;
 use crate::record::{Batch, Origin};
 use crate::state::{States, UNNAMED};
-use crate::time::Timestamp;
+use crate::time::{MAX_WATERMARK, Timestamp};
 use crate::type_name::own_name;
 
 /// One operator in its chain.
@@ -26,6 +26,11 @@ pub(crate) struct Chained<O: Operator> {
     held: Held,
     /// Whether the last that the operator said of event time was that it idles.
     said_idle: bool,
+    /// Whether the last watermark has been passed on. Nothing more is said of event time then: what has ended neither idles nor
+    /// wakes up.
+    time_is_over: bool,
+    /// Whether the end has been passed on. Timers of processing time do not fire then.
+    has_ended: bool,
 }
 
 /// What an operator with per-batch meaning holds back until its batch closes.
@@ -34,11 +39,21 @@ struct Held {
     watermark: Option<Timestamp>,
     idle: bool,
     end: bool,
+    caught_up: Option<Timestamp>,
 }
 
 impl<O: Operator> Chained<O> {
     pub(crate) fn new(operator: O, output: Output<O::Out>, context: OperatorContext) -> Self {
-        Self { operator, output, context, pushed: 0, held: Held::default(), said_idle: false }
+        Self {
+            operator,
+            output,
+            context,
+            pushed: 0,
+            held: Held::default(),
+            said_idle: false,
+            time_is_over: false,
+            has_ended: false,
+        }
     }
 
     /// Calls the operator, flushes its output, and turns errors and panics into a failure with its name.
@@ -81,6 +96,7 @@ impl<O: Operator> Chained<O> {
         self.context.metrics.records_out.add(pushed - self.pushed);
         self.pushed = pushed;
         match self.output.take_event_time() {
+            _ if self.time_is_over => {}
             Some(Control::Watermark(watermark)) => {
                 let reached = self.context.metrics.watermark();
                 // After idleness it is said again, as it means that there is something to be waited for.
@@ -139,25 +155,50 @@ impl<O: Operator> Chained<O> {
         let forward = self.call_on_state(|operator, output| operator.watermark(watermark, output))?;
         if let Some(watermark) = forward {
             self.context.metrics.set_watermark(watermark);
+            self.time_is_over |= watermark == MAX_WATERMARK;
             self.output.control(&Control::Watermark(watermark), task)?;
         }
         Ok(())
     }
 
+    fn idle(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
+        // An operator that makes its own event time says itself when it idles.
+        if self.time_is_over || self.operator.begins_event_time() {
+            return Ok(());
+        }
+        self.output.control(&Control::Idle, task)
+    }
+
+    fn caught_up(&mut self, at: Timestamp, task: &mut TaskContext) -> Result<(), Failure> {
+        if self.has_ended {
+            return Ok(());
+        }
+        if self.operator.idle_timeout().is_some() {
+            self.call_on_state(|operator, output| operator.caught_up(at, output))?;
+        }
+        self.output.control(&Control::CaughtUp(at), task)
+    }
+
     fn end(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
         self.call_on_state(|operator, output| operator.end(output))?;
+        self.has_ended = true;
         self.output.control(&Control::End, task)
     }
 
     fn barrier(&mut self, barrier: &Barrier, task: &mut TaskContext) -> Result<(), Failure> {
+        self.context.turn.wait(barrier.epoch, &self.context.cancelled)?;
         self.call_on_state(|operator, output| operator.barrier(barrier, output))?;
+        self.context.turn.pass(barrier.epoch);
         if self.operator.batch_interval().is_some_and(|interval| barrier.closes_batch(interval)) {
             let held = std::mem::take(&mut self.held);
             if let Some(watermark) = held.watermark {
                 self.watermark(watermark, task)?;
             }
             if held.idle {
-                self.output.control(&Control::Idle, task)?;
+                self.idle(task)?;
+            }
+            if let Some(at) = held.caught_up {
+                self.caught_up(at, task)?;
             }
             if held.end {
                 self.end(task)?;
@@ -204,7 +245,13 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
                 self.held.end = true;
                 Ok(())
             }
+            Control::CaughtUp(at) if holds => {
+                self.held.caught_up = Some(*at);
+                Ok(())
+            }
             Control::Watermark(watermark) => self.watermark(*watermark, task),
+            Control::Idle => self.idle(task),
+            Control::CaughtUp(at) => self.caught_up(*at, task),
             Control::Barrier(barrier) => self.barrier(barrier, task),
             Control::End => self.end(task),
             Control::Open => {
@@ -213,17 +260,18 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
                 self.open(task)
             }
             Control::ProcessingTime(now) => {
-                if self.operator.next_timer().is_some_and(|at| at <= *now) {
-                    self.call_on_state(|operator, output| operator.processing_time(*now, output))?;
+                if !self.has_ended {
+                    if self.operator.next_timer().is_some_and(|at| at <= *now) {
+                        self.call_on_state(|operator, output| operator.processing_time(*now, output))?;
+                    }
+                    task.want_timer(self.operator.next_timer());
                 }
-                task.want_timer(self.operator.next_timer());
                 self.output.control(control, task)
             }
             Control::Committed(epoch) => {
                 self.call_on_state(|operator, _| operator.committed(*epoch))?;
                 self.output.control(control, task)
             }
-            Control::Idle => self.output.control(control, task),
             Control::Flush => {
                 self.call_on_state(|operator, _| operator.flush())?;
                 self.output.control(control, task)

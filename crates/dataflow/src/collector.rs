@@ -17,7 +17,7 @@ pub(crate) trait Collector<T>: Send {
     fn control(&mut self, control: &Control, task: &mut TaskContext) -> Result<(), Failure>;
 }
 
-/// What travels along a chain besides records. The first five travel on edges, too.
+/// What travels along a chain besides records. All up to `CaughtUp` travel on edges, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     /// No record at or below this event time is to come.
@@ -28,6 +28,9 @@ pub(crate) enum Control {
     Barrier(Barrier),
     /// The input has ended; barriers go on.
     End,
+    /// What the outside had for us until this processing time has been read, and is before this. Sent only where an operator wants to
+    /// know ([`Operator::idle_timeout`](crate::operator::Operator::idle_timeout)).
+    CaughtUp(Timestamp),
     /// Set up: open each operator, restore its state.
     Open,
     /// Nothing more is at hand: pass on half-filled batches.

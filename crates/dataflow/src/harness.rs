@@ -19,6 +19,7 @@ use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext, RunId};
 use crate::output::{Output, OutputTag, SidePort, TypedSidePort};
 use crate::record::{Batch, Hashed, Origin, Record};
+use crate::runtime::turns::Turn;
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
 
 /// What an operator emitted.
@@ -53,7 +54,11 @@ impl<T: Send> Collector<T> for Probe<T> {
             Control::Idle => Event::Idle,
             Control::Barrier(barrier) => Event::Barrier(barrier.time),
             Control::End => Event::End,
-            Control::Open | Control::Flush | Control::ProcessingTime(_) | Control::Committed(_) => {
+            Control::Open
+            | Control::Flush
+            | Control::CaughtUp(_)
+            | Control::ProcessingTime(_)
+            | Control::Committed(_) => {
                 return Ok(());
             }
         };
@@ -127,6 +132,7 @@ impl<O: Operator> Harness<O> {
             restored_epoch: restore.as_ref().map_or(0, |restore| restore.epoch()),
             run: RunId::unknown(),
             cancelled: Cancelled::default(),
+            turn: Turn::default(),
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);
         let mut subtask = Chained::new(operator, output, context);
@@ -250,10 +256,14 @@ impl<O: Operator> Harness<O> {
         self.control(&Control::End);
     }
 
-    /// Sets the processing time, and fires the timers that are due.
+    /// Sets the processing time, and fires the timers that are due. All that has come until then has been pushed.
     pub fn set_processing_time(&mut self, now: Timestamp) {
+        let before = self.clock.now();
         self.clock.set(now);
         self.control(&Control::ProcessingTime(now));
+        for at in [before, before + (now - before) / 2, now] {
+            self.control(&Control::CaughtUp(at));
+        }
     }
 
     /// Moves the processing time on, and fires the timers that are due.

@@ -13,6 +13,7 @@ use crate::key_group::KeyGroups;
 use crate::metrics::OperatorMetrics;
 use crate::output::Output;
 use crate::record::Batch;
+use crate::runtime::turns::Turn;
 use crate::state::States;
 use crate::time::{TaskClock, Timestamp};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub trait Operator: Send + 'static {
     ) -> Result<(), BoxError>;
 
     /// Event time has reached `watermark`: no record with an event time at or below it is expected any more.
-    /// Called with rising values. Returns the watermark to forward once the output has been flushed; `None`
+    /// Called with rising values, or with the same again when an input that idled has woken up. Returns the watermark to forward once the output has been flushed; `None`
     /// forwards nothing.
     fn watermark(
         &mut self,
@@ -71,12 +72,26 @@ pub trait Operator: Send + 'static {
         Ok(Some(watermark))
     }
 
+    /// So many milliseconds without a record for it, outside and on the way here, are of interest to the operator: it is then called
+    /// by [`caught_up`](Self::caught_up) several times as often.
+    fn idle_timeout(&self) -> Option<i64> {
+        None
+    }
+
+    /// All records that were there for this operator at processing time `at`, wherever the sources read them, have been handed to
+    /// it. So nothing is said of records that wait in front of a slow operator, or behind a rate limit. Called with rising
+    /// times, if there is an [`idle_timeout`](Self::idle_timeout); not after the end.
+    fn caught_up(&mut self, _at: Timestamp, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// The processing time at which [`processing_time`](Self::processing_time) wants to be called next.
     fn next_timer(&self) -> Option<Timestamp> {
         None
     }
 
-    /// The processing time has reached (or passed) the time that [`next_timer`](Self::next_timer) asked for.
+    /// The processing time has reached (or passed) the time that [`next_timer`](Self::next_timer) asked for. Not called after the
+    /// [`end`](Self::end).
     fn processing_time(&mut self, _now: Timestamp, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
         Ok(())
     }
@@ -137,6 +152,8 @@ pub struct OperatorContext {
     pub run: RunId,
     /// Set when the attempt is over. Only a sink that waits for its system has to look at it.
     pub cancelled: Cancelled,
+    /// When it is its turn, for an output of batches.
+    pub(crate) turn: Turn,
 }
 
 impl OperatorContext {
@@ -152,6 +169,7 @@ impl OperatorContext {
             restored_epoch: 0,
             cancelled: Cancelled::default(),
             run: RunId::unknown(),
+            turn: Turn::default(),
         }
     }
 }
@@ -210,6 +228,11 @@ impl Cancelled {
     /// Whether it has.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+
+    /// Gives up, with an error that nobody will see, if it has.
+    pub(crate) fn check(&self) -> Result<(), BoxError> {
+        if self.is_set() { Err("the job was cancelled".into()) } else { Ok(()) }
     }
 
     pub(crate) fn set(&self) {

@@ -8,7 +8,7 @@ use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobHandle, JobResult, RestartStrategy};
-use thalweg_dataflow::source::{CollectionSource, Source};
+use thalweg_dataflow::source::{CollectionSource, ParallelCollectionSource, Source};
 use thalweg_dataflow::time::Timestamp;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
@@ -93,12 +93,24 @@ impl StreamExecutionEnvironment {
         DataStream::over(self.clone(), self.job.graph().source(name, source, strategy))
     }
 
-    /// Reads a collection, then ends.
+    /// Reads a collection in its order, then ends. One subtask reads it, and what follows in the same task keeps its order; to
+    /// spread the work, [`rebalance`](DataStream::rebalance) it, or read it with
+    /// [`from_parallel_collection`](Self::from_parallel_collection).
     pub fn from_collection<T: Data + Sync>(&self, items: Vec<T>) -> DataStream<T> {
         self.from_source(CollectionSource::new(items), WatermarkStrategy::no_watermarks(), "collection")
     }
 
-    /// Reads a collection of items with their event times (milliseconds), which must not fall; then ends.
+    /// Reads a collection in all subtasks at once (up to eight), in no particular order, then ends.
+    pub fn from_parallel_collection<T: Data + Sync>(&self, items: Vec<T>) -> DataStream<T> {
+        self.from_source(
+            ParallelCollectionSource::new(items),
+            WatermarkStrategy::no_watermarks(),
+            "collection",
+        )
+    }
+
+    /// Reads a collection of items with their event times (milliseconds), in its order; then ends. The watermark follows the
+    /// highest time so far: an item that comes after the watermark has passed it may be late.
     pub fn from_timed_collection<T: Data + Sync>(&self, items: Vec<(T, Timestamp)>) -> DataStream<T> {
         let source = CollectionSource::with_timestamps(items);
         self.from_source(source, WatermarkStrategy::for_monotonous_timestamps(), "collection")

@@ -8,6 +8,7 @@ use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
 use thalweg_dataflow::window::WindowAssigner;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
+use thalweg_dataflow::window::aggregate::extremum::{greatest, least};
 
 use crate::{ConnectedStreams, DataStream, StreamExecutionEnvironment, WindowedStream};
 
@@ -50,20 +51,20 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         self.fold("sum", field, |a, b| a + b)
     }
 
-    /// The running minimum, for each key, of what `field` takes out of a record.
+    /// The running minimum, for each key, of what `field` takes out of a record. What is not a number is greater than any number.
     pub fn min<N>(&self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<(K, N)>
     where
         N: StateData + PartialOrd,
     {
-        self.fold("min", field, |a, b| if b < a { b } else { a })
+        self.fold("min", field, least)
     }
 
-    /// The running maximum, for each key, of what `field` takes out of a record.
+    /// The running maximum, for each key, of what `field` takes out of a record. What is not a number is greater than any number.
     pub fn max<N>(&self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<(K, N)>
     where
         N: StateData + PartialOrd,
     {
-        self.fold("max", field, |a, b| if b > a { b } else { a })
+        self.fold("max", field, greatest)
     }
 
     /// The running aggregate of each key's records: the key and its result, with every record.

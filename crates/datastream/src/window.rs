@@ -146,7 +146,7 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         self.field("window-sum", Sum::new(field))
     }
 
-    /// For each window and key, the least of what `field` takes out of a record.
+    /// For each window and key, the least of what `field` takes out of a record. What is not a number is greater than any number.
     pub fn min<N>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<(K, N)>
     where
         N: StateData + PartialOrd,
@@ -154,7 +154,7 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         self.field("window-min", Min::new(field))
     }
 
-    /// For each window and key, the greatest of what `field` takes out of a record.
+    /// For each window and key, the greatest of what `field` takes out of a record. What is not a number is greater than any number.
     pub fn max<N>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<(K, N)>
     where
         N: StateData + PartialOrd,

@@ -16,6 +16,7 @@ use thalweg_dataflow::time::millis;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 use crate::DStream;
+use crate::recovery::{CreateContext, Recovery};
 
 /// Where a program begins. Clones share one job.
 ///
@@ -74,16 +75,38 @@ impl StreamingContext {
     }
 
     /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it
-    /// begins there, else from nothing. As the program itself is not part of a checkpoint, `create` is called
-    /// in either case.
+    /// begins there, else from nothing.
+    ///
+    /// Other than in Spark, `create` is called in either case, also when the job recovers: the program itself is not part of a
+    /// checkpoint, and is built anew each time. What is to be done only once, at the very start (clearing a table, producing
+    /// a first record), has to look at the [`Recovery`] that `create` may take.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dstream::{Recovery, StreamingContext};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let create = |recovery: Recovery| {
+    ///     if !recovery.is_recovery() {
+    ///         println!("starting for the first time");
+    ///     }
+    ///     let ssc = StreamingContext::new("totals", Duration::from_millis(10));
+    ///     ssc.queue_stream(vec![vec![1, 2, 3]]).print();
+    ///     Ok(ssc)
+    /// };
+    /// let ssc = StreamingContext::get_or_create(folder.path(), create)?;
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// When the folder cannot be made.
-    pub fn get_or_create(
+    /// When the folder cannot be made or read.
+    pub fn get_or_create<Arguments>(
         folder: impl AsRef<Path>,
-        create: impl FnOnce() -> Result<Self, JobError>,
+        create: impl CreateContext<Arguments>,
     ) -> Result<Self, JobError> {
-        let context = create()?;
+        let context = create.create(Recovery::of(folder.as_ref())?)?;
         context.checkpoint(folder)?;
         Ok(context)
     }
@@ -158,11 +181,18 @@ impl StreamingContext {
         self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
     }
 
-    /// The lines of the files in a folder, and of files that appear there later (by a rename). It looks once
-    /// a batch.
+    /// The lines of files that appear in a folder (by a rename) from now on, as in Spark: what is there when this is called is passed
+    /// over. It looks once a batch. A job that recovers reads what has appeared since its checkpoint. To read what is there already,
+    /// too, see [`file_stream`](Self::file_stream).
     pub fn text_file_stream(&self, folder: impl Into<PathBuf>) -> DStream<String> {
+        self.file_stream(folder, true)
+    }
+
+    /// As [`text_file_stream`](Self::text_file_stream); the files that are there already are read first unless `new_files_only`.
+    pub fn file_stream(&self, folder: impl Into<PathBuf>, new_files_only: bool) -> DStream<String> {
         let every = Duration::from_millis(self.interval.unsigned_abs());
         let source = TextFileSource::new(folder).monitor_continuously(every);
+        let source = if new_files_only { source.new_files_only() } else { source };
         self.from_source(source, WatermarkStrategy::no_watermarks(), "text-files")
     }
 

@@ -51,6 +51,10 @@ impl<T: StateData> DStream<T> {
     /// nothing, or a `Result`: an error fails the job. Of each batch it is called in one place; what it keeps
     /// to itself is lost when the job restarts.
     ///
+    /// Outputs of a batch run one after the other, in the order in which they were registered, as in Spark: this one is called
+    /// for a batch when those before it have been ([`print`](Self::print) is one, too). A sink ([`sink_to`](Self::sink_to)) is not
+    /// among them: it is written to as records come.
+    ///
     /// Files that it saves out of the `Rdd` become visible when the batch is committed, exactly once.
     ///
     /// ```
@@ -76,7 +80,9 @@ impl<T: StateData> DStream<T> {
     ) -> DStream<()> {
         let graph = self.context.job().graph();
         graph.output(|| {
-            self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result())
+            let output =
+                self.over_batches("foreach-rdd", move |rdd, time, _| function(rdd, time).into_result());
+            DStream { stream: output.stream.in_turn(), ..output }
         })
     }
 

@@ -8,8 +8,8 @@ use thalweg_dataflow::time::Timestamp;
 use crate::DStream;
 
 impl<T: StateData + Debug> DStream<T> {
-    /// Prints the first ten records of each batch on stdout, under a line with the batch's time, as Spark
-    /// does.
+    /// Prints the first ten records of each batch on stdout, under a line with the batch's time, as Spark does, and when it is
+    /// its turn among the outputs of the batch.
     pub fn print(&self) -> DStream<()> {
         self.print_n(10)
     }
@@ -30,11 +30,11 @@ impl<T: StateData + Debug> DStream<T> {
         };
         self.context.job().graph().output(|| {
             let first = self.fold("first", &n.to_string(), Vec::new(), add, merge);
-            let print = first.stream.flat_map("print", move |first: Vec<T>, out| {
-                print!("{}", page(&first, n, out.timestamp()));
-                Ok(())
+            let print = first.foreach_rdd(move |rdd, time| {
+                // There is one record for each batch.
+                rdd.collect().iter().for_each(|first| print!("{}", page(first, n, time)));
             });
-            self.then(print).with_part("fold", &first)
+            print.name("print").with_part("fold", &first)
         })
     }
 }

@@ -128,10 +128,11 @@ impl<T: Data> DStream<T> {
         self.then(self.stream.union(&other.stream))
     }
 
-    /// Spreads records evenly over `partitions` subtasks.
+    /// Deals records out evenly over `partitions` subtasks. So many partitions have the batches of what follows, until they are
+    /// brought together by key or in one place.
     #[must_use]
     pub fn repartition(&self, partitions: usize) -> Self {
-        self.then(self.stream.rebalance().map("repartition", |value| value).parallelism(partitions))
+        self.then(self.stream.repartition(partitions))
     }
 
     /// Writes the stream to a sink of the engine, such as Kafka.

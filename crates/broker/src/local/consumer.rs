@@ -154,6 +154,18 @@ impl LocalConsumer {
         Ok(batches)
     }
 
+    /// Whether a partition that is assigned may have more than has been read: `false` if it is not assigned.
+    ///
+    /// # Errors
+    ///
+    /// If it does not exist, or the broker has stopped.
+    pub fn may_have_more(&self, topic: &str, index: i32) -> Result<bool, LocalError> {
+        let state = upgrade(&self.state)?;
+        let Some(n) = self.find(topic, index) else { return Ok(false) };
+        let (_, partition) = partition(&state, topic, index)?;
+        Ok(partition.bounds().visible_end(self.isolation) > self.assigned[n].position)
+    }
+
     fn read_one(
         &self,
         state: &State,

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_dataflow::error::BoxError;
@@ -64,12 +65,14 @@ pub enum TextFileError {
 pub struct TextFileSource {
     path: PathBuf,
     monitor: Option<Duration>,
+    /// What was there before, and is not to be read.
+    passed_over: Arc<BTreeSet<PathBuf>>,
 }
 
 impl TextFileSource {
     /// Reads what is there, then ends.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), monitor: None }
+        Self { path: path.into(), monitor: None, passed_over: Arc::default() }
     }
 
     /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to
@@ -77,6 +80,15 @@ impl TextFileSource {
     #[must_use]
     pub fn monitor_continuously(mut self, every: Duration) -> Self {
         self.monitor = Some(every);
+        self
+    }
+
+    /// Passes over the files that are there now, when this is called; they are part of the first checkpoint, and so stay passed over.
+    /// A job that begins at a checkpoint reads what has come since that was taken.
+    #[must_use]
+    pub fn new_files_only(mut self) -> Self {
+        // A folder that cannot be read is told of when the job starts.
+        self.passed_over = Arc::new(files(&self.path).into_iter().flatten().collect());
         self
     }
 }
@@ -96,6 +108,7 @@ impl Source for TextFileSource {
             known: BTreeSet::new(),
             blocks: Vec::new(),
             restored: Vec::new(),
+            is_fresh: true,
             look_again: Timestamp::MIN,
         })
     }
@@ -109,6 +122,8 @@ pub struct TextFileReader {
     /// Blocks of this subtask, in the order of discovery; the first unfinished one is read.
     blocks: Vec<Block>,
     restored: Vec<(String, u64)>,
+    /// Whether there is no checkpoint.
+    is_fresh: bool,
     look_again: Timestamp,
 }
 
@@ -146,8 +161,10 @@ impl TextFileReader {
                 }
                 let (start, end) = (index * BLOCK, length.min((index + 1) * BLOCK));
                 let name = format!("{file}@{start}");
-                let known = self.restored.iter().find(|(split, _)| *split == name);
-                let next = known.map_or(start, |(_, next)| *next);
+                let known = self.restored.iter().find(|(split, _)| *split == name).map(|(_, next)| *next);
+                let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
+                let known = known.or(passed_over.then_some(end));
+                let next = known.unwrap_or(start);
                 let (path, done) = (path.clone(), known.is_some() && next >= end);
                 self.blocks.push(Block { name, path, end, next, split: None, open: None, done });
             }
@@ -161,6 +178,7 @@ impl SourceReader for TextFileReader {
     type Position = u64;
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
+        self.is_fresh = restored.is_none();
         self.restored = restored.unwrap_or_default();
         self.discover()?;
         Ok(())
@@ -304,7 +322,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use thalweg_dataflow::graph::StreamGraph;
     use thalweg_dataflow::runtime::{JobConfig, run};

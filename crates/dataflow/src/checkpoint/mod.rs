@@ -30,3 +30,17 @@ pub(crate) use owner::random;
 pub use restore::Restore;
 pub use storage::CheckpointStorage;
 pub(crate) use store::CheckpointStore;
+
+impl CheckpointStorage {
+    /// The number of the latest completed checkpoint of `job` in this place, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn latest_checkpoint(
+        &self,
+        job: &str,
+    ) -> Result<Option<crate::barrier::Epoch>, crate::error::CheckpointError> {
+        let latest = CheckpointStore::open(self.clone(), job)?.latest()?;
+        Ok(latest.map(|checkpoint| checkpoint.epoch))
+    }
+}

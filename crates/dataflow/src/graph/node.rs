@@ -59,6 +59,10 @@ pub(crate) struct Node {
     pub(crate) leaves: Leaves,
     /// Found out when it is first asked for.
     states: Arc<OnceLock<Option<Vec<&'static str>>>>,
+    /// Whether its batches wait for those of outputs that were registered before.
+    pub(crate) in_turn: bool,
+    /// [`Operator::idle_timeout`].
+    pub(crate) idle_timeout: Option<i64>,
 }
 
 /// Whether records leave the job at a node.
@@ -110,6 +114,8 @@ impl Node {
             is_determined,
             leaves,
             states,
+            in_turn: false,
+            idle_timeout: None,
         }
     }
 
@@ -302,6 +308,7 @@ pub(crate) trait SourceFactory: Send {
         context: OperatorContext,
         clock: Clock,
         job: Arc<str>,
+        caught_up_every: Option<i64>,
         outputs: Outputs,
     ) -> (Box<dyn Task>, Arc<dyn Mailbox>);
 }
@@ -326,12 +333,14 @@ where
         context: OperatorContext,
         clock: Clock,
         job: Arc<str>,
+        caught_up_every: Option<i64>,
         outputs: Outputs,
     ) -> (Box<dyn Task>, Arc<dyn Mailbox>) {
         let gate = Gate::new(1);
         let strategy = self.strategy.clone();
         let (source, output) = (self.source.clone(), outputs.into_output());
-        let task = SourceTask { source, strategy, gate: gate.clone(), output, context, clock, job };
+        let task =
+            SourceTask { source, strategy, gate: gate.clone(), output, context, clock, job, caught_up_every };
         (Box::new(task), Arc::new(gate))
     }
 }

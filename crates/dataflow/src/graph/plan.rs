@@ -17,6 +17,7 @@ use crate::operator::{Cancelled, OperatorContext, RunId};
 use crate::runtime::JobConfig;
 use crate::runtime::gate::Mailbox;
 use crate::runtime::task::Task;
+use crate::runtime::turns::{Turn, Turns};
 use crate::time::{TaskClock, Timestamp};
 
 /// One task of the physical plan.
@@ -74,6 +75,7 @@ struct Planner<'a> {
     /// Of operators that begin a task: the gate of each subtask.
     gates: HashMap<usize, Vec<PlannedGate>>,
     metrics: JobMetrics,
+    turns: Arc<Turns>,
 }
 
 /// Whether the graph can be run with these settings, as far as can be told without doing it.
@@ -108,7 +110,8 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
 pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> Result<Plan, JobError> {
     let (uids, parallelisms) = (graph.uids()?, parallelisms(graph, config)?);
     let (gates, metrics) = (HashMap::new(), JobMetrics::default());
-    let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics };
+    let turns = Turns::new(graph.nodes.iter().filter(|node| node.in_turn).count());
+    let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics, turns };
     let heads: Vec<usize> =
         (0..graph.nodes.len()).filter(|node| planner.chained_to(*node).is_none()).collect();
     for head in &heads {
@@ -136,6 +139,8 @@ impl Planner<'_> {
         match (inputs.next(), inputs.next()) {
             (Some(edge), None)
                 if edge.partitioning == Partitioning::Forward
+                    // What waits for its turn must not keep others waiting that would be in the same task.
+                    && !self.graph.nodes[node].in_turn
                     && self.parallelisms[edge.from] == self.parallelisms[node] =>
             {
                 Some(edge.from)
@@ -154,7 +159,8 @@ impl Planner<'_> {
         let (task, mailbox) = match &graph.nodes[head].kind {
             NodeKind::Source(factory) => {
                 let job = self.config.id.as_str().into();
-                lock(factory).task(context, self.config.clock.clone(), job, outputs)
+                let every = self.caught_up_every(head);
+                lock(factory).task(context, self.config.clock.clone(), job, every, outputs)
             }
             NodeKind::Operator(factory) => {
                 let link = lock(factory).link(context, outputs);
@@ -166,6 +172,27 @@ impl Planner<'_> {
         };
         let is_source = matches!(graph.nodes[head].kind, NodeKind::Source(_));
         Ok(PlannedTask { operator, is_source, task, mailbox, clock, metrics })
+    }
+
+    /// The turn of an output of batches, by the order in which they were registered.
+    fn turn(&self, node: usize) -> Turn {
+        if !self.graph.nodes[node].in_turn {
+            return Turn::default();
+        }
+        self.turns.turn(self.graph.nodes[..node].iter().filter(|before| before.in_turn).count())
+    }
+
+    /// How often a source says how far it has caught up with the outside: several times within the least timeout of the operators
+    /// behind it, if there is one.
+    fn caught_up_every(&self, source: usize) -> Option<i64> {
+        let (mut behind, mut next) = (vec![false; self.graph.nodes.len()], vec![source]);
+        while let Some(node) = next.pop() {
+            if !std::mem::replace(&mut behind[node], true) {
+                next.extend(self.graph.edges.iter().filter(|edge| edge.from == node).map(|edge| edge.to));
+            }
+        }
+        let nodes = self.graph.nodes.iter().zip(behind).filter(|(_, is_behind)| *is_behind);
+        nodes.filter_map(|(node, _)| node.idle_timeout).min().map(|timeout| (timeout / 4).max(1))
     }
 
     /// A handle to the gate of a subtask that reads from it.
@@ -277,6 +304,7 @@ impl Planner<'_> {
             restored_epoch: self.attempt.restored_epoch,
             run: self.attempt.run.clone(),
             cancelled: self.attempt.cancelled.clone(),
+            turn: self.turn(node),
         }
     }
 }

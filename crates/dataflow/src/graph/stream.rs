@@ -40,13 +40,15 @@ pub struct Stream<T> {
     router: MakeRouter<T>,
     /// Another stream that the next operator reads as well, partitioned in its own way.
     beside: Option<Arc<Stream<T>>>,
+    /// The number of subtasks of what follows, up to the next exchange.
+    following: Option<usize>,
 }
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        let Self { graph, from, partitioning, router, beside } = self;
+        let Self { graph, from, partitioning, router, following, beside } = self;
         let (graph, from, router, beside) = (graph.clone(), from.clone(), router.clone(), beside.clone());
-        Self { graph, from, partitioning: *partitioning, router, beside }
+        Self { graph, from, partitioning: *partitioning, router, following: *following, beside }
     }
 }
 
@@ -59,7 +61,7 @@ impl<K: Data, T: Data> Stream<Keyed<K, T>> {
         mut function: impl FnMut(T) -> U + Clone + Send + 'static,
     ) -> Stream<Keyed<K, U>> {
         let unpartitioned = Stream::of(self.graph.clone(), 0, "");
-        let before = Stream { from: self.from.clone(), ..unpartitioned };
+        let before = Stream { from: self.from.clone(), following: self.following, ..unpartitioned };
         before.map(name, move |Keyed { hash, key, value }: Keyed<K, T>| Keyed {
             hash,
             key,
@@ -71,7 +73,8 @@ impl<K: Data, T: Data> Stream<Keyed<K, T>> {
 impl<T: Data> Stream<T> {
     pub(crate) fn of(graph: StreamGraph, node: usize, port: &'static str) -> Self {
         let router: MakeRouter<T> = Arc::new(|_, _, _| Box::new(Forward));
-        Self { graph, from: vec![(node, port)], partitioning: Partitioning::Forward, router, beside: None }
+        let (from, partitioning) = (vec![(node, port)], Partitioning::Forward);
+        Self { graph, from, partitioning, router, following: None, beside: None }
     }
 
     /// The graph that it is part of.
@@ -86,11 +89,11 @@ impl<T: Data> Stream<T> {
         O::Out: Data,
     {
         let (begins_event_time, is_determined) = (operator.begins_event_time(), operator.is_determined());
-        let what = operator.identity();
+        let (what, idle_timeout) = (operator.identity(), operator.idle_timeout());
         let stream = self.apply_with(name, move |_| Ok(operator.clone()));
         stream.last_node(|node| {
-            (node.begins_event_time, node.is_determined, node.what) =
-                (begins_event_time, is_determined, what);
+            (node.begins_event_time, node.is_determined, node.what, node.idle_timeout) =
+                (begins_event_time, is_determined, what, idle_timeout);
         });
         stream
     }
@@ -126,6 +129,7 @@ impl<T: Data> Stream<T> {
         if TypeId::of::<O::Out>() == TypeId::of::<()>() {
             graph.nodes[node].leaves = Leaves::Here;
         }
+        graph.nodes[node].parallelism = self.following;
         for stream in std::iter::once(self).chain(self.beside.as_deref()) {
             let factory = Arc::new(TypedEdge { router: stream.router.clone() });
             for (from, port) in &stream.from {
@@ -134,7 +138,7 @@ impl<T: Data> Stream<T> {
             }
         }
         drop(graph);
-        Stream::of(self.graph.clone(), node, "")
+        Stream { following: self.following, ..Stream::of(self.graph.clone(), node, "") }
     }
 
     /// One record for each.
@@ -162,6 +166,7 @@ impl<T: Data> Stream<T> {
     pub fn side_output<S: Data>(&self, tag: &OutputTag<S>) -> Stream<S> {
         let mut side = Stream::of(self.graph.clone(), 0, tag.name());
         side.from = self.from.iter().map(|(node, _)| (*node, tag.name())).collect();
+        side.following = self.following;
         side
     }
 
@@ -177,6 +182,7 @@ impl<T: Data> Stream<T> {
                 .refuse("a union of streams that are partitioned in different ways; partition the union");
         }
         let mut union = self.clone();
+        union.following = self.following.filter(|_| self.following == other.following);
         for from in &other.from {
             // A stream united with itself: each record twice, as the field has it.
             union.from.push(*from);
@@ -224,11 +230,20 @@ impl<T: Data> Stream<T> {
             from: self.from.clone(),
             partitioning,
             router,
+            following: None,
             beside: self.beside.clone(),
         }
     }
 
-    /// Spreads records evenly over the subtasks of the next operator, a batch at a time.
+    /// Deals records out evenly over `parallelism` subtasks, which is how many the operators that follow have, up to the next exchange
+    /// (Spark's `repartition`).
+    #[must_use]
+    pub fn repartition(&self, parallelism: usize) -> Self {
+        Self { following: Some(parallelism), ..self.rebalance() }
+    }
+
+    /// Deals records out evenly over the subtasks of the next operator: of what one subtask sends, none gets more than one record more
+    /// than another.
     #[must_use]
     pub fn rebalance(&self) -> Self {
         self.partitioned(
@@ -297,6 +312,14 @@ impl<T: Data> Stream<T> {
     /// that is derived for the operator.
     pub fn name(self, name: &str) -> Self {
         self.last_node(|node| name.clone_into(&mut node.name));
+        self
+    }
+
+    /// Makes the operator that this stream comes out of an output of batches, in one subtask: at the barrier that closes a batch it waits
+    /// until the outputs that were registered before it have worked on theirs.
+    #[must_use]
+    pub fn in_turn(self) -> Self {
+        self.last_node(|node| (node.in_turn, node.parallelism) = (true, Some(1)));
         self
     }
 

@@ -4,7 +4,7 @@
 //! - **Records**: `process_element1` is called for those of the first input, `process_element2` for those of
 //!   the second. The order between the two is not defined.
 //! - **Watermarks** are the lower of the two inputs' and call `on_timer` for the event-time timers that are
-//!   due, then pass.
+//!   due, then pass. What timers do that are set anew, at the end, and after it: as of [`KeyedProcess`](super::KeyedProcess).
 //! - **Barriers** are aligned over both inputs, then pass.
 //! - **State**: as of [`KeyedProcess`](super::KeyedProcess).
 //!

@@ -1,9 +1,16 @@
 //! `process` on a keyed stream: a function with state and timers (Flink's `KeyedProcessFunction`).
 //!
 //! - **Records**: `process_element` is called once for each, in order.
-//! - **Watermarks** call `on_timer` for the event-time timers that are due, the earliest first, then pass.
-//!   Processing-time timers fire by the clock; those still set when the input ends do not.
-//! - **Barriers, the end**: pass.
+//! - **Watermarks** call `on_timer` for the event-time timers that are due, the earliest first, then pass. What `on_timer` sets
+//!   fires with the same watermark if it is later than the timer that fires, and the watermark has reached it; what it sets for the
+//!   same time or an earlier one fires with the next watermark.
+//! - **The last watermark**, when the input has ended or the job is drained, fires the timers that are set then, and of those that
+//!   they set anew only what is not later than the latest of them: so a timer that always sets itself again does not make the
+//!   job endless. What is left is counted in the log, stays in the state, and fires when the job is resumed and gets there.
+//! - **Processing time**: timers fire by the clock, before the records that come after; those that are set for a time that has
+//!   passed fire as soon as all that are due have. After the end of the input none fires any more, also if the job still runs;
+//!   what is set then stays in the state.
+//! - **Barriers, the end**: pass. A cancel ends the work also between two timers.
 //! - **State**: what the function names in `states`; keyed, `timers-event` and `timers-processing`; union, `watermark`.
 //!
 //! ```
@@ -55,12 +62,12 @@
 //! ```
 
 use super::ProcessContext;
-use crate::error::BoxError;
-use crate::operator::{Operator, OperatorContext};
+use crate::error::{BoxError, OperatorName};
+use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
 use crate::record::{Batch, CurrentKey, Keyed, Record};
 use crate::state::{Key, States, TimerQueue};
-use crate::time::{TaskClock, Timestamp};
+use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
 use crate::type_name::own_name;
 use crate::watermark::CurrentWatermark;
 use crate::window::TimeDomain;
@@ -193,6 +200,8 @@ pub(super) struct KeyedTime<K> {
     timers: Timers<K>,
     watermark: CurrentWatermark,
     clock: TaskClock,
+    cancelled: Cancelled,
+    operator: Option<OperatorName>,
 }
 
 impl<K> Default for KeyedTime<K> {
@@ -201,13 +210,16 @@ impl<K> Default for KeyedTime<K> {
             timers: Timers { event: TimerQueue::default(), processing: TimerQueue::default() },
             watermark: CurrentWatermark::default(),
             clock: TaskClock::default(),
+            cancelled: Cancelled::default(),
+            operator: None,
         }
     }
 }
 
 impl<K: Key> KeyedTime<K> {
     pub(super) fn open(&mut self, context: &OperatorContext) {
-        self.clock = context.clock.clone();
+        (self.clock, self.cancelled) = (context.clock.clone(), context.cancelled.clone());
+        self.operator = Some(context.operator.clone());
     }
 
     pub(super) fn states(&mut self, states: &mut States<'_>) {
@@ -222,12 +234,12 @@ impl<K: Key> KeyedTime<K> {
         timestamp: Timestamp,
         output: &'a mut Output<Out>,
     ) -> KeyedProcessContext<'a, K, Out> {
-        let Self { timers, watermark, clock } = self;
+        let Self { timers, watermark, clock, .. } = self;
         let base = ProcessContext { output, timestamp, watermark: watermark.get(), clock };
         KeyedProcessContext { base, key, timers }
     }
 
-    /// Calls `on_timer` for each timer that is due, those that it sets meanwhile included.
+    /// Calls `on_timer` for each timer that is due, and for those that it sets meanwhile as far as the module says.
     pub(super) fn fire<Out>(
         &mut self,
         domain: TimeDomain,
@@ -238,14 +250,36 @@ impl<K: Key> KeyedTime<K> {
         if domain == TimeDomain::Event {
             self.watermark.advance(time);
         }
+        let is_last = domain == TimeDomain::Event && time == MAX_WATERMARK;
+        let until = if is_last {
+            let Some(latest) = self.timers.event.latest() else { return Ok(()) };
+            latest
+        } else {
+            time
+        };
         loop {
-            let due = match domain {
-                TimeDomain::Event => self.timers.event.pop_due(time),
-                TimeDomain::Processing => self.timers.processing.pop_due(time),
-            };
-            let Some(timer) = due else { return Ok(()) };
+            let timers = self.queue(domain);
+            let Some(timer) = timers.pop_due(until) else { break };
+            timers.in_round(if domain == TimeDomain::Event { timer.time } else { time });
+            self.cancelled.check()?;
             let context = &mut self.context(timer.at(), timer.time, output);
             on_timer(OnTimer { time: timer.time, domain }, context)?;
+        }
+        self.queue(domain).end_round();
+        if is_last && self.timers.event.len() > 0 {
+            tracing::warn!(
+                operator = self.operator.as_ref().map(ToString::to_string),
+                timers = self.timers.event.len(),
+                "timers of event time that were set anew at the end of the input do not fire; they stay in the state"
+            );
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, domain: TimeDomain) -> &mut TimerQueue<K> {
+        match domain {
+            TimeDomain::Event => &mut self.timers.event,
+            TimeDomain::Processing => &mut self.timers.processing,
         }
     }
 

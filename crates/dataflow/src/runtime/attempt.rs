@@ -30,7 +30,6 @@ use crate::metrics::JobMetrics;
 use crate::operator::{Cancelled, RunId};
 use crate::record::Origin;
 use crate::tell;
-use crate::time::Clock;
 
 /// A job in which nothing happens writes a checkpoint, and commits, all the same, once in so long.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(300);
@@ -101,6 +100,14 @@ impl<'a> Attempt<'a> {
     ) -> Result<Self, JobError> {
         let last_cut = restore.as_ref().map(|restore| restore.manifest().time);
         let cadence = Cadence::new(config, &graph.batch_intervals, config.clock.now(), last_cut)?;
+        if let Some(skew) = cadence.skew(config.clock.now()) {
+            tracing::warn!(
+                job = config.id,
+                milliseconds = skew,
+                "the last batch time of the job is ahead of the clock, which has been set back; the time of the job goes on from there"
+            );
+            config.clock.go_on_from(config.clock.now().saturating_add(skew));
+        }
         let restored = restore.as_ref().map_or(0, Restore::epoch);
         let restore = restore.map(Arc::new);
         let cancelled = Cancelled::default();
@@ -250,7 +257,7 @@ impl<'a> Attempt<'a> {
                         return messages.try_recv().ok();
                     }
                     // A clock that is moved by hand does not say when it has been moved.
-                    if matches!(clock, Clock::Manual(_)) {
+                    if clock.is_manual() {
                         Duration::from_millis(1)
                     } else {
                         Duration::from_millis(left as u64)

@@ -25,8 +25,8 @@ pub(crate) struct Cadence {
 }
 
 impl Cadence {
-    /// The cuts from `now` on, of a job whose last cut before was at `last`. Batch times do not come twice: the
-    /// last cut of a job that was stopped, and is started again at once, was ahead of the clock.
+    /// The cuts from `now` on, of a job whose last cut before was at `last`. Batch times only grow: the last cut of a job that was
+    /// stopped, and is started again at once, was ahead of the clock; it is further ahead if the clock has been set back since.
     pub(crate) fn new(
         config: &JobConfig,
         batch_intervals: &[i64],
@@ -45,9 +45,7 @@ impl Cadence {
             (checkpoint, _) => checkpoint,
         };
         let next = every.map_or(now, |every| {
-            // A cut further ahead than that was made by a clock that has been set back since, and is not waited for.
-            let after =
-                last.filter(|last| *last <= now.saturating_add(every)).map_or(now, |last| last.max(now));
+            let after = last.map_or(now, |last| last.max(now));
             (after.div_euclid(every) + 1).saturating_mul(every)
         });
         Ok(Self { every, checkpoint_every, next, tells_of_skips: batches.is_some() })
@@ -56,6 +54,14 @@ impl Cadence {
     /// The time of the first cut.
     pub(crate) fn start(&self) -> Timestamp {
         self.next
+    }
+
+    /// How far the clock has to be set forward, in milliseconds, lest the first cut is waited for longer than for one that was ahead of
+    /// the clock when the job was stopped.
+    pub(crate) fn skew(&self, now: Timestamp) -> Option<i64> {
+        let every = self.every?;
+        let wait = self.next.saturating_sub(now);
+        (wait > every.saturating_mul(2)).then(|| wait - every)
     }
 
     /// When the next cut is due, if there is a cadence.
@@ -145,11 +151,14 @@ mod tests {
     fn a_batch_time_does_not_come_twice() {
         let job = JobConfig::new("job");
         let start = |now, last| Cadence::new(&job, &[400], now, last).unwrap().start();
+        let skew = |now, last| Cadence::new(&job, &[400], now, last).unwrap().skew(now);
         // Stopped at 1050, with the batch that would have ended at 1200; started again at 1100.
         assert_eq!(start(1100, Some(1200)), 1600);
         assert_eq!(start(1100, Some(1199)), 1200, "suspended");
         assert_eq!(start(1100, Some(800)), 1200);
-        assert_eq!(start(1100, Some(9000)), 1200, "the clock was set back");
+        // The clock was set back: batch times go on from where they were, and are not waited for.
+        assert_eq!((start(1100, Some(9000)), skew(1100, Some(9000))), (9200, Some(7700)));
+        assert_eq!([skew(1100, Some(1200)), skew(1100, Some(800)), skew(1100, None)], [None; 3]);
     }
 
     #[test]

@@ -83,6 +83,7 @@ struct Coordinator<'a> {
 impl<'a> Coordinator<'a> {
     fn new(graph: &'a StreamGraph, config: JobConfig, sender: Sender<Message>, shown: Arc<Shown>) -> Self {
         let (restarts, recovery) = (Restarts::default(), Recovery::default());
+        let config = JobConfig { clock: config.clock.steady(), ..config };
         Self { graph, config, sender, shown, restarts, recovery, stop: None }
     }
 

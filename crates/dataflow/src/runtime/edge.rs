@@ -4,7 +4,7 @@
 //! |---|---|
 //! | forward | the one target that this subtask is paired with |
 //! | keyed | the subtask that owns its key's group |
-//! | rebalance | each target in turn, a batch at a time |
+//! | rebalance | each target in turn: every batch is dealt out in equal slices, so that no target has more than one record more than another |
 //! | broadcast | every target |
 //!
 //! Control events go to all targets, after what is buffered.
@@ -143,8 +143,26 @@ impl Rebalance {
 
 impl<T> Router<T> for Rebalance {
     fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
-        self.next = (self.next + 1) % targets.targets.len();
-        targets.append(self.next, batch)
+        let count = targets.targets.len();
+        if count == 1 {
+            return targets.append(0, batch);
+        }
+        let (share, rest) = (batch.len() / count, batch.len() % count);
+        let Batch { records, origin } = batch;
+        let mut records = records.drain(..);
+        // Those that get one more are the next in turn.
+        for turn in 0..if share == 0 { rest } else { count } {
+            let target = (self.next + turn) % count;
+            let buffer = &mut targets.targets[target].buffer;
+            buffer.origin.merge(origin);
+            reserve(buffer);
+            buffer.records.extend(records.by_ref().take(share + usize::from(turn < rest)));
+            if buffer.len() >= BATCH_SIZE / 2 {
+                targets.flush(target)?;
+            }
+        }
+        self.next = (self.next + rest) % count;
+        Ok(())
     }
 }
 

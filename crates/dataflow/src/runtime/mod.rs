@@ -13,6 +13,7 @@ mod recovery;
 mod restart;
 pub(crate) mod source_task;
 pub(crate) mod task;
+pub(crate) mod turns;
 mod writer;
 
 pub use config::{CheckpointConfig, JobConfig, RestoreFrom};

@@ -13,7 +13,7 @@ use crate::operator::OperatorContext;
 use crate::output::Output;
 use crate::record::{Data, Origin};
 use crate::source::{
-    SPLITS, Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitState, Waker,
+    Found, SPLITS, Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitState, Waker,
 };
 use crate::state::States;
 use crate::time::{Clock, MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
@@ -28,12 +28,42 @@ pub(crate) struct SourceTask<S: Source> {
     pub(crate) context: OperatorContext,
     pub(crate) clock: Clock,
     pub(crate) job: Arc<str>,
+    /// How often, in milliseconds, it is told to operators behind how far the source has caught up with the outside.
+    pub(crate) caught_up_every: Option<i64>,
 }
 
-/// What is known of the event time of each split.
+/// What is known of each split.
 struct Split {
     newest: Timestamp,
-    active_at: Timestamp,
+    /// When the outside last had nothing for it.
+    caught_up: Timestamp,
+    /// Whether, and for how long, the outside has had nothing for it, whenever it was asked.
+    quiet: Option<Quiet>,
+}
+
+/// The outside has nothing for a split.
+#[derive(Clone, Copy)]
+struct Quiet {
+    /// For so many milliseconds.
+    long: i64,
+    /// When it was last asked.
+    asked: Timestamp,
+}
+
+impl Quiet {
+    /// Asked once more. What lies between two questions counts for half of the timeout at the most: while we could not ask (an operator
+    /// was slow, the process was stopped, the clock was set), a client that reads ahead may not have been able to read.
+    fn again(before: Option<Self>, now: Timestamp, timeout: i64) -> Self {
+        let long = before.map_or(0, |Self { long, asked }| {
+            long.saturating_add(now.saturating_sub(asked).clamp(0, longest_wait(timeout)))
+        });
+        Self { long, asked: now }
+    }
+}
+
+/// For idleness a reader is asked so often.
+fn longest_wait(timeout: i64) -> i64 {
+    (timeout / 2).max(1)
 }
 
 /// Of a source that is running.
@@ -48,9 +78,9 @@ struct Running<R: SourceReader> {
     /// What the checkpoint knew of the event time of each split.
     restored: HashMap<String, Timestamp>,
     context: OperatorContext,
-    started: Timestamp,
-    /// Whether it has been said that there is no split to wait for.
-    deserted: bool,
+    /// How often, and until when, it has been said how far the source has caught up.
+    caught_up_every: Option<i64>,
+    caught_up: Timestamp,
     ended: bool,
 }
 
@@ -59,7 +89,7 @@ where
     S::Item: Data,
 {
     fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure> {
-        let Self { source, strategy, gate, output, context, clock, job } = *self;
+        let Self { source, strategy, gate, output, context, clock, job, caught_up_every } = *self;
         let waker = gate.clone();
         let source_context = SourceContext {
             operator: context.operator.clone(),
@@ -95,8 +125,8 @@ where
                 held_back_by: None,
                 restored: restored.into_iter().map(|split| (split.split, split.newest)).collect(),
                 context: context.clone(),
-                started: context.clock.now(),
-                deserted: false,
+                caught_up_every,
+                caught_up: context.clock.now(),
                 ended: false,
             })
         })?;
@@ -111,8 +141,9 @@ where
                 (Some(next), _) => Some(next),
                 (None, SourceStatus::Ready) => None,
                 (None, SourceStatus::Idle { until }) => {
-                    let idle_at = running.next_idle();
-                    Some(drive.wait(&gate, [until, idle_at].into_iter().flatten().min())?)
+                    let (idle_at, caught_up_at) = (running.next_idle(), running.next_caught_up());
+                    let until = [until, idle_at, caught_up_at].into_iter().flatten().min();
+                    Some(drive.wait(&gate, until)?)
                 }
                 (None, SourceStatus::End) => Some(drive.wait(&gate, None)?),
             };
@@ -145,7 +176,6 @@ where
                 }
                 Some(Next::Cancelled) => return Err(Failure::Cancelled),
                 Some(Next::Woken | Next::Timeout) if status != SourceStatus::End => {
-                    running.advance_time(&mut drive)?;
                     status = SourceStatus::Ready;
                 }
                 // Nothing writes to the gate of a source; and one that has ended only waits for barriers and commits.
@@ -163,10 +193,12 @@ where
         drive.tick()?;
         let now = self.context.clock.now();
         let Self { reader, polled, strategy, .. } = self;
+        polled.begin();
         let status = guard(&self.context, &Origin::default(), || reader.poll(polled))?;
         let SourceOutput { batch, .. } = polled;
         let newest = guard(&self.context, &batch.origin, || Ok(strategy.assign(&mut batch.records)))?;
         self.meet_splits(now);
+        self.look_for_idle(status, now);
         if !self.polled.is_empty() {
             let records = self.polled.len() as u64;
             self.context.metrics.records_in.add(records);
@@ -174,7 +206,6 @@ where
             if let Some(split) = self.polled.current {
                 let known = &mut self.splits[split.0];
                 known.newest = known.newest.max(newest);
-                known.active_at = now;
                 if self.strategy.has_watermarks() {
                     self.watermarks.advance(split.0, self.strategy.watermark(known.newest));
                 }
@@ -190,6 +221,7 @@ where
             self.end(drive)?;
         } else {
             self.advance_time(drive)?;
+            self.say_caught_up(status, now, drive)?;
         }
         Ok(status)
     }
@@ -204,36 +236,83 @@ where
             if newest != NO_TIMESTAMP {
                 self.watermarks.advance(index, self.strategy.watermark(newest));
             }
-            self.splits.push(Split { newest, active_at: now });
+            self.splits.push(Split { newest, caught_up: now, quiet: None });
         }
     }
 
-    /// When the next split becomes idle, unless a record comes.
-    fn next_idle(&self) -> Option<Timestamp> {
-        let timeout = self.strategy.idleness()?;
-        let now = self.context.clock.now();
-        let quiet_since = self.splits.iter().map(|split| split.active_at).chain([self.started]);
-        quiet_since.map(|since| since.saturating_add(timeout)).filter(|at| *at > now).min()
-    }
-
-    /// Marks splits as idle, and passes the combined watermark on if it is news.
-    fn advance_time(&mut self, drive: &mut Drive<R::Item>) -> Result<(), Failure> {
-        if self.ended || !self.strategy.has_watermarks() {
-            return Ok(());
+    /// Takes note of splits for which the outside had nothing in this poll, and marks those as idle for which it has had nothing for
+    /// long enough. A split that was not asked stays as it is.
+    fn look_for_idle(&mut self, status: SourceStatus, now: Timestamp) {
+        let timeout = self.strategy.idleness();
+        if timeout.is_none() && self.caught_up_every.is_none() {
+            return;
         }
-        if let Some(timeout) = self.strategy.idleness() {
-            let now = self.context.clock.now();
-            let is_over = |since: Timestamp| now >= since.saturating_add(timeout);
-            for (index, split) in self.splits.iter().enumerate() {
-                if is_over(split.active_at) {
+        let read = self.polled.current.filter(|_| !self.polled.is_empty()).map(|split| split.0);
+        for (index, (split, info)) in self.splits.iter_mut().zip(&self.polled.splits).enumerate() {
+            let had_nothing = match info.found {
+                _ if info.finished => continue,
+                _ if read == Some(index) => false,
+                Found::Held => false,
+                Found::Nothing => true,
+                Found::Unsaid if matches!(status, SourceStatus::Idle { .. }) => true,
+                Found::Unsaid => continue,
+            };
+            if !had_nothing {
+                split.quiet = None;
+                continue;
+            }
+            split.caught_up = now;
+            if let Some(timeout) = timeout {
+                let quiet = Quiet::again(split.quiet, now, timeout);
+                split.quiet = Some(quiet);
+                if quiet.long >= timeout {
                     self.watermarks.set_idle(index);
                 }
             }
-            // There may be fewer splits than subtasks.
-            if self.splits.is_empty() && is_over(self.started) && !std::mem::replace(&mut self.deserted, true)
-            {
-                drive.control(&Control::Idle)?;
-            }
+        }
+    }
+
+    /// When the reader is to be asked again, for the sake of idleness.
+    fn next_idle(&self) -> Option<Timestamp> {
+        let timeout = self.strategy.idleness()?;
+        let quiet = self.splits.iter().filter_map(|split| split.quiet).filter(|quiet| quiet.long < timeout);
+        quiet
+            .map(|Quiet { long, asked }| asked.saturating_add((timeout - long).min(longest_wait(timeout))))
+            .min()
+    }
+
+    /// When it is to be said next how far the source has caught up.
+    fn next_caught_up(&self) -> Option<Timestamp> {
+        self.caught_up_every.map(|every| self.caught_up.saturating_add(every))
+    }
+
+    /// Says how far the source has caught up with the outside, if somebody wants to know, and if it is time.
+    fn say_caught_up(
+        &mut self,
+        status: SourceStatus,
+        now: Timestamp,
+        drive: &mut Drive<R::Item>,
+    ) -> Result<(), Failure> {
+        let Some(every) = self.caught_up_every else { return Ok(()) };
+        let splits = self.splits.iter().zip(&self.polled.splits);
+        let unfinished = splits.filter(|(_, info)| !info.finished).map(|(split, _)| split.caught_up);
+        let at = match unfinished.min() {
+            Some(least) => least,
+            None if matches!(status, SourceStatus::Idle { .. }) => now,
+            None => return Ok(()),
+        };
+        if at < self.caught_up.saturating_add(every) && at >= self.caught_up {
+            return Ok(());
+        }
+        // A clock that was set back: it is as if nothing had been said before.
+        self.caught_up = at;
+        drive.control(&Control::CaughtUp(at))
+    }
+
+    /// Passes the combined watermark on if it is news.
+    fn advance_time(&mut self, drive: &mut Drive<R::Item>) -> Result<(), Failure> {
+        if self.ended || !self.strategy.has_watermarks() {
+            return Ok(());
         }
         self.show_lowest();
         while let Some(news) = self.watermarks.news() {

@@ -125,8 +125,7 @@ impl<T> Drive<T> {
         let deadline = until.map(|until| {
             let wait = Duration::from_millis(u64::try_from(until.saturating_sub(now)).unwrap_or(0));
             // A clock that is moved by hand does not say when it will have moved.
-            let wait =
-                if matches!(self.life.clock, Clock::Manual(_)) { Duration::from_millis(1) } else { wait };
+            let wait = if self.life.clock.is_manual() { Duration::from_millis(1) } else { wait };
             Instant::now() + wait.min(Duration::from_secs(3600))
         });
         let since = Instant::now();
@@ -157,6 +156,38 @@ impl<T> Drive<T> {
     }
 }
 
+/// How far the sources upstream have caught up with the outside: the least of what the channels say.
+struct CaughtUp {
+    channels: Vec<Timestamp>,
+    said: Timestamp,
+    is_news: bool,
+}
+
+impl CaughtUp {
+    fn new(channels: usize) -> Self {
+        Self { channels: vec![Timestamp::MIN; channels], said: Timestamp::MIN, is_news: false }
+    }
+
+    fn advance(&mut self, channel: usize, at: Timestamp) {
+        self.channels[channel] = self.channels[channel].max(at);
+        self.is_news = true;
+    }
+
+    /// A channel that has ended is not waited for. That is no news by itself.
+    fn end(&mut self, channel: usize) {
+        self.channels[channel] = Timestamp::MAX;
+    }
+
+    fn news(&mut self) -> Option<Timestamp> {
+        if !std::mem::take(&mut self.is_news) {
+            return None;
+        }
+        let least = self.channels.iter().copied().min().filter(|least| *least > self.said)?;
+        self.said = least;
+        Some(least)
+    }
+}
+
 /// A task whose first operator reads from other tasks.
 pub(crate) struct OperatorTask<T> {
     pub(crate) gate: Gate<T>,
@@ -171,6 +202,7 @@ impl<T: Send> Task for OperatorTask<T> {
         drive.open()?;
         let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
         let (mut ended, mut pace) = (0, Pace::default());
+        let mut caught_up = CaughtUp::new(channels);
         loop {
             let next = match gate.try_next() {
                 Some(next) => next,
@@ -195,8 +227,15 @@ impl<T: Send> Task for OperatorTask<T> {
                                 gate.unblock();
                             }
                         },
-                        Control::End => ended += 1,
+                        Control::End => {
+                            ended += 1;
+                            caught_up.end(channel);
+                        }
+                        Control::CaughtUp(at) => caught_up.advance(channel, at),
                         _ => {}
+                    }
+                    if let Some(at) = caught_up.news() {
+                        drive.control(&Control::CaughtUp(at))?;
                     }
                     while let Some(news) = watermarks.news() {
                         match news {

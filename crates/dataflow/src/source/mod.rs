@@ -10,7 +10,7 @@ mod queue;
 use std::any::Any;
 use std::sync::Arc;
 
-pub use collection::{CollectionReader, CollectionSource};
+pub use collection::{CollectionReader, CollectionSource, ParallelCollectionSource};
 pub use queue::{QueueReader, QueueSource};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,7 @@ pub trait SourceReader: Send + 'static {
 pub enum SourceStatus {
     /// Poll again at once.
     Ready,
-    /// Nothing at hand. Poll again when the [`Waker`] is called, and at the latest at this processing time.
+    /// The outside has nothing at hand, for no split but those that are [held back](SourceOutput::hold_back). Poll again when the [`Waker`] is called, and at the latest at this processing time.
     Idle {
         /// Milliseconds since the epoch.
         until: Option<Timestamp>,
@@ -151,6 +151,18 @@ pub(crate) struct SplitInfo {
     /// The name that it is kept by in checkpoints.
     pub(crate) identity: Arc<str>,
     pub(crate) finished: bool,
+    /// What the reader has said of it in this poll.
+    pub(crate) found: Found,
+}
+
+/// What a reader says of a split, besides its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It was not asked, or says so by its status.
+    #[default]
+    Unsaid,
+    Nothing,
+    Held,
 }
 
 impl<T> SourceOutput<T> {
@@ -167,13 +179,33 @@ impl<T> SourceOutput<T> {
     /// The same for a split that [`SourceReader::positions`] calls `identity`, while people know it by `name`: of a partition, say,
     /// the one has the topic's id.
     pub fn add_split_as(&mut self, name: &str, identity: &str) -> SplitId {
-        self.splits.push(SplitInfo { name: name.into(), identity: identity.into(), finished: false });
+        let (name, identity) = (name.into(), identity.into());
+        self.splits.push(SplitInfo { name, identity, finished: false, found: Found::Unsaid });
         SplitId(self.splits.len() - 1)
     }
 
     /// A split has been read to its end: it does not hold the watermark back any more.
     pub fn finish_split(&mut self, split: SplitId) {
         self.splits[split.0].finished = true;
+    }
+
+    /// The outside has nothing for `split` at present, as was found in this poll. When all splits were found so, it is said by
+    /// [`SourceStatus::Idle`]; this is for a poll that has records of another one. What is said counts for idleness
+    /// ([`with_idleness`](crate::watermark::WatermarkStrategy::with_idleness)).
+    pub fn nothing_for(&mut self, split: SplitId) {
+        self.splits[split.0].found = Found::Nothing;
+    }
+
+    /// There may be records of `split` that are not read now, by a rate limit or the like: so it does not count as idle, though
+    /// the reader says [`SourceStatus::Idle`].
+    pub fn hold_back(&mut self, split: SplitId) {
+        self.splits[split.0].found = Found::Held;
+    }
+
+    /// A poll begins.
+    pub(crate) fn begin(&mut self) {
+        self.current = None;
+        self.splits.iter_mut().for_each(|split| split.found = Found::Unsaid);
     }
 
     /// The records pushed in this poll are numbers `first` to `last` (offsets, lines …) of `split`. At most one split a poll.

@@ -1,6 +1,7 @@
 //! A source whose batches are known beforehand: batch n is what it was told, whatever the time (Spark's `queueStream`).
 //!
-//! Each subtask reads its share of each batch, item i being that of subtask `i % parallelism`. The position is the number of batches
+//! Each subtask reads its share of each batch: the first the first items, and so on, so that the partitions of a batch, one after
+//! the other, are the batch as it was given. The position is the number of batches
 //! that have been cut off, and of those that have been read, the same in every subtask; so a checkpoint can be restored at
 //! any parallelism, also one in the middle of a batch.
 
@@ -83,7 +84,9 @@ impl<T: Data + Sync> SourceReader for QueueReader<T> {
             return Ok(SourceStatus::Idle { until: None });
         }
         let Some(batch) = self.queue.batches.get(self.read) else { return Ok(SourceStatus::End) };
-        let share = batch.iter().skip(self.context.operator.subtask).step_by(self.context.parallelism);
+        let (subtask, parallelism) = (self.context.operator.subtask, self.context.parallelism);
+        let begin = |subtask: usize| batch.len() * subtask / parallelism;
+        let share = batch[begin(subtask)..begin(subtask + 1)].iter();
         share.for_each(|(item, timestamp)| output.push(item.clone(), *timestamp));
         output.origin(split, self.read as u64, self.read as u64);
         self.read += 1;

@@ -38,7 +38,7 @@ use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 
 pub(crate) use encoding::{Encoder, Encoders};
-pub(crate) use table::UNNAMED;
+pub(crate) use table::{UNNAMED, hash_in};
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint. Every type is that
 /// owns its data and derives `Clone`, [`serde::Serialize`] and [`serde::Deserialize`].

@@ -36,8 +36,11 @@ pub struct TimerQueue<K> {
     /// Of each key its times, rising.
     times: KeyedTable<K, Vec<Timestamp>>,
     next: BinaryHeap<Reverse<Timer<K>>>,
-    /// The number of timers that are set: `next` has as many, and those deleted.
+    /// The number of timers that are set: `next` and `deferred` have as many, and those deleted.
     set: usize,
+    /// While timers fire: what is set for this time or before waits for the next round.
+    round: Option<Timestamp>,
+    deferred: Vec<Reverse<Timer<K>>>,
 }
 
 /// So many deleted timers may always be in the heap.
@@ -82,7 +85,13 @@ impl<K> Eq for Timer<K> {}
 
 impl<K> Default for TimerQueue<K> {
     fn default() -> Self {
-        Self { times: KeyedTable::default(), next: BinaryHeap::new(), set: 0 }
+        Self {
+            times: KeyedTable::default(),
+            next: BinaryHeap::new(),
+            set: 0,
+            round: None,
+            deferred: Vec::new(),
+        }
     }
 }
 
@@ -93,14 +102,40 @@ impl<K: Key> TimerQueue<K> {
         if let Err(place) = times.binary_search(&time) {
             times.insert(place, time);
             self.set += 1;
-            self.next.push(Reverse(Timer { time, hash: key.hash, key: key.key.clone() }));
+            let timer = Reverse(Timer { time, hash: key.hash, key: key.key.clone() });
+            match self.round {
+                Some(round) if time <= round => self.deferred.push(timer),
+                _ => self.next.push(timer),
+            }
         }
+    }
+
+    /// From here until [`end_round`](Self::end_round), what is set for `time` or before is kept for the next round: so a timer
+    /// that sets itself again, and not later, does not make a round endless.
+    pub(crate) fn in_round(&mut self, time: Timestamp) {
+        self.round = Some(time);
+    }
+
+    /// What has been set meanwhile, and is due already, fires in the next round.
+    pub(crate) fn end_round(&mut self) {
+        self.round = None;
+        self.next.extend(self.deferred.drain(..));
+    }
+
+    /// The latest time for which any timer is set. It looks at every key.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.times.iter().filter_map(|(_, times)| times.last().copied()).max()
+    }
+
+    /// The number of timers that are set.
+    pub(crate) fn len(&self) -> usize {
+        self.set
     }
 
     /// Deletes a timer. Returns whether it was set.
     pub fn delete(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) -> bool {
         let deleted = self.forget(key, time);
-        if self.next.len() > 2 * self.set + SLACK {
+        if self.round.is_none() && self.next.len() > 2 * self.set + SLACK {
             let times = self.times.iter();
             self.next = times.flat_map(|(key, times)| timers_of(key, times)).collect();
         }
@@ -149,7 +184,8 @@ impl<K: Key> KeyedState for TimerQueue<K> {
     fn open(&mut self, groups: &KeyGroups) {
         self.times.open(groups);
         self.next.clear();
-        self.set = 0;
+        self.deferred.clear();
+        (self.set, self.round) = (0, None);
     }
 
     fn share(&mut self, whole: bool) -> Encode {

@@ -1,9 +1,10 @@
 //! Event times and watermarks in the middle of a stream (Flink's `assignTimestampsAndWatermarks`).
 //!
 //! - **Records** get their event time.
-//! - **Watermarks** from upstream are dropped, except the last: this operator makes its own, one after each
+//! - **Watermarks** and idleness from upstream are dropped, except the last watermark: this operator makes its own, one after each
 //!   batch. As it cannot tell partitions apart, prefer to give the strategy to the source.
-//! - **Idleness**: after the strategy's timeout without records the stream counts as idle.
+//! - **Idleness**: when the sources had nothing for this stream for the strategy's timeout, it counts as idle. Records that wait on
+//!   the way, in front of a slow operator, a full edge or a rate limit, do not let it; a stream that has ended never does.
 //! - **State**: union, `newest`: the newest event time, so that a record that was late stays late after a restore.
 //!
 //! ```
@@ -17,11 +18,11 @@
 //! ```
 
 use crate::error::BoxError;
-use crate::operator::{Operator, OperatorContext};
+use crate::operator::Operator;
 use crate::output::Output;
 use crate::record::{Batch, Data};
 use crate::state::States;
-use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, TaskClock, Timestamp};
+use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
 use crate::watermark::WatermarkStrategy;
 
 /// The operator. See the [module](self).
@@ -29,15 +30,19 @@ use crate::watermark::WatermarkStrategy;
 pub struct AssignTimestamps<T> {
     strategy: WatermarkStrategy<T>,
     newest: Timestamp,
-    clock: TaskClock,
-    /// When the stream becomes idle, unless a record comes.
-    idle_at: Option<Timestamp>,
+    /// Since when the outside has had no record for us, and how often that has been said since: that a clock jumps, or the process was
+    /// stopped for a while, is told apart from idleness by it.
+    quiet: Option<(Timestamp, u32)>,
+    is_idle: bool,
 }
+
+/// So often it is said, within the timeout, that no record has come.
+const REPORTS: u32 = 2;
 
 impl<T: Data> AssignTimestamps<T> {
     /// Assigns by `strategy`.
     pub fn new(strategy: WatermarkStrategy<T>) -> Self {
-        Self { strategy, newest: NO_TIMESTAMP, clock: TaskClock::default(), idle_at: None }
+        Self { strategy, newest: NO_TIMESTAMP, quiet: None, is_idle: false }
     }
 }
 
@@ -47,12 +52,6 @@ impl<T: Data> Operator for AssignTimestamps<T> {
 
     fn begins_event_time(&self) -> bool {
         true
-    }
-
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.clock = context.clock.clone();
-        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now().saturating_add(timeout));
-        Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
@@ -66,7 +65,7 @@ impl<T: Data> Operator for AssignTimestamps<T> {
         self.newest = self.newest.max(self.strategy.assign(&mut batch.records));
         output.push_batch(&mut batch.records);
         output.push_watermark(self.strategy.watermark(self.newest));
-        self.idle_at = self.strategy.idleness().map(|timeout| self.clock.now().saturating_add(timeout));
+        (self.quiet, self.is_idle) = (None, false);
         Ok(())
     }
 
@@ -74,13 +73,22 @@ impl<T: Data> Operator for AssignTimestamps<T> {
         Ok((watermark == MAX_WATERMARK).then_some(MAX_WATERMARK))
     }
 
-    fn next_timer(&self) -> Option<Timestamp> {
-        self.idle_at
+    fn idle_timeout(&self) -> Option<i64> {
+        self.strategy.idleness()
     }
 
-    fn processing_time(&mut self, _now: Timestamp, output: &mut Output<T>) -> Result<(), BoxError> {
-        self.idle_at = None;
-        output.push_idle();
+    fn caught_up(&mut self, at: Timestamp, output: &mut Output<T>) -> Result<(), BoxError> {
+        let Some(timeout) = self.strategy.idleness() else { return Ok(()) };
+        match &mut self.quiet {
+            None => self.quiet = Some((at, 0)),
+            Some((since, reports)) => {
+                *reports += 1;
+                if !self.is_idle && *reports >= REPORTS && at.saturating_sub(*since) >= timeout {
+                    self.is_idle = true;
+                    output.push_idle();
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -111,9 +119,15 @@ mod tests {
         assert!(!events.contains(&Event::Watermark(9)), "the newest record was forgotten: {events:?}");
         harness.advance(Duration::from_millis(100));
         assert_eq!(harness.events(), [Event::Idle]);
+        // That its input idles is no news: event time begins here.
+        harness.idle();
         harness.end();
+        // Nor does anything that is over.
+        harness.advance(Duration::from_millis(1000));
+        harness.idle();
         assert_eq!(harness.events(), [Event::Watermark(MAX_WATERMARK), Event::End]);
     }
+
     #[test]
     fn a_stream_that_wakes_up_says_so_even_if_event_time_has_not_moved() {
         let strategy =

@@ -3,6 +3,10 @@
 //! The inputs are the splits of a source, or the channels of a task. An idle input is left out; when all are idle, that is
 //! what is passed on, so that a stalled watermark is never a riddle: it is either idle or held back by a certain input.
 //!
+//! An input that has said the last watermark has finished for ever: nothing that is said of it afterwards counts, and it never
+//! idles. An input that has finished without it, as a file of a folder does, is not waited for, but others may come after it; when
+//! there is none, or none yet, that is as if all idled.
+//!
 //! When nobody is left to be waited for, the watermark goes as far as the furthest has promised, whether all fell silent at once
 //! or one after another. The end of some inputs is not that of the idle ones: these may still have records.
 
@@ -28,6 +32,11 @@ struct Input {
 impl Input {
     fn is_active(&self) -> bool {
         !self.idle && !self.finished
+    }
+
+    /// Whether it has said that nothing more will come.
+    fn is_over(&self) -> bool {
+        self.watermark == MAX_WATERMARK
     }
 }
 
@@ -69,9 +78,10 @@ impl Watermarks {
         input.finished |= watermark == MAX_WATERMARK;
     }
 
-    /// Input `index` is not to be waited for; nor, if it has finished, for one that would come after it.
+    /// Input `index` is not to be waited for, unless it is over.
     pub(crate) fn set_idle(&mut self, index: usize) {
-        self.inputs[index].idle = true;
+        let input = &mut self.inputs[index];
+        input.idle = !input.is_over();
     }
 
     /// Input `index` has no more records.
@@ -93,7 +103,9 @@ impl Watermarks {
             Some(lowest) => Combined::Watermark(lowest.max(self.reached)),
             None => self.without_active()?,
         };
-        if combined == Combined::Watermark(MIN_WATERMARK) || Some(combined) == self.emitted {
+        // After idleness, that there is something to be waited for is news, however far it has come.
+        let is_nothing = combined == Combined::Watermark(MIN_WATERMARK) && self.emitted.is_none();
+        if is_nothing || Some(combined) == self.emitted {
             return None;
         }
         if let Combined::Watermark(watermark) = combined {
@@ -104,12 +116,12 @@ impl Watermarks {
     }
 
     fn without_active(&self) -> Option<Combined> {
-        let some_idle = self.inputs.iter().any(|input| input.idle);
+        let all_over = !self.inputs.is_empty() && self.inputs.iter().all(Input::is_over);
         let promised = self.inputs.iter().map(|input| input.watermark);
-        let furthest = promised.filter(|watermark| !some_idle || *watermark < MAX_WATERMARK).max();
+        let furthest = promised.filter(|watermark| all_over || *watermark < MAX_WATERMARK).max();
         match furthest.filter(|furthest| *furthest > self.reached) {
             Some(furthest) => Some(Combined::Watermark(furthest)),
-            None => some_idle.then_some(Combined::Idle),
+            None => (!all_over).then_some(Combined::Idle),
         }
     }
 }
@@ -167,12 +179,39 @@ mod tests {
         inputs.finish(0);
         assert_eq!(inputs.news(), Some(Combined::Watermark(20)));
         inputs.finish(1);
-        assert_eq!((inputs.news(), inputs.lowest()), (None, None));
+        assert_eq!((inputs.news(), inputs.lowest()), (Some(Combined::Idle), None));
         inputs.set_idle(1);
-        assert_eq!(inputs.news(), Some(Combined::Idle));
+        assert_eq!(inputs.news(), None);
         let later = inputs.add();
         assert_eq!((inputs.news(), inputs.lowest()), (Some(Combined::Watermark(20)), Some(later)));
         inputs.advance(later, 30);
         assert_eq!(inputs.news(), Some(Combined::Watermark(30)));
+    }
+
+    #[test]
+    fn what_has_ended_neither_idles_nor_wakes_up() {
+        let mut inputs = Watermarks::new(2);
+        inputs.advance(0, MAX_WATERMARK);
+        inputs.set_idle(0);
+        assert_eq!((inputs.news(), inputs.lowest()), (None, Some(1)));
+        inputs.advance(1, 10);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(10)));
+        inputs.set_idle(1);
+        assert_eq!(inputs.news(), Some(Combined::Idle));
+        inputs.set_idle(0);
+        inputs.advance(1, MAX_WATERMARK);
+        inputs.set_idle(1);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(MAX_WATERMARK)));
+        assert_eq!(inputs.news(), None);
+    }
+
+    #[test]
+    fn without_any_input_there_is_nothing_to_wait_for_until_one_comes() {
+        let mut inputs = Watermarks::default();
+        assert_eq!((inputs.news(), inputs.news()), (Some(Combined::Idle), None));
+        let first = inputs.add();
+        assert_eq!((inputs.news(), inputs.lowest()), (Some(Combined::Watermark(MIN_WATERMARK)), Some(first)));
+        inputs.advance(first, 5);
+        assert_eq!(inputs.news(), Some(Combined::Watermark(5)));
     }
 }

@@ -57,15 +57,16 @@ impl<T: Data> WatermarkStrategy<T> {
         self
     }
 
-    /// A partition that has had no record for `timeout` does not hold the watermark back; nor does a subtask of the source that has had
-    /// no partition for so long.
+    /// A partition for which the source has had nothing for `timeout` does not hold the watermark back. It is not idle while it has
+    /// records that have not been read, be it because of back-pressure or of a rate limit. A subtask of the source that has no
+    /// partition is idle at once, with this or without.
     #[must_use]
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(millis(timeout).max(1));
         self
     }
 
-    /// The time without records after which a partition is idle, in milliseconds.
+    /// The time with nothing to be read after which a partition is idle, in milliseconds.
     pub(crate) fn idleness(&self) -> Option<i64> {
         self.idleness
     }

@@ -1,12 +1,15 @@
 //! `AlignedWindows`: tumbling and sliding windows, of event time or processing time.
 //!
-//! - **Records** are added to the pane that their time belongs to. A late one goes to the side output and is
-//!   counted; one within the allowed lateness makes the windows that have fired fire again, for its key.
-//! - **Watermarks** fire the windows that end at or before them, the earliest first, then pass. Windows of
-//!   processing time fire by the clock instead.
+//! - **Records** are added to the pane that their time belongs to; if the result depends on their order (the aggregate is not
+//!   [commutative](AggregateFunction::COMMUTATIVE)), to every window that spans their time, in the order of arrival. A late one
+//!   goes to the side output and is counted; one within the allowed lateness makes the windows that have fired fire again, for
+//!   its key.
+//! - **Watermarks** fire the windows that end at or before them, the earliest first, then pass. One that jumps over n windows
+//!   takes in the order of n log n. Windows of processing time fire by the clock instead.
 //! - **Barriers** pass. **The end** fires the windows of processing time that are still open.
-//! - **State**: keyed, `panes`: of each pane and key the accumulator; union, `watermark`: the time that windows
-//!   have fired up to, so that what was late stays late.
+//! - **State**: keyed, `panes`: of each pane and key the accumulator; or, for windows that overlap and do not share panes,
+//!   `windows`: of each window and key the accumulator. Union, `watermark`: the time that windows have fired up to, so that
+//!   what was late stays late.
 //!
 //! For examples see [`TumblingEventTimeWindows`](super::TumblingEventTimeWindows) and
 //! [`SlidingEventTimeWindows`](super::SlidingEventTimeWindows).
@@ -33,7 +36,11 @@ pub struct AlignedWindows<K, A: AggregateFunction, F, Out> {
     lateness: Lateness<A::In>,
     aggregate: A,
     function: F,
+    /// Whether windows that overlap share panes. Otherwise each has a pane of its own, which begins with it.
+    shares: bool,
     panes: Panes<K, A::Accumulator>,
+    /// Where the windows of the last record are, if they have panes of their own.
+    places: Vec<(TimeWindow, usize)>,
     time: WindowTime,
     /// For windows of more than one pane, while one fires.
     merged: KeyedTable<K, A::Accumulator>,
@@ -76,7 +83,9 @@ where
             lateness,
             aggregate,
             function,
+            shares: A::COMMUTATIVE || windows.size == windows.pane,
             panes: Panes::default(),
+            places: Vec::new(),
             time: WindowTime::new(windows.domain),
             merged: KeyedTable::default(),
             out: PhantomData,
@@ -95,7 +104,21 @@ where
             (None, _) => PlaceKind::Gap,
         };
         let index = match kind {
-            PlaceKind::Open | PlaceKind::Fired => self.panes.find(start),
+            PlaceKind::Open | PlaceKind::Fired if self.shares => self.panes.find(start),
+            PlaceKind::Open | PlaceKind::Fired => {
+                self.places.clear();
+                for window in self.windows.windows_of(start) {
+                    // Of those that are cut off where time begins, the last stands for all.
+                    if self.places.last().is_some_and(|(last, _)| last.start == window.start) {
+                        self.places.pop();
+                    }
+                    if !self.is_over(window) {
+                        let place = self.panes.find(window.start);
+                        self.places.push((window, place));
+                    }
+                }
+                0
+            }
             PlaceKind::Late | PlaceKind::Gap => 0,
         };
         Place { start, end: start.saturating_add(self.windows.pane), index, kind }
@@ -105,6 +128,32 @@ where
         window.max_timestamp().saturating_add(self.lateness.allowed) <= self.time.fired()
     }
 
+    /// Adds a record of which some windows have fired, and fires those again, for its key.
+    fn add_again(
+        &mut self,
+        place: Place,
+        Keyed { hash, key, value }: Keyed<K, A::In>,
+        output: &mut Output<Out>,
+    ) -> Result<(), BoxError> {
+        let fired = self.time.fired();
+        let Self { panes, aggregate, places, function, shares, .. } = &mut *self;
+        if *shares {
+            let accumulator =
+                panes.accumulator(place.index, hash, key.clone(), || aggregate.create_accumulator());
+            aggregate.add(accumulator, value);
+            return self.fire_again(place.start, (hash, &key), output);
+        }
+        for (window, place) in places {
+            let accumulator = panes.accumulator(*place, hash, key.clone(), || aggregate.create_accumulator());
+            aggregate.add(accumulator, value.clone());
+            if window.max_timestamp() <= fired {
+                let result = aggregate.get_result(accumulator);
+                function(&key, *window, result, &mut Collect::new(output, window.max_timestamp()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Fires the windows of a pane again that have fired and are not over, for one key.
     fn fire_again(
         &mut self,
@@ -112,15 +161,15 @@ where
         (hash, key): (u64, &K),
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
-        for window in self.windows.windows_of(pane) {
-            if window.max_timestamp() > self.time.fired() || self.is_over(window) {
+        let fired = self.time.fired();
+        for window in self.windows.windows_of(pane).take_while(|window| window.max_timestamp() <= fired) {
+            if self.is_over(window) {
                 continue;
             }
             let Self { aggregate, panes, .. } = &mut *self;
-            let parts = panes.within(window.start, window.end).iter();
-            let merged = parts
-                .filter_map(|pane| pane.table.get(hash, key).cloned())
-                .reduce(|a, b| aggregate.merge(a, b));
+            let parts = panes.within(window.start, window.end);
+            let merged =
+                parts.filter_map(|pane| pane.get(hash, key).cloned()).reduce(|a, b| aggregate.merge(a, b));
             if let Some(merged) = merged {
                 let result = aggregate.get_result(&merged);
                 (self.function)(key, window, result, &mut Collect::new(output, window.max_timestamp()))?;
@@ -132,45 +181,94 @@ where
     fn fire(&mut self, window: TimeWindow, output: &mut Output<Out>) -> Result<(), BoxError> {
         let Self { panes, aggregate, function, merged, .. } = self;
         let mut out = Collect::new(output, window.max_timestamp());
-        match panes.within(window.start, window.end) {
-            [pane] => {
-                for (key, accumulator) in pane.table.iter() {
-                    function(key, window, aggregate.get_result(accumulator), &mut out)?;
-                }
-            }
-            panes => {
-                for (key, accumulator) in panes.iter().flat_map(|pane| pane.table.iter()) {
-                    let entry = merged.entry(key_hash(key), key.clone());
-                    entry.merge(accumulator.clone(), |a, b| aggregate.merge(a, b));
-                }
-                for (key, accumulator) in merged.drain() {
-                    function(&key, window, aggregate.get_result(&accumulator), &mut out)?;
-                }
-            }
+        let last = if self.shares { window.end } else { window.start.saturating_add(1) };
+        let mut parts = panes.within(window.start, last);
+        let (Some(first), second) = (parts.next(), parts.next()) else { return Ok(()) };
+        let Some(second) = second else {
+            return first.try_for_each(|key, accumulator| {
+                function(key, window, aggregate.get_result(accumulator), &mut out)
+            });
+        };
+        for part in [first, second].into_iter().chain(parts) {
+            part.try_for_each(|key, accumulator| {
+                let entry = merged.entry(key_hash(key), key.clone());
+                entry.merge(accumulator.clone(), |a, b| aggregate.merge(a, b));
+                Ok::<_, BoxError>(())
+            })?;
+        }
+        for (key, accumulator) in merged.drain() {
+            function(&key, window, aggregate.get_result(&accumulator), &mut out)?;
         }
         Ok(())
     }
 
     /// The earliest window with records that has not fired.
     fn next_window(&self) -> Option<TimeWindow> {
-        // Windows begin and end in the same order. So the first pane with one that has not fired has the earliest.
-        self.panes.starts().find_map(|pane| {
-            self.windows.windows_of(pane).find(|window| window.max_timestamp() > self.time.fired())
-        })
+        let fired = self.time.fired();
+        if self.shares {
+            // Windows begin and end in the same order. So the first pane with one that has not fired has the earliest.
+            let pane = self.panes.first_from(self.windows.first_unfired_pane(fired)?)?;
+            self.windows.first_unfired(pane, fired)
+        } else {
+            let start = self.panes.first_from(self.windows.first_unfired_start(fired)?)?;
+            Some(self.windows.beginning_at(start))
+        }
     }
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         while let Some(window) = self.next_window().filter(|window| window.max_timestamp() <= time) {
+            self.time.check_cancelled()?;
             self.fire(window, output)?;
             self.time.advance(window.max_timestamp());
+            self.forget();
         }
         self.time.advance(time);
-        let (fired, allowed, windows) = (self.time.fired(), self.lateness.allowed, self.windows);
+        self.forget();
+        Ok(())
+    }
+
+    /// Removes what no window needs any more.
+    fn forget(&mut self) {
+        let (fired, allowed) = (self.time.fired(), self.lateness.allowed);
+        let (windows, shares) = (self.windows, self.shares);
         self.panes.remove_while(|pane| {
-            let last = windows.windows_of(pane).next_back();
+            let last =
+                if shares { windows.windows_of(pane).next_back() } else { Some(windows.beginning_at(pane)) };
             last.is_none_or(|last| last.max_timestamp().saturating_add(allowed) <= fired)
         });
-        Ok(())
+    }
+
+    /// Names the state of windows with panes of their own. A checkpoint may have been written when all shared theirs.
+    fn states_of_windows(&mut self, states: &mut States<'_>) {
+        states.keyed("windows", &mut self.panes);
+        let mut shared: Panes<K, A::Accumulator> = Panes::default();
+        if states.epoch().is_none() {
+            states.keyed("panes", &mut shared);
+        }
+        self.time.states(states);
+        for (pane, table) in shared.iter() {
+            for window in self.windows.windows_of(pane).collect::<Vec<_>>() {
+                if self.is_over(window) {
+                    continue;
+                }
+                let Self { panes, aggregate, .. } = &mut *self;
+                let place = panes.find(window.start);
+                let added: Result<(), std::convert::Infallible> =
+                    table.try_for_each(|key: &K, accumulator: &A::Accumulator| {
+                        let hash = key_hash(key);
+                        let mut is_new = false;
+                        let before = panes.accumulator(place, hash, key.clone(), || {
+                            is_new = true;
+                            accumulator.clone()
+                        });
+                        if !is_new {
+                            *before = aggregate.merge(before.clone(), accumulator.clone());
+                        }
+                        Ok(())
+                    });
+                let Ok(()) = added;
+            }
+        }
     }
 }
 
@@ -191,8 +289,12 @@ where
     }
 
     fn states(&mut self, states: &mut States<'_>) {
-        states.keyed("panes", &mut self.panes);
-        self.time.states(states);
+        if self.shares {
+            states.keyed("panes", &mut self.panes);
+            self.time.states(states);
+        } else {
+            self.states_of_windows(states);
+        }
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
@@ -205,17 +307,21 @@ where
                 _ => *place.insert(self.turn_to(time)),
             };
             match place.kind {
+                PlaceKind::Open if self.shares => {
+                    let Self { panes, aggregate, .. } = &mut *self;
+                    let accumulator =
+                        panes.accumulator(place.index, hash, key, || aggregate.create_accumulator());
+                    aggregate.add(accumulator, value);
+                }
                 PlaceKind::Open => {
-                    let entry = self.panes.table(place.index).entry(hash, key);
-                    let accumulator = entry.or_insert_with(|| self.aggregate.create_accumulator());
-                    self.aggregate.add(accumulator, value);
+                    let Self { panes, aggregate, places, .. } = &mut *self;
+                    for (_, place) in places {
+                        let accumulator =
+                            panes.accumulator(*place, hash, key.clone(), || aggregate.create_accumulator());
+                        aggregate.add(accumulator, value.clone());
+                    }
                 }
-                PlaceKind::Fired => {
-                    let entry = self.panes.table(place.index).entry(hash, key.clone());
-                    let accumulator = entry.or_insert_with(|| self.aggregate.create_accumulator());
-                    self.aggregate.add(accumulator, value);
-                    self.fire_again(place.start, (hash, &key), output)?;
-                }
+                PlaceKind::Fired => self.add_again(place, Keyed { hash, key, value }, output)?,
                 PlaceKind::Late => self.time.late(&self.lateness, value, time, output),
                 PlaceKind::Gap => {}
             }

@@ -139,18 +139,51 @@ impl Aligned {
         time.saturating_sub(since(time, self.offset, self.pane))
     }
 
-    /// The windows that a pane is part of, the earliest first. None if it lies in a gap between windows. Those that would begin before
-    /// time does, or end after it, are cut off there.
-    pub(super) fn windows_of(&self, pane: Timestamp) -> impl DoubleEndedIterator<Item = TimeWindow> + use<> {
+    /// The window that begins at `start`.
+    pub(super) fn beginning_at(&self, start: Timestamp) -> TimeWindow {
+        TimeWindow { start, end: start.saturating_add(self.size) }
+    }
+
+    /// No window that has not fired, when those that end at or before `fired` have, begins before this time. `None`: all have.
+    pub(super) fn first_unfired_start(&self, fired: Timestamp) -> Option<Timestamp> {
+        self.unfired_from(fired).map(clamped)
+    }
+
+    fn unfired_from(&self, fired: Timestamp) -> Option<i128> {
+        // The last millisecond of a window that is cut off at the end of time is the one before the last.
+        (fired < Timestamp::MAX - 1).then(|| i128::from(fired) + 2 - i128::from(self.size))
+    }
+
+    /// No pane of a window that has not fired begins before this time. `None`: all have fired.
+    pub(super) fn first_unfired_pane(&self, fired: Timestamp) -> Option<Timestamp> {
+        let start = self.unfired_from(fired)?;
+        let into = (start - i128::from(self.offset)).rem_euclid(i128::from(self.slide));
+        Some(clamped(if into == 0 { start } else { start + i128::from(self.slide) - into }))
+    }
+
+    /// The first window of a pane that has not fired.
+    pub(super) fn first_unfired(&self, pane: Timestamp, fired: Timestamp) -> Option<TimeWindow> {
         let Self { size, slide, offset, .. } = *self;
         let into = since(pane, offset, slide);
         let earlier = (size - 1 - into).div_euclid(slide);
-        (0..=earlier).rev().map(move |n| {
-            let before = into + n * slide;
-            // Of the sum and the difference at most one is cut off, as the window spans the pane's beginning.
-            let (start, end) = (pane.saturating_sub(before), pane.saturating_add(size - before));
-            TimeWindow { start, end }
-        })
+        let ahead = i128::from(pane) + i128::from(size) - i128::from(into) - i128::from(fired) - 2;
+        let unfired = i128::from(earlier).min(ahead.div_euclid(i128::from(slide)));
+        (unfired >= 0 && earlier >= 0).then(|| self.spanning(pane, into + unfired as i64 * slide))
+    }
+
+    /// The window that began so long before a pane.
+    fn spanning(&self, pane: Timestamp, before: i64) -> TimeWindow {
+        // Of the sum and the difference at most one is cut off, as the window spans the pane's beginning.
+        TimeWindow { start: pane.saturating_sub(before), end: pane.saturating_add(self.size - before) }
+    }
+
+    /// The windows that a pane is part of, the earliest first. None if it lies in a gap between windows. Those that would begin before
+    /// time does, or end after it, are cut off there.
+    pub(super) fn windows_of(&self, pane: Timestamp) -> impl DoubleEndedIterator<Item = TimeWindow> + use<> {
+        let windows @ Self { size, slide, offset, .. } = *self;
+        let into = since(pane, offset, slide);
+        let earlier = (size - 1 - into).div_euclid(slide);
+        (0..=earlier).rev().map(move |n| windows.spanning(pane, into + n * slide))
     }
 }
 
@@ -162,6 +195,10 @@ fn since(time: Timestamp, offset: i64, period: i64) -> i64 {
         Some(time) => time.rem_euclid(period),
         None => (i128::from(time) - i128::from(offset)).rem_euclid(i128::from(period)) as i64,
     }
+}
+
+fn clamped(time: i128) -> Timestamp {
+    time.clamp(i128::from(Timestamp::MIN), i128::from(Timestamp::MAX)) as Timestamp
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -188,6 +225,24 @@ mod tests {
                 .map(|start| TimeWindow { start, end: start + size })
                 .collect();
             prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn the_first_window_that_has_not_fired_is_found_without_looking_at_all(
+            pane in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in 0_i64..30, fired in -150_i64..150,
+        ) {
+            let ms = |n: i64| Duration::from_millis(n as u64);
+            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), ms(offset));
+            let pane = aligned.pane_of(pane);
+            let unfired = |window: &TimeWindow| window.max_timestamp() > fired;
+            let expected = aligned.windows_of(pane).find(unfired);
+            prop_assert_eq!(aligned.first_unfired(pane, fired), expected);
+            if let Some(window) = expected {
+                prop_assert!(aligned.first_unfired_pane(fired).is_some_and(|first| first <= pane));
+                prop_assert!(aligned.first_unfired_start(fired).is_some_and(|first| first <= window.start));
+            } else if aligned.windows_of(pane).next().is_some() {
+                prop_assert!(aligned.first_unfired_pane(fired).is_none_or(|first| first > pane));
+            }
         }
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! Tumbling and sliding windows are aligned: they begin at the same times for every key. [`AlignedWindows`]
 //! cuts them into *panes* that no window begins or ends within, so a record is added once, however many windows
-//! overlap. Sessions begin and end with the records of their key: [`SessionWindows`].
+//! overlap, if the aggregate is [commutative](aggregate::AggregateFunction::COMMUTATIVE); otherwise to each window, in the order
+//! of arrival. Sessions begin and end with the records of their key: [`SessionWindows`].
 //!
 //! **Late records.** A record is late when all its windows are over: when the watermark has passed their ends
 //! by more than the allowed lateness. It goes to the late side output if there is one, and is counted in any
@@ -18,6 +19,7 @@ pub mod aggregate;
 pub mod aligned;
 pub mod assigner;
 mod panes;
+mod runs;
 pub mod session;
 pub mod sliding;
 mod time;

@@ -1,13 +1,13 @@
 //! Session windows: a session of a key begins with a record and ends when none has come for the length of the gap.
 //!
-//! - **Records** begin a session or extend one; a record between two joins them. A late one, whose session is
-//!   over, goes to the side output and is counted; one within the allowed lateness makes its session fire
-//!   again, joined with what it now belongs to.
-//! - **Watermarks** fire the sessions that end at or before them, then pass. Sessions of processing time fire
-//!   by the clock.
+//! - **Records** begin a session or extend one; a record between two joins them. What a session holds is in the order of arrival,
+//!   also if it was joined. A late one, whose session is over, goes to the side output and is counted; one within the allowed
+//!   lateness makes its session fire again, joined with what it now belongs to.
+//! - **Watermarks** fire the sessions that end at or before them, the earliest first, then pass. One that ends n sessions takes in
+//!   the order of n log n, also if all are of one key. Sessions of processing time fire by the clock.
 //! - **Barriers** pass. **The end** fires the sessions of processing time that are still open.
-//! - **State**: keyed, `sessions`: of each key its sessions; keyed, `timers`: when they end; union,
-//!   `watermark`: the time that sessions have fired up to, so that what was late stays late.
+//! - **State**: keyed, `open-sessions`: of each key its sessions; union, `watermark`: the time that sessions have fired up to, so
+//!   that what was late stays late.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,13 +29,17 @@
 //! assert_eq!(harness.values(), [(10, 150, 2), (300, 400, 1)]);
 //! ```
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
+use super::runs::{Runs, Sessions};
 use super::time::WindowTime;
 use super::{Lateness, Session, TimeDomain, TimeWindow};
 use crate::error::BoxError;
+use crate::hash::key_hash;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::Collect;
 use crate::output::Output;
@@ -72,14 +76,47 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     lateness: Lateness<A::In>,
     aggregate: A,
     function: F,
-    /// Of each key its sessions, the earliest first. They do not touch.
-    sessions: KeyedTable<K, Vec<(TimeWindow, A::Accumulator)>>,
+    sessions: KeyedTable<K, Sessions<A::Accumulator>>,
     /// Of each session a time at or before which it has to be looked at: when it began, its last millisecond; then, as often as that
-    /// finds it extended, its new one; at last that after which it is forgotten. So a record that extends a session sets no timer.
-    timers: TimerQueue<K>,
+    /// finds it extended, its new one. So a record that extends a session sets nothing. Of those that have fired, the earliest of a
+    /// key has the time at which it is forgotten. What is here follows from the sessions, and is no state.
+    deadlines: BinaryHeap<Reverse<Deadline<K>>>,
+    /// The keys whose deadline it is, while they are looked at.
+    due: Vec<K>,
+    /// Records are numbered as they come, from 1 on.
+    sequence: u64,
     time: WindowTime,
     out: PhantomData<fn() -> Out>,
 }
+
+/// When sessions of a key have to be looked at.
+#[derive(Clone, Debug)]
+struct Deadline<K> {
+    time: Timestamp,
+    hash: u64,
+    key: K,
+}
+
+// By time. Keys need no order of their own: those of the same time go by their hashes, which are the same in every run.
+impl<K> Ord for Deadline<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.time, self.hash).cmp(&(other.time, other.hash))
+    }
+}
+
+impl<K> PartialOrd for Deadline<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> PartialEq for Deadline<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<K> Eq for Deadline<K> {}
 
 impl<K, A, F, Out> SessionWindows<K, A, F, Out>
 where
@@ -96,7 +133,9 @@ where
             aggregate,
             function,
             sessions: KeyedTable::default(),
-            timers: TimerQueue::default(),
+            deadlines: BinaryHeap::new(),
+            due: Vec::new(),
+            sequence: 0,
             time: WindowTime::new(windows.domain),
             out: PhantomData,
         }
@@ -114,14 +153,14 @@ where
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
         let mut session = TimeWindow { start: time, end: time.saturating_add(self.windows.gap) };
-        let known = self.sessions.get(hash, &key).map_or(&[][..], Vec::as_slice);
-        let first = known.partition_point(|(other, _)| other.end < session.start);
-        let after = known.partition_point(|(other, _)| other.start <= session.end);
-        if let [(earliest, _), ..] = &known[first..after] {
-            session.start = session.start.min(earliest.start);
-        }
-        if let [.., (latest, _)] = &known[first..after] {
-            session.end = session.end.max(latest.end);
+        let (mut first, mut after) = (0, 0);
+        if let Some(Sessions { sessions, .. }) = self.sessions.get(hash, &key) {
+            first = sessions.partition_point(|(other, _)| other.end < session.start);
+            after = sessions.partition_point(|(other, _)| other.start <= session.end);
+            if first < after {
+                session.start = session.start.min(sessions[first].0.start);
+                session.end = session.end.max(sessions[after - 1].0.end);
+            }
         }
         if self.forgotten_at(session) <= self.time.fired() {
             self.time.late(&self.lateness, value, time, output);
@@ -129,53 +168,121 @@ where
         }
         let (fired, forgotten_at) = (self.time.fired(), self.forgotten_at(session));
         let has_fired = session.max_timestamp() <= fired;
-        // One that has not fired has a timer that is early enough; one that is extended after it has fired may not.
-        let needs_timer =
-            known[first..after].iter().all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
-        let Self { aggregate, sessions, timers, .. } = self;
-        let known = sessions.entry(hash, key.clone()).or_insert_with(Vec::new);
-        let joined = known.drain(first..after).map(|(_, accumulator)| accumulator);
-        let mut accumulator =
-            joined.reduce(|a, b| aggregate.merge(a, b)).unwrap_or_else(|| aggregate.create_accumulator());
-        aggregate.add(&mut accumulator, value);
-        let result = has_fired.then(|| aggregate.get_result(&accumulator));
-        known.insert(first, (session, accumulator));
-        let keyed = Keyed { hash, key, value: () };
-        if needs_timer {
-            timers.register(&keyed.at(), if has_fired { forgotten_at } else { session.max_timestamp() });
+        self.sequence += 1;
+        let Self { aggregate, sessions, sequence, deadlines, .. } = self;
+        let (key, Sessions { latest, sessions }) =
+            sessions.entry(hash, key).or_insert_pair(Sessions::default);
+        // One that has not fired has a deadline that is early enough; one that is extended after it has fired may not.
+        let needs_deadline =
+            sessions.range(first..after).all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
+        if after - first > 1 {
+            let joined = sessions.drain(first..after).map(|(_, runs)| runs);
+            if let Some(joined) = joined.reduce(|a, b| a.join(aggregate, b)) {
+                sessions.insert(first, (session, joined));
+            }
         }
-        if let Some(result) = result {
-            (self.function)(&keyed.key, session, result, &mut Collect::new(output, session.max_timestamp()))?;
+        if first == after {
+            *latest = *sequence;
+            sessions.insert(first, (session, Runs::of(aggregate, value, *sequence)));
+        } else {
+            let is_only = sessions.len() == 1;
+            let (span, runs) = &mut sessions[first];
+            *span = session;
+            if is_only {
+                runs.close(aggregate, *latest);
+            }
+            runs.add(aggregate, value, *sequence, latest);
+        }
+        if needs_deadline {
+            let time = if has_fired { forgotten_at } else { session.max_timestamp() };
+            deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+        }
+        if has_fired {
+            let result = sessions[first].1.result(aggregate);
+            (self.function)(key, session, result, &mut Collect::new(output, session.max_timestamp()))?;
         }
         Ok(())
     }
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         let fired_before = self.time.fired();
-        while let Some(timer) = self.timers.pop_due(time) {
-            let key = timer.at();
-            let Some(sessions) = self.sessions.get_mut(key.hash, key.key) else { continue };
-            // The timer of a session that was extended since finds none that ends there.
-            if timer.time > fired_before
-                && let Some((session, accumulator)) =
-                    sessions.iter().find(|(session, _)| session.max_timestamp() == timer.time)
+        while let Some(deadline) = self.deadlines.peek().filter(|deadline| deadline.0.time <= time) {
+            self.time.check_cancelled()?;
+            let (time, hash) = (deadline.0.time, deadline.0.hash);
+            let mut due = std::mem::take(&mut self.due);
+            // A session that was joined has the deadlines of its parts, and so may have one twice.
+            while let Some(deadline) =
+                self.deadlines.peek().filter(|next| (next.0.time, next.0.hash) == (time, hash))
             {
-                let result = self.aggregate.get_result(accumulator);
-                (self.function)(key.key, *session, result, &mut Collect::new(output, timer.time))?;
+                if !due.contains(&deadline.0.key) {
+                    due.push(deadline.0.key.clone());
+                }
+                self.deadlines.pop();
             }
-            let allowed = self.lateness.allowed;
-            sessions.retain(|(session, _)| session.max_timestamp().saturating_add(allowed) > timer.time);
-            for (session, _) in sessions.iter() {
-                let last = session.max_timestamp();
-                let next = if last > timer.time { last } else { last.saturating_add(allowed) };
-                self.timers.register(&key, next);
+            for key in due.drain(..) {
+                self.look_at(hash, &key, time, fired_before, output)?;
             }
-            if sessions.is_empty() {
-                self.sessions.remove(key.hash, key.key);
-            }
+            self.due = due;
         }
         self.time.advance(time);
         Ok(())
+    }
+
+    /// Does what is due for the sessions of a key at `time`: fires the one that ends then, and forgets those whose time is over.
+    fn look_at(
+        &mut self,
+        hash: u64,
+        key: &K,
+        time: Timestamp,
+        fired_before: Timestamp,
+        output: &mut Output<Out>,
+    ) -> Result<(), BoxError> {
+        let allowed = self.lateness.allowed;
+        let Self { aggregate, function, deadlines, sessions, .. } = self;
+        let Some(known) = sessions.get_mut(hash, key) else { return Ok(()) };
+        let mut set = |time| deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+        if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
+            if session.max_timestamp() > time && session.start <= time {
+                // It has been extended since.
+                set(session.max_timestamp());
+            } else if session.max_timestamp() == time && time > fired_before {
+                function(key, *session, runs.result(aggregate), &mut Collect::new(output, time))?;
+            }
+        }
+        while known
+            .sessions
+            .front()
+            .is_some_and(|(first, _)| first.max_timestamp().saturating_add(allowed) <= time)
+        {
+            known.sessions.pop_front();
+        }
+        match known.sessions.front() {
+            None => drop(sessions.remove(hash, key)),
+            Some((first, _)) if first.max_timestamp() <= time.max(fired_before) => {
+                set(first.max_timestamp().saturating_add(allowed));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes up what is known: sessions of a checkpoint that was written when they had no runs, and all deadlines.
+    fn opened(&mut self, before: KeyedTable<K, Vec<(TimeWindow, A::Accumulator)>>) {
+        for (key, sessions) in before.iter() {
+            let sessions = sessions.iter().map(|(session, all)| (*session, Runs::One(0, all.clone())));
+            self.sessions.insert(key_hash(key), key, Sessions { latest: 0, sessions: sessions.collect() });
+        }
+        let (fired, allowed) = (self.time.fired(), self.lateness.allowed);
+        for (key, known) in self.sessions.iter() {
+            let hash = key_hash(key);
+            for (session, runs) in &known.sessions {
+                let last = session.max_timestamp();
+                let time = if last > fired { last } else { last.saturating_add(allowed) };
+                self.deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+                self.sequence = self.sequence.max(runs.last());
+            }
+            self.sequence = self.sequence.max(known.latest);
+        }
     }
 }
 
@@ -195,9 +302,18 @@ where
     }
 
     fn states(&mut self, states: &mut States<'_>) {
-        states.keyed("sessions", &mut self.sessions);
-        states.keyed("timers", &mut self.timers);
+        states.keyed("open-sessions", &mut self.sessions);
+        if states.epoch().is_some() {
+            self.time.states(states);
+            return;
+        }
+        // What earlier versions wrote.
+        let (mut before, mut timers) = (KeyedTable::default(), TimerQueue::<K>::default());
+        states.keyed("sessions", &mut before);
+        states.keyed("timers", &mut timers);
         self.time.states(states);
+        (self.deadlines, self.sequence) = (BinaryHeap::new(), 0);
+        self.opened(before);
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
@@ -223,7 +339,7 @@ where
     fn next_timer(&self) -> Option<Timestamp> {
         match self.time.domain {
             TimeDomain::Event => None,
-            TimeDomain::Processing => self.timers.next().map(|last| last.saturating_add(1)),
+            TimeDomain::Processing => self.deadlines.peek().map(|last| last.0.time.saturating_add(1)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Lateness, TimeDomain};
 use crate::error::BoxError;
 use crate::metrics::OperatorMetrics;
-use crate::operator::OperatorContext;
+use crate::operator::{Cancelled, OperatorContext};
 use crate::output::Output;
 use crate::state::States;
 use crate::time::{NO_TIMESTAMP, TaskClock, Timestamp};
@@ -19,6 +19,7 @@ pub(super) struct WindowTime {
     fired: CurrentWatermark,
     clock: TaskClock,
     metrics: Arc<OperatorMetrics>,
+    cancelled: Cancelled,
 }
 
 /// What the time of the records of one batch is. The clock is read once for all of them.
@@ -54,11 +55,18 @@ impl WindowTime {
             fired: CurrentWatermark::default(),
             clock: TaskClock::default(),
             metrics: Arc::default(),
+            cancelled: Cancelled::default(),
         }
     }
 
     pub(super) fn open(&mut self, context: &OperatorContext) {
         (self.clock, self.metrics) = (context.clock.clone(), context.metrics.clone());
+        self.cancelled = context.cancelled.clone();
+    }
+
+    /// Ends the work on very many windows if the job has been cancelled.
+    pub(super) fn check_cancelled(&self) -> Result<(), BoxError> {
+        self.cancelled.check()
     }
 
     pub(super) fn states(&mut self, states: &mut States<'_>) {

@@ -16,7 +16,7 @@ type Totals = Collected<(String, u64)>;
 fn create(root: &Path, totals: &Totals) -> Result<StreamingContext, JobError> {
     let ssc = StreamingContext::new("totals", INTERVAL);
     ssc.configure(|config| config.parallelism = 2);
-    let words = ssc.text_file_stream(root.join("in")).map(|word| (word, 1_u64));
+    let words = ssc.file_stream(root.join("in"), false).map(|word| (word, 1_u64));
     let counts = words
         .update_state_by_key(|_, new, total: Option<u64>| Some(total.unwrap_or(0) + new.iter().sum::<u64>()));
     let _ = counts.sink_to(CollectSink::new(totals.clone()));

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod clock;
 mod common;
 mod context;
 mod foreach_rdd;
+mod order;
 mod refusals;
 mod uids;
 mod windows;

@@ -43,7 +43,7 @@ fn everything_with_state_has_the_uid_of_its_operation() {
     has(uids(|stream| stream.count()), &["mine", "mine-share"]);
     has(uids(|stream| stream.count_by_value()), &["mine"]);
     has(uids(|stream| stream.reduce(|a, _| a)), &["mine", "mine-fold", "mine-fold-share"]);
-    has(uids(|stream| stream.print()), &["mine", "mine-fold", "mine-fold-share"]);
+    has(uids(|stream| stream.print()), &["mine", "mine-batch", "mine-fold", "mine-fold-share"]);
     has(uids(|stream| stream.transform(|rdd, _| rdd)), &["mine", "mine-batch"]);
     has(uids(|stream| stream.transform_with(stream, |rdd, _, _| rdd)), &["mine", "mine-batch"]);
     has(uids(|stream| stream.foreach_rdd(|_, _| ())), &["mine", "mine-batch"]);

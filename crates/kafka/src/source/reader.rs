@@ -197,6 +197,11 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
             if count > 0 || troubled == Some(SourceStatus::Ready) {
                 return Ok(SourceStatus::Ready);
             }
+            match self.partitions[self.turn].split {
+                Some(split) if most > 0 => output.nothing_for(split),
+                Some(split) => output.hold_back(split),
+                None => {}
+            }
         }
         if self.source.settings.stopping.is_some() {
             for index in self.catch_up()? {

@@ -246,13 +246,9 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
             .collect()
     }
 
-    /// The hash of a key of a checkpoint, which has it in this group.
+    /// [`hash_in`], for the groups of this table.
     pub(crate) fn hash_in(&self, group: u16, key: &K) -> Result<u64, BoxError> {
-        let hash = key_hash(key);
-        match group_of(hash, self.groups.max_parallelism()) == group {
-            true => Ok(hash),
-            false => Err(moved()),
-        }
+        hash_in(&self.groups, group, key)
     }
 
     /// Puts in an entry of a checkpoint.
@@ -280,6 +276,15 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 }
 
 /// Its key group says where the records of a key go.
+/// The hash of a key of a checkpoint, which has it in this group.
+pub(crate) fn hash_in<K: Key>(groups: &KeyGroups, group: u16, key: &K) -> Result<u64, BoxError> {
+    let hash = key_hash(key);
+    match group_of(hash, groups.max_parallelism()) == group {
+        true => Ok(hash),
+        false => Err(moved()),
+    }
+}
+
 #[cold]
 fn moved() -> BoxError {
     "a key has another hash than when it was written, so its type hashes otherwise than it did: the type of a key may only change in \

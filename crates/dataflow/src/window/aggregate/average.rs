@@ -28,6 +28,7 @@ where
     /// The sum and the count.
     type Accumulator = (f64, u64);
     type Out = Option<f64>;
+    const COMMUTATIVE: bool = true;
 
     fn create_accumulator(&mut self) -> (f64, u64) {
         (0.0, 0)

@@ -26,6 +26,7 @@ impl<T: Data> AggregateFunction for Count<T> {
     type In = T;
     type Accumulator = u64;
     type Out = u64;
+    const COMMUTATIVE: bool = true;
 
     fn create_accumulator(&mut self) -> u64 {
         0

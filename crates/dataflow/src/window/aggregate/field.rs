@@ -6,9 +6,9 @@ use super::AggregateFunction;
 use crate::record::Data;
 use crate::state::StateData;
 
-/// How two fields become one.
+/// How two fields become one, whichever comes first.
 pub trait CombineFields<N>: Clone + Send + 'static {
-    /// What `a` and `b`, which came after it, become.
+    /// What `a` and `b` become.
     fn combine(a: N, b: N) -> N;
 }
 
@@ -37,6 +37,7 @@ where
     type In = T;
     type Accumulator = Option<N>;
     type Out = Option<N>;
+    const COMMUTATIVE: bool = true;
 
     fn create_accumulator(&mut self) -> Option<N> {
         None

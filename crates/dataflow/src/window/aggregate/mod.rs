@@ -59,13 +59,22 @@ pub trait AggregateFunction: Clone + Send + 'static {
     /// What comes out.
     type Out;
 
+    /// Whether the result is the same in whatever order values are added and accumulators merged, as that of a sum is.
+    ///
+    /// Sliding windows then keep an accumulator for each stretch of time that they have in common, and merge those when they
+    /// fire. Otherwise each window has its own, to which values are added in the order of arrival; so does a session that is
+    /// joined out of several: it is merged out of runs of values, in the order of arrival. To be on the safe side, that is
+    /// how it is unless an aggregate says otherwise.
+    const COMMUTATIVE: bool = false;
+
     /// The accumulator of nothing.
     fn create_accumulator(&mut self) -> Self::Accumulator;
 
     /// Adds a value.
     fn add(&mut self, accumulator: &mut Self::Accumulator, value: Self::In);
 
-    /// The accumulator of what went into either. Sliding and session windows need it.
+    /// The accumulator of what went into either: into `a` first, unless the aggregate is [commutative](Self::COMMUTATIVE). Sliding
+    /// and session windows need it.
     fn merge(&mut self, a: Self::Accumulator, b: Self::Accumulator) -> Self::Accumulator;
 
     /// The result of what went in. The accumulator may grow after that, and be asked again.
@@ -81,6 +90,7 @@ where
     type In = A::In;
     type Accumulator = (A::Accumulator, B::Accumulator);
     type Out = (A::Out, B::Out);
+    const COMMUTATIVE: bool = A::COMMUTATIVE && B::COMMUTATIVE;
 
     fn create_accumulator(&mut self) -> Self::Accumulator {
         (self.0.create_accumulator(), self.1.create_accumulator())
