@@ -18,12 +18,13 @@ fn ms(millis: i64) -> Duration {
     Duration::from_millis(millis as u64)
 }
 
-/// Windows that emit their key, beginning and sorted elements.
-fn windows(size: i64, slide: i64, allowed: i64) -> impl Operator<In = Keyed<u8, i64>, Out = Fired> + Clone {
+type Function = fn(&u8, TimeWindow, Vec<i64>, &mut Collect<'_, Fired>) -> Result<(), BoxError>;
+
+/// Windows that emit their key, beginning and elements, which are numbered in the order of arrival.
+fn windows(size: i64, slide: i64, allowed: i64) -> AlignedWindows<u8, Elements<i64>, Function, Fired> {
     let aligned = SlidingEventTimeWindows::of(ms(size), ms(slide));
     let lateness = Lateness { allowed, tag: None };
-    let function = |key: &u8, window: TimeWindow, mut all: Vec<i64>, out: &mut Collect<'_, Fired>| {
-        all.sort();
+    let function: Function = |key, window, all, out| {
         out.collect((*key, window.start, all));
         Ok(())
     };
@@ -210,5 +211,33 @@ fn times_at_the_ends_of_the_range_are_counted_once_each() {
         let mut all: Vec<i64> = harness.values().into_iter().flat_map(|(.., values)| values).collect();
         all.sort();
         assert_eq!(all, [0, 1, 2, 3], "windows of {size} ms");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_windows_that_shared_panes_is_read() {
+    let sharing = || AlignedWindows { shares: true, ..windows(30, 10, 0) };
+    let mut harness = Harness::new(sharing());
+    for (value, time) in [25, 5, 12].into_iter().enumerate() {
+        harness.push(Keyed::new(1, value as i64), time);
+    }
+    harness.watermark(9);
+    assert_eq!(harness.values(), [(1, -20, vec![1])]);
+    let mut harness = harness.restore(windows(30, 10, 0), 1);
+    harness.push(Keyed::new(1, 3), 11);
+    harness.end();
+    let expected = [(-10, vec![1, 2, 3]), (0, vec![1, 2, 0, 3]), (10, vec![2, 0, 3]), (20, vec![0])];
+    assert_eq!(harness.values(), expected.map(|(start, all)| (1, start, all)));
+}
+
+#[test]
+fn a_watermark_may_jump_over_very_many_windows() {
+    for windows in [windows(10, 10, 0), windows(40, 10, 0), windows(40, 10, 100)] {
+        let mut harness = Harness::new(windows);
+        for n in 0..20_000 {
+            harness.push(Keyed::new(1, n), n * 10);
+        }
+        harness.end();
+        assert!(harness.values().len() >= 20_000);
     }
 }

@@ -13,8 +13,8 @@ type Fired = (u8, i64, i64, Vec<i64>);
 
 fn sessions(gap: i64, allowed: i64) -> impl Operator<In = Keyed<u8, i64>, Out = Fired> + Clone {
     let session = EventTimeSessionWindows::with_gap(Duration::from_millis(gap as u64));
-    let function = |key: &u8, window: TimeWindow, mut all: Vec<i64>, out: &mut Collect<'_, Fired>| {
-        all.sort();
+    // They are numbered in the order of arrival.
+    let function = |key: &u8, window: TimeWindow, all: Vec<i64>, out: &mut Collect<'_, Fired>| {
         out.collect((*key, window.start, window.end, all));
         Ok(())
     };
@@ -147,4 +147,39 @@ fn times_at_the_ends_of_the_range_are_counted_once_each() {
         all.sort();
         assert_eq!(all, [0, 1, 2, 3], "a gap of {gap} ms");
     }
+}
+
+#[test]
+fn a_watermark_may_end_very_many_sessions_of_one_key() {
+    for allowed in [0, 1000] {
+        let mut harness = Harness::new(sessions(5, allowed));
+        // Every other one comes late, between those that are there.
+        let times = (0..20_000).map(|n| n * 20).chain((0..20_000).map(|n| n * 20 + 10));
+        times.enumerate().for_each(|(value, time)| harness.push(Keyed::new(1, value as i64), time));
+        harness.end();
+        let fired = harness.values();
+        assert_eq!(fired.len(), 40_000);
+        assert!(fired.is_sorted_by_key(|session| session.1));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_sessions_without_runs_is_taken_up() {
+    let session = EventTimeSessionWindows::with_gap(Duration::from_millis(10));
+    let function =
+        |_: &u8, window: TimeWindow, all: Vec<i64>, out: &mut Collect<'_, (i64, i64, Vec<i64>)>| {
+            out.collect((window.start, window.end, all));
+            Ok(())
+        };
+    let mut windows = SessionWindows::new(session, Lateness::default(), Elements::new(), function);
+    windows.sessions = KeyedTable::new(&crate::key_group::KeyGroups::all(128));
+    let mut before = KeyedTable::new(&crate::key_group::KeyGroups::all(128));
+    let window = |start, end| TimeWindow { start, end };
+    before.insert(key_hash(&1_u8), &1, vec![(window(0, 15), vec![1, 2]), (window(30, 40), vec![3])]);
+    windows.opened(before);
+    assert_eq!(windows.deadlines.len(), 2);
+    let mut output = Output::new(Box::new(crate::collector::Discard), Vec::new());
+    windows.fire_until(20, &mut output).unwrap();
+    let left = windows.sessions.get(key_hash(&1_u8), &1).map(|known| known.sessions.len());
+    assert_eq!((windows.deadlines.len(), left), (1, Some(1)));
 }
