@@ -399,6 +399,8 @@ fn a_timer_of_processing_time_does_not_fire_after_the_end_of_its_input() {
         type In = i64;
         type Out = i64;
 
+        fn states(&mut self, _: &mut States<'_>) {}
+
         fn process_element(
             &mut self,
             _: i64,
