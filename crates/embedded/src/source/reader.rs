@@ -319,7 +319,7 @@ impl<T: Send + 'static> BrokerSourceReader<T> {
                 output.origin(split, first as u64, partition.next as u64 - 1);
                 return Ok(true);
             }
-            let more = self.consumer.may_have_more(&partition.topic, partition.index);
+            let more = self.consumer.may_have_more(&partition.place.0, partition.place.1);
             if !more.map_err(EmbeddedError::broker("look for records"))? {
                 output.nothing_for(split);
             }
