@@ -319,8 +319,8 @@ impl<T: Send + 'static> BrokerSourceReader<T> {
                 output.origin(split, first as u64, partition.next as u64 - 1);
                 return Ok(true);
             }
-            let more = self.consumer.may_have_more(&partition.place.0, partition.place.1);
-            if !more.map_err(EmbeddedError::broker("look for records"))? {
+            // What is wrong with a partition is told when it is read.
+            if let Ok(false) = self.consumer.may_have_more(&partition.place.0, partition.place.1) {
                 output.nothing_for(split);
             }
         }
