@@ -150,6 +150,86 @@ fn nor_is_a_stream_whose_records_wait_for_us_before_they_get_their_times() {
     assert!(matches!(ends(job), Err(JobError::Cancelled)));
 }
 
+/// Two partitions: of one a record comes with each poll; the other has its ten records, with early times, only at the end. Meanwhile the
+/// source says that there is nothing for it, or holds it back.
+#[derive(Clone, Copy)]
+enum Other {
+    Nothing,
+    HeldBack,
+}
+
+struct OtherReader {
+    other: Other,
+    polls: i64,
+    splits: Option<[SplitId; 2]>,
+    context: SourceContext,
+}
+
+const POLLS: i64 = 100;
+
+impl Source for Other {
+    type Item = i64;
+    type Reader = OtherReader;
+
+    fn reader(&self, context: &SourceContext) -> Result<OtherReader, BoxError> {
+        Ok(OtherReader { other: *self, polls: 0, splits: None, context: context.clone() })
+    }
+}
+
+impl SourceReader for OtherReader {
+    type Item = i64;
+    type Position = i64;
+
+    fn open(&mut self, _: Option<Vec<(String, i64)>>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<i64>) -> Result<SourceStatus, BoxError> {
+        let [busy, other] =
+            *self.splits.get_or_insert_with(|| [output.add_split("busy"), output.add_split("other")]);
+        let number = self.polls;
+        self.polls += 1;
+        if number == POLLS {
+            (0..10).for_each(|n| output.push(n, n));
+            output.origin(other, 0, 9);
+            return Ok(SourceStatus::Ready);
+        }
+        if number > POLLS {
+            return Ok(SourceStatus::End);
+        }
+        output.push(number, 1000 + number);
+        output.origin(busy, number as u64, number as u64);
+        Ok(match self.other {
+            Other::Nothing => {
+                // A poll that has records of another one, as often as somebody wants them.
+                std::thread::sleep(ms(2));
+                output.nothing_for(other);
+                SourceStatus::Ready
+            }
+            Other::HeldBack => {
+                output.hold_back(other);
+                SourceStatus::Idle { until: Some(self.context.clock.now() + 2) }
+            }
+        })
+    }
+
+    fn positions(&mut self) -> Vec<(String, i64)> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_partition_is_idle_when_its_source_has_nothing_for_it_and_not_when_it_is_held_back() {
+    for (other, expected) in [(Other::Nothing, POLLS as u64), (Other::HeldBack, POLLS as u64 + 10)] {
+        let env = env(1);
+        let strategy = WatermarkStrategy::for_monotonous_timestamps().with_idleness(ms(20));
+        let numbers = env.from_source(other, strategy, "numbers");
+        let windows = numbers.key_by(|_| ()).window(TumblingEventTimeWindows::of(ms(10))).count();
+        let counted: u64 = windows.execute_and_collect("other").unwrap().into_iter().map(|(_, n)| n).sum();
+        assert_eq!(counted, expected);
+    }
+}
+
 /// Two partitions of two numbers each, one for each subtask, and then the end.
 #[derive(Clone)]
 struct Two;

@@ -69,6 +69,9 @@ impl ProcessingTimeSessionWindows {
     }
 }
 
+/// When a key has to be looked at, and its hash: it is found by that.
+type Deadline = (Timestamp, u64);
+
 /// The operator. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
@@ -80,7 +83,7 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     /// Of each session a time at or before which it has to be looked at: when it began, its last millisecond; then, as often as that
     /// finds it extended, its new one. So a record that extends a session sets nothing. Of those that have fired, the earliest of a
     /// key has the time at which it is forgotten. What is here follows from the sessions, and is no state.
-    deadlines: BinaryHeap<Reverse<Deadline<K>>>,
+    deadlines: BinaryHeap<Reverse<Deadline>>,
     /// The keys whose deadline it is, while they are looked at.
     due: Vec<K>,
     /// Records are numbered as they come, from 1 on.
@@ -88,35 +91,6 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     time: WindowTime,
     out: PhantomData<fn() -> Out>,
 }
-
-/// When sessions of a key have to be looked at.
-#[derive(Clone, Debug)]
-struct Deadline<K> {
-    time: Timestamp,
-    hash: u64,
-    key: K,
-}
-
-// By time. Keys need no order of their own: those of the same time go by their hashes, which are the same in every run.
-impl<K> Ord for Deadline<K> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.hash).cmp(&(other.time, other.hash))
-    }
-}
-
-impl<K> PartialOrd for Deadline<K> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K> PartialEq for Deadline<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<K> Eq for Deadline<K> {}
 
 impl<K, A, F, Out> SessionWindows<K, A, F, Out>
 where
@@ -195,7 +169,7 @@ where
         }
         if needs_deadline {
             let time = if has_fired { forgotten_at } else { session.max_timestamp() };
-            deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+            deadlines.push(Reverse((time, hash)));
         }
         if has_fired {
             let result = sessions[first].1.result(aggregate);
@@ -206,19 +180,14 @@ where
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         let fired_before = self.time.fired();
-        while let Some(deadline) = self.deadlines.peek().filter(|deadline| deadline.0.time <= time) {
+        while let Some(&Reverse((time, hash))) = self.deadlines.peek().filter(|next| next.0.0 <= time) {
             self.time.check_cancelled()?;
-            let (time, hash) = (deadline.0.time, deadline.0.hash);
-            let mut due = std::mem::take(&mut self.due);
             // A session that was joined has the deadlines of its parts, and so may have one twice.
-            while let Some(deadline) =
-                self.deadlines.peek().filter(|next| (next.0.time, next.0.hash) == (time, hash))
-            {
-                if !due.contains(&deadline.0.key) {
-                    due.push(deadline.0.key.clone());
-                }
+            while self.deadlines.peek() == Some(&Reverse((time, hash))) {
                 self.deadlines.pop();
             }
+            let mut due = std::mem::take(&mut self.due);
+            due.extend(self.sessions.keys_with(hash).cloned());
             for key in due.drain(..) {
                 self.look_at(hash, &key, time, fired_before, output)?;
             }
@@ -240,7 +209,7 @@ where
         let allowed = self.lateness.allowed;
         let Self { aggregate, function, deadlines, sessions, .. } = self;
         let Some(known) = sessions.get_mut(hash, key) else { return Ok(()) };
-        let mut set = |time| deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+        let mut set = |time| deadlines.push(Reverse((time, hash)));
         if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
             if session.max_timestamp() > time && session.start <= time {
                 // It has been extended since.
@@ -278,7 +247,7 @@ where
             for (session, runs) in &known.sessions {
                 let last = session.max_timestamp();
                 let time = if last > fired { last } else { last.saturating_add(allowed) };
-                self.deadlines.push(Reverse(Deadline { time, hash, key: key.clone() }));
+                self.deadlines.push(Reverse((time, hash)));
                 self.sequence = self.sequence.max(runs.last());
             }
             self.sequence = self.sequence.max(known.latest);
@@ -339,7 +308,7 @@ where
     fn next_timer(&self) -> Option<Timestamp> {
         match self.time.domain {
             TimeDomain::Event => None,
-            TimeDomain::Processing => self.deadlines.peek().map(|last| last.0.time.saturating_add(1)),
+            TimeDomain::Processing => self.deadlines.peek().map(|last| last.0.0.saturating_add(1)),
         }
     }
 

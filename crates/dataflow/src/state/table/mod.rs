@@ -149,6 +149,14 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         self.find(hash, key).map(|stored| &stored.value)
     }
 
+    /// The keys that have this hash: one, but for an accident.
+    pub(crate) fn keys_with(&self, hash: u64) -> impl Iterator<Item = &K> {
+        let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
+        let table = self.shards[position].page(hash).into_iter();
+        let likely = table.flat_map(move |table| table.iter_hash(probe(hash)));
+        likely.map(|stored| &stored.key).filter(move |key| key_hash(*key) == hash)
+    }
+
     /// The value of a key, to be changed.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V> {
