@@ -236,8 +236,8 @@ impl Files {
     pub(super) fn sync_folder(&self, path: &Path) -> Result<(), BoxError> {
         if let Some(root) = &self.storage.folder {
             let folder = root.join(path.as_ref());
-            let above = folder.ancestors().take_while(|above| above.starts_with(root));
-            above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
+            let mut above = folder.ancestors().take_while(|above| above.starts_with(root));
+            above.try_for_each(|above| File::open(above)?.sync_all())?;
         }
         Ok(())
     }
@@ -281,8 +281,8 @@ fn finish_local(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(error),
     }
-    let above = target.ancestors().skip(1).take_while(|above| above.starts_with(root)).take(folders);
-    above.map(|above| File::open(above)?.sync_all()).collect::<io::Result<()>>()?;
+    let mut above = target.ancestors().skip(1).take_while(|above| above.starts_with(root)).take(folders);
+    above.try_for_each(|above| File::open(above)?.sync_all())?;
     Ok(true)
 }
 
