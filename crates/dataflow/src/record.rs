@@ -46,6 +46,42 @@ pub trait Hashed {
     fn hash(&self) -> u64;
 }
 
+/// What holds many rows, each with a key of its own, and can so be divided among the subtasks that own the keys.
+pub trait Divisible: Sized {
+    /// Hands each part to `take`, with the target that it is for: at most one part for a target, and none without rows. Rows
+    /// that go to the same target keep their order.
+    fn divide(self, owners: &Owners, take: &mut dyn FnMut(usize, Self));
+}
+
+/// Which of the targets of a keyed exchange owns a key.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    /// Of each key group, its owner: a look-up is cheaper than the division.
+    pub(crate) of_group: Vec<u16>,
+    targets: usize,
+}
+
+impl Owners {
+    /// The owners of `max_parallelism` key groups among `targets` subtasks.
+    pub fn new(max_parallelism: u16, targets: usize) -> Self {
+        let of_group = (0..max_parallelism)
+            .map(|group| crate::key_group::owner(group, max_parallelism, targets) as u16)
+            .collect();
+        Self { of_group, targets }
+    }
+
+    /// The target that owns the key with this [`key_hash`](crate::hash::key_hash).
+    #[inline]
+    pub fn of(&self, hash: u64) -> usize {
+        usize::from(self.of_group[usize::from(crate::key_group::group_of(hash, self.of_group.len() as u16))])
+    }
+
+    /// The number of targets.
+    pub fn targets(&self) -> usize {
+        self.targets
+    }
+}
+
 impl<K, T> Hashed for Keyed<K, T> {
     #[inline]
     fn hash(&self) -> u64 {

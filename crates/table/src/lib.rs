@@ -4,7 +4,9 @@
 //! batches whose rows are additions or retractions), and the engine runs that graph: its checkpoints, its key groups, its
 //! exactly-once. DataFusion plans, optimises and evaluates expressions; execution, state and time are ours.
 
+pub mod chunk;
 pub mod error;
 pub mod functions;
 pub mod parser;
+pub mod rows;
 pub mod types;

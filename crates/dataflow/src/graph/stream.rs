@@ -9,8 +9,8 @@ use crate::error::BoxError;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::{Collect, FlatMap};
 use crate::output::OutputTag;
-use crate::record::{Data, Hashed, Keyed};
-use crate::runtime::edge::{Broadcast, ByKey, Forward, Rebalance};
+use crate::record::{Data, Divisible, Hashed, Keyed};
+use crate::runtime::edge::{Broadcast, ByKey, Divide, Forward, Rebalance};
 
 /// What flows out of one operator, or of several. Cloning the handle reads the stream twice; nothing is computed twice.
 ///
@@ -267,6 +267,53 @@ impl<T: Data> Stream<T> {
         self.partitioned(
             Partitioning::Keyed,
             Arc::new(|groups, targets, _| Box::new(ByKey::new(groups, targets))),
+        )
+    }
+
+    /// Divides every record of many rows among the subtasks of the next operator, so that each row gets to the owner of its key.
+    ///
+    /// ```
+    /// use thalweg_dataflow::graph::StreamGraph;
+    /// use thalweg_dataflow::hash::key_hash;
+    /// use thalweg_dataflow::record::{Divisible, Owners};
+    /// use thalweg_dataflow::runtime::{JobConfig, run};
+    /// use thalweg_dataflow::source::CollectionSource;
+    /// use thalweg_dataflow::watermark::WatermarkStrategy;
+    ///
+    /// #[derive(Clone)]
+    /// struct Numbers(Vec<u64>);
+    ///
+    /// impl Divisible for Numbers {
+    ///     fn divide(self, owners: &Owners, take: &mut dyn FnMut(usize, Self)) {
+    ///         let mut parts = vec![Vec::new(); owners.targets()];
+    ///         self.0.into_iter().for_each(|n| parts[owners.of(key_hash(&n))].push(n));
+    ///         let parts = parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty());
+    ///         parts.for_each(|(target, part)| take(target, Numbers(part)));
+    ///     }
+    /// }
+    ///
+    /// let graph = StreamGraph::new();
+    /// let source = CollectionSource::new(vec![Numbers((0..100).collect()), Numbers((0..100).collect())]);
+    /// let numbers = graph.source("numbers", source, WatermarkStrategy::no_watermarks()).exchange_divided();
+    /// let (sender, seen) = std::sync::mpsc::channel();
+    /// numbers.map("see", move |part| sender.send((std::thread::current().id(), part.0))).parallelism(2);
+    /// run(&graph, JobConfig::new("divided"))?;
+    /// // Each number is seen twice, and by one subtask.
+    /// let mut seen: Vec<_> = seen.try_iter().flat_map(|(who, part)| part.into_iter().map(move |n| (n, format!("{who:?}")))).collect();
+    /// assert_eq!(seen.len(), 200);
+    /// seen.sort();
+    /// seen.dedup();
+    /// assert_eq!(seen.len(), 100);
+    /// # Ok::<(), thalweg_dataflow::error::JobError>(())
+    /// ```
+    #[must_use]
+    pub fn exchange_divided(&self) -> Self
+    where
+        T: Divisible,
+    {
+        self.partitioned(
+            Partitioning::Keyed,
+            Arc::new(|groups, targets, _| Box::new(Divide::new(groups, targets))),
         )
     }
 

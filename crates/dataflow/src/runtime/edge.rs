@@ -3,7 +3,7 @@
 //! | partitioning | a record goes to |
 //! |---|---|
 //! | forward | the one target that this subtask is paired with |
-//! | keyed | the subtask that owns its key's group |
+//! | keyed | the subtask that owns its key's group; of a record that holds many rows, each part to the owner of its rows' keys |
 //! | rebalance | each target in turn: every batch is dealt out in equal slices, so that no target has more than one record more than another |
 //! | broadcast | every target |
 //!
@@ -14,9 +14,8 @@ use std::sync::Arc;
 use super::gate::{Event, Sender};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::Failure;
-use crate::key_group::{group_of, owner};
 use crate::metrics::TaskMetrics;
-use crate::record::{BATCH_SIZE, Batch, Hashed};
+use crate::record::{BATCH_SIZE, Batch, Divisible, Hashed, Owners, Record};
 
 /// Decides where records go: one virtual call a batch.
 pub(crate) trait Router<T>: Send {
@@ -180,23 +179,17 @@ impl<T: Clone> Router<T> for Broadcast {
 
 /// The owner of the key's group.
 pub(crate) struct ByKey {
-    /// Of each key group, its owner: a look-up is cheaper than the division.
-    owners: Vec<u16>,
+    owners: Owners,
 }
 
 impl ByKey {
     pub(crate) fn new(max_parallelism: u16, parallelism: usize) -> Self {
-        Self {
-            owners: (0..max_parallelism)
-                .map(|group| owner(group, max_parallelism, parallelism) as u16)
-                .collect(),
-        }
+        Self { owners: Owners::new(max_parallelism, parallelism) }
     }
 }
 
 impl<T: Hashed> Router<T> for ByKey {
     fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
-        let groups = self.owners.len() as u16;
         if let [only] = targets.targets.as_mut_slice()
             && only.buffer.is_empty()
         {
@@ -208,7 +201,7 @@ impl<T: Hashed> Router<T> for ByKey {
             reserve(&mut target.buffer);
         }
         for record in batch.records.drain(..) {
-            let target = usize::from(self.owners[usize::from(group_of(record.value.hash(), groups))]);
+            let target = self.owners.of(record.value.hash());
             let Target { buffer, limit, .. } = &mut targets.targets[target];
             buffer.records.push(record);
             if buffer.len() >= *limit {
@@ -219,5 +212,35 @@ impl<T: Hashed> Router<T> for ByKey {
             }
         }
         Ok(())
+    }
+}
+
+/// Each part of a record of many rows to the owner of its rows' keys.
+pub(crate) struct Divide {
+    owners: Owners,
+}
+
+impl Divide {
+    pub(crate) fn new(max_parallelism: u16, parallelism: usize) -> Self {
+        Self { owners: Owners::new(max_parallelism, parallelism) }
+    }
+}
+
+impl<T: Divisible> Router<T> for Divide {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        if targets.targets.len() == 1 {
+            return targets.append(0, batch);
+        }
+        let Batch { records, origin } = batch;
+        for target in &mut targets.targets {
+            target.buffer.origin.merge(origin);
+        }
+        for Record { value, timestamp } in records.drain(..) {
+            value.divide(&self.owners, &mut |target, value| {
+                targets.targets[target].buffer.records.push(Record { value, timestamp });
+            });
+        }
+        // What is divided is large: it does not wait for company.
+        (0..targets.targets.len()).try_for_each(|target| targets.flush(target))
     }
 }
