@@ -11,7 +11,7 @@ use common::{text, thalweg};
 use thalweg::dataflow::checkpoint::CheckpointStorage;
 use thalweg::datastream::StreamExecutionEnvironment;
 
-/// Counts some words, keeps two checkpoints, and is stopped.
+/// Counts some of many words, keeps two checkpoints, and is stopped long before the end.
 fn job(folder: &Path, savepoint: &Path) {
     let env = StreamExecutionEnvironment::new();
     env.enable_checkpointing(Duration::from_millis(20), folder).unwrap();
@@ -21,7 +21,7 @@ fn job(folder: &Path, savepoint: &Path) {
             checkpoint.retained = 2;
         }
     });
-    let words = env.from_collection((0..2000).map(|n| format!("w{}", n % 50)).collect::<Vec<_>>());
+    let words = env.from_collection((0..200_000).map(|n| format!("w{}", n % 50)).collect::<Vec<_>>());
     words
         .key_by(|word: &String| word.clone())
         .reduce(|a, _| a)

@@ -65,9 +65,11 @@ fn a_crash_after_the_commit_arrived_does_not() {
     fails_at_a_commit(Fault::CommitAndCut);
 }
 
-/// Holds the third checkpoint up.
+/// Holds the third checkpoint up, if it `is_slow`.
 #[derive(Clone)]
-struct SlowBarrier;
+struct SlowBarrier {
+    is_slow: bool,
+}
 
 impl Operator for SlowBarrier {
     type In = String;
@@ -79,7 +81,7 @@ impl Operator for SlowBarrier {
     }
 
     fn barrier(&mut self, barrier: &Barrier, _: &mut Output<String>) -> Result<(), BoxError> {
-        if barrier.epoch == 3 {
+        if self.is_slow && barrier.epoch == 3 {
             std::thread::sleep(Duration::from_millis(2500));
         }
         Ok(())
@@ -92,14 +94,17 @@ fn a_checkpoint_that_takes_longer_than_a_transaction_may_says_so() {
     let mut job = Counting::new(&cluster);
     job.properties.push(("transaction.timeout.ms", "1000"));
     write_words(&cluster, &job.input, 20_000);
-    let graph = StreamGraph::new();
-    job.count(&job.source(&cluster, &graph).apply("slow", SlowBarrier), &cluster);
-    let error = run(&graph, job.config(2)).unwrap_err();
+    let graph = |is_slow| {
+        let graph = StreamGraph::new();
+        job.count(&job.source(&cluster, &graph).apply("slow", SlowBarrier { is_slow }), &cluster);
+        graph
+    };
+    let error = run(&graph(true), job.config(2)).unwrap_err();
     // The broker does not tell a timeout from a younger instance; the checkpoint store does, before a restart fences anybody.
     assert!(!error.is_fatal(), "{error}");
     for part in ["transaction.timeout.ms = 1000", "the process was paused, or checkpoints took too long"] {
         assert!(error.to_string().contains(part), "{error}");
     }
-    run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
+    run(&graph(false), job.config(1)).unwrap();
     check_counts(&cluster, &job.output, 20_000);
 }

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::barrier::Epoch;
 use crate::checkpoint::committer::Committer;
@@ -16,6 +17,9 @@ use crate::collector::OperatorSnapshot;
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError, panic_message};
 use crate::state::Encoders;
+
+/// An instance that has nothing to write looks this often whether another has taken its place.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Something to do, in order.
 pub(crate) enum Work {
@@ -50,6 +54,7 @@ pub(crate) fn spawn(
     let run = move || {
         let mut files = Vec::new();
         let encoders = Arc::default();
+        let mut looked = Instant::now();
         for work in receiver {
             let committing = matches!(work, Work::Flush(..) | Work::Commit(_));
             let perform = || {
@@ -57,7 +62,16 @@ pub(crate) fn spawn(
             };
             // A store or a committer that panics must not leave the job waiting for it. Neither is called again
             // after that.
-            match catch_unwind(AssertUnwindSafe(perform)) {
+            let mut result = catch_unwind(AssertUnwindSafe(perform));
+            if let (Ok(Ok(Some(Event::Unchanged(_)))), Some(store)) = (&result, &store)
+                && looked.elapsed() >= LOOK_EVERY
+            {
+                looked = Instant::now();
+                if let Err(error) = store.check_owner() {
+                    result = Ok(Err(error.into()));
+                }
+            }
+            match result {
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(event))) => done(Ok(event)),
                 Ok(Err(error)) => done(Err(error)),
