@@ -4,9 +4,22 @@
 //! batches whose rows are additions or retractions), and the engine runs that graph: its checkpoints, its key groups, its
 //! exactly-once. DataFusion plans, optimises and evaluates expressions; execution, state and time are ours.
 
+pub mod aggregates;
+pub mod catalog;
 pub mod chunk;
+pub mod connectors;
+pub mod display;
+pub mod environment;
 pub mod error;
 pub mod functions;
+pub mod now;
+pub mod operators;
+pub mod options;
 pub mod parser;
+pub mod plan;
+pub mod planner;
+pub mod row_kind;
 pub mod rows;
+pub mod settings;
 pub mod types;
+pub mod window_functions;

@@ -10,18 +10,35 @@
 //! - `MATCH_RECOGNIZE (… WITHIN INTERVAL …)`: the interval is the last of the symbols, `"$within"`.
 
 mod ast;
+mod dialect;
+mod schema;
+mod statements;
+mod tokens;
 
 pub use ast::*;
+use sqlparser::parser::Parser;
 
+use self::dialect::FlinkDialect;
+use self::tokens::Tokens;
 use crate::error::SqlError;
 
 /// The statements of a script, in order. Statements end with `;`, the last one need not. Spans count from the beginning of the script.
 ///
+/// ```
+/// use thalweg_table::parser::{StatementKind, parse_script};
+///
+/// let script = "CREATE TABLE t (a INT, b AS a + 1) WITH ('connector' = 'print'); INSERT INTO t SELECT 1;";
+/// let statements = parse_script(script)?;
+/// assert!(matches!(statements[0].kind, StatementKind::CreateTable(_)));
+/// assert_eq!(&script[statements[1].span.clone()], "INSERT INTO t SELECT 1");
+/// # Ok::<(), thalweg_table::error::SqlError>(())
+/// ```
+///
 /// # Errors
 /// If one does not parse; with the place.
 pub fn parse_script(script: &str) -> Result<Vec<Statement>, SqlError> {
-    let _ = script;
-    Err(SqlError::new("not there yet"))
+    let tokens = Tokens::of(script)?;
+    tokens.statements().map(|statement| statements::parse(&tokens, statement)).collect()
 }
 
 /// One expression, as in a computed column or in a filter of the Table API.
@@ -29,8 +46,11 @@ pub fn parse_script(script: &str) -> Result<Vec<Statement>, SqlError> {
 /// # Errors
 /// If it does not parse; with the place.
 pub fn parse_expression(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
-    let _ = text;
-    Err(SqlError::new("not there yet"))
+    let tokens = Tokens::of(text)?;
+    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens.all().to_vec());
+    let expression = parser.parse_expr().map_err(|error| tokens.error(&parser, error))?;
+    tokens.end(&mut parser)?;
+    Ok(expression)
 }
 
 /// Columns, watermark and primary key as they stand between the parentheses of `CREATE TABLE t (…)`.
@@ -38,6 +58,9 @@ pub fn parse_expression(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
 /// # Errors
 /// If they do not parse; with the place.
 pub fn parse_schema(text: &str) -> Result<TableSchema, SqlError> {
-    let _ = text;
-    Err(SqlError::new("not there yet"))
+    let tokens = Tokens::of(text)?;
+    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens.all().to_vec());
+    let schema = schema::columns(&tokens, &mut parser)?;
+    tokens.end(&mut parser)?;
+    Ok(schema)
 }

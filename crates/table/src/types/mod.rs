@@ -123,3 +123,89 @@ impl LogicalType {
         }
     }
 }
+
+impl LogicalType {
+    /// The type of a column of this Arrow type.
+    ///
+    /// # Errors
+    /// If Flink has no such type.
+    pub fn from_arrow(of: &DataType, nullable: bool) -> Result<Self, crate::error::SqlError> {
+        use arrow::datatypes::TimeUnit;
+        let digits = |unit: &TimeUnit| match unit {
+            TimeUnit::Second => 0,
+            TimeUnit::Millisecond => 3,
+            TimeUnit::Microsecond => 6,
+            TimeUnit::Nanosecond => 9,
+        };
+        let of_field =
+            |field: &arrow::datatypes::Field| Self::from_arrow(field.data_type(), field.is_nullable());
+        let kind = match of {
+            DataType::Utf8 | DataType::Null => TypeKind::VarChar(MAX_LENGTH),
+            DataType::Boolean => TypeKind::Boolean,
+            DataType::Binary => TypeKind::VarBinary(MAX_LENGTH),
+            DataType::Decimal128(precision, scale) => TypeKind::Decimal(*precision, *scale),
+            DataType::Int8 => TypeKind::TinyInt,
+            DataType::Int16 => TypeKind::SmallInt,
+            DataType::Int32 => TypeKind::Int,
+            DataType::Int64 => TypeKind::BigInt,
+            DataType::Float32 => TypeKind::Float,
+            DataType::Float64 => TypeKind::Double,
+            DataType::Date32 => TypeKind::Date,
+            DataType::Time32(_) => TypeKind::Time(3),
+            DataType::Timestamp(unit, None) => TypeKind::Timestamp(digits(unit)),
+            DataType::Timestamp(unit, Some(_)) => TypeKind::TimestampLtz(digits(unit)),
+            DataType::Interval(_) => TypeKind::IntervalDaySecond,
+            DataType::List(item) => TypeKind::Array(Box::new(of_field(item)?)),
+            DataType::Struct(fields) => {
+                let field = |field: &arrow::datatypes::FieldRef| Ok((field.name().clone(), of_field(field)?));
+                TypeKind::Row(fields.iter().map(field).collect::<Result<_, crate::error::SqlError>>()?)
+            }
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(fields) if fields.len() == 2 => {
+                    TypeKind::Map(Box::new(of_field(&fields[0])?), Box::new(of_field(&fields[1])?))
+                }
+                other => return Err(crate::error::SqlError::new(format!("{other} are no entries of a map"))),
+            },
+            other => return Err(crate::error::SqlError::new(format!("there is no type for {other}"))),
+        };
+        Ok(Self { kind, nullable })
+    }
+}
+
+impl std::fmt::Display for LogicalType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.kind {
+            TypeKind::Char(length) => write!(f, "CHAR({length})"),
+            TypeKind::VarChar(MAX_LENGTH) => f.write_str("STRING"),
+            TypeKind::VarChar(length) => write!(f, "VARCHAR({length})"),
+            TypeKind::Boolean => f.write_str("BOOLEAN"),
+            TypeKind::Binary(length) => write!(f, "BINARY({length})"),
+            TypeKind::VarBinary(MAX_LENGTH) => f.write_str("BYTES"),
+            TypeKind::VarBinary(length) => write!(f, "VARBINARY({length})"),
+            TypeKind::Decimal(precision, scale) => write!(f, "DECIMAL({precision}, {scale})"),
+            TypeKind::TinyInt => f.write_str("TINYINT"),
+            TypeKind::SmallInt => f.write_str("SMALLINT"),
+            TypeKind::Int => f.write_str("INT"),
+            TypeKind::BigInt => f.write_str("BIGINT"),
+            TypeKind::Float => f.write_str("FLOAT"),
+            TypeKind::Double => f.write_str("DOUBLE"),
+            TypeKind::Date => f.write_str("DATE"),
+            TypeKind::Time(digits) => write!(f, "TIME({digits})"),
+            TypeKind::Timestamp(digits) => write!(f, "TIMESTAMP({digits})"),
+            TypeKind::TimestampLtz(digits) => write!(f, "TIMESTAMP_LTZ({digits})"),
+            TypeKind::IntervalYearMonth => f.write_str("INTERVAL YEAR TO MONTH"),
+            TypeKind::IntervalDaySecond => f.write_str("INTERVAL DAY TO SECOND(3)"),
+            TypeKind::Array(item) => write!(f, "ARRAY<{item}>"),
+            TypeKind::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
+            TypeKind::Multiset(item) => write!(f, "MULTISET<{item}>"),
+            TypeKind::Row(fields) => {
+                f.write_str("ROW<")?;
+                for (index, (name, of)) in fields.iter().enumerate() {
+                    write!(f, "{}`{name}` {of}", if index == 0 { "" } else { ", " })?;
+                }
+                f.write_str(">")
+            }
+        }?;
+        if self.nullable { Ok(()) } else { f.write_str(" NOT NULL") }
+    }
+}

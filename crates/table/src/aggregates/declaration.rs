@@ -1,0 +1,118 @@
+//! Aggregate functions as the planner sees them: names and types.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_common::{Result, internal_err, plan_err};
+use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+
+use super::Function;
+
+/// All of them, by all of their names.
+const NAMES: [(&str, Function); 18] = [
+    ("COUNT", Function::Count),
+    ("SUM", Function::Sum),
+    ("SUM0", Function::Sum0),
+    ("AVG", Function::Avg),
+    ("MIN", Function::Min),
+    ("MAX", Function::Max),
+    ("FIRST_VALUE", Function::FirstValue),
+    ("LAST_VALUE", Function::LastValue),
+    ("LISTAGG", Function::ListAgg),
+    ("COLLECT", Function::Collect),
+    ("ARRAY_AGG", Function::ArrayAgg),
+    ("VAR_POP", Function::VarPop),
+    ("VAR_SAMP", Function::VarSamp),
+    ("VARIANCE", Function::VarSamp),
+    ("STDDEV_POP", Function::StddevPop),
+    ("STDDEV_SAMP", Function::StddevSamp),
+    ("STDDEV", Function::StddevSamp),
+    ("APPROX_COUNT_DISTINCT", Function::Count),
+];
+
+/// The aggregate function of this name, whatever its case.
+pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
+    let (name, function) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Some(Arc::new(AggregateUDF::from(Declared { name, function: *function, signature })))
+}
+
+/// The names of all aggregate functions.
+pub fn aggregate_names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(name, _)| *name)
+}
+
+/// Which function a declaration stands for, and whether it counts each value once.
+pub fn function_of(declared: &AggregateUDF) -> Option<(Function, bool)> {
+    let (name, function) = NAMES.iter().find(|(known, _)| *known == declared.name())?;
+    Some((*function, *name == "APPROX_COUNT_DISTINCT"))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Declared {
+    name: &'static str,
+    function: Function,
+    signature: Signature,
+}
+
+fn is_number(of: &DataType) -> bool {
+    of.is_integer() || of.is_floating() || of.is_decimal() || of.is_null()
+}
+
+impl AggregateUDFImpl for Declared {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        let allowed = match self.function {
+            Function::Count => 0..=usize::MAX,
+            Function::ListAgg => 1..=2,
+            _ => 1..=1,
+        };
+        if !allowed.contains(&arguments.len()) {
+            return plan_err!("{} does not take {} arguments", self.name, arguments.len());
+        }
+        let numeric = !matches!(
+            self.function,
+            Function::Count
+                | Function::Min
+                | Function::Max
+                | Function::FirstValue
+                | Function::LastValue
+                | Function::ListAgg
+                | Function::Collect
+                | Function::ArrayAgg
+        );
+        if numeric && let Some(other) = arguments.iter().find(|of| !is_number(of)) {
+            return plan_err!("{} takes numbers, not {other}", self.name);
+        }
+        if self.function == Function::ListAgg && arguments.iter().any(|of| *of != DataType::Utf8) {
+            return plan_err!("LISTAGG takes strings: cast the argument to STRING");
+        }
+        Ok(arguments.to_vec())
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.function.result(arguments))
+    }
+
+    fn return_field(&self, arguments: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = arguments.iter().map(|field| field.data_type().clone()).collect();
+        let result = self.function.result(&types);
+        Ok(Field::new(self.name, result, self.function.is_nullable()).into())
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        internal_err!("{} is not run by DataFusion", self.name)
+    }
+
+    fn state_fields(&self, _: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        internal_err!("{} is not run by DataFusion", self.name)
+    }
+}

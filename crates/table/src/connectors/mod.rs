@@ -1,0 +1,123 @@
+//! Connectors: what `WITH ('connector' = '…')` names. Each is a page; somebody else's are registered by name.
+
+mod blackhole;
+mod datagen;
+mod print;
+mod shape;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use shape::Shape;
+use thalweg_dataflow::graph::{Stream, StreamGraph};
+
+use crate::catalog::{Table, nearest};
+use crate::chunk::Chunk;
+use crate::error::SqlError;
+use crate::settings::Settings;
+
+/// A connector: makes sources and sinks of tables.
+pub trait Connector: Send + Sync {
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// If it cannot, with these options.
+    fn source(&self, table: &Arc<Table>, settings: &Settings) -> Result<Box<dyn TableScan>, SqlError> {
+        let _ = settings;
+        Err(not_for(table, "be read from"))
+    }
+
+    /// Writes a table.
+    ///
+    /// # Errors
+    /// If it cannot, with these options.
+    fn sink(&self, table: &Arc<Table>, settings: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
+        let _ = settings;
+        Err(not_for(table, "be written to"))
+    }
+}
+
+fn not_for(table: &Table, what: &str) -> SqlError {
+    let connector = table.option("connector").unwrap_or_default();
+    SqlError::new(format!("the table `{}` cannot {what}: its connector is `{connector}`", table.path.table))
+}
+
+/// What a stream of rows is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changelog {
+    /// Rows are added and never taken back.
+    Append,
+    /// Rows are added, and taken back as they were.
+    Retract,
+    /// A row takes the place of the one with the same key; one that is deleted may have its key alone.
+    Upsert,
+}
+
+/// A table that is read.
+pub trait TableScan: Send + Sync {
+    /// What it gives. Of [`Changelog::Upsert`], a row is added when it is new or other, and retracted when its key is deleted.
+    fn changelog(&self) -> Changelog {
+        Changelog::Append
+    }
+
+    /// Adds the source to the graph. What it reads, all columns but the computed ones, is to go through `shape`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError>;
+}
+
+/// A table that is written.
+pub trait TableSink: Send + Sync {
+    /// What it takes.
+    fn changelog(&self) -> Changelog;
+
+    /// Adds the sink to the graph, behind `rows`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError>;
+}
+
+/// The connectors that there are, by name.
+#[derive(Clone)]
+pub struct Connectors(BTreeMap<String, Arc<dyn Connector>>);
+
+impl Default for Connectors {
+    fn default() -> Self {
+        let mut connectors = Self(BTreeMap::new());
+        connectors.register("blackhole", Arc::new(blackhole::Blackhole));
+        connectors.register("datagen", Arc::new(datagen::Datagen));
+        connectors.register("print", Arc::new(print::Print));
+        connectors
+    }
+}
+
+impl Connectors {
+    /// Adds a connector, in place of one of the same name.
+    pub fn register(&mut self, name: &str, connector: Arc<dyn Connector>) {
+        self.0.insert(name.to_owned(), connector);
+    }
+
+    /// The connector of a table.
+    ///
+    /// # Errors
+    /// If there is no such connector.
+    pub fn of(&self, table: &Table) -> Result<&Arc<dyn Connector>, SqlError> {
+        let with_span = |error: SqlError| match &table.options_at {
+            Some(span) => error.or_at(span),
+            None => error,
+        };
+        let name = table.option("connector").ok_or_else(|| {
+            with_span(SqlError::new(format!("the table `{}` has no `connector`", table.path.table)))
+        })?;
+        self.0.get(name).ok_or_else(|| {
+            let known = || self.0.keys().map(String::as_str);
+            let help = match nearest(name, known()) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            with_span(SqlError::new(format!("there is no connector `{name}`")).help(help))
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! `GROUP BY`: for each key, aggregates of all its rows so far.
+//!
+//! - **Rows** are added to the accumulators of their key, or taken back from them. For each key of a chunk whose result has changed by
+//!   it, the old result is retracted and the new one added; a key of which no row is left is retracted alone. A retraction of a key that
+//!   is not known is dropped: it is of a row whose state has expired.
+//! - **Watermarks, barriers, the end**: pass.
+//! - **State**: keyed, `groups`: of each key its number of rows and its accumulators.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+use thalweg_dataflow::Output;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::state::{KeyedTable, States};
+
+use super::{Grouping, batch, emit};
+use crate::aggregates::Aggregation;
+use crate::aggregates::accumulator::Group;
+use crate::chunk::Chunk;
+use crate::rows::{RowBytes, RowCodec};
+
+/// What is kept of a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct GroupState {
+    /// Additions less retractions.
+    pub(super) rows: i64,
+    pub(super) accumulators: Group,
+}
+
+/// The operator. See the [module](self).
+#[derive(Clone)]
+pub struct GroupAggregate {
+    plan: Arc<Plan>,
+    groups: KeyedTable<RowBytes, GroupState>,
+}
+
+struct Plan {
+    key: Vec<usize>,
+    key_codec: RowCodec,
+    calls: Vec<Aggregation>,
+    results: RowCodec,
+    /// The key columns, then the results.
+    schema: SchemaRef,
+}
+
+impl GroupAggregate {
+    /// Aggregates by the columns `key`; the output has the key, then the result of each call, and `schema`.
+    ///
+    /// # Errors
+    /// If a column has a type that cannot be a key.
+    pub fn new(key: Vec<usize>, calls: Vec<Aggregation>, schema: SchemaRef) -> Result<Self, ArrowError> {
+        let types =
+            |range: std::ops::Range<usize>| schema.fields()[range].iter().map(|field| field.data_type());
+        let key_codec = RowCodec::new(types(0..key.len()))?;
+        let results = RowCodec::new(types(key.len()..schema.fields().len()))?;
+        let plan = Arc::new(Plan { key, key_codec, calls, results, schema });
+        Ok(Self { plan, groups: KeyedTable::default() })
+    }
+
+    /// Adds a chunk; what has changed by it.
+    fn aggregate(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
+        let Self { plan, groups } = self;
+        let by_key = Grouping::new(chunk, &plan.key, &plan.key_codec)?;
+        let mut counts = vec![0; by_key.len()];
+        let mut known = vec![false; by_key.len()];
+        let mut states: Vec<Group> = Vec::with_capacity(by_key.len());
+        for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
+            states.push(match groups.get_mut(*hash, key) {
+                Some(state) => {
+                    (counts[group], known[group]) = (state.rows, true);
+                    std::mem::take(&mut state.accumulators)
+                }
+                None => plan.calls.iter().map(Aggregation::empty).collect(),
+            });
+        }
+        let before = plan.results_of(&states)?;
+        let strangers = count_rows(chunk, &by_key.group_of, &mut counts);
+        let (mut kept, mut group_of) = (None, None);
+        if let Some(strangers) = &strangers {
+            kept = Some(chunk.filter(strangers)?);
+            let rows = by_key.group_of.iter().zip(strangers.values());
+            group_of = Some(rows.filter(|(_, kept)| *kept).map(|(group, _)| *group).collect::<Vec<_>>());
+        }
+        let (rows, group_of) =
+            (kept.as_ref().unwrap_or(chunk), group_of.as_ref().unwrap_or(&by_key.group_of));
+        for (call, aggregation) in plan.calls.iter().enumerate() {
+            aggregation.update(call, &mut states, group_of, rows)?;
+        }
+        let after = plan.results_of(&states)?;
+        let changed = plan.changed(&before, &after)?;
+        let mut changes = Changes::default();
+        for (group, state) in states.into_iter().enumerate() {
+            let (hash, key, alive) = (by_key.hashes[group], &by_key.keys[group], counts[group] != 0);
+            match (known[group], alive) {
+                (true, true) if changed.get(group) == Some(&true) => {
+                    changes.retract(group);
+                    changes.add(group, by_key.len());
+                }
+                (true, false) => changes.retract(group),
+                (false, true) => changes.add(group, by_key.len()),
+                _ => {}
+            }
+            if !alive {
+                groups.remove(hash, key);
+            } else if let Some(kept) = groups.get_mut(hash, key) {
+                *kept = GroupState { rows: counts[group], accumulators: state };
+            } else {
+                groups.insert(hash, key, GroupState { rows: counts[group], accumulators: state });
+            }
+        }
+        plan.changelog(chunk, &by_key, changes, &before, &after)
+    }
+}
+
+/// Counts the rows of each group. Returns which rows are kept, if some are not: retractions of what is not there.
+fn count_rows(chunk: &Chunk, group_of: &[u32], counts: &mut [i64]) -> Option<BooleanArray> {
+    if chunk.retractions().is_none() {
+        group_of.iter().for_each(|group| counts[*group as usize] += 1);
+        return None;
+    }
+    let mut any = false;
+    let kept = group_of.iter().enumerate().map(|(row, group)| {
+        let count = &mut counts[*group as usize];
+        let is_stranger = *count == 0 && chunk.is_retraction(row);
+        any |= is_stranger;
+        *count += if is_stranger { 0 } else { chunk.sign(row) };
+        Some(!is_stranger)
+    });
+    let kept: BooleanArray = kept.collect();
+    any.then_some(kept)
+}
+
+/// Which results go out: numbers into the old ones, followed by the new ones.
+#[derive(Default)]
+struct Changes {
+    groups: Vec<u32>,
+    results: Vec<u32>,
+    retractions: Vec<bool>,
+}
+
+impl Changes {
+    fn push(&mut self, group: usize, result: usize, is_retraction: bool) {
+        self.groups.push(group as u32);
+        self.results.push(result as u32);
+        self.retractions.push(is_retraction);
+    }
+
+    fn retract(&mut self, group: usize) {
+        self.push(group, group, true);
+    }
+
+    fn add(&mut self, group: usize, groups: usize) {
+        self.push(group, groups + group, false);
+    }
+}
+
+impl Plan {
+    fn results_of(&self, groups: &[Group]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let of_call = |(call, aggregation): (usize, &Aggregation)| {
+            let accumulators: Vec<_> = groups.iter().map(|group| &group[call]).collect();
+            aggregation.results(&accumulators)
+        };
+        self.calls.iter().enumerate().map(of_call).collect()
+    }
+
+    /// Of which groups the results differ.
+    fn changed(&self, before: &[ArrayRef], after: &[ArrayRef]) -> Result<Vec<bool>, ArrowError> {
+        let Some(first) = before.first() else { return Ok(Vec::new()) };
+        let (old, new) = (self.results.encode(before)?, self.results.encode(after)?);
+        Ok((0..first.len()).map(|group| old.row(group) != new.row(group)).collect())
+    }
+
+    /// The rows that go out.
+    fn changelog(
+        &self,
+        chunk: &Chunk,
+        by_key: &Grouping,
+        changes: Changes,
+        before: &[ArrayRef],
+        after: &[ArrayRef],
+    ) -> Result<Chunk, BoxError> {
+        let rows = changes.groups.len();
+        let firsts: UInt32Array = changes.groups.iter().map(|group| by_key.firsts[*group as usize]).collect();
+        let places = UInt32Array::from(changes.results);
+        let keys = self.key.iter().map(|column| take(chunk.rows().column(*column), &firsts, None));
+        let results = before.iter().zip(after).map(|(old, new)| take(&concat(&[old, new])?, &places, None));
+        let columns = keys.chain(results).collect::<Result<Vec<_>, _>>()?;
+        let retractions = Some(BooleanArray::from(changes.retractions));
+        Ok(Chunk::new(batch(&self.schema, columns, rows)?, retractions))
+    }
+}
+
+impl Operator for GroupAggregate {
+    type In = Chunk;
+    type Out = Chunk;
+
+    fn is_determined(&self) -> bool {
+        true
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        states.keyed("groups", &mut self.groups);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        for record in batch.records.drain(..) {
+            emit(output, self.aggregate(&record.value)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Hashes the key of every row, for the exchange that follows to divide chunks by.
+//!
+//! - **Rows** pass, each with the hash of the bytes of its key columns. NULL is a value like others.
+//! - **Watermarks, barriers, the end**: pass.
+//! - **State**: none.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use thalweg_dataflow::Output;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
+
+use super::grouping::hash_of;
+use crate::chunk::Chunk;
+use crate::rows::RowCodec;
+
+/// The operator. See the [module](self).
+#[derive(Clone)]
+pub struct KeyBy {
+    key: Arc<[usize]>,
+    codec: Arc<RowCodec>,
+}
+
+impl KeyBy {
+    /// Hashes these columns of rows of `schema`.
+    ///
+    /// # Errors
+    /// If a column has a type that cannot be a key.
+    pub fn new(key: &[usize], schema: &SchemaRef) -> Result<Self, ArrowError> {
+        let codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
+        Ok(Self { key: key.into(), codec: Arc::new(codec) })
+    }
+}
+
+impl Operator for KeyBy {
+    type In = Chunk;
+    type Out = Chunk;
+
+    fn is_determined(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        for record in batch.records.drain(..) {
+            let chunk = record.value;
+            let columns: Vec<ArrayRef> =
+                self.key.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+            let hashes = match columns.is_empty() {
+                true => vec![hash_of(&[]); chunk.len()].into(),
+                false => self.codec.encode(&columns)?.iter().map(|row| hash_of(row.data())).collect(),
+            };
+            output.push(chunk.with_hashes(hashes), record.timestamp);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The operators of tables, a page each: what they do to rows, watermarks and barriers, and what their state holds.
+//!
+//! All of them take chunks and hand chunks on; those with a key are behind an exchange that has divided the chunks by key group
+//! ([`KeyBy`]).
+
+mod calc;
+mod changelog_normalize;
+mod due;
+mod group_aggregate;
+mod grouping;
+mod key_by;
+mod not_null;
+mod session_assign;
+mod upsert_materialize;
+mod window_aggregate;
+mod window_assign;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+use thalweg_dataflow::Output;
+use thalweg_dataflow::time::NO_TIMESTAMP;
+
+pub use calc::Calc;
+pub use changelog_normalize::ChangelogNormalize;
+pub use group_aggregate::GroupAggregate;
+pub use grouping::Grouping;
+pub use key_by::KeyBy;
+pub use not_null::NotNull;
+pub use session_assign::SessionAssign;
+pub use upsert_materialize::UpsertMaterialize;
+pub use window_aggregate::WindowAggregate;
+pub use window_assign::{WindowAssign, WindowSpec};
+
+use crate::chunk::Chunk;
+
+/// Hands on a chunk, unless it is empty.
+fn emit(output: &mut Output<Chunk>, chunk: Chunk) {
+    if !chunk.is_empty() {
+        output.push(chunk, NO_TIMESTAMP);
+    }
+}
+
+/// Columns as a batch, of `rows` rows also if there is no column.
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_new_with_options(
+        schema.clone(),
+        columns,
+        &RecordBatchOptions::new().with_row_count(Some(rows)),
+    )
+}
+
+/// A column of points in time as milliseconds since the epoch.
+pub(crate) fn millis(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
+    let zone = match column.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let column = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone))?;
+    let column = cast(&column, &DataType::Int64)?;
+    Ok(Int64Array::from(column.to_data()))
+}
+
+/// Milliseconds since the epoch as a column of this type of points in time.
+fn from_millis(values: Int64Array, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let DataType::Timestamp(_, zone) = data_type else {
+        return cast(&values, data_type);
+    };
+    let millis = cast(&values, &DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))?;
+    cast(&millis, data_type)
+}
+
+/// Rows that go out, in the order in which they were pushed.
+#[derive(Default)]
+struct RowsOut {
+    rows: Vec<crate::rows::RowBytes>,
+    retractions: Vec<bool>,
+}
+
+impl RowsOut {
+    fn push(&mut self, row: crate::rows::RowBytes, is_retraction: bool) {
+        self.rows.push(row);
+        self.retractions.push(is_retraction);
+    }
+}

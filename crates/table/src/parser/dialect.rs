@@ -1,0 +1,136 @@
+//! What `sqlparser` is to take of queries and expressions.
+
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+};
+use sqlparser::dialect::Dialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
+
+/// Flink's dialect.
+#[derive(Debug)]
+pub(super) struct FlinkDialect;
+
+impl Dialect for FlinkDialect {
+    fn is_delimited_identifier_start(&self, letter: char) -> bool {
+        letter == '`'
+    }
+
+    fn identifier_quote_style(&self, _: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn is_identifier_start(&self, letter: char) -> bool {
+        letter.is_alphabetic() || letter == '_' || letter == '$'
+    }
+
+    fn is_identifier_part(&self, letter: char) -> bool {
+        letter.is_alphanumeric() || letter == '_' || letter == '$'
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_named_fn_args_with_rarrow_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_numeric_prefix(&self) -> bool {
+        false
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn require_interval_qualifier(&self) -> bool {
+        true
+    }
+
+    fn supports_array_typedef_with_brackets(&self) -> bool {
+        true
+    }
+
+    fn supports_window_function_null_treatment_arg(&self) -> bool {
+        true
+    }
+
+    fn supports_boolean_literals(&self) -> bool {
+        true
+    }
+
+    fn is_reserved_for_identifier(&self, word: Keyword) -> bool {
+        // Words that are columns often enough, and begin nothing where an expression is due.
+        !matches!(word, Keyword::USER | Keyword::CURRENT | Keyword::SESSION)
+            && sqlparser::keywords::RESERVED_FOR_IDENTIFIER.contains(&word)
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+        if word.keyword != Keyword::TABLE || word.quote_style.is_some() {
+            return None;
+        }
+        // `TABLE t`, not a column of that name.
+        match parser.peek_nth_token(1).token {
+            Token::Word(_) => Some(table_argument(parser)),
+            _ => None,
+        }
+    }
+}
+
+/// `TABLE t [PARTITION BY a, b]` as a call.
+fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+    parser.next_token();
+    let name = parser.parse_object_name(false)?;
+    let query = Parser::new(&FlinkDialect).try_with_sql(&format!("SELECT * FROM {name}"))?.parse_query()?;
+    let argument = |value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value));
+    let mut args = vec![argument(Expr::Subquery(query))];
+    if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
+        // A comma is followed by a column, or by the next argument, which is a call.
+        loop {
+            args.push(argument(Expr::Identifier(parser.parse_identifier()?)));
+            let is_column = matches!(parser.peek_nth_token(1).token, Token::Word(_))
+                && !matches!(parser.peek_nth_token(2).token, Token::LParen | Token::RArrow);
+            if parser.peek_token_ref().token != Token::Comma || !is_column {
+                break;
+            }
+            parser.next_token();
+        }
+    }
+    Ok(Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_quote('`', "$table")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }))
+}

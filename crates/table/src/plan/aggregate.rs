@@ -1,0 +1,183 @@
+//! `GROUP BY`, and `DISTINCT`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion_expr::{Aggregate, Expr};
+
+use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema};
+use crate::aggregates::{Aggregation, Function, declaration};
+use crate::error::SqlError;
+use crate::operators::{GroupAggregate, WindowAggregate};
+
+/// A call of an aggregate function, over columns of the operator's input.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) function: Function,
+    pub(super) arguments: Vec<usize>,
+    pub(super) filter: Option<usize>,
+    pub(super) distinct: bool,
+    pub(super) types: Vec<DataType>,
+    separator: Option<String>,
+}
+
+impl Call {
+    pub(super) fn aggregation(&self, retracts: bool) -> Result<Aggregation, SqlError> {
+        let Self { function, arguments, filter, distinct, types, separator } = self.clone();
+        let made = Aggregation::new(function, arguments, filter, distinct, retracts, types).map_err(arrow)?;
+        Ok(match separator {
+            Some(separator) => made.separated_by(&separator),
+            None => made,
+        })
+    }
+}
+
+/// The columns that an aggregate reads, as expressions over its input.
+pub(super) struct Columns {
+    pub(super) expressions: Vec<Expr>,
+}
+
+impl Columns {
+    /// The number of the column that an expression is in.
+    pub(super) fn place(&mut self, expression: &Expr) -> usize {
+        let known = self.expressions.iter().position(|known| known == expression);
+        known.unwrap_or_else(|| {
+            self.expressions.push(expression.clone());
+            self.expressions.len() - 1
+        })
+    }
+
+    /// A call, with its arguments in these columns.
+    pub(super) fn call(
+        &mut self,
+        function: &datafusion_expr::AggregateUDF,
+        arguments: &[Expr],
+        filter: Option<&Expr>,
+        distinct: bool,
+        schema: &datafusion_common::DFSchema,
+    ) -> Result<Call, SqlError> {
+        use datafusion_expr::ExprSchemable;
+        let Some((function, counts_once)) = declaration::function_of(function) else {
+            return Err(SqlError::new(format!("the aggregate function `{}` is not there", function.name())));
+        };
+        let mut arguments = arguments.to_vec();
+        let mut separator = None;
+        if function == Function::ListAgg && arguments.len() == 2 {
+            let value = crate::planner::constant(&arguments.remove(1))?;
+            separator = value.try_as_str().flatten().map(str::to_owned);
+        }
+        // A constant is no argument that rows have to be looked at for.
+        if function == Function::Count && !distinct {
+            arguments.retain(|argument| !matches!(argument, Expr::Literal(value, _) if !value.is_null()));
+        }
+        let types = arguments.iter().map(|argument| argument.get_type(schema));
+        let types = types.collect::<Result<Vec<_>, _>>()?;
+        let filter = filter.map(|filter| self.place(filter));
+        let arguments = arguments.iter().map(|argument| self.place(argument)).collect();
+        Ok(Call { function, arguments, filter, distinct: distinct || counts_once, types, separator })
+    }
+
+    /// The input with these columns alone.
+    pub(super) fn over(
+        &self,
+        translator: &Translator<'_>,
+        input: Arc<Planned>,
+        schema: &datafusion_common::DFSchema,
+    ) -> Result<Arc<Planned>, SqlError> {
+        use datafusion_expr::ExprSchemable;
+        let field = |(index, expression): (usize, &Expr)| {
+            Ok(Field::new(format!("f{index}"), expression.get_type(schema)?, true))
+        };
+        let fields = self.expressions.iter().enumerate().map(field);
+        let fields = fields.collect::<Result<Vec<Field>, SqlError>>()?;
+        calc::columns(translator, input, schema, &self.expressions, Arc::new(Schema::new(fields)))
+    }
+}
+
+fn without_alias(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Alias(alias) => without_alias(&alias.expr),
+        other => other,
+    }
+}
+
+/// `GROUP BY`: by windows that end, or for ever.
+pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result<Arc<Planned>, SqlError> {
+    let input = translator.translate(&node.input)?;
+    let input_schema = node.input.schema();
+    if node.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+        return Err(SqlError::new("GROUPING SETS, CUBE and ROLLUP are not there yet"));
+    }
+    let mut columns =
+        Columns { expressions: node.group_expr.iter().map(|group| without_alias(group).clone()).collect() };
+    let key: Vec<usize> = (0..columns.expressions.len()).collect();
+    let mut calls = Vec::new();
+    for call in &node.aggr_expr {
+        let Expr::AggregateFunction(call) = without_alias(call) else {
+            return Err(SqlError::new(format!("`{call}` is no aggregate")));
+        };
+        let params = &call.params;
+        calls.push(columns.call(
+            &call.func,
+            &params.args,
+            params.filter.as_deref(),
+            params.distinct,
+            input_schema,
+        )?);
+    }
+    let retracts = input.traits.retracts;
+    let rows = columns.over(translator, input, input_schema)?;
+    let schema = chunk_schema(&node.schema);
+    let names = |of: &[Expr]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (by, select) = (names(&node.group_expr), names(&node.aggr_expr));
+    // The window is among the columns that are grouped by.
+    let window =
+        rows.traits.window.clone().filter(|window| window.start < key.len() && window.end < key.len());
+    if let Some(window) = window {
+        let traits = Traits {
+            retracts: false,
+            keys: vec![key.clone()],
+            rowtime: rows.traits.rowtime.iter().copied().filter(|column| key.contains(column)).collect(),
+            proctime: rows.traits.proctime.iter().copied().filter(|column| key.contains(column)).collect(),
+            window: Some(window.clone()),
+        };
+        let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
+        let (of, out, identity) = (rows.schema.clone(), schema.clone(), what.clone());
+        return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
+            let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
+            let WindowTrait { end, zone, processing_time, .. } = window;
+            let operator = WindowAggregate::new(key.clone(), end, zone, processing_time, made, out.clone());
+            let keyed = building.keyed(&inputs[0], &key, &of)?;
+            Ok(keyed.apply("window aggregate", operator.map_err(arrow)?).described(&identity))
+        }));
+    }
+    let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
+    let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
+    Ok(grouped(what, rows, key, calls, schema, traits, retracts))
+}
+
+fn grouped(
+    what: String,
+    rows: Arc<Planned>,
+    key: Vec<usize>,
+    calls: Vec<Call>,
+    schema: arrow::datatypes::SchemaRef,
+    traits: Traits,
+    retracts: bool,
+) -> Arc<Planned> {
+    let (of, out, identity) = (rows.schema.clone(), schema.clone(), what.clone());
+    Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
+        let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
+        let operator = GroupAggregate::new(key.clone(), made, out.clone()).map_err(arrow)?;
+        Ok(building.keyed(&inputs[0], &key, &of)?.apply("group aggregate", operator).described(&identity))
+    })
+}
+
+/// Each row once.
+pub(super) fn distinct(rows: Arc<Planned>) -> Result<Arc<Planned>, SqlError> {
+    let key: Vec<usize> = (0..rows.schema.fields().len()).collect();
+    // A row that never comes twice, and is never taken back, goes out once.
+    let traits = Traits { keys: vec![key.clone()], ..rows.traits.clone() };
+    let (schema, retracts) = (rows.schema.clone(), rows.traits.retracts);
+    Ok(grouped("Distinct()".to_owned(), rows, key, Vec::new(), schema, traits, retracts))
+}

@@ -1,0 +1,197 @@
+//! The plan of operators: what a logical plan becomes, bottom up, with what is known of each stream.
+//!
+//! Of each node the planner derives, from its inputs: whether rows are taken back, what is unique, which columns are event time or
+//! processing time, and which of them are the bounds of a window ([`Traits`]). By these it chooses operators, and refuses what an operator
+//! cannot take, before anything runs. A node also knows how it is built: [`Building`] makes streams of the engine out of nodes, each
+//! node once.
+
+mod aggregate;
+mod calc;
+mod implicit;
+mod join;
+mod over;
+mod rank;
+mod sink;
+mod sort;
+mod source;
+mod translate;
+mod values;
+mod window;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use chrono_tz::Tz;
+use datafusion_common::DFSchema;
+use thalweg_dataflow::graph::{Stream, StreamGraph};
+use thalweg_dataflow::hash::key_hash;
+
+pub use sink::{PlannedSink, plan_insert, sink};
+pub use translate::Translator;
+
+use crate::chunk::Chunk;
+use crate::error::SqlError;
+use crate::operators::{KeyBy, WindowSpec};
+
+/// What is known of a stream of rows. Columns go by their numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traits {
+    /// Whether rows may be taken back.
+    pub retracts: bool,
+    /// Sets of columns that no two rows have in common.
+    pub keys: Vec<Vec<usize>>,
+    /// Columns that watermarks are about.
+    pub rowtime: Vec<usize>,
+    /// Columns of processing time.
+    pub proctime: Vec<usize>,
+    /// The columns of a window.
+    pub window: Option<WindowTrait>,
+}
+
+/// Which columns are the bounds of a window, and of which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowTrait {
+    /// `window_start`.
+    pub start: usize,
+    /// `window_end`.
+    pub end: usize,
+    /// Which windows.
+    pub spec: WindowSpec,
+    /// Whether they are of processing time.
+    pub processing_time: bool,
+    /// The zone by whose clock they begin and end; without one, by that of UTC.
+    pub zone: Option<Tz>,
+}
+
+impl Traits {
+    /// What is left when each column that `new_place` has a place for gets there.
+    fn moved(&self, new_place: impl Fn(usize) -> Option<usize>) -> Self {
+        let places = |columns: &[usize]| columns.iter().filter_map(|column| new_place(*column)).collect();
+        let window = self.window.as_ref().and_then(|window| {
+            let (start, end) = (new_place(window.start)?, new_place(window.end)?);
+            Some(WindowTrait { start, end, ..window.clone() })
+        });
+        let keys = self.keys.iter().filter_map(|key| key.iter().map(|column| new_place(*column)).collect());
+        Self {
+            retracts: self.retracts,
+            keys: keys.collect(),
+            rowtime: places(&self.rowtime),
+            proctime: places(&self.proctime),
+            window,
+        }
+    }
+}
+
+type Build = Box<dyn Fn(&Building<'_>, Vec<Stream<Chunk>>) -> Result<Stream<Chunk>, SqlError> + Send + Sync>;
+
+/// A node of the plan.
+pub struct Planned {
+    /// What it does, in a line.
+    pub what: String,
+    /// What it reads.
+    pub inputs: Vec<Arc<Planned>>,
+    /// The columns that come out.
+    pub schema: SchemaRef,
+    /// What is known of them.
+    pub traits: Traits,
+    /// The same for all nodes that do the same to the same inputs.
+    digest: String,
+    build: Build,
+}
+
+impl Planned {
+    fn new(
+        what: String,
+        inputs: Vec<Arc<Planned>>,
+        schema: SchemaRef,
+        traits: Traits,
+        build: impl Fn(&Building<'_>, Vec<Stream<Chunk>>) -> Result<Stream<Chunk>, SqlError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Arc<Self> {
+        let below: Vec<&str> = inputs.iter().map(|input| input.digest.as_str()).collect();
+        let digest = format!("{:016x}", key_hash(&(what.as_str(), below)));
+        Arc::new(Self { what, inputs, schema, traits, digest, build: Box::new(build) })
+    }
+
+    /// The plan as a tree, a line for each node, with what is known of it.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        self.explain_at(0, &mut text);
+        text
+    }
+
+    fn explain_at(&self, depth: usize, text: &mut String) {
+        let changes = if self.traits.retracts { "retract" } else { "append" };
+        let name = |column: &usize| self.schema.field(*column).name().as_str();
+        let names = |columns: &[usize]| columns.iter().map(name).collect::<Vec<_>>().join(", ");
+        let mut known = format!("changelog=[{changes}]");
+        for key in &self.traits.keys {
+            let _ = write!(known, ", unique=[{}]", names(key));
+        }
+        if !self.traits.rowtime.is_empty() {
+            let _ = write!(known, ", rowtime=[{}]", names(&self.traits.rowtime));
+        }
+        // To a string nothing fails to be written.
+        let _ = writeln!(text, "{}{}   {known}", "  ".repeat(depth), self.what);
+        self.inputs.iter().for_each(|input| input.explain_at(depth + 1, text));
+    }
+}
+
+/// Makes streams out of nodes.
+pub struct Building<'a> {
+    /// The graph of the job.
+    pub graph: &'a StreamGraph,
+    /// How many subtasks operators have.
+    pub parallelism: usize,
+    built: RefCell<HashMap<String, Stream<Chunk>>>,
+}
+
+impl<'a> Building<'a> {
+    /// Builds into `graph`.
+    pub fn new(graph: &'a StreamGraph, parallelism: usize) -> Self {
+        Self { graph, parallelism, built: RefCell::default() }
+    }
+
+    /// The stream of a node. What is read twice is built once.
+    ///
+    /// # Errors
+    /// If an operator or a connector cannot be made.
+    pub fn build(&self, node: &Planned) -> Result<Stream<Chunk>, SqlError> {
+        if let Some(stream) = self.built.borrow().get(&node.digest) {
+            return Ok(stream.clone());
+        }
+        let inputs = node.inputs.iter().map(|input| self.build(input)).collect::<Result<Vec<_>, _>>()?;
+        let stream = (node.build)(self, inputs)?;
+        self.built.borrow_mut().insert(node.digest.clone(), stream.clone());
+        Ok(stream)
+    }
+
+    /// Rows divided by these columns, among the subtasks of what follows.
+    fn keyed(
+        &self,
+        rows: &Stream<Chunk>,
+        key: &[usize],
+        schema: &SchemaRef,
+    ) -> Result<Stream<Chunk>, SqlError> {
+        if self.parallelism == 1 {
+            return Ok(rows.clone());
+        }
+        let key_by = KeyBy::new(key, schema).map_err(|error| SqlError::new(error.to_string()))?;
+        Ok(rows.apply("key by", key_by).exchange_divided())
+    }
+}
+
+/// The columns of a plan as chunks have them: any may be NULL.
+fn chunk_schema(schema: &DFSchema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
+}
+
+fn arrow(error: arrow::error::ArrowError) -> SqlError {
+    SqlError::new(error.to_string())
+}

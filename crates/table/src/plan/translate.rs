@@ -1,0 +1,106 @@
+//! From logical nodes to nodes of operators: which file knows how.
+
+use std::sync::Arc;
+
+use datafusion_common::DFSchema;
+use datafusion_expr::{Distinct, Expr, LogicalPlan};
+use datafusion_physical_expr::PhysicalExpr;
+
+use super::{Planned, Traits, aggregate, calc, join, over, rank, sort, source, values, window};
+use crate::connectors::Connectors;
+use crate::error::SqlError;
+use crate::planner::temporal_table::TemporalTable;
+use crate::planner::window_function::WindowFunction;
+use crate::planner::{self, Planner};
+use crate::settings::Settings;
+
+/// Translates logical plans.
+pub struct Translator<'a> {
+    /// Plans expressions.
+    pub planner: &'a Planner,
+    /// What reads and writes tables.
+    pub connectors: &'a Connectors,
+    /// The settings of the session.
+    pub settings: &'a Settings,
+}
+
+impl Translator<'_> {
+    /// The node of operators for a logical node, and those below it.
+    ///
+    /// # Errors
+    /// If there is no operator for it, or none for such inputs.
+    pub fn translate(&self, plan: &LogicalPlan) -> Result<Arc<Planned>, SqlError> {
+        match plan {
+            LogicalPlan::Projection(projection) => {
+                let input = self.translate(&projection.input)?;
+                calc::project(self, input, projection.input.schema(), &projection.expr, &projection.schema)
+            }
+            LogicalPlan::Filter(filter) => match rank::matching(filter) {
+                Some(top) => rank::filter(self, filter, top),
+                None => {
+                    let input = self.translate(&filter.input)?;
+                    calc::filter(self, input, filter.input.schema(), &filter.predicate)
+                }
+            },
+            LogicalPlan::SubqueryAlias(alias) => {
+                self.translate(&alias.input).map(|input| calc::renamed(input, &alias.schema))
+            }
+            LogicalPlan::TableScan(scan) => source::scan(self, scan),
+            LogicalPlan::Aggregate(aggregate) => aggregate::aggregate(self, aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let rows = self.translate(input)?;
+                aggregate::distinct(rows)
+            }
+            LogicalPlan::Union(union) => {
+                let inputs = union.inputs.iter().map(|input| self.translate(input));
+                Ok(union_of(inputs.collect::<Result<Vec<_>, _>>()?, &union.schema))
+            }
+            LogicalPlan::Values(rows) => values::values(self, &rows.values, &rows.schema),
+            LogicalPlan::EmptyRelation(empty) => Ok(values::constant(empty.produce_one_row, &empty.schema)),
+            LogicalPlan::Window(window) => over::over(self, window),
+            LogicalPlan::Join(join) => join::join(self, join),
+            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => sort::sort(self, plan),
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                if let Some(node) = node.downcast_ref::<WindowFunction>() {
+                    return window::window(self, node);
+                }
+                if node.is::<TemporalTable>() {
+                    return Err(SqlError::new(
+                        "a version of a table (`FOR SYSTEM_TIME AS OF`) stands on the right side of a join",
+                    ));
+                }
+                Err(not_there(plan))
+            }
+            other => Err(not_there(other)),
+        }
+    }
+
+    /// What evaluates an expression over the columns of `schema`.
+    pub(super) fn physical(
+        &self,
+        expression: &Expr,
+        schema: &DFSchema,
+    ) -> Result<Arc<dyn PhysicalExpr>, SqlError> {
+        planner::physical(expression, schema, self.planner.config())
+    }
+}
+
+fn not_there(plan: &LogicalPlan) -> SqlError {
+    SqlError::new(format!("this is not there yet: {}", plan.display()))
+}
+
+/// All rows of all inputs.
+fn union_of(inputs: Vec<Arc<Planned>>, schema: &DFSchema) -> Arc<Planned> {
+    let schema = super::chunk_schema(schema);
+    let retracts = inputs.iter().any(|input| input.traits.retracts);
+    // What is event time in all of them is so in the union.
+    let in_all = |column: &usize| inputs.iter().all(|input| input.traits.rowtime.contains(column));
+    let rowtime = inputs.first().map(|input| input.traits.rowtime.iter().copied().filter(in_all).collect());
+    let traits = Traits { retracts, rowtime: rowtime.unwrap_or_default(), ..Traits::default() };
+    Planned::new(format!("Union(inputs={})", inputs.len()), inputs, schema, traits, |_, inputs| {
+        let mut inputs = inputs.into_iter();
+        let first = inputs.next().ok_or_else(|| SqlError::new("a union of nothing"))?;
+        Ok(inputs.fold(first, |all, other| all.union(&other)))
+    })
+}
