@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::record::BATCH_SIZE;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
 
@@ -224,7 +223,7 @@ impl Block {
             self.open = Some(self.open_at_line()?);
         }
         let Some(open) = &mut self.open else { return Ok(()) };
-        while output.len() < BATCH_SIZE {
+        while output.room() > 0 {
             if self.next >= self.end {
                 self.done = true;
                 self.open = None;
@@ -249,6 +248,7 @@ impl Block {
             let line = std::str::from_utf8(line)
                 .map_err(|_| TextFileError::NotUtf8 { path: self.path.clone(), offset: self.next })?;
             output.push(line.to_owned(), NO_TIMESTAMP);
+            output.weigh(line.len());
             open.taken += length;
             self.next += length as u64;
         }

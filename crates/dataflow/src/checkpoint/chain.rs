@@ -58,6 +58,7 @@ impl Chain {
             let name = (entry.uid.clone(), entry.name.clone());
             let before = self.states.get(&name);
             let groups = states.entry(name).or_default();
+            let mut changed = HashSet::new();
             for part in &entry.parts {
                 let place = (if entry.kind == StateKind::Keyed { 0 } else { entry.subtask }, part.group);
                 let link = Link { file: number, length: part.length };
@@ -65,6 +66,11 @@ impl Chain {
                 let links = groups.entry(place).or_default();
                 if part.kind == PartKind::Whole {
                     // It may take several parts of one file.
+                    links.push(link);
+                    continue;
+                }
+                if part.kind == PartKind::Delta && !changed.insert(place) {
+                    // And so may a change.
                     links.push(link);
                     continue;
                 }
@@ -251,6 +257,7 @@ mod tests {
             chain.add(file(3), &index(&[(1, Delta, 10)])).unwrap_err().contains("group 1 of state `state`")
         );
         assert!(chain.add(file(3), &index(&[(1, Whole, 10), (1, Unchanged, 0)])).is_err());
+        assert!(chain.add(file(4), &index(&[(1, Whole, 10), (1, Delta, 1)])).is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
 use super::pause::{self, Pauses};
 use super::recovery::{Recovered, claimants};
+use super::slow::{Step, Steps};
 use super::task::{Report, TaskLife};
 use super::writer::{self, Work};
 use crate::barrier::{Barrier, Epoch, Then};
@@ -59,6 +60,7 @@ pub(crate) struct Attempt<'a> {
     running: usize,
     /// The barrier under way, and what has been collected for it.
     barrier: Option<Barrier>,
+    steps: Steps,
     snapshots: Vec<(usize, OperatorSnapshot)>,
     notes: Vec<Box<dyn Any + Send>>,
     savepoints: Vec<Savepoint>,
@@ -148,6 +150,7 @@ impl<'a> Attempt<'a> {
             sources_left: planned.tasks.iter().filter(|task| task.is_source).count(),
             running: 0,
             barrier: None,
+            steps: Steps::default(),
             snapshots: Vec::new(),
             notes: Vec::new(),
             savepoints: Vec::new(),
@@ -373,8 +376,19 @@ impl<'a> Attempt<'a> {
     }
 
     fn act(&mut self, action: Action) {
+        let step = match action {
+            Action::WriteState(_) => Some(Step::WritingState),
+            Action::Flush(_) => Some(Step::Flushing),
+            Action::WriteManifest(_) => Some(Step::WritingManifest),
+            Action::Commit(_) => Some(Step::Committing),
+            Action::Inject(_) | Action::Notify(_) | Action::DiscardBefore(_) => None,
+        };
+        if let Some(step) = step {
+            self.steps.enter(step, Instant::now());
+        }
         match action {
             Action::Inject(barrier) => {
+                self.steps.begin(Instant::now());
                 self.barrier = Some(barrier);
                 self.mail_sources(Mail::Barrier(barrier));
             }
@@ -415,6 +429,15 @@ impl<'a> Attempt<'a> {
         self.last_epoch = epoch;
         self.notes.clear();
         if let Some(barrier) = self.barrier.take() {
+            if let Some(checkpoint) = self.config.checkpoint.as_ref().filter(|_| barrier.checkpoint) {
+                let location = format!("{:?}", checkpoint.storage);
+                let slow = self.steps.end(epoch, checkpoint.interval, &location, Instant::now());
+                if let Some((step, text)) = slow
+                    && self.shown.is_news(&format!("slow {step:?}"))
+                {
+                    tell::warn(format_args!("'{}': {text}", self.config.id));
+                }
+            }
             let batch_delay = self.config.clock.now().saturating_sub(barrier.time);
             self.shown.progress(|progress| {
                 progress.committed_epoch = epoch;

@@ -26,7 +26,7 @@ const UNDER_WAY: Duration = Duration::from_millis(200);
 const ONE_BATCH: Duration = Duration::from_millis(20);
 
 /// As long as nobody knows how long a record takes, batches are small, and few of them.
-const BEGINNING: usize = 64;
+pub(super) const BEGINNING: usize = 64;
 
 /// What travels on a channel.
 pub(crate) enum Event<T> {

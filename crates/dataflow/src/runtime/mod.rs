@@ -11,6 +11,7 @@ mod job;
 mod pause;
 mod recovery;
 mod restart;
+mod slow;
 pub(crate) mod source_task;
 pub(crate) mod task;
 pub(crate) mod turns;

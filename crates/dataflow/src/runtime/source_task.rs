@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::gate::{Gate, Mail, Mailbox, Next};
+use super::gate::{BEGINNING, Gate, Mail, Mailbox, Next, Pace};
 use super::task::{Drive, Report, Task, TaskLife};
 use crate::barrier::Barrier;
 use crate::collector::{Control, OperatorSnapshot};
@@ -70,6 +71,9 @@ fn longest_wait(timeout: i64) -> i64 {
 struct Running<R: SourceReader> {
     reader: R,
     polled: SourceOutput<R::Item>,
+    /// How many records make a batch, by the time that the chain takes for them.
+    pace: Pace,
+    batch: usize,
     strategy: WatermarkStrategy<R::Item>,
     splits: Vec<Split>,
     watermarks: Watermarks,
@@ -119,6 +123,8 @@ where
             Ok(Running {
                 reader,
                 polled: SourceOutput::new(),
+                pace: Pace::default(),
+                batch: BEGINNING,
                 strategy,
                 splits: Vec::new(),
                 watermarks: Watermarks::default(),
@@ -193,7 +199,7 @@ where
         drive.tick()?;
         let now = self.context.clock.now();
         let Self { reader, polled, strategy, .. } = self;
-        polled.begin();
+        polled.begin(self.batch);
         let status = guard(&self.context, &Origin::default(), || reader.poll(polled))?;
         let SourceOutput { batch, .. } = polled;
         let newest = guard(&self.context, &batch.origin, || Ok(strategy.assign(&mut batch.records)))?;
@@ -210,7 +216,11 @@ where
                     self.watermarks.advance(split.0, self.strategy.watermark(known.newest));
                 }
             }
+            let (records, since) = (self.polled.len(), Instant::now());
             drive.chain.batch(&mut self.polled.batch)?;
+            if let Some((batch, _)) = self.pace.limits(records, since.elapsed()) {
+                self.batch = batch;
+            }
         }
         for index in 0..self.splits.len() {
             if self.polled.splits[index].finished {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use crate::error::BoxError;
-use crate::record::{BATCH_SIZE, Data};
+use crate::record::Data;
 use crate::time::{NO_TIMESTAMP, Timestamp};
 
 /// So many splits a collection has that is read in parallel.
@@ -143,7 +143,7 @@ impl<T: Data + Sync> SourceReader for CollectionReader<T> {
                 continue;
             }
             let first = split.next;
-            for (item, timestamp) in self.items[first..].iter().step_by(self.of).take(BATCH_SIZE) {
+            for (item, timestamp) in self.items[first..].iter().step_by(self.of).take(output.room()) {
                 output.push(item.clone(), *timestamp);
                 split.next += self.of;
             }

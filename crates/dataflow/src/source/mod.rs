@@ -18,7 +18,7 @@ use crate::barrier::{Barrier, Epoch};
 use crate::error::{BoxError, OperatorName};
 use crate::hash::key_hash;
 use crate::metrics::OperatorMetrics;
-use crate::record::{Batch, Origin, Record};
+use crate::record::{BATCH_SIZE, Batch, Origin, Record};
 use crate::state::StateData;
 use crate::time::{Clock, Timestamp};
 
@@ -51,7 +51,7 @@ pub trait SourceReader: Send + 'static {
     /// `None` at a fresh start.
     fn open(&mut self, restored: Option<Vec<(String, Self::Position)>>) -> Result<(), BoxError>;
 
-    /// Reads some records of one split into `output`: about [`BATCH_SIZE`](crate::record::BATCH_SIZE), fewer if fewer are at hand.
+    /// Reads some records of one split into `output`: about as many as it has [room](SourceOutput::room) for, fewer if fewer are at hand.
     /// It must return within about 50 ms, as barriers wait for it; to wait longer, return [`SourceStatus::Idle`].
     fn poll(&mut self, output: &mut SourceOutput<Self::Item>) -> Result<SourceStatus, BoxError>;
 
@@ -144,7 +144,13 @@ pub struct SourceOutput<T> {
     pub(crate) batch: Batch<T>,
     pub(crate) current: Option<SplitId>,
     pub(crate) splits: Vec<SplitInfo>,
+    /// How many records, and bytes, are wanted in this poll.
+    records: usize,
+    bytes: usize,
 }
+
+/// So many bytes are wanted in one poll: what is under way between tasks is bounded in batches.
+const POLL_BYTES: usize = 1 << 20;
 
 pub(crate) struct SplitInfo {
     pub(crate) name: Arc<str>,
@@ -168,7 +174,13 @@ pub(crate) enum Found {
 impl<T> SourceOutput<T> {
     /// An empty output. The engine makes it; so may a test of a reader.
     pub fn new() -> Self {
-        Self { batch: Batch::new(), current: None, splits: Vec::new() }
+        Self {
+            batch: Batch::new(),
+            current: None,
+            splits: Vec::new(),
+            records: BATCH_SIZE,
+            bytes: POLL_BYTES,
+        }
     }
 
     /// Announces a split: from now on it takes part in the watermark.
@@ -202,9 +214,9 @@ impl<T> SourceOutput<T> {
         self.splits[split.0].found = Found::Held;
     }
 
-    /// A poll begins.
-    pub(crate) fn begin(&mut self) {
-        self.current = None;
+    /// A poll begins, for so many records.
+    pub(crate) fn begin(&mut self, records: usize) {
+        (self.current, self.records, self.bytes) = (None, records, POLL_BYTES);
         self.splits.iter_mut().for_each(|split| split.found = Found::Unsaid);
     }
 
@@ -220,8 +232,22 @@ impl<T> SourceOutput<T> {
         self.batch.records.push(Record { value, timestamp });
     }
 
-    /// The records pushed since the last poll.
+    /// What has been pushed has so many bytes, as far as the reader knows. Without that, records are only counted.
+    #[inline]
+    pub fn weigh(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// How many more records are wanted in this poll: up to [`BATCH_SIZE`], fewer when the operators behind take long for each, none
+    /// when those that have been pushed [weigh](Self::weigh) a mebibyte. A reader that cannot but push more may do so.
+    #[inline]
+    pub fn room(&self) -> usize {
+        if self.bytes == 0 { 0 } else { self.records.saturating_sub(self.batch.len()) }
+    }
+
+    /// The records pushed since the last poll; the next one may begin.
     pub fn take(&mut self) -> Vec<Record<T>> {
+        self.bytes = POLL_BYTES;
         std::mem::take(&mut self.batch.records)
     }
 

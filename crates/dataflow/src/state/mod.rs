@@ -13,6 +13,8 @@ pub(crate) mod encoding;
 mod fingerprint;
 pub mod list;
 pub mod map;
+#[cfg(test)]
+pub(crate) mod part_log;
 pub mod reducing;
 pub mod table;
 pub mod timers;
@@ -38,7 +40,7 @@ use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 
 pub(crate) use encoding::{Encoder, Encoders};
-pub(crate) use table::{UNNAMED, hash_in};
+pub(crate) use table::{SharedGroup, UNNAMED, hash_in};
 
 /// What can be kept in state: cloned at a barrier where it has to be, written to and read from a checkpoint. Every type is that
 /// owns its data and derives `Clone`, [`serde::Serialize`] and [`serde::Deserialize`].

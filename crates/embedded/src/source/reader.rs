@@ -9,7 +9,6 @@ use std::time::Duration;
 use thalweg_broker::{Batch, GroupOffset, Isolation, LocalClient, LocalConsumer, LocalError, ResponseError};
 use thalweg_dataflow::barrier::Epoch;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::record::BATCH_SIZE;
 use thalweg_dataflow::source::{SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp};
 
@@ -300,12 +299,13 @@ impl<T: Send + 'static> BrokerSourceReader<T> {
             let partition = &mut self.partitions[self.turn];
             let Some(split) = partition.split else { continue };
             let (first, mut count) = (partition.next, 0);
-            while count < BATCH_SIZE
+            while output.room() > 0
                 && let Some(batch) = partition.batches.pop_front()
             {
                 let settings = &self.source.settings;
                 let read = settings.deserializer.read(&batch, partition.end, settings.bad_records, output)?;
                 self.context.metrics.bytes.add(read.bytes as u64);
+                output.weigh(read.bytes);
                 self.context.metrics.bad_records.add(read.bad);
                 count += read.records;
                 partition.consumed_to(batch.next_offset());

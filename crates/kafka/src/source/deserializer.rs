@@ -70,7 +70,9 @@ impl<T, D: KafkaDeserializer<T>> ReadRecords<T> for D {
         let mut read = Read::default();
         read.count = partition.read(most, |message, topic| {
             let record = ConsumerRecord::from_message(message, topic);
-            read.bytes += (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
+            let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+            read.bytes += bytes as u64;
+            output.weigh(bytes);
             match self.deserialize(&record) {
                 Ok(value) => output.push(value, record.timestamp.unwrap_or(NO_TIMESTAMP)),
                 Err(reason) => {
@@ -78,7 +80,7 @@ impl<T, D: KafkaDeserializer<T>> ReadRecords<T> for D {
                     read.bad += 1;
                 }
             }
-            Ok(())
+            Ok(output.room() > 0)
         })?;
         Ok(read)
     }

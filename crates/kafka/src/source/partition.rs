@@ -154,17 +154,17 @@ impl Partition {
         self.rate.as_ref().filter(|_| waits).map(RateLimit::next_at)
     }
 
-    /// Hands up to `most` records that are at hand to `take`, with the topic's name. The number of them.
+    /// Hands up to `most` records that are at hand to `take`, with the topic's name, as long as it says to go on. The number of them.
     pub(super) fn read(
         &mut self,
         most: usize,
-        mut take: impl FnMut(&BorrowedMessage<'_>, &str) -> Result<(), KafkaError>,
+        mut take: impl FnMut(&BorrowedMessage<'_>, &str) -> Result<bool, KafkaError>,
     ) -> Result<usize, KafkaError> {
         // Said before looking: what comes in between says it anew.
         self.ready.store(false, Ordering::Release);
-        let (mut count, mut end_reached) = (0, false);
+        let (mut count, mut goes_on, mut end_reached) = (0, true, false);
         while let Some(queue) = &self.queue {
-            if count == most {
+            if count == most || !goes_on {
                 self.ready.store(true, Ordering::Release);
                 break;
             }
@@ -176,7 +176,7 @@ impl Partition {
                         end_reached = true;
                         break;
                     }
-                    take(&message, &self.name.topic)?;
+                    goes_on = take(&message, &self.name.topic)?;
                     self.next = offset + 1;
                     count += 1;
                 }

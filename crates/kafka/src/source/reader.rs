@@ -12,7 +12,6 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::record::BATCH_SIZE;
 use thalweg_dataflow::source::{SourceContext, SourceOutput, SourceReader, SourceStatus};
 use thalweg_dataflow::time::Timestamp;
 
@@ -187,8 +186,14 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
         let now = self.context.clock.now();
         for _ in 0..self.partitions.len() {
             self.turn = (self.turn + 1) % self.partitions.len();
-            let most = self.partitions[self.turn].allowed(BATCH_SIZE, now);
+            let partition = &mut self.partitions[self.turn];
+            let most = partition.allowed(output.room(), now);
             if most == 0 {
+                match partition.split {
+                    Some(split) if partition.allowed_at().is_some() => output.hold_back(split),
+                    Some(split) => output.nothing_for(split),
+                    None => {}
+                }
                 continue;
             }
             let count = self.read_partition(self.turn, most, output)?;
@@ -197,10 +202,8 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
             if count > 0 || troubled == Some(SourceStatus::Ready) {
                 return Ok(SourceStatus::Ready);
             }
-            match self.partitions[self.turn].split {
-                Some(split) if most > 0 => output.nothing_for(split),
-                Some(split) => output.hold_back(split),
-                None => {}
+            if let Some(split) = self.partitions[self.turn].split {
+                output.nothing_for(split);
             }
         }
         if self.source.settings.stopping.is_some() {

@@ -228,15 +228,18 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         (self.entry(record.hash, record.key), record.value)
     }
 
-    /// Shares all of it with a snapshot: for each non-empty group, its number and its entries.
-    pub(crate) fn share_tables(&mut self) -> Vec<(u16, SharedGroup<K, V>)> {
-        let (first, generation) = (self.groups.owned().start, self.generation);
-        self.generation += 1;
-        let groups = (first..).zip(&mut self.shards);
-        let shared = groups
-            .filter(|(_, group)| group.len > 0)
-            .map(|(number, group)| (number, group.share(true, generation)));
-        shared.collect()
+    /// Shares with a snapshot what has changed since the last one, or all of it: for each group of which that is something, its
+    /// number and the entries. It is for tables whose entries are never removed.
+    pub(crate) fn share_entries(&mut self, whole: bool) -> Vec<(u16, SharedGroup<K, V>)> {
+        if whole {
+            self.changes = Changes::default();
+        }
+        let changes = self.share_changes().into_iter();
+        let entries = changes.filter_map(|(group, change)| match change {
+            Change::Whole(entries, _) | Change::Delta(entries, _) => Some((group, entries)),
+            Change::Unchanged(_) => None,
+        });
+        entries.collect()
     }
 
     /// Shares with a snapshot what has changed since the last one.

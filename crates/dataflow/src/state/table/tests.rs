@@ -1,59 +1,15 @@
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::encoding::{Plan, Schema};
-use crate::state::{PartKind, encoded};
+use crate::state::part_log::PartLog;
 
-/// The parts of checkpoints, as a restore would find them.
-#[derive(Clone, Default)]
-struct Log(HashMap<u16, Vec<(PartKind, Vec<u8>, Rc<Schema>)>>);
-
-impl Log {
-    /// Adds one checkpoint. What it does not mention is not there any more.
-    fn add(&mut self, encodes: impl IntoIterator<Item = Encode>) {
-        let mut before = std::mem::take(&mut self.0);
-        for (part, bytes, schema) in encodes.into_iter().flat_map(|encode| {
-            let (parts, schema) = encoded(encode);
-            let schema = Rc::new(schema);
-            parts.into_iter().map(move |(part, bytes)| (part, bytes, schema.clone()))
-        }) {
-            let group = self.0.entry(part.group).or_default();
-            if part.kind != PartKind::Whole {
-                *group = before.remove(&part.group).expect("a change of nothing");
-            }
-            if part.kind != PartKind::Unchanged {
-                group.push((part.kind, bytes, schema));
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.values().flatten().map(|(_, bytes, _)| bytes.len()).sum()
-    }
-
-    /// Restores it into tables for each subtask of `parallelism`.
-    fn restore(&self, parallelism: usize, continues: bool) -> Vec<KeyedTable<u16, String>> {
-        let subtask = |index| {
-            let groups = KeyGroups::of_subtask(128, parallelism, index);
-            let mut table = KeyedTable::new(&groups);
-            for group in groups.owned() {
-                for (kind, bytes, schema) in self.0.get(&group).into_iter().flatten() {
-                    let plan = Plan::new(schema);
-                    table.restore(group, PartDecoder::new(&plan, bytes), *kind == PartKind::Delta).unwrap();
-                }
-            }
-            table.restored(continues);
-            table
-        };
-        (0..parallelism).map(subtask).collect()
-    }
-
-    fn contents(&self, parallelism: usize) -> HashMap<u16, String> {
-        contents(&self.restore(parallelism, false))
-    }
+/// Restores it into tables for each subtask of `parallelism`.
+fn restore(log: &PartLog, parallelism: usize, continues: bool) -> Vec<KeyedTable<u16, String>> {
+    (0..parallelism)
+        .map(|subtask| log.restore(KeyedTable::default(), (parallelism, subtask), continues))
+        .collect()
 }
 
 fn contents(tables: &[KeyedTable<u16, String>]) -> HashMap<u16, String> {
@@ -97,7 +53,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
         parallelism in 1_usize..5,
     ) {
-        let mut log = Log::default();
+        let mut log = PartLog::default();
         let mut tables = vec![KeyedTable::<u16, String>::new(&KeyGroups::all(128))];
         let mut model: HashMap<u16, String> = HashMap::new();
         let mut pending: Option<(Vec<Encode>, u8, HashMap<u16, String>)> = None;
@@ -112,7 +68,7 @@ proptest! {
             if let Some((encodes, wait, expected)) = pending.take() {
                 if wait == 0 || due {
                     log.add(encodes);
-                    prop_assert_eq!(log.contents(parallelism), expected);
+                    prop_assert_eq!(contents(&restore(&log, parallelism, false)), expected);
                 } else {
                     pending = Some((encodes, wait - 1, expected));
                 }
@@ -164,8 +120,8 @@ proptest! {
                 }
                 Step::Restart(parallelism) => {
                     // What has happened since the last checkpoint is lost.
-                    model = log.contents(1);
-                    tables = log.restore(parallelism, true);
+                    model = contents(&restore(&log, 1, false));
+                    tables = restore(&log, parallelism, true);
                 }
             }
             prop_assert_eq!(contents(&tables), model.clone());
@@ -181,7 +137,7 @@ fn key(table: &mut KeyedTable<u16, String>, key: u16, value: &str) {
 fn a_checkpoint_costs_what_has_changed() {
     let mut table = KeyedTable::<u16, String>::new(&KeyGroups::all(128));
     (0..20_000).for_each(|n| key(&mut table, n, "a value of some length"));
-    let mut log = Log::default();
+    let mut log = PartLog::default();
     log.add([table.share(false)]);
     let whole = log.bytes();
     for round in 0..20 {
@@ -196,7 +152,7 @@ fn a_checkpoint_costs_what_has_changed() {
         log.add([table.share(false)]);
         assert!(log.bytes() < 3 * whole);
     }
-    assert_eq!(log.contents(3), contents(&[table]));
+    assert_eq!(contents(&restore(&log, 3, false)), contents(&[table]));
 }
 
 #[test]
@@ -207,9 +163,9 @@ fn a_copy_of_a_table_that_is_shared_goes_its_own_way() {
     let mut copy = table.clone();
     key(&mut copy, 1, "copy");
     key(&mut table, 1, "original");
-    let mut log = Log::default();
+    let mut log = PartLog::default();
     log.add([encode]);
-    assert_eq!(log.contents(1)[&1], "before");
+    assert_eq!(contents(&restore(&log, 1, false))[&1], "before");
     assert_eq!(
         (copy.get(key_hash(&1_u16), &1).unwrap().as_str(), table.get(key_hash(&1_u16), &1).unwrap().as_str()),
         ("copy", "original")

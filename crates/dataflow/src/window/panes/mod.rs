@@ -4,8 +4,11 @@
 //! becomes a plain hash table with its second key, and one that is divided by key group, as [`KeyedTable`] is, when copying it whole
 //! (as has to be done when it is written to while a snapshot reads it) would take a while.
 //!
-//! **In a checkpoint** each pane and non-empty key group is one part: the pane's beginning, then its table as
-//! [`KeyedTable`] writes it.
+//! What they look like in a checkpoint is in [`state`].
+
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +16,10 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::error::BoxError;
+use self::state::Checkpointed;
 use crate::hash::key_hash;
-use crate::key_group::{KeyGroups, group_of};
-use crate::state::{
-    Encode, Key, KeyedState, KeyedTable, PartDecoder, PartEncoder, StateData, hash_in, shape_of,
-};
+use crate::key_group::KeyGroups;
+use crate::state::{Key, KeyedTable, StateData};
 use crate::time::Timestamp;
 
 /// So many keys a pane has at the most in one table. Tests come by it sooner.
@@ -36,6 +37,9 @@ pub(super) struct Panes<K, A> {
     /// Tables that have been used, and keep their room for the next pane.
     spare: HashTable<(K, A)>,
     spare_divided: Option<KeyedTable<K, A>>,
+    /// The last pane that is over.
+    gone: Option<Timestamp>,
+    checkpointed: Checkpointed,
 }
 
 /// The accumulators of one pane, by key.
@@ -47,7 +51,7 @@ pub(super) enum PaneTable<K, A> {
     Divided(KeyedTable<K, A>),
 }
 
-/// What a snapshot may still be reading.
+/// What a snapshot may still be reading. What is shared has not changed since the last one.
 #[derive(Clone, Debug)]
 pub(super) enum Shareable<T> {
     Owned(T),
@@ -120,6 +124,8 @@ impl<K, A> Default for Panes<K, A> {
             free: Vec::new(),
             spare: HashTable::new(),
             spare_divided: None,
+            gone: None,
+            checkpointed: Checkpointed::default(),
         }
     }
 }
@@ -127,8 +133,12 @@ impl<K, A> Default for Panes<K, A> {
 impl<K: Key, A: StateData> Panes<K, A> {
     /// The place of the pane that begins at `start`; it is made if it is not there. It holds until the pane is removed.
     pub(super) fn find(&mut self, start: Timestamp) -> usize {
-        let Self { places, tables, free, .. } = self;
+        let Self { places, tables, free, gone, checkpointed, .. } = self;
         let place = places.entry(start).or_insert_with(|| {
+            if gone.is_some_and(|gone| start <= gone) {
+                // It was said to be over.
+                checkpointed.begin_anew();
+            }
             free.pop().unwrap_or_else(|| {
                 tables.push(PaneTable::Empty);
                 (tables.len() - 1) as u32
@@ -215,7 +225,8 @@ impl<K: Key, A: StateData> Panes<K, A> {
     /// Removes panes from the earliest on, as long as `over` says so.
     pub(super) fn remove_while(&mut self, over: impl Fn(Timestamp) -> bool) {
         while let Some(first) = self.places.first_entry().filter(|first| over(*first.key())) {
-            let place = first.remove();
+            let (start, place) = first.remove_entry();
+            self.gone = self.gone.max(Some(start));
             self.free.push(place);
             match std::mem::replace(&mut self.tables[place as usize], PaneTable::Empty) {
                 PaneTable::Table(Shareable::Owned(mut table)) => {
@@ -232,155 +243,6 @@ impl<K: Key, A: StateData> Panes<K, A> {
         if self.places.is_empty() && self.tables.capacity() > UNDIVIDED {
             // There were very many; their places need not be kept for the next time.
             (self.tables, self.free) = (Vec::new(), Vec::new());
-        }
-    }
-}
-
-impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
-    fn shape(&self) -> String {
-        shape_of::<(Timestamp, K, A)>()
-    }
-
-    fn open(&mut self, groups: &KeyGroups) {
-        *self = Self { groups: groups.clone(), ..Self::default() };
-    }
-
-    fn share(&mut self, _whole: bool) -> Encode {
-        let (mut ones, mut tables, mut divided) = (Vec::new(), Vec::new(), Vec::new());
-        for (start, place) in &self.places {
-            let table = &mut self.tables[*place as usize];
-            *table = match std::mem::replace(table, PaneTable::Empty) {
-                PaneTable::Empty => PaneTable::Empty,
-                PaneTable::One(one) => {
-                    let (one, shared) = one.share();
-                    ones.push((*start, shared));
-                    PaneTable::One(one)
-                }
-                PaneTable::Table(table) => {
-                    let (table, shared) = table.share();
-                    tables.push((*start, shared));
-                    PaneTable::Table(table)
-                }
-                PaneTable::Divided(mut table) => {
-                    divided.push((*start, table.share_tables()));
-                    PaneTable::Divided(table)
-                }
-            };
-        }
-        let groups = self.groups.max_parallelism();
-        Box::new(move |parts| {
-            for (start, one) in ones {
-                let group = group_of(key_hash(&one.0), groups);
-                parts.part(group, |part| encode_part(start, &[&*one], part))?;
-            }
-            for (start, table) in tables {
-                let of = |entry: &(K, A)| group_of(key_hash(&entry.0), groups);
-                let mut entries: Vec<&(K, A)> = table.iter().collect();
-                entries.sort_by_cached_key(|entry| of(entry));
-                for entries in entries.chunk_by(|a, b| of(a) == of(b)) {
-                    parts.part(of(entries[0]), |part| encode_part(start, entries, part))?;
-                }
-            }
-            for (start, tables) in divided {
-                for (group, table) in tables {
-                    parts.part(group, |part| {
-                        part.head(&start)?;
-                        table.encode(part)
-                    })?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn restore(&mut self, group: u16, mut part: PartDecoder<'_>, _delta: bool) -> Result<(), BoxError> {
-        let start = part.head::<Timestamp>()?;
-        let place = self.find(start);
-        part.entries(|key: K, accumulator: A| {
-            let hash = hash_in(&self.groups, group, &key)?;
-            // Of each pane a key is in one part only.
-            let _ = self.accumulator(place, hash, key, || accumulator);
-            Ok(())
-        })
-    }
-}
-
-/// What a pane has of one key group, as a [`KeyedTable`] writes it.
-fn encode_part<K: Key, A: StateData>(
-    start: Timestamp,
-    entries: &[&(K, A)],
-    part: &mut PartEncoder<'_>,
-) -> Result<(), BoxError> {
-    part.head(&start)?;
-    part.entries(entries.len(), || entries.iter().map(|(key, accumulator)| (key, accumulator)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::state::encoding::Plan;
-    use crate::state::{encoded, restored};
-
-    fn contents(panes: &Panes<u32, i64>) -> BTreeMap<(Timestamp, u32), i64> {
-        let mut contents = BTreeMap::new();
-        for (start, table) in panes.iter() {
-            let all: Result<(), ()> = table.try_for_each(|key, n| {
-                assert_eq!(table.get(key_hash(key), key), Some(n));
-                assert_eq!(contents.insert((start, *key), *n), None);
-                Ok(())
-            });
-            all.unwrap();
-        }
-        contents
-    }
-
-    proptest! {
-        /// Whatever form a pane has, and whoever reads it meanwhile.
-        #[test]
-        fn panes_hold_what_was_added(
-            steps in prop::collection::vec((0_u8..12, 0_i64..6, 0_u32..5), 0..150), large: bool,
-        ) {
-            let mut panes: Panes<u32, i64> = Panes::default();
-            panes.open(&KeyGroups::all(128));
-            let mut model: BTreeMap<(Timestamp, u32), i64> = BTreeMap::new();
-            if large {
-                let place = panes.find(3);
-                for key in 0..2 * UNDIVIDED as u32 {
-                    *panes.accumulator(place, key_hash(&key), key, || 0) += 1;
-                    model.insert((3, key), 1);
-                }
-            }
-            let mut snapshots = Vec::new();
-            for (step, start, key) in steps {
-                match step {
-                    0 => snapshots.push((panes.share(true), model.clone())),
-                    1 => {
-                        panes.remove_while(|pane| pane < start);
-                        model = model.split_off(&(start, 0));
-                    }
-                    2 => panes = restored(&mut panes, Panes::default()),
-                    _ => {
-                        let place = panes.find(start);
-                        *panes.accumulator(place, key_hash(&key), key, || 0) += 1;
-                        *model.entry((start, key)).or_insert(0) += 1;
-                    }
-                }
-            }
-            prop_assert_eq!(contents(&panes), model);
-            for (encode, model) in snapshots {
-                let mut panes: Panes<u32, i64> = Panes::default();
-                panes.open(&KeyGroups::all(128));
-                let (parts, schema) = encoded(encode);
-                let plan = Plan::new(&schema);
-                for (part, bytes) in parts {
-                    panes.restore(part.group, PartDecoder::new(&plan, &bytes), false).unwrap();
-                }
-                prop_assert_eq!(contents(&panes), model);
-            }
         }
     }
 }
