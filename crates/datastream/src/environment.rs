@@ -4,11 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thalweg_connectors::files::TextFileSource;
+use thalweg_connectors::socket::SocketTextReceiver;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
-use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobHandle, JobResult, RestartStrategy};
-use thalweg_dataflow::source::{CollectionSource, ParallelCollectionSource, Source};
+use thalweg_dataflow::source::{
+    CollectionSource, DataGeneratorSource, IteratorSource, ParallelCollectionSource, ReceiverSource, Source,
+    Store,
+};
 use thalweg_dataflow::time::Timestamp;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
@@ -114,6 +118,94 @@ impl StreamExecutionEnvironment {
     pub fn from_timed_collection<T: Data + Sync>(&self, items: Vec<(T, Timestamp)>) -> DataStream<T> {
         let source = CollectionSource::with_timestamps(items);
         self.from_source(source, WatermarkStrategy::for_monotonous_timestamps(), "collection")
+    }
+
+    /// Reads what is iterated over, in order, then ends; an iterator without an end goes on for ever. It is cloned at each start of the
+    /// job, and must yield the same items each time.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let squares = env.from_iter((1..=4).map(|n| n * n));
+    /// assert_eq!(squares.execute_and_collect("squares")?, [1, 4, 9, 16]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn from_iter<I>(&self, items: I) -> DataStream<I::Item>
+    where
+        I: IntoIterator + Clone + Send + Sync + 'static,
+        I::Item: Data,
+        I::IntoIter: Send + 'static,
+    {
+        self.from_source(IteratorSource::new(items), WatermarkStrategy::no_watermarks(), "iterator")
+    }
+
+    /// The numbers from `from` to `to`, both included, made in all subtasks at once; then the end (Flink's `fromSequence`). One
+    /// subtask makes them in order.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// env.set_parallelism(1);
+    /// assert_eq!(env.from_sequence(-1, 2).execute_and_collect("numbers")?, [-1, 0, 1, 2]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn from_sequence(&self, from: i64, to: i64) -> DataStream<i64> {
+        let count = u64::try_from(i128::from(to) - i128::from(from) + 1).unwrap_or(0);
+        let source = DataGeneratorSource::new(move |n: u64| from.wrapping_add_unsigned(n), count);
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "sequence")
+    }
+
+    /// Runs a function that gets records from somewhere and stores them, in one subtask, on a thread of its own (Flink's
+    /// `addSource` with a `SourceFunction`): until it returns, or the job ends, which [`Store::is_stopped`] says. When it fails it is called again
+    /// after two seconds. See [`ReceiverSource`] for what that means for what is delivered.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    /// use thalweg_dataflow::source::Store;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let words = env.add_source(|store: &Store<String>| Ok(store.store("hello".to_owned())?), "greeting");
+    /// assert_eq!(words.execute_and_collect("words")?, ["hello"]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn add_source<T: Data>(
+        &self,
+        function: impl FnMut(&Store<T>) -> Result<(), BoxError> + Clone + Send + Sync + 'static,
+        name: &str,
+    ) -> DataStream<T> {
+        self.from_source(ReceiverSource::new(function), WatermarkStrategy::no_watermarks(), name)
+    }
+
+    /// The lines that a server sends (`nc -lk 9999`). Other than Flink's it connects again when the connection ends, and says so; see
+    /// [`socket_text_stream_with`](Self::socket_text_stream_with). One subtask reads. What came in before a failure of the job, and was not committed,
+    /// is lost: a socket cannot be read again.
+    pub fn socket_text_stream(&self, host: &str, port: u16) -> DataStream<String> {
+        self.socket(SocketTextReceiver::new(host, port))
+    }
+
+    /// The same with another delimiter than `\n`. With 0 retries the stream ends when the connection does, as Flink's does by default; with more
+    /// so many attempts to connect in a row may fail after the first.
+    pub fn socket_text_stream_with(
+        &self,
+        host: &str,
+        port: u16,
+        delimiter: &str,
+        max_retries: u32,
+    ) -> DataStream<String> {
+        let receiver = SocketTextReceiver::new(host, port).delimiter(delimiter);
+        self.socket(if max_retries == 0 {
+            receiver.ends_with_the_connection()
+        } else {
+            receiver.max_retries(max_retries)
+        })
+    }
+
+    fn socket(&self, receiver: SocketTextReceiver) -> DataStream<String> {
+        let address = receiver.address();
+        let source = ReceiverSource::of(receiver).described(address);
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "socket")
     }
 
     /// Reads a text file, or all files of a folder, by line, then ends.

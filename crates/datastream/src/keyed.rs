@@ -10,7 +10,7 @@ use thalweg_dataflow::window::WindowAssigner;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::aggregate::extremum::{greatest, least};
 
-use crate::{ConnectedStreams, DataStream, StreamExecutionEnvironment, WindowedStream};
+use crate::{ConnectedStreams, DataStream, IntervalJoined, StreamExecutionEnvironment, WindowedStream};
 
 /// A stream of `T`, partitioned by keys of type `K`.
 #[derive(Clone)]
@@ -67,6 +67,84 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         self.fold("max", field, greatest)
     }
 
+    /// The record of each key so far for which `field` is greatest, the first of several (Flink's `maxBy`); it is emitted with each record.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let cars = env.from_collection(vec![("a", 50, 1), ("a", 70, 2), ("a", 60, 3)]).key_by(|car| car.0.to_string());
+    /// let fastest = cars.max_by(|car| car.1).execute_and_collect("fastest")?;
+    /// assert_eq!(fastest, [("a", 50, 1), ("a", 70, 2), ("a", 70, 2)]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn max_by<N: PartialOrd>(
+        &self,
+        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+    ) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |a, b| if field(&b) > field(&a) { b } else { a })
+    }
+
+    /// The record of each key so far for which `field` is least, the first of several (Flink's `minBy`).
+    pub fn min_by<N: PartialOrd>(
+        &self,
+        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+    ) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |a, b| if field(&b) < field(&a) { b } else { a })
+    }
+
+    /// The first record of each key, in which the field is the sum of all so far (Flink's `sum`, which keeps the record).
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let words = env.from_collection(vec![("deep", 1), ("deep", 1)]).key_by(|word| word.0.to_string());
+    /// assert_eq!(words.sum_field(|word| &mut word.1).execute_and_collect("counts")?, [("deep", 1), ("deep", 2)]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn sum_field<N>(&self, field: fn(&mut T) -> &mut N) -> DataStream<T>
+    where
+        T: StateData,
+        N: Add<Output = N> + Clone + 'static,
+    {
+        self.reduce(move |mut a, mut b| {
+            let sum = field(&mut a).clone() + field(&mut b).clone();
+            *field(&mut a) = sum;
+            a
+        })
+    }
+
+    /// The first record of each key, in which the field is the greatest so far (Flink's `max`, which keeps the other fields of the first record).
+    pub fn max_field<N: PartialOrd + Clone + 'static>(&self, field: fn(&mut T) -> &mut N) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |mut a, mut b| {
+            let greatest = greatest(field(&mut a).clone(), field(&mut b).clone());
+            *field(&mut a) = greatest;
+            a
+        })
+    }
+
+    /// The first record of each key, in which the field is the least so far (Flink's `min`).
+    pub fn min_field<N: PartialOrd + Clone + 'static>(&self, field: fn(&mut T) -> &mut N) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |mut a, mut b| {
+            let least = least(field(&mut a).clone(), field(&mut b).clone());
+            *field(&mut a) = least;
+            a
+        })
+    }
+
     /// The running aggregate of each key's records: the key and its result, with every record.
     pub fn aggregate<A>(&self, aggregate: A) -> DataStream<(K, A::Out)>
     where
@@ -94,6 +172,22 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// This stream and another that is keyed by the same type, as the two inputs of one function.
     pub fn connect<U: Data>(&self, other: &KeyedStream<K, U>) -> ConnectedStreams<Keyed<K, T>, Keyed<K, U>> {
         ConnectedStreams { env: self.env.clone(), stream: self.stream.either(&other.stream) }
+    }
+
+    /// This stream and another that is keyed by the same type: pairs of records whose event times are close to each other.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let orders = env.from_timed_collection(vec![(("o1", 20), 1_000), (("o2", 5), 2_000)]).key_by(|order| order.0.to_string());
+    /// let payments = env.from_timed_collection(vec![("o1", 1_400), ("o2", 9_000)]).key_by(|id| id.to_string());
+    /// let paid = orders.interval_join(&payments).between(0..=5_000).process(|order, _, out| out.collect(order.0));
+    /// assert_eq!(paid.execute_and_collect("paid")?, ["o1"]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn interval_join<U: Data>(&self, other: &KeyedStream<K, U>) -> IntervalJoined<K, T, U> {
+        IntervalJoined::new(self, other)
     }
 
     /// The running count of records of each key.

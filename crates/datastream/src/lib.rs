@@ -17,25 +17,30 @@
 
 mod connected;
 mod environment;
+mod join;
 mod keyed;
 mod stream;
+mod triggered;
 mod window;
 
 pub use connected::ConnectedStreams;
 pub use environment::StreamExecutionEnvironment;
+pub use join::{BoundedIntervalJoin, IntervalJoined, JoinedByKey, JoinedStreams, JoinedWhere, WindowedJoin};
 pub use keyed::KeyedStream;
 pub use stream::{Collector, DataStream};
 pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::operators::{
-    KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
+    IntervalJoinContext, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer,
+    ProcessContext,
 };
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;
 pub use thalweg_dataflow::watermark::WatermarkStrategy;
 pub use thalweg_dataflow::window::{
-    EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
+    EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
     SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
-    WindowAssigner, aggregate,
+    WindowAssigner, aggregate, evictor, trigger,
 };
+pub use triggered::TriggeredStream;
 pub use window::WindowedStream;

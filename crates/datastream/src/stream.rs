@@ -13,7 +13,7 @@ use thalweg_dataflow::state::Key;
 use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
 use thalweg_dataflow::window::WindowAssigner;
 
-use crate::{ConnectedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream};
+use crate::{ConnectedStreams, JoinedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream};
 
 /// What a function emits to (Flink's `Collector`).
 pub type Collector<'a, T> = Collect<'a, T>;
@@ -114,6 +114,17 @@ impl<T: Data> DataStream<T> {
     /// This stream and another, of any type, as the two inputs of one function.
     pub fn connect<U: Data>(&self, other: &DataStream<U>) -> ConnectedStreams<T, U> {
         ConnectedStreams { env: self.env.clone(), stream: self.stream.either(&other.stream) }
+    }
+
+    /// This stream and another, to be joined by key within windows: pairs with
+    /// [`apply`](crate::WindowedJoin::apply), or all of both sides with [`co_group`](crate::WindowedJoin::co_group).
+    pub fn join<U: Data>(&self, other: &DataStream<U>) -> JoinedStreams<T, U> {
+        JoinedStreams::new(self.clone(), other.clone())
+    }
+
+    /// The same as [`join`](Self::join), for programs that say `co_group` first, as Flink's do.
+    pub fn co_group<U: Data>(&self, other: &DataStream<U>) -> JoinedStreams<T, U> {
+        self.join(other)
     }
 
     /// Windows of the whole stream, in one place: every record goes through one subtask.

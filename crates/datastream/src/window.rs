@@ -32,12 +32,12 @@ use crate::{Collector, DataStream, StreamExecutionEnvironment};
 /// A keyed stream, cut into windows: what is computed over each is said by one of its methods.
 #[derive(Clone)]
 pub struct WindowedStream<K, T, W> {
-    env: StreamExecutionEnvironment,
-    stream: Stream<Keyed<K, T>>,
-    assigner: W,
-    lateness: Lateness<T>,
+    pub(crate) env: StreamExecutionEnvironment,
+    pub(crate) stream: Stream<Keyed<K, T>>,
+    pub(crate) assigner: W,
+    pub(crate) lateness: Lateness<T>,
     /// For the windows of a whole stream.
-    parallelism: Option<usize>,
+    pub(crate) parallelism: Option<usize>,
 }
 
 impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
@@ -160,6 +160,28 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
         N: StateData + PartialOrd,
     {
         self.field("window-max", Max::new(field))
+    }
+
+    /// The record of each window and key for which `field` is greatest, the first of several.
+    pub fn max_by<N: PartialOrd>(
+        self,
+        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+    ) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |a, b| if field(&b) > field(&a) { b } else { a })
+    }
+
+    /// The record of each window and key for which `field` is least, the first of several.
+    pub fn min_by<N: PartialOrd>(
+        self,
+        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+    ) -> DataStream<T>
+    where
+        T: StateData,
+    {
+        self.reduce(move |a, b| if field(&b) < field(&a) { b } else { a })
     }
 
     /// An aggregate that has a result if there is any record, as in every window.

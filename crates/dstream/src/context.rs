@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use thalweg_connectors::files::TextFileSource;
+use thalweg_connectors::files::{BinaryRecordsSource, TextFileSource};
+use thalweg_connectors::socket::{RawSocketReceiver, SocketTextReceiver};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult};
-use thalweg_dataflow::source::{QueueSource, Source};
+use thalweg_dataflow::source::{
+    QueueSource, RddQueue, RddQueueSource, Receiver, ReceiverSource, Source, Store,
+};
 use thalweg_dataflow::time::millis;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
@@ -179,6 +182,103 @@ impl StreamingContext {
     pub fn queue_stream<T: Data + Sync>(&self, batches: Vec<Vec<T>>) -> DStream<T> {
         let source = QueueSource::new(batches, self.interval);
         self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
+    }
+
+    /// A stream of batches out of a queue that can be fed while the job runs: of each batch one entry if `one_at_a_time`, else all that
+    /// are in it; `default` when there is none. The stream goes on until the queue is closed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dataflow::source::RddQueue;
+    /// use thalweg_dstream::StreamingContext;
+    ///
+    /// let ssc = StreamingContext::new("queue", Duration::from_millis(10));
+    /// let queue = RddQueue::new();
+    /// ssc.queue_stream_from(&queue, true, vec![]).map(|n| n * 2).print();
+    /// ssc.start()?;
+    /// queue.push(vec![1, 2]);
+    /// queue.close();
+    /// ssc.await_termination()?;
+    /// # Ok::<(), thalweg_dstream::JobError>(())
+    /// ```
+    pub fn queue_stream_from<T: Data + Sync>(
+        &self,
+        queue: &RddQueue<T>,
+        one_at_a_time: bool,
+        default: Vec<T>,
+    ) -> DStream<T> {
+        let source = RddQueueSource::new(queue, self.interval, one_at_a_time, default);
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
+    }
+
+    /// The lines that a server sends (`nc -lk 9999`); when it is away, that is told, and tried again every two seconds. One subtask
+    /// reads; what came in before a failure of the job, and was not committed, is lost.
+    pub fn socket_text_stream(&self, host: &str, port: u16) -> DStream<String> {
+        let receiver = SocketTextReceiver::new(host, port);
+        let address = receiver.address();
+        self.received(ReceiverSource::of(receiver).described(address), "socket")
+    }
+
+    /// Blocks of bytes that a server sends, each behind its length in four bytes (big-endian).
+    pub fn raw_socket_stream(&self, host: &str, port: u16) -> DStream<Vec<u8>> {
+        let receiver = RawSocketReceiver::new(host, port);
+        let address = receiver.address();
+        self.received(ReceiverSource::of(receiver).described(address), "raw-socket")
+    }
+
+    /// What a receiver of the user's own stores, on a thread of its own; see [`Receiver`] for what is delivered.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dataflow::error::BoxError;
+    /// use thalweg_dataflow::source::{Receiver, Store};
+    /// use thalweg_dstream::StreamingContext;
+    ///
+    /// #[derive(Clone)]
+    /// struct Ticks;
+    ///
+    /// impl Receiver for Ticks {
+    ///     type Item = u64;
+    ///
+    ///     fn receive(&mut self, store: &Store<u64>) -> Result<(), BoxError> {
+    ///         Ok((0..5).try_for_each(|n| store.store(n))?)
+    ///     }
+    /// }
+    ///
+    /// let ssc = StreamingContext::new("ticks", Duration::from_millis(10));
+    /// ssc.receiver_stream(Ticks).print();
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// # Ok::<(), thalweg_dstream::JobError>(())
+    /// ```
+    pub fn receiver_stream<R: Receiver + Clone + Sync>(&self, receiver: R) -> DStream<R::Item> {
+        self.received(ReceiverSource::of(receiver), "receiver")
+    }
+
+    fn received<R: Receiver + Clone + Sync>(
+        &self,
+        source: ReceiverSource<R>,
+        name: &str,
+    ) -> DStream<R::Item> {
+        self.from_source(source, WatermarkStrategy::no_watermarks(), name)
+    }
+
+    /// All of these streams as one (Spark's `ssc.union`); of none, one that is empty and ends.
+    pub fn union<T: Data>(&self, streams: impl IntoIterator<Item = DStream<T>>) -> DStream<T> {
+        let all = streams.into_iter().reduce(|all, next| all.union(&next));
+        all.unwrap_or_else(|| self.received(ReceiverSource::new(|_: &Store<T>| Ok(())), "nothing"))
+    }
+
+    /// The records of binary files, `record_length` bytes each, that appear in a folder (by a rename) from now on. It looks once a batch.
+    pub fn binary_records_stream(
+        &self,
+        folder: impl Into<PathBuf>,
+        record_length: usize,
+    ) -> DStream<Vec<u8>> {
+        let every = Duration::from_millis(self.interval.unsigned_abs());
+        let source =
+            BinaryRecordsSource::new(folder, record_length).monitor_continuously(every).new_files_only();
+        self.from_source(source, WatermarkStrategy::no_watermarks(), "binary-records")
     }
 
     /// The lines of files that appear in a folder (by a rename) from now on, as in Spark: what is there when this is called is passed

@@ -6,21 +6,30 @@ pub use thalweg_bridge::{ToDStream, ToDataStream};
 pub use thalweg_connectors::files::{FileSink, TextFileSource};
 pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
-pub use thalweg_dataflow::runtime::{JobResult, RestartStrategy};
+pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
+pub use thalweg_dataflow::source::{DataGeneratorSource, RddQueue, Receiver, Store};
+pub use thalweg_dataflow::state::{AggregatingState, ListState, MapState, ReducingState, States, ValueState};
+pub use thalweg_dataflow::time::Timestamp;
 pub use thalweg_dataflow::watermark::WatermarkStrategy;
 pub use thalweg_dataflow::window::aggregate::{self, AggregateFunction};
+pub use thalweg_dataflow::window::evictor::{CountEvictor, DeltaEvictor, TimeEvictor};
+pub use thalweg_dataflow::window::trigger::{
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DeltaTrigger,
+    EventTimeTrigger, ProcessingTimeTrigger, PurgingTrigger,
+};
 pub use thalweg_dataflow::window::{
-    EventTimeSessionWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
+    EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
     SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
 };
 pub use thalweg_datastream::{
-    DataStream, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, KeyedStream, OnTimer,
-    StreamExecutionEnvironment, WindowedStream,
+    Collector, DataStream, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, KeyedStream,
+    OnTimer, ProcessContext, StreamExecutionEnvironment, WindowedStream,
 };
-pub use thalweg_dstream::{DStream, DataFrame, Rdd, SaveMode, StreamingContext};
+pub use thalweg_dstream::{DStream, DataFrame, Rdd, SaveMode, State, StateSpec, StreamingContext};
 #[cfg(feature = "kafka")]
 pub use thalweg_kafka::{
-    DeliveryGuarantee, KafkaSink, KafkaSource, OffsetResetStrategy, OffsetsInitializer, TopicPartition,
+    BadRecordPolicy, DeliveryGuarantee, KafkaSink, KafkaSource, OffsetResetStrategy, OffsetsInitializer,
+    TopicPartition,
     record::{ConsumerRecord, KafkaDeserializer, KafkaSerializer, ProducerRecordBuf, key_values, values},
 };
 

@@ -1,7 +1,9 @@
-//! Files: text read by line, in parallel; text written by line, exactly once.
+//! Files: text read by line, in parallel; binary records; text written by line, exactly once.
 
+pub mod binary;
 pub mod sink;
 pub mod source;
 
+pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
 pub use sink::{FileSink, FileSinkError};
 pub use source::{TextFileError, TextFileReader, TextFileSource};

@@ -298,12 +298,12 @@ impl OpenFile {
     }
 }
 
-fn io(path: &Path, error: std::io::Error) -> TextFileError {
+pub(super) fn io(path: &Path, error: std::io::Error) -> TextFileError {
     TextFileError::Io { path: path.to_owned(), error }
 }
 
 /// The file itself, or the files of the folder, sorted.
-fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
     let metadata = std::fs::metadata(path).map_err(|error| io(path, error))?;
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);

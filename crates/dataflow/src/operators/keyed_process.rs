@@ -61,7 +61,7 @@
 //! assert_eq!(harness.values(), [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
 //! ```
 
-use super::ProcessContext;
+use super::{Collect, ProcessContext};
 use crate::error::{BoxError, OperatorName};
 use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
@@ -138,6 +138,11 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
     #[inline]
     pub fn collect(&mut self, value: Out) {
         self.base.collect(value);
+    }
+
+    /// Hands records on with another event time.
+    pub(crate) fn collect_at(&mut self, timestamp: Timestamp) -> Collect<'_, Out> {
+        Collect::new(self.base.output, timestamp)
     }
 
     /// Hands `value` to a side output, with the same time. Where nobody reads it, it is dropped.

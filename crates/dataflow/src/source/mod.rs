@@ -3,15 +3,103 @@
 //! A [`Source`] describes; each subtask makes a [`SourceReader`] of it. Which splits a subtask reads follows from
 //! its index and the parallelism alone ([`SourceContext::owns`]), so no coordinator has to hand them out: after a restore
 //! at another parallelism every reader is shown all positions, and takes those of its splits.
+//!
+//! Whoever has records in the same program sends them through a [`channel`]; whoever gets them from a system that cannot be read again
+//! writes a [`Receiver`]; what is made by a function is a [`DataGeneratorSource`]. A system that can be read again from a position wants a
+//! source of its own, which then is exactly-once. This one reads the lines of a log that is kept in memory:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use thalweg_dataflow::error::BoxError;
+//! use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
+//! use thalweg_dataflow::time::NO_TIMESTAMP;
+//!
+//! /// The log: here a split a part, as a topic has partitions.
+//! struct LogSource {
+//!     parts: Arc<Vec<Vec<String>>>,
+//! }
+//!
+//! struct LogReader {
+//!     parts: Arc<Vec<Vec<String>>>,
+//!     /// Of each part that this subtask reads: its number, the position, and what the engine knows it by.
+//!     mine: Vec<(usize, usize, Option<SplitId>)>,
+//! }
+//!
+//! impl Source for LogSource {
+//!     type Item = String;
+//!     type Reader = LogReader;
+//!
+//!     fn identity(&self) -> String {
+//!         "the log".to_owned() // the name of a topic, an address, a path
+//!     }
+//!
+//!     fn reader(&self, context: &SourceContext) -> Result<LogReader, BoxError> {
+//!         let mine = (0..self.parts.len()).filter(|part| context.owns(*part));
+//!         Ok(LogReader { parts: self.parts.clone(), mine: mine.map(|part| (part, 0, None)).collect() })
+//!     }
+//! }
+//!
+//! impl SourceReader for LogReader {
+//!     type Item = String;
+//!     type Position = u64;
+//!
+//!     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
+//!         // Those of all subtasks: each takes its own.
+//!         for (part, position, _) in &mut self.mine {
+//!             let known = restored.iter().flatten().find(|(split, _)| *split == part.to_string());
+//!             *position = known.map_or(0, |(_, position)| *position as usize);
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn poll(&mut self, output: &mut SourceOutput<String>) -> Result<SourceStatus, BoxError> {
+//!         for (part, position, split) in &mut self.mine {
+//!             let split = *split.get_or_insert_with(|| output.add_split(&part.to_string()));
+//!             let first = *position;
+//!             for line in self.parts[*part][first..].iter().take(output.room()) {
+//!                 output.push(line.clone(), NO_TIMESTAMP);
+//!                 output.weigh(line.len());
+//!                 *position += 1;
+//!             }
+//!             if *position > first {
+//!                 output.origin(split, first as u64, *position as u64 - 1);
+//!                 return Ok(SourceStatus::Ready);
+//!             }
+//!             output.finish_split(split);
+//!         }
+//!         // A log that grows would return `Idle`, and have the waker called when there is more.
+//!         Ok(SourceStatus::End)
+//!     }
+//!
+//!     fn positions(&mut self) -> Vec<(String, u64)> {
+//!         self.mine.iter().map(|(part, position, _)| (part.to_string(), *position as u64)).collect()
+//!     }
+//! }
+//! # let _ = LogSource { parts: Arc::default() };
+//! ```
 
+mod channel;
 mod collection;
+mod generator;
+mod handoff;
+mod iterator;
 mod queue;
+mod rdd_queue;
+mod receiver;
+#[cfg(test)]
+mod testing;
 
 use std::any::Any;
 use std::sync::Arc;
 
+pub use channel::{ChannelReader, ChannelSource, SendError, SourceSender, channel};
 pub use collection::{CollectionReader, CollectionSource, ParallelCollectionSource};
+pub use generator::{DataGeneratorReader, DataGeneratorSource};
+pub use iterator::{IteratorReader, IteratorSource};
 pub use queue::{QueueReader, QueueSource};
+pub use rdd_queue::{RddQueue, RddQueueReader, RddQueueSource};
+pub use receiver::{Function, Receiver, ReceiverReader, ReceiverSource, Stopped, Store};
 use serde::{Deserialize, Serialize};
 
 use crate::barrier::{Barrier, Epoch};

@@ -18,19 +18,25 @@
 pub mod aggregate;
 pub mod aligned;
 pub mod assigner;
+pub mod evictor;
+pub mod global;
 mod panes;
 mod runs;
 pub mod session;
 pub mod sliding;
 mod time;
+pub mod trigger;
+pub mod triggered;
 pub mod tumbling;
 
 use std::fmt;
 
 pub use aligned::AlignedWindows;
 pub use assigner::{Aligned, Session, TimeDomain, WindowAssigner};
+pub use global::{FixedWindows, GlobalWindows};
 pub use session::{EventTimeSessionWindows, ProcessingTimeSessionWindows, SessionWindows};
 pub use sliding::{SlidingEventTimeWindows, SlidingProcessingTimeWindows};
+pub use triggered::TriggeredWindows;
 pub use tumbling::{TumblingEventTimeWindows, TumblingProcessingTimeWindows};
 
 use crate::output::OutputTag;

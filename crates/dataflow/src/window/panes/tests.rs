@@ -105,7 +105,7 @@ proptest! {
         let mut pending: Option<(Vec<Encode>, u8, BTreeMap<(Timestamp, u32), i64>)> = None;
         // What is over is over; a restart goes back to what it was at the barrier.
         let (mut now, mut then) = (0, 0);
-        let mut add = |subtasks: &mut Vec<Panes<u32, i64>>, model: &mut BTreeMap<(Timestamp, u32), i64>, start, key| {
+        let add = |subtasks: &mut Vec<Panes<u32, i64>>, model: &mut BTreeMap<(Timestamp, u32), i64>, start, key| {
             let group = group_of(key_hash(&key), 128);
             let panes = subtasks.iter_mut().find(|panes| panes.groups.owned().contains(&group)).unwrap();
             let place = panes.find(start);

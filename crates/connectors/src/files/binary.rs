@@ -1,0 +1,189 @@
+//! Reads binary files, a record of so many bytes each (Spark's `binaryRecordsStream`).
+//!
+//! A file is one split, whose position is the number of its next record.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
+use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
+
+use super::source::{TextFileError, files, io};
+
+/// A file, or all files of a folder but those whose names begin with `.` or `_`, as records of the same length.
+///
+/// ```
+/// use thalweg_connectors::files::BinaryRecordsSource;
+///
+/// let readings = BinaryRecordsSource::new("readings/", 16);
+/// # let _ = readings;
+/// ```
+#[derive(Clone, Debug)]
+pub struct BinaryRecordsSource {
+    path: PathBuf,
+    length: usize,
+    monitor: Option<Duration>,
+    passed_over: Arc<BTreeSet<PathBuf>>,
+}
+
+impl BinaryRecordsSource {
+    /// Reads what is there, `length` bytes a record, then ends.
+    pub fn new(path: impl Into<PathBuf>, length: usize) -> Self {
+        Self { path: path.into(), length, monitor: None, passed_over: Arc::default() }
+    }
+
+    /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to appear whole, by a rename.
+    #[must_use]
+    pub fn monitor_continuously(mut self, every: Duration) -> Self {
+        self.monitor = Some(every);
+        self
+    }
+
+    /// Passes over the files that are there now, when this is called.
+    #[must_use]
+    pub fn new_files_only(mut self) -> Self {
+        // A folder that cannot be read is told of when the job starts.
+        self.passed_over = Arc::new(files(&self.path).into_iter().flatten().collect());
+        self
+    }
+}
+
+impl Source for BinaryRecordsSource {
+    type Item = Vec<u8>;
+    type Reader = BinaryRecordsReader;
+
+    fn identity(&self) -> String {
+        format!("{}, {} bytes a record", self.path.display(), self.length)
+    }
+
+    fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
+        if self.length == 0 {
+            return Err("records of 0 bytes cannot be read; give the length of a record".into());
+        }
+        Ok(BinaryRecordsReader {
+            source: self.clone(),
+            context: context.clone(),
+            known: BTreeSet::new(),
+            files: Vec::new(),
+            restored: Vec::new(),
+            is_fresh: true,
+            look_again: Timestamp::MIN,
+        })
+    }
+}
+
+/// Reads the files of one subtask.
+pub struct BinaryRecordsReader {
+    source: BinaryRecordsSource,
+    context: SourceContext,
+    known: BTreeSet<PathBuf>,
+    files: Vec<OneFile>,
+    restored: Vec<(String, u64)>,
+    is_fresh: bool,
+    look_again: Timestamp,
+}
+
+/// A file of which `next` of `records` are to be read next.
+struct OneFile {
+    path: PathBuf,
+    records: u64,
+    next: u64,
+    split: Option<SplitId>,
+    open: Option<BufReader<File>>,
+}
+
+impl BinaryRecordsReader {
+    fn discover(&mut self) -> Result<(), BoxError> {
+        for path in files(&self.source.path)? {
+            let name = path.display().to_string();
+            if !self.known.insert(path.clone()) || !self.context.owns_part(&name, 0) {
+                continue;
+            }
+            let bytes = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
+            let length = self.source.length as u64;
+            let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
+            if bytes % length != 0 && !passed_over {
+                return Err(format!(
+                    "{name} has {bytes} bytes, which is no whole number of records of {length}; give the right length, and let files \
+                     appear whole, by a rename"
+                )
+                .into());
+            }
+            let records = bytes / length;
+            let restored = self.restored.iter().find(|(split, _)| *split == name).map(|(_, next)| *next);
+            let next = restored.unwrap_or(if passed_over { records } else { 0 });
+            self.files.push(OneFile { path, records, next, split: None, open: None });
+        }
+        Ok(())
+    }
+}
+
+impl OneFile {
+    fn read(&mut self, length: usize, output: &mut SourceOutput<Vec<u8>>) -> Result<(), TextFileError> {
+        let failed = |error| io(&self.path, error);
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let mut file = File::open(&self.path).map_err(failed)?;
+                file.seek(SeekFrom::Start(self.next * length as u64)).map_err(failed)?;
+                none.insert(BufReader::with_capacity(256 << 10, file))
+            }
+        };
+        while output.room() > 0 && self.next < self.records {
+            let mut record = vec![0; length];
+            open.read_exact(&mut record).map_err(failed)?;
+            output.push(record, NO_TIMESTAMP);
+            output.weigh(length);
+            self.next += 1;
+        }
+        if self.next == self.records {
+            self.open = None;
+        }
+        Ok(())
+    }
+}
+
+impl SourceReader for BinaryRecordsReader {
+    type Item = Vec<u8>;
+    type Position = u64;
+
+    fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
+        self.is_fresh = restored.is_none();
+        self.restored = restored.unwrap_or_default();
+        self.discover()
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<Vec<u8>>) -> Result<SourceStatus, BoxError> {
+        if let Some(every) = self.source.monitor {
+            let now = self.context.clock.now();
+            if now >= self.look_again {
+                self.discover()?;
+                self.look_again = now + millis(every);
+            }
+        }
+        let Some(file) = self.files.iter_mut().find(|file| file.next < file.records) else {
+            return Ok(match self.source.monitor {
+                Some(_) => SourceStatus::Idle { until: Some(self.look_again) },
+                None => SourceStatus::End,
+            });
+        };
+        let split = *file.split.get_or_insert_with(|| output.add_split(&file.path.display().to_string()));
+        let first = file.next;
+        file.read(self.source.length, output)?;
+        output.origin(split, first, file.next - 1);
+        self.context.metrics.bytes.add((file.next - first) * self.source.length as u64);
+        if file.next == file.records {
+            output.finish_split(split);
+        }
+        Ok(SourceStatus::Ready)
+    }
+
+    fn positions(&mut self) -> Vec<(String, u64)> {
+        self.files.iter().map(|file| (file.path.display().to_string(), file.next)).collect()
+    }
+}

@@ -1,0 +1,371 @@
+//! `map_with_state`: a function over each pair with the state of its key, which may time out (Spark's `mapWithState`).
+//!
+//! Other than [`UpdateStateByKey`](super::UpdateStateByKey) it looks at those keys only that have records, so a batch costs what is in it.
+//!
+//! - **Records**: the function is called for each, in order; what it returns has the record's event time.
+//! - **Barriers** that close a batch call the function for the keys that have had no record for longer than the timeout, with no value and
+//!   a state that [is timing out](State::is_timing_out); the state then goes. Watermarks wait for them, as of all that works batch by batch.
+//! - **State**: keyed, `state`; keyed, `timeouts`.
+//!
+//! ```
+//! use thalweg_dataflow::harness::{Harness, Then};
+//! use thalweg_dataflow::operators::{MapWithState, State, StateSpec};
+//! use thalweg_dataflow::record::Keyed;
+//!
+//! let count = StateSpec::function(|word: &String, one: Option<u64>, state: &mut State<'_, u64>| {
+//!     let sum = state.get_option().unwrap_or(0) + one.unwrap_or(0);
+//!     state.update(sum);
+//!     Some((word.clone(), sum))
+//! });
+//! let mut harness = Harness::new(MapWithState::new(count, 1000));
+//! for word in ["deep", "wide", "deep"] {
+//!     harness.push(Keyed::new(word.to_owned(), 1), 0);
+//! }
+//! harness.barrier(1000, Then::Continue);
+//! assert_eq!(harness.values(), [("deep".to_owned(), 1), ("wide".to_owned(), 1), ("deep".to_owned(), 2)]);
+//! ```
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::barrier::Barrier;
+use crate::error::BoxError;
+use crate::hash::key_hash;
+use crate::key_group::group_of;
+use crate::operator::{Operator, OperatorContext};
+use crate::output::{Output, OutputTag};
+use crate::record::{Batch, CurrentKey, Keyed, Record};
+use crate::state::{Key, KeyedTable, StateData, States, TimerQueue};
+use crate::time::{TaskClock, Timestamp, millis};
+
+/// The state of one key, while the function works on it (Spark's `State`).
+#[derive(Debug)]
+pub struct State<'a, S> {
+    value: &'a mut Option<S>,
+    timing_out: bool,
+}
+
+impl<S: Clone> State<'_, S> {
+    /// Whether there is a state.
+    pub fn exists(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// The state, if there is one.
+    pub fn get(&self) -> Option<&S> {
+        self.value.as_ref()
+    }
+
+    /// A copy of the state, if there is one.
+    pub fn get_option(&self) -> Option<S> {
+        self.value.clone()
+    }
+
+    /// The state, to be changed in place.
+    pub fn get_mut(&mut self) -> Option<&mut S> {
+        self.value.as_mut()
+    }
+
+    /// Sets the state. What is set while it [is timing out](Self::is_timing_out) goes all the same.
+    pub fn update(&mut self, state: S) {
+        *self.value = Some(state);
+    }
+
+    /// Ends the state.
+    pub fn remove(&mut self) {
+        *self.value = None;
+    }
+
+    /// Whether the key has had no record for longer than the timeout: there is no value, and this is the last time that the state is seen.
+    pub fn is_timing_out(&self) -> bool {
+        self.timing_out
+    }
+}
+
+/// What `map_with_state` is to do (Spark's `StateSpec`).
+#[derive(Clone, Debug)]
+pub struct StateSpec<K, V, S, M, F> {
+    function: F,
+    initial: Arc<Vec<(K, S)>>,
+    timeout: Option<i64>,
+    partitions: Option<usize>,
+    types: PhantomData<fn(V) -> M>,
+}
+
+impl<K, V, S, M, F> StateSpec<K, V, S, M, F>
+where
+    F: FnMut(&K, Option<V>, &mut State<'_, S>) -> Option<M>,
+{
+    /// Calls `function` with each key, value and state. It returns what is to be emitted, if anything.
+    pub fn function(function: F) -> Self {
+        Self { function, initial: Arc::default(), timeout: None, partitions: None, types: PhantomData }
+    }
+
+    /// The state that keys have at the very start of the job.
+    #[must_use]
+    pub fn initial_state(mut self, initial: Vec<(K, S)>) -> Self {
+        self.initial = Arc::new(initial);
+        self
+    }
+
+    /// Ends the state of a key that has had no record for so long. It is looked for at the end of each batch.
+    #[must_use]
+    pub fn timeout(mut self, idle: Duration) -> Self {
+        self.timeout = Some(millis(idle));
+        self
+    }
+
+    /// The number of subtasks.
+    #[must_use]
+    pub fn num_partitions(mut self, partitions: usize) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// The number of subtasks, if that was said.
+    pub fn partitions(&self) -> Option<usize> {
+        self.partitions
+    }
+}
+
+/// What is kept of a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept<S> {
+    state: S,
+    /// When it last had a record.
+    last: Timestamp,
+}
+
+/// The operator. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct MapWithState<K, V, S, M, F> {
+    spec: StateSpec<K, V, S, M, F>,
+    interval: i64,
+    state: KeyedTable<K, Kept<S>>,
+    timeouts: TimerQueue<K>,
+    clock: TaskClock,
+    /// Whether the initial state is still to be put in.
+    begins: bool,
+    context: Option<OperatorContext>,
+    /// Where the state of all keys goes at the end of each batch, if somebody wants it.
+    snapshots: Option<(OutputTag<(K, S)>, Arc<AtomicBool>)>,
+}
+
+impl<K, V, S, M, F> MapWithState<K, V, S, M, F>
+where
+    K: Key,
+    S: StateData,
+    F: FnMut(&K, Option<V>, &mut State<'_, S>) -> Option<M>,
+{
+    /// Does what `spec` says, in batches of `interval` milliseconds.
+    pub fn new(spec: StateSpec<K, V, S, M, F>, interval: i64) -> Self {
+        Self {
+            spec,
+            interval,
+            state: KeyedTable::default(),
+            timeouts: TimerQueue::default(),
+            clock: TaskClock::default(),
+            begins: false,
+            context: None,
+            snapshots: None,
+        }
+    }
+
+    /// Writes the state of all keys to a side output at the end of each batch, once `wanted` says so.
+    #[must_use]
+    pub fn state_snapshots(mut self, tag: OutputTag<(K, S)>, wanted: Arc<AtomicBool>) -> Self {
+        self.snapshots = Some((tag, wanted));
+        self
+    }
+
+    /// Puts the initial state in, of the keys that are ours.
+    fn begin(&mut self) {
+        let now = self.clock.now();
+        let Some(context) = self.context.as_ref().filter(|_| std::mem::take(&mut self.begins)) else {
+            return;
+        };
+        let (groups, initial) = (context.key_groups.clone(), self.spec.initial.clone());
+        for (key, state) in initial.iter() {
+            let hash = key_hash(key);
+            if groups.owned().contains(&group_of(hash, groups.max_parallelism())) {
+                self.state.insert(hash, key, Kept { state: state.clone(), last: now });
+                if let Some(timeout) = self.spec.timeout {
+                    self.timeouts.register(&CurrentKey { hash, key }, now.saturating_add(timeout));
+                }
+            }
+        }
+    }
+}
+
+impl<K, V, S, M, F> Operator for MapWithState<K, V, S, M, F>
+where
+    K: Key,
+    V: Send + 'static,
+    S: StateData,
+    M: Send + 'static,
+    F: FnMut(&K, Option<V>, &mut State<'_, S>) -> Option<M> + Send + 'static,
+{
+    type In = Keyed<K, V>;
+    type Out = M;
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.clock = context.clock.clone();
+        self.begins = context.restored_epoch == 0 && !self.spec.initial.is_empty();
+        self.context = Some(context.clone());
+        Ok(())
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        // Also of a checkpoint before the first record.
+        if states.epoch().is_some() {
+            self.begin();
+        }
+        states.keyed("state", &mut self.state);
+        states.keyed("timeouts", &mut self.timeouts);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<M>) -> Result<(), BoxError> {
+        self.begin();
+        let now = self.clock.now();
+        let Self { spec, state, timeouts, .. } = self;
+        for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
+            let mut known = state.get_mut(hash, &key);
+            let mut slot = known.as_ref().map(|kept| kept.state.clone());
+            let mapped =
+                (spec.function)(&key, Some(value), &mut State { value: &mut slot, timing_out: false });
+            match (&mut known, slot) {
+                (Some(kept), Some(slot)) => **kept = Kept { state: slot, last: now },
+                (Some(_), None) => drop(state.remove(hash, &key)),
+                (None, Some(slot)) => {
+                    if let Some(timeout) = spec.timeout {
+                        timeouts.register(&CurrentKey { hash, key: &key }, now.saturating_add(timeout));
+                    }
+                    state.insert(hash, &key, Kept { state: slot, last: now });
+                }
+                (None, None) => {}
+            }
+            if let Some(mapped) = mapped {
+                output.push(mapped, timestamp);
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_interval(&self) -> Option<i64> {
+        Some(self.interval)
+    }
+
+    fn barrier(&mut self, barrier: &Barrier, output: &mut Output<M>) -> Result<(), BoxError> {
+        if !barrier.closes_batch(self.interval) {
+            return Ok(());
+        }
+        self.begin();
+        let Self { spec, state, timeouts, snapshots, .. } = self;
+        while let Some(timer) = timeouts.pop_due(barrier.time) {
+            let at = timer.at();
+            let (Some(timeout), Some(kept)) = (spec.timeout, state.get(at.hash, at.key)) else { continue };
+            let due = kept.last.saturating_add(timeout);
+            if due > barrier.time {
+                timeouts.register(&at, due);
+                continue;
+            }
+            let Some((key, kept)) = state.remove(at.hash, at.key) else { continue };
+            let mut slot = Some(kept.state);
+            let mapped = (spec.function)(&key, None, &mut State { value: &mut slot, timing_out: true });
+            if let Some(mapped) = mapped {
+                output.push(mapped, barrier.time);
+            }
+        }
+        if let Some((tag, wanted)) = snapshots
+            && wanted.load(Ordering::Relaxed)
+        {
+            for (key, kept) in state.iter() {
+                output.push_side(tag, (key.clone(), kept.state.clone()), barrier.time);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::harness::{Harness, Then};
+
+    type Counted = (u8, u64, bool);
+
+    fn counts(
+        timeout: Option<u64>,
+    ) -> MapWithState<
+        u8,
+        u64,
+        u64,
+        Counted,
+        impl Clone + Send + FnMut(&u8, Option<u64>, &mut State<'_, u64>) -> Option<Counted>,
+    > {
+        let spec = StateSpec::function(|key: &u8, value: Option<u64>, state: &mut State<'_, u64>| {
+            let sum = state.get_option().unwrap_or(0) + value.unwrap_or(0);
+            match state.is_timing_out() {
+                true => assert_eq!(value, None),
+                // A multiple of five is forgotten.
+                false if sum.is_multiple_of(5) => state.remove(),
+                false => state.update(sum),
+            }
+            Some((*key, sum, state.is_timing_out()))
+        });
+        let spec = spec.initial_state(vec![(0, 100), (1, 101)]);
+        MapWithState::new(
+            match timeout {
+                Some(timeout) => spec.timeout(Duration::from_millis(timeout)),
+                None => spec,
+            },
+            10,
+        )
+    }
+
+    proptest! {
+        /// Records and timeouts see the state that a plain map would have, through a restore at another parallelism.
+        #[test]
+        fn it_keeps_what_a_map_would(
+            batches in prop::collection::vec(prop::collection::vec((0_u8..4, 1_u64..4), 0..4), 1..20),
+            timeout in prop::option::of(15_u64..60), cut in 0_usize..20, parallelism in 1_usize..4,
+        ) {
+            let mut harness = Harness::new(counts(timeout));
+            let mut model: BTreeMap<u8, (u64, i64)> = [(0, (100, 0)), (1, (101, 0))].into();
+            for (index, batch) in batches.into_iter().enumerate() {
+                if index == cut {
+                    harness = harness.restore(counts(timeout), parallelism);
+                }
+                let (begin, end) = (index as i64 * 10, index as i64 * 10 + 10);
+                harness.set_processing_time(begin);
+                let mut expected = Vec::new();
+                for (key, value) in batch {
+                    harness.push(Keyed::new(key, value), 0);
+                    let sum = model.get(&key).map_or(0, |(sum, _)| *sum) + value;
+                    expected.push((key, sum, false));
+                    if sum % 5 == 0 { model.remove(&key); } else { model.insert(key, (sum, begin)); }
+                }
+                harness.barrier(end, Then::Continue);
+                if let Some(timeout) = timeout {
+                    model.retain(|key, (sum, last)| {
+                        let over = *last + timeout as i64 <= end;
+                        if over { expected.push((*key, *sum, true)); }
+                        !over
+                    });
+                }
+                let mut found = harness.values();
+                found.sort_unstable();
+                expected.sort_unstable();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}
