@@ -14,6 +14,7 @@ use crate::chain::Chained;
 use crate::checkpoint::{Chain, FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile, read_index};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
+use crate::graph::Either;
 use crate::key_group::{DEFAULT_MAX_PARALLELISM, KeyGroups, group_of, owner};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext, RunId};
@@ -64,6 +65,35 @@ impl<T: Send> Collector<T> for Probe<T> {
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         Ok(())
+    }
+}
+
+fn owner_of(hash: u64, parallelism: usize) -> usize {
+    owner(group_of(hash, DEFAULT_MAX_PARALLELISM), DEFAULT_MAX_PARALLELISM, parallelism)
+}
+
+impl<A, B, O: Operator<In = Either<A, B>>> Harness<O> {
+    /// As [`restore`](Self::restore), for an operator of a keyed stream and one that is [broadcast](Self::broadcast).
+    pub fn restore_beside_broadcast(self, operator: O, parallelism: usize) -> Self
+    where
+        O: Clone,
+        A: Hashed,
+    {
+        self.restore_routed(operator, parallelism, |record, parallelism| match record {
+            Either::Left(record) => owner_of(record.hash(), parallelism),
+            Either::Right(_) => 0,
+        })
+    }
+
+    /// Hands a record of the second stream to all subtasks.
+    pub fn broadcast(&mut self, value: B, timestamp: Timestamp)
+    where
+        B: Clone,
+    {
+        for subtask in &mut self.subtasks {
+            let records = vec![Record { value: Either::Right(value.clone()), timestamp }];
+            must(subtask.batch(&mut Batch { records, origin: Origin::default() }));
+        }
     }
 }
 
@@ -142,10 +172,17 @@ impl<O: Operator> Harness<O> {
 
     /// Takes a checkpoint, kills the operator, and restores it into `parallelism` new ones made of `operator`.
     /// What was emitted before stays to be seen.
-    pub fn restore(mut self, operator: O, parallelism: usize) -> Self
+    pub fn restore(self, operator: O, parallelism: usize) -> Self
     where
         O: Clone,
         O::In: Hashed,
+    {
+        self.restore_routed(operator, parallelism, |record, parallelism| owner_of(record.hash(), parallelism))
+    }
+
+    fn restore_routed(mut self, operator: O, parallelism: usize, route: fn(&O::In, usize) -> usize) -> Self
+    where
+        O: Clone,
     {
         self.epoch += 1;
         let barrier = Barrier { epoch: self.epoch, time: 1, checkpoint: true, then: Then::Suspend };
@@ -155,9 +192,7 @@ impl<O: Operator> Harness<O> {
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|event| !matches!(event, Event::Barrier(1)));
         self.subtasks.clear();
-        self.route = |record, parallelism| {
-            owner(group_of(record.hash(), DEFAULT_MAX_PARALLELISM), DEFAULT_MAX_PARALLELISM, parallelism)
-        };
+        self.route = route;
         for index in 0..parallelism {
             self.open(operator.clone(), Vec::new(), parallelism, index, Some(restore.clone()));
         }

@@ -3,14 +3,18 @@
 use std::ops::Add;
 
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::operators::{Aggregate, Emit, KeyedProcess, KeyedProcessFunction, Reduce};
+use thalweg_dataflow::operators::{
+    Aggregate, Emit, FlatMapWithState, KeyedProcess, KeyedProcessFunction, Reduce,
+};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
 use thalweg_dataflow::window::WindowAssigner;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::aggregate::extremum::{greatest, least};
 
-use crate::{ConnectedStreams, DataStream, IntervalJoined, StreamExecutionEnvironment, WindowedStream};
+use crate::{
+    Collector, ConnectedStreams, DataStream, IntervalJoined, StreamExecutionEnvironment, WindowedStream,
+};
 
 /// A stream of `T`, partitioned by keys of type `K`.
 #[derive(Clone)]
@@ -153,6 +157,55 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     {
         let aggregate = Aggregate::new(aggregate, |key: &K, result: A::Out| (key.clone(), result));
         self.then(self.stream.apply("aggregate", aggregate))
+    }
+
+    /// None, one or many records for each, made with the state of its key: the function may set, change and take it away.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let readings = env.from_collection(vec![("a", 1), ("a", 1), ("a", 2)]).key_by(|reading| reading.0.to_owned());
+    /// let changes = readings.flat_map_with_state(|(_, n), last: &mut Option<i32>, out| {
+    ///     if last.replace(n) != Some(n) {
+    ///         out.collect(n);
+    ///     }
+    /// });
+    /// assert_eq!(changes.execute_and_collect("changes")?, [1, 2]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn flat_map_with_state<S: StateData, U: Data>(
+        &self,
+        mut function: impl FnMut(T, &mut Option<S>, &mut Collector<'_, U>) + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        let operator =
+            FlatMapWithState::new(move |value, state: &mut Option<S>, out: &mut Collector<'_, U>| {
+                function(value, state, out);
+                Ok(())
+            });
+        self.then(self.stream.apply("flat-map-with-state", operator))
+    }
+
+    /// One record for each, made with the state of its key.
+    pub fn map_with_state<S: StateData, U: Data>(
+        &self,
+        mut function: impl FnMut(T, &mut Option<S>) -> U + Clone + Send + 'static,
+    ) -> DataStream<U> {
+        self.flat_map_with_state(move |value, state, out| out.collect(function(value, state)))
+            .name("map-with-state")
+    }
+
+    /// The records for which `predicate` holds, which sees the state of the key.
+    pub fn filter_with_state<S: StateData>(
+        &self,
+        mut predicate: impl FnMut(&T, &mut Option<S>) -> bool + Clone + Send + 'static,
+    ) -> DataStream<T> {
+        let filter = move |value, state: &mut Option<S>, out: &mut Collector<'_, T>| {
+            if predicate(&value, state) {
+                out.collect(value);
+            }
+        };
+        self.flat_map_with_state(filter).name("filter-with-state")
     }
 
     /// Calls a function with state and timers on every record.

@@ -15,6 +15,7 @@
 //! # Ok::<(), thalweg_datastream::JobError>(())
 //! ```
 
+mod broadcast;
 mod connected;
 mod environment;
 mod join;
@@ -23,6 +24,7 @@ mod stream;
 mod triggered;
 mod window;
 
+pub use broadcast::{BroadcastConnectedStream, BroadcastStream};
 pub use connected::ConnectedStreams;
 pub use environment::StreamExecutionEnvironment;
 pub use join::{BoundedIntervalJoin, IntervalJoined, JoinedByKey, JoinedStreams, JoinedWhere, WindowedJoin};

@@ -244,6 +244,15 @@ impl<K: Key> KeyedTime<K> {
         KeyedProcessContext { base, key, timers }
     }
 
+    /// For a record that belongs to no key.
+    pub(super) fn without_key<'a, Out>(
+        &'a self,
+        timestamp: Timestamp,
+        output: &'a mut Output<Out>,
+    ) -> ProcessContext<'a, Out> {
+        ProcessContext { output, timestamp, watermark: self.watermark.get(), clock: &self.clock }
+    }
+
     /// Calls `on_timer` for each timer that is due, and for those that it sets meanwhile as far as the module says.
     pub(super) fn fire<Out>(
         &mut self,

@@ -4,9 +4,11 @@ pub mod aggregate;
 pub mod batch_fold;
 pub mod batch_time;
 pub mod batch_window;
+pub mod broadcast_process;
 pub mod co_group;
 pub mod combine;
 pub mod flat_map;
+pub mod flat_map_with_state;
 pub mod foreach_batch;
 pub mod interval_join;
 pub mod keyed_co_process;
@@ -21,9 +23,14 @@ pub use aggregate::Aggregate;
 pub use batch_fold::BatchFold;
 pub use batch_time::BatchTime;
 pub use batch_window::BatchWindow;
+pub use broadcast_process::{
+    BroadcastProcess, BroadcastProcessFunction, BroadcastState, KeyedBroadcastProcess,
+    KeyedBroadcastProcessFunction,
+};
 pub use co_group::CoGroup;
 pub use combine::Combine;
 pub use flat_map::{Collect, FlatMap};
+pub use flat_map_with_state::FlatMapWithState;
 pub use foreach_batch::{BatchFunction, CollectBatch, ForeachBatch, Partition};
 pub use interval_join::{IntervalJoin, IntervalJoinContext};
 pub use keyed_co_process::{KeyedCoProcess, KeyedCoProcessFunction};
