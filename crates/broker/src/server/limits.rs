@@ -39,6 +39,8 @@ struct Open {
     by_listener: HashMap<String, usize>,
     /// Those that have never asked anything, in the order in which they came.
     silent: BTreeMap<u64, Arc<Notify>>,
+    /// How many have been told to go, and are not gone yet.
+    going: usize,
     next_id: u64,
 }
 
@@ -56,6 +58,9 @@ pub(crate) enum Full {
          for the logs"
     )]
     Descriptors(usize),
+    /// The same, but some of them are about to go.
+    #[error("there are {0} connections, and those that were to make room are not gone yet")]
+    Going(usize),
 }
 
 impl Limits {
@@ -72,9 +77,10 @@ impl Limits {
         }
     }
 
-    /// Has the connection go that has been silent for longest. Returns whether there was one.
-    pub(crate) fn dismiss_silent(&self) -> bool {
-        self.open().dismiss_silent()
+    /// Has the connection go that has been silent for longest, unless one is going already. Returns whether one is.
+    pub(crate) fn make_room(&self) -> bool {
+        let mut open = self.open();
+        open.going > 0 || open.dismiss_silent()
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -84,7 +90,9 @@ impl Limits {
 
 impl Open {
     fn dismiss_silent(&mut self) -> bool {
-        self.silent.pop_first().map(|(_, told)| told.notify_one()).is_some()
+        let told = self.silent.pop_first().map(|(_, told)| told.notify_one()).is_some();
+        self.going += usize::from(told);
+        told
     }
 }
 
@@ -118,6 +126,9 @@ impl Place {
         }
         let descriptors = state.topics.descriptors();
         let room = descriptors.room_for_connections();
+        if open.all >= room.saturating_add(GOING) && open.going > 0 {
+            return Err(Full::Going(open.all));
+        }
         if open.all >= room && (open.all >= room.saturating_add(GOING) || !open.dismiss_silent()) {
             return Err(Full::Descriptors(open.all));
         }
@@ -141,7 +152,11 @@ impl Place {
     /// The client has asked something that only clients ask who are let in.
     pub(crate) fn asked(&self) {
         if !self.has_asked.swap(true, Ordering::Relaxed) {
-            self.state.limits.open().silent.remove(&self.id);
+            let mut open = self.state.limits.open();
+            if open.silent.remove(&self.id).is_none() {
+                // It goes all the same.
+                open.going -= 1;
+            }
         }
     }
 
@@ -164,7 +179,9 @@ impl Drop for Place {
         self.state.topics.descriptors().closed_connection();
         let mut open = self.state.limits.open();
         open.all -= 1;
-        open.silent.remove(&self.id);
+        if open.silent.remove(&self.id).is_none() && !self.has_asked.load(Ordering::Relaxed) {
+            open.going -= 1;
+        }
         less(&mut open.by_ip, &self.ip);
         less(&mut open.by_listener, &self.listener);
     }
@@ -201,12 +218,16 @@ mod tests {
         let take = || Place::take(&state, [127, 0, 0, 1].into(), &listener).unwrap();
         let (asked, silent, younger) = (take(), take(), take());
         asked.asked();
-        assert!(state.limits.dismiss_silent());
+        assert!(state.limits.make_room());
         silent.needed().await;
-        assert!(state.limits.dismiss_silent());
+        assert!(state.limits.make_room(), "one is going");
+        drop(silent);
+        assert!(state.limits.make_room());
         younger.needed().await;
-        assert!(!state.limits.dismiss_silent(), "nobody is left who has never asked");
-        drop((silent, younger, asked));
+        drop(younger);
+        assert!(!state.limits.make_room(), "nobody is left who has never asked");
+        drop(asked);
+        assert_eq!(state.limits.open().going, 0);
         assert!(state.limits.open().silent.is_empty() && state.limits.open().by_listener.is_empty());
     }
 }

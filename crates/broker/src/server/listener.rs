@@ -14,7 +14,7 @@ use crate::descriptors::is_scarcity;
 use crate::metrics::http;
 use crate::server::connection::{self, Closed, Way};
 use crate::server::endpoint::Endpoint;
-use crate::server::limits::Place;
+use crate::server::limits::{Full, Place};
 use crate::state::State;
 
 /// How long requests may take that are being carried out when the broker stops.
@@ -45,10 +45,14 @@ pub(crate) async fn serve(
     }
 }
 
+/// A connection that has been told to go is gone within this time, if there is any time to spare.
+const GOES_WITHIN: Duration = Duration::from_secs(2);
+
 async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint>) {
     let mut connections = JoinSet::new();
     let mut refusals = Refusals::default();
     let mut spare = spare();
+    let mut scarce_since = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -61,11 +65,15 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_scarcity(&error) => {
-                // Others in this process have taken what was counted on. Who waits is not left hanging: one that has
-                // never asked anything makes room, and this one is closed.
+                // Others in this process have taken what was counted on. One that has never asked anything makes room, and
+                // is given a moment for it. If none does, who waits is not left hanging, but closed.
+                let since = *scarce_since.get_or_insert_with(Instant::now);
+                if state.limits.make_room() && since.elapsed() < GOES_WITHIN {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    continue;
+                }
                 let error = state.topics.descriptors().explain(error);
                 refusals.note(&state, &endpoint, &error);
-                state.limits.dismiss_silent();
                 drop(spare.take());
                 drop(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await);
                 spare = self::spare();
@@ -77,7 +85,8 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
                 continue;
             }
         };
-        match Place::take(&state, peer.ip().to_canonical(), &endpoint) {
+        scarce_since = None;
+        match take_place(&state, peer, &endpoint).await {
             Ok(place) => drop(connections.spawn(serve_one(Arc::clone(&endpoint), stream, peer, place))),
             Err(full) => refusals.note(&state, &endpoint, &full),
         }
@@ -90,6 +99,19 @@ async fn accept(state: Arc<State>, listener: TcpListener, endpoint: Arc<Endpoint
     };
     if tokio::time::timeout(LAST_WORDS, all_ended).await.is_err() {
         tracing::warn!(listener = endpoint.name, "stopping before all clients have their answers");
+    }
+}
+
+/// Takes a place. Whoever has been told to make room may need a moment for it, of a process that is busy.
+async fn take_place(state: &Arc<State>, peer: SocketAddr, endpoint: &Endpoint) -> Result<Place, Full> {
+    let since = Instant::now();
+    loop {
+        match Place::take(state, peer.ip().to_canonical(), endpoint) {
+            Err(Full::Going(_)) if since.elapsed() < GOES_WITHIN => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            other => return other,
+        }
     }
 }
 
