@@ -28,9 +28,11 @@ pub use thalweg_datastream::{
 pub use thalweg_dstream::{DStream, DataFrame, Rdd, SaveMode, State, StateSpec, StreamingContext};
 #[cfg(feature = "kafka")]
 pub use thalweg_kafka::{
-    BadRecordPolicy, DeliveryGuarantee, KafkaSink, KafkaSource, OffsetResetStrategy, OffsetsInitializer,
-    TopicPartition,
-    record::{ConsumerRecord, KafkaDeserializer, KafkaSerializer, ProducerRecordBuf, key_values, values},
+    DeliveryGuarantee, KafkaSink, KafkaSource, OffsetResetStrategy, OffsetsInitializer, TopicPartition,
+    record::{
+        BadRecordPolicy, ConsumerRecord, KafkaDeserializer, KafkaSerializer, ProducerRecordBuf, key_values,
+        values,
+    },
 };
 
 #[cfg(feature = "kafka")]
