@@ -7,9 +7,12 @@
 //!
 //! A snapshot does not stop records while it is written: at the barrier state is only *shared* (tables are behind
 //! an `Arc` from then on and copied piecemeal, where written to), and encoded on another thread.
+//!
+//! The types of state may change from one version of a program to the next: see [`evolution`].
 
 pub mod aggregating;
 pub(crate) mod encoding;
+pub mod evolution;
 mod fingerprint;
 pub mod list;
 pub mod map;

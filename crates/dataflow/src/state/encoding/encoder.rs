@@ -39,7 +39,7 @@ impl Encoders {
     }
 
     pub(crate) fn give_back(&self, uid: &Arc<str>, name: &'static str, subtask: usize, mut encoder: Encoder) {
-        encoder.checking &= !encoder.used;
+        encoder.end_snapshot();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((uid.clone(), name, subtask), encoder);
     }
 }
@@ -61,6 +61,11 @@ impl Encoder {
         std::mem::swap(&mut self.sink.buffer, buffer);
         self.used = true;
         result
+    }
+
+    /// A snapshot is through: values are not read back any more unless they show something new.
+    pub(crate) fn end_snapshot(&mut self) {
+        self.checking &= !self.used;
     }
 
     /// What is known of the types by now.
