@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use thalweg::dataflow::hash::key_hash;
+use thalweg::dataflow::key_group::KeyGroups;
 use thalweg::dataflow::state::evolution::StateEncoder;
+use thalweg::dataflow::state::{Key, KeyedState, KeyedTable, StateData};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Account {
@@ -40,8 +43,10 @@ struct Session {
     seen: HashMap<u32, u64>,
 }
 
+const VALUES: usize = 20_000;
+
 /// How often the two take turns.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 100;
 
 fn postcard_encode<T: Serialize>(values: &[T], bytes: &mut Vec<u8>) {
     for value in values {
@@ -63,12 +68,80 @@ fn timed(fastest: &mut Duration, run: impl FnOnce()) {
     *fastest = (*fastest).min(since.elapsed());
 }
 
+/// The figures of both sides.
+fn show(name: &str, values: usize, times: [Duration; 4], bytes: [usize; 2], more: &str) {
+    let each = |time: Duration| time.as_secs_f64() * 1e9 / values as f64;
+    let [write, write_postcard, read, read_postcard] = times.map(each);
+    let [bytes, bytes_postcard] = bytes.map(|bytes| bytes as f64 / values as f64);
+    println!(
+        "{name:32} write {write:6.1} ns, postcard {write_postcard:6.1} ({:.2}); read {read:6.1} ns, postcard {read_postcard:6.1} ({:.2}); \
+         {bytes:5.1} bytes, postcard {bytes_postcard:5.1} ({:.2}){more}",
+        write / write_postcard,
+        read / read_postcard,
+        bytes / bytes_postcard,
+    );
+}
+
+/// State as jobs keep it: a keyed table is written, group by group, and read into an empty one.
+fn compare_tables<K: Key, V: StateData + PartialEq>(
+    name: &str,
+    make: impl Fn(&mut support::Random) -> (K, V),
+) {
+    let mut random = support::Random::new(7);
+    let empty = || {
+        let mut table = KeyedTable::<K, V>::default();
+        table.open(&KeyGroups::all(128));
+        table
+    };
+    let insert = |table: &mut KeyedTable<K, V>, key: K, value: V| {
+        table.entry(key_hash(&key), key).or_insert_with(|| value);
+    };
+    let mut table = empty();
+    (0..VALUES).for_each(|_| {
+        let (key, value) = make(&mut random);
+        insert(&mut table, key, value);
+    });
+    let values = table.iter().count();
+    let mut encoder = StateEncoder::new();
+    let mut ours = encoder.encode_keyed(&mut table).unwrap();
+    let decoder = encoder.decoder().unwrap();
+    let mut fastest = [Duration::MAX; 4];
+    let mut theirs = Vec::new();
+    for _ in 0..ROUNDS {
+        timed(&mut fastest[0], || ours = encoder.encode_keyed(&mut table).unwrap());
+        timed(&mut fastest[1], || {
+            // Whatever it is written by, a state is shared first, and goes to its file in chunks.
+            drop(table.share(true));
+            theirs = Vec::new();
+            let mut chunk = Vec::new();
+            for entry in table.iter() {
+                chunk = postcard::to_extend(&entry, chunk).unwrap();
+                if chunk.len() > 256 << 10 {
+                    theirs.append(&mut chunk);
+                }
+            }
+            theirs.append(&mut chunk);
+        });
+        let mut read = empty();
+        timed(&mut fastest[2], || decoder.restore(&ours, &mut read).unwrap());
+        assert!(
+            read.iter().count() == values
+                && table.iter().all(|(key, value)| read.get(key_hash(key), key) == Some(value))
+        );
+        let mut read = empty();
+        timed(&mut fastest[3], || postcard_decode(&theirs, |(key, value)| insert(&mut read, key, value)));
+        assert!(read.iter().count() == values);
+    }
+    let bytes = [ours.size(), theirs.len()];
+    show(name, values, fastest, bytes, "");
+}
+
 fn compare<T>(name: &str, make: impl Fn(&mut support::Random) -> T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
 {
     let mut random = support::Random::new(7);
-    let values: Vec<T> = (0..100_000).map(|_| make(&mut random)).collect();
+    let values: Vec<T> = (0..VALUES).map(|_| make(&mut random)).collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut encoder = StateEncoder::new();
     let since = Instant::now();
@@ -98,20 +171,12 @@ where
             })
         });
     }
-    let each = |time: Duration| time.as_secs_f64() * 1e9 / values.len() as f64;
-    let [write, write_postcard, read, read_postcard] = fastest.map(each);
-    let size = |bytes: &[u8]| bytes.len() as f64 / values.len() as f64;
-    println!(
-        "{name:24} write {write:6.1} ns, postcard {write_postcard:6.1} ({:.2}); read {read:6.1} ns, postcard {read_postcard:6.1} ({:.2}); \
-         {:5.1} bytes, postcard {:5.1} ({:.2}), and {} of schema; the first snapshot, which is read back, {:.1} ns",
-        write / write_postcard,
-        read / read_postcard,
-        size(&ours),
-        size(&theirs),
-        size(&ours) / size(&theirs),
-        decoder.schema_size(),
-        each(first),
+    let first = first.as_secs_f64() * 1e9 / values.len() as f64;
+    let more = format!(
+        "; {} bytes of schema; the first time, when all is read back, {first:.0} ns",
+        decoder.schema_size()
     );
+    show(name, values.len(), fastest, [ours.len(), theirs.len()], &more);
 }
 
 fn word(random: &mut support::Random) -> String {
@@ -130,32 +195,45 @@ fn event(random: &mut support::Random) -> Event {
     }
 }
 
+fn account(random: &mut support::Random) -> Account {
+    Account {
+        owner: word(random),
+        balance: random.next() as i64 % 1_000_000,
+        opened: 1_700_000_000_000 + random.next() % 1_000_000_000,
+        limit: (random.next() % 2 == 0).then(|| random.unit()),
+        tags: (0..random.next() % 4).map(|_| word(random)).collect(),
+    }
+}
+
+fn session(random: &mut support::Random) -> Session {
+    Session {
+        user: random.next() % 1_000_000,
+        began: 1_700_000_000_000 + (random.next() % 1_000_000_000) as i64,
+        events: (0..random.next() % 8).map(|_| event(random)).collect(),
+        seen: (0..random.next() % 4).map(|_| (random.next() as u32, random.next() % 100)).collect(),
+    }
+}
+
 fn main() {
-    println!("a value of 100,000, the fastest of {ROUNDS} rounds; in brackets how many times that of postcard");
-    compare("(u64, u64)", |random| (random.next() % 1_000_000, random.next() % 1000));
-    compare("(String, u64)", |random| (word(random), random.next() % 1000));
-    compare("(u64, String of 100)", |random| (random.next(), word(random).repeat(60)[..100].to_owned()));
-    compare("(u64, (f64, u64, i64))", |random| {
-        (random.next() % 1_000_000, (random.unit(), random.next() % 1000, random.next() as i64))
+    println!(
+        "a value of {VALUES}, the fastest of {ROUNDS} rounds; in brackets how many times that of postcard"
+    );
+    println!("keyed state, written as in a checkpoint and restored into an empty table:");
+    let id = |random: &mut support::Random| random.next() % 1_000_000;
+    compare_tables("u64 -> u64", |random| (id(random), random.next() % 1000));
+    compare_tables("String -> u64", |random| (word(random), random.next() % 1000));
+    compare_tables("u64 -> String of 100", |random| (id(random), word(random).repeat(60)[..100].to_owned()));
+    compare_tables("u64 -> (f64, u64, i64)", |random| {
+        (id(random), (random.unit(), random.next() % 1000, random.next() as i64))
     });
-    compare("(u64, struct Account)", |random| {
-        let account = Account {
-            owner: word(random),
-            balance: random.next() as i64 % 1_000_000,
-            opened: 1_700_000_000_000 + random.next() % 1_000_000_000,
-            limit: (random.next() % 2 == 0).then(|| random.unit()),
-            tags: (0..random.next() % 4).map(|_| word(random)).collect(),
-        };
-        (random.next() % 1_000_000, account)
-    });
-    compare("(u64, enum Event)", |random| (random.next() % 1_000_000, event(random)));
-    compare("(String, struct Session)", |random| {
-        let session = Session {
-            user: random.next() % 1_000_000,
-            began: 1_700_000_000_000 + (random.next() % 1_000_000_000) as i64,
-            events: (0..random.next() % 8).map(|_| event(random)).collect(),
-            seen: (0..random.next() % 4).map(|_| (random.next() as u32, random.next() % 100)).collect(),
-        };
-        (word(random), session)
-    });
+    compare_tables("u64 -> struct Account", |random| (id(random), account(random)));
+    compare_tables("u64 -> enum Event", |random| (id(random), event(random)));
+    compare_tables("String -> struct Session", |random| (word(random), session(random)));
+    println!("values alone, without a table:");
+    compare("u64", |random| random.next() % 1_000_000);
+    compare("String", word);
+    compare("(f64, u64, i64)", |random| (random.unit(), random.next() % 1000, random.next() as i64));
+    compare("struct Account", account);
+    compare("enum Event", event);
+    compare("struct Session", session);
 }

@@ -69,15 +69,33 @@
 //! # Ok::<(), thalweg_dataflow::error::BoxError>(())
 //! ```
 
+use std::cell::RefCell;
+use std::ops::Range;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::encoding::{Plan, Schema};
-use super::{Encoder, PartDecoder};
+use super::{Encoder, KeyedState, PartDecoder, PartWriter};
 use crate::error::BoxError;
 
 /// Writes values as a checkpoint does. It is kept from one checkpoint of a run to the next, as what it knows of the types is.
 pub struct StateEncoder(Encoder);
+
+/// Keyed state as it is in a state file.
+#[derive(Debug, Default)]
+pub struct KeyedParts {
+    bytes: Vec<u8>,
+    /// Of each key group, where its part lies.
+    parts: Vec<(u16, Range<usize>)>,
+}
+
+impl KeyedParts {
+    /// How many bytes it takes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
 
 /// Reads values that a [`StateEncoder`] has written, by what that knew of the types.
 pub struct StateDecoder {
@@ -112,6 +130,28 @@ impl StateEncoder {
         Ok(())
     }
 
+    /// Writes all of a keyed state, which the engine has to have opened, or the test.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_keyed(&mut self, state: &mut impl KeyedState) -> Result<KeyedParts, BoxError> {
+        let file = RefCell::new(Vec::new());
+        let append = |bytes: &[u8]| {
+            let mut file = file.borrow_mut();
+            file.extend_from_slice(bytes);
+            Ok((file.len() - bytes.len()) as u64)
+        };
+        let mut writer = PartWriter::new(&mut self.0, &append, |_| false);
+        state.share(true)(&mut writer)?;
+        let (parts, _) = writer.finish(false)?;
+        self.0.end_snapshot();
+        let parts = parts.iter().map(|part| {
+            let begin = part.offset as usize;
+            (part.group, begin..begin + part.length as usize)
+        });
+        Ok(KeyedParts { parts: parts.collect(), bytes: file.into_inner() })
+    }
+
     /// What a later program has to read all that was written so far.
     ///
     /// # Errors
@@ -132,8 +172,66 @@ impl StateDecoder {
         PartDecoder::new(&plan, bytes).items(&mut each)
     }
 
+    /// Adds what [`StateEncoder::encode_keyed`] has written to a keyed state, which has been opened for these key groups.
+    ///
+    /// # Errors
+    /// When a key or a value cannot be read, or a key hashes otherwise than it did.
+    pub fn restore(&self, written: &KeyedParts, state: &mut impl KeyedState) -> Result<(), BoxError> {
+        let plan = Plan::new(&self.schema);
+        for (group, range) in &written.parts {
+            let bytes = written.bytes.get(range.clone()).unwrap_or_default();
+            state.restore(*group, PartDecoder::new(&plan, bytes), false)?;
+        }
+        state.restored(false);
+        Ok(())
+    }
+
     /// How many bytes the schema takes, once in each state file.
     pub fn schema_size(&self) -> usize {
         self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::key_hash;
+    use crate::key_group::KeyGroups;
+    use crate::state::{Key, KeyedTable, StateData};
+
+    fn table<K: Key, V: StateData>(entries: impl IntoIterator<Item = (K, V)>) -> KeyedTable<K, V> {
+        let mut table = KeyedTable::default();
+        table.open(&KeyGroups::all(128));
+        entries.into_iter().for_each(|(key, value)| {
+            table.entry(key_hash(&key), key).or_insert_with(|| value);
+        });
+        table
+    }
+
+    /// Written with one type of key, read with another.
+    fn change<K: Key, L: Key>(keys: Vec<K>) -> Result<Vec<(L, u64)>, String> {
+        let mut encoder = StateEncoder::new();
+        let parts = encoder.encode_keyed(&mut table(keys.into_iter().zip(0_u32..))).unwrap();
+        let mut read = table::<L, u64>([]);
+        encoder.decoder().unwrap().restore(&parts, &mut read).map_err(|error| error.to_string())?;
+        // Each is found again, where its key leads.
+        read.iter().for_each(|(key, value)| assert_eq!(read.get(key_hash(key), key), Some(value)));
+        Ok(read.iter().map(|(key, value)| (key.clone(), *value)).collect())
+    }
+
+    #[test]
+    fn a_key_may_change_as_long_as_it_hashes_alike() {
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+        struct Id(u64);
+        let keys = || (0..1000).collect::<Vec<u64>>();
+        let mut read = change::<u64, Id>(keys()).unwrap();
+        read.sort_unstable();
+        assert_eq!(read, (0..1000).map(|n| (Id(n), n)).collect::<Vec<_>>());
+        assert_eq!(change::<Id, u64>(keys().into_iter().map(Id).collect()).unwrap().len(), 1000);
+        let text = |key: u64| char::from_u32(key as u32 + 64).unwrap();
+        let refused = change::<char, String>((0..1000).map(text).collect()).unwrap_err();
+        assert!(refused.contains("another hash than when it was written"), "{refused}");
+        let refused = change::<u64, (u64, Option<u8>)>(keys()).unwrap_err();
+        assert!(refused.contains("at `key`"), "{refused}");
     }
 }

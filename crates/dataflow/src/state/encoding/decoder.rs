@@ -36,51 +36,20 @@ impl<'a> PartDecoder<'a> {
         self.length as u64
     }
 
-    fn is_at_end(&self) -> bool {
-        match &self.bytes {
-            Bytes::Postcard(bytes) => bytes.is_empty(),
-            Bytes::Schema(cursor) => cursor.bytes.is_empty(),
-        }
-    }
-
-    /// The version that begins a run.
-    fn begin_run(&mut self) -> Result<(), BoxError> {
-        if let Bytes::Schema(cursor) = &mut self.bytes {
-            cursor.version = u32::try_from(cursor.number()?)?;
-        }
-        Ok(())
-    }
-
-    fn count(&mut self) -> Result<u64, BoxError> {
-        match &mut self.bytes {
-            Bytes::Postcard(bytes) => postcard_value(bytes),
-            Bytes::Schema(cursor) => Ok(cursor.number()?),
-        }
-    }
-
-    #[inline]
-    fn value<T: DeserializeOwned>(&mut self, root: usize) -> Result<T, BoxError> {
-        match &mut self.bytes {
-            Bytes::Postcard(bytes) => postcard_value(bytes),
-            Bytes::Schema(cursor) => {
-                cursor.depth = 0;
-                let (node, before) = (cursor.plan.schema.roots[root], cursor.bytes.len());
-                let value = T::deserialize(Reader::new(cursor, node))?;
-                if root == ENTRY {
-                    cursor.unpad(before)?;
-                }
-                Ok(value)
-            }
-        }
-    }
-
     /// Reads the value that the part begins with.
     ///
     /// # Errors
     /// When it cannot be read as a `T`.
     pub fn head<T: DeserializeOwned>(&mut self) -> Result<T, BoxError> {
-        self.begin_run()?;
-        self.value(HEAD)
+        match &mut self.bytes {
+            Bytes::Postcard(bytes) => postcard_value(bytes),
+            Bytes::Schema(cursor) => {
+                cursor.begin_run()?;
+                cursor.depth = 0;
+                let node = cursor.plan.schema.roots[HEAD];
+                Ok(T::deserialize(Reader::new(cursor, node))?)
+            }
+        }
     }
 
     /// Reads the entries, to the end of the part, and hands each on.
@@ -88,28 +57,50 @@ impl<'a> PartDecoder<'a> {
     /// # Errors
     /// When one cannot be read as a `K` and a `V`, and those of `entry`.
     pub fn entries<K: DeserializeOwned, V: DeserializeOwned>(
-        mut self,
+        self,
         mut entry: impl FnMut(K, V) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        while !self.is_at_end() {
-            self.begin_run()?;
-            for _ in 0..self.count()? {
-                let (key, value) = self.value(ENTRY).map_err(in_entry)?;
-                entry(key, value)?;
-            }
-        }
-        Ok(())
+        // The halves of an entry are its key and its value.
+        self.each(|(key, value)| entry(key, value), Error::in_entry)
     }
 
     /// Reads the items of a list, to the end of the part, and hands each on.
     ///
     /// # Errors
     /// When one cannot be read as a `T`.
-    pub fn items<T: DeserializeOwned>(mut self, mut item: impl FnMut(T)) -> Result<(), BoxError> {
-        while !self.is_at_end() {
-            self.begin_run()?;
-            for _ in 0..self.count()? {
-                item(self.value(ENTRY)?);
+    pub fn items<T: DeserializeOwned>(self, mut item: impl FnMut(T)) -> Result<(), BoxError> {
+        let item = |value| {
+            item(value);
+            Ok(())
+        };
+        self.each(item, |error| error)
+    }
+
+    fn each<T: DeserializeOwned>(
+        self,
+        mut each: impl FnMut(T) -> Result<(), BoxError>,
+        explain: impl Fn(Error) -> Error,
+    ) -> Result<(), BoxError> {
+        match self.bytes {
+            Bytes::Postcard(mut bytes) => {
+                while !bytes.is_empty() {
+                    for _ in 0..postcard_value::<u64>(&mut bytes)? {
+                        each(postcard_value(&mut bytes)?)?;
+                    }
+                }
+            }
+            Bytes::Schema(mut cursor) => {
+                let node = cursor.plan.schema.roots[ENTRY];
+                while !cursor.bytes.is_empty() {
+                    cursor.begin_run()?;
+                    for _ in 0..cursor.number()? {
+                        cursor.depth = 0;
+                        let before = cursor.bytes.len();
+                        let value = T::deserialize(Reader::new(&mut cursor, node)).map_err(&explain)?;
+                        cursor.unpad(before)?;
+                        each(value)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -120,13 +111,4 @@ fn postcard_value<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BoxError>
     let (value, rest) = postcard::take_from_bytes(bytes)?;
     *bytes = rest;
     Ok(value)
-}
-
-/// The halves of an entry are its key and its value.
-#[cold]
-fn in_entry(error: BoxError) -> BoxError {
-    match error.downcast::<Error>() {
-        Ok(error) => error.in_entry().into(),
-        Err(error) => error,
-    }
 }

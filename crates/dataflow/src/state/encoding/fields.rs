@@ -28,7 +28,7 @@ impl InOrder<'_, '_, '_> {
 impl<'de> de::SeqAccess<'de> for InOrder<'_, '_, 'de> {
     type Error = Error;
 
-    #[inline]
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
         let Some(field) = self.fields.get(self.next) else { return Ok(None) };
         self.next += 1;

@@ -36,8 +36,17 @@ impl<'s> Plan<'s> {
         Self { schema, matches: Cow::Borrowed(matches) }
     }
 
-    /// How `wanted` fields, a list of a derived `Deserialize`, are read from those of a struct that was written.
+    /// Whether `wanted` fields, a list of a derived `Deserialize`, are known to be those of a struct that was written, in the same order.
     #[inline(always)]
+    pub(super) fn is_the_same(&self, node: NodeId, wanted: &'static [&'static str]) -> bool {
+        // A list of fields is a constant, so it is the same one if it lies at the same place.
+        matches!(
+            self.matches.0.get(node as usize).map(Cell::get),
+            Some(Some((before, Match::Same))) if std::ptr::eq(before, wanted)
+        )
+    }
+
+    /// How `wanted` fields are read from those of a struct that was written.
     pub(super) fn match_fields(
         &self,
         node: NodeId,
@@ -45,7 +54,6 @@ impl<'s> Plan<'s> {
         name: &str,
         wanted: &'static [&'static str],
     ) -> Result<Match, Error> {
-        // A list of fields is a constant, so it is the same one if it lies at the same place.
         if let Some(cell) = self.matches.0.get(node as usize)
             && let Some((before, found)) = cell.get()
             && std::ptr::eq(before, wanted)

@@ -8,7 +8,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use super::DEPTH;
 use super::error::{Error, Step};
 use super::plan::{Match, Plan};
-use super::schema::{Leaf, Node, NodeId};
+use super::schema::{EnumNode, Leaf, Node, NodeId};
 use super::varint::{cut_short, take, take_u128, unzigzag, unzigzag_128};
 
 /// The bytes of a part that have not been read yet.
@@ -101,6 +101,12 @@ impl<'a, 'de> Cursor<'a, 'de> {
 
     fn signed<T: TryFrom<i64>>(&mut self) -> Result<T, Error> {
         T::try_from(unzigzag(self.number()?)).map_err(|_| out_of_range())
+    }
+
+    /// The version that begins a run.
+    pub(super) fn begin_run(&mut self) -> Result<(), Error> {
+        self.version = self.integer()?;
+        Ok(())
     }
 
     #[inline(always)]
@@ -332,7 +338,7 @@ impl<'c, 'a, 'de> Reader<'c, 'a, 'de> {
         let cursor = self.cursor;
         let length = cursor.length()?;
         cursor.enter()?;
-        let mut items = Items { cursor, item: Item::Each(item), next: 0, length };
+        let mut items = Items { cursor, item, left: length, length };
         let value = visitor.visit_seq(&mut items)?;
         items.done()?;
         Ok(value)
@@ -342,14 +348,22 @@ impl<'c, 'a, 'de> Reader<'c, 'a, 'de> {
     fn tuple_of<V: Visitor<'de>>(self, nodes: &'a [NodeId], visitor: V) -> Result<V::Value, Error> {
         let cursor = self.cursor;
         cursor.enter()?;
-        let mut items = Items { cursor, item: Item::Of(nodes), next: 0, length: nodes.len() };
+        let mut items = TupleItems { cursor, nodes, next: 0 };
         let value = visitor.visit_seq(&mut items)?;
         items.done()?;
         Ok(value)
     }
 
     #[inline(always)]
-    fn tuple<V: Visitor<'de>>(mut self, length: usize, visitor: V) -> Result<V::Value, Error> {
+    fn tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
+        match self.node() {
+            Node::Tuple(nodes) if nodes.len() == length => self.tuple_of(nodes, visitor),
+            _ => self.tuple_otherwise(length, visitor),
+        }
+    }
+
+    #[inline(never)]
+    fn tuple_otherwise<V: Visitor<'de>>(mut self, length: usize, visitor: V) -> Result<V::Value, Error> {
         match self.settle(&|| tuple_name(length))? {
             Node::Tuple(nodes) | Node::TupleStruct(_, nodes) if nodes.len() == length => {
                 self.tuple_of(nodes, visitor)
@@ -393,6 +407,27 @@ impl<'c, 'a, 'de> Reader<'c, 'a, 'de> {
     /// A struct where a struct is wanted: by position if they are the same, else by name.
     #[inline(always)]
     fn structure<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        wanted: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if let Node::Struct(of) = self.node()
+            && self.plan().is_the_same(self.id(), wanted)
+            && of.keyed_since.is_none_or(|since| self.cursor.version < since)
+        {
+            let cursor = self.cursor;
+            cursor.enter()?;
+            let mut fields = super::fields::InOrder { cursor, fields: &of.fields, next: 0 };
+            let value = visitor.visit_seq(&mut fields)?;
+            fields.done()?;
+            return Ok(value);
+        }
+        self.structure_otherwise(name, wanted, visitor)
+    }
+
+    #[inline(never)]
+    fn structure_otherwise<V: Visitor<'de>>(
         mut self,
         name: &'static str,
         wanted: &'static [&'static str],
@@ -416,6 +451,69 @@ impl<'c, 'a, 'de> Reader<'c, 'a, 'de> {
             Node::Map(key, value) => self.map(*key, *value, visitor),
             Node::UnitStruct(_) => self.no_fields(visitor),
             _ => Err(self.differs(format_args!("struct {name}"))),
+        }
+    }
+
+    /// What is wanted may be there or not, and was not written so.
+    #[inline(never)]
+    fn option_otherwise<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
+        loop {
+            match self.choose()? {
+                Node::Option(inner) => {
+                    if !self.cursor.flag()? {
+                        return visitor.visit_none();
+                    }
+                    self.cursor.enter()?;
+                    let value = visitor.visit_some(Reader::new(self.cursor, *inner))?;
+                    self.cursor.leave();
+                    return Ok(value);
+                }
+                // What says of itself what it is says so of nothing, too: JSON's null.
+                Node::Leaf(Leaf::Unit) if self.node & CHOSEN != 0 => return visitor.visit_none(),
+                Node::Newtype(_, inner) if self.plan().is_optional(*inner) => {
+                    self.step()?;
+                    self.node = *inner;
+                }
+                // It was not optional when it was written, so it is there.
+                _ => return visitor.visit_some(self),
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn sequence_otherwise<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
+        match self.settle(&|| "a list".to_owned())? {
+            Node::Seq(item) => self.sequence(*item, visitor),
+            Node::Tuple(nodes) | Node::TupleStruct(_, nodes) => self.tuple_of(nodes, visitor),
+            Node::Leaf(Leaf::Bytes) => {
+                let bytes = self.cursor.blob()?;
+                visitor.visit_seq(de::value::SeqDeserializer::new(bytes.iter().copied()))
+            }
+            _ => Err(self.differs("a list")),
+        }
+    }
+
+    #[inline(always)]
+    fn variant_of<V: Visitor<'de>>(self, of: &'a EnumNode, visitor: V) -> Result<V::Value, Error> {
+        let cursor = self.cursor;
+        let variant = variant(cursor, &of.variants)?;
+        cursor.enter()?;
+        let value = visitor.visit_enum(VariantReader { cursor: &mut *cursor, variant })?;
+        cursor.leave();
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn enum_otherwise<V: Visitor<'de>>(mut self, name: &str, visitor: V) -> Result<V::Value, Error> {
+        match self.settle(&|| name.to_owned())? {
+            Node::Enum(of) => self.variant_of(of, visitor),
+            // A hand-written `Serialize` may name the variant only.
+            Node::Leaf(Leaf::Str) => {
+                let text: BorrowedStrDeserializer<'de, Error> =
+                    BorrowedStrDeserializer::new(self.cursor.text()?);
+                visitor.visit_enum(text)
+            }
+            _ => Err(self.differs(format_args!("enum {name}"))),
         }
     }
 
@@ -506,7 +604,7 @@ pub(super) fn variant<'a>(
 
 macro_rules! number {
     ($($method:ident $leaf:ident |$cursor:ident| $visit:ident($value:expr);)*) => {
-        $(#[inline]
+        $(#[inline(always)]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             match self.node() {
                 Node::Leaf(Leaf::$leaf) => {
@@ -561,28 +659,16 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_, 'de> {
     }
 
     #[inline]
-    fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
-        loop {
-            match self.choose()? {
-                Node::Option(inner) => {
-                    if !self.cursor.flag()? {
-                        return visitor.visit_none();
-                    }
-                    self.cursor.enter()?;
-                    let value = visitor.visit_some(Reader::new(self.cursor, *inner))?;
-                    self.cursor.leave();
-                    return Ok(value);
-                }
-                // What says of itself what it is says so of nothing, too: JSON's null.
-                Node::Leaf(Leaf::Unit) if self.node & CHOSEN != 0 => return visitor.visit_none(),
-                Node::Newtype(_, inner) if self.plan().is_optional(*inner) => {
-                    self.step()?;
-                    self.node = *inner;
-                }
-                // It was not optional when it was written, so it is there.
-                _ => return visitor.visit_some(self),
-            }
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let Node::Option(inner) = self.node() else { return self.option_otherwise(visitor) };
+        if !self.cursor.flag()? {
+            return visitor.visit_none();
         }
+        let cursor = self.cursor;
+        cursor.enter()?;
+        let value = visitor.visit_some(Reader::new(&mut *cursor, *inner))?;
+        cursor.leave();
+        Ok(value)
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -615,15 +701,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_, 'de> {
     }
 
     #[inline]
-    fn deserialize_seq<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Error> {
-        match self.settle(&|| "a list".to_owned())? {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node() {
             Node::Seq(item) => self.sequence(*item, visitor),
-            Node::Tuple(nodes) | Node::TupleStruct(_, nodes) => self.tuple_of(nodes, visitor),
-            Node::Leaf(Leaf::Bytes) => {
-                let bytes = self.cursor.blob()?;
-                visitor.visit_seq(de::value::SeqDeserializer::new(bytes.iter().copied()))
-            }
-            _ => Err(self.differs("a list")),
+            _ => self.sequence_otherwise(visitor),
         }
     }
 
@@ -670,28 +751,14 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_, 'de> {
 
     #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
-        mut self,
+        self,
         name: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.settle(&|| name.to_owned())? {
-            Node::Enum(of) => {
-                let cursor = self.cursor;
-                let variant = variant(cursor, &of.variants)?;
-                cursor.enter()?;
-                let access = VariantReader { cursor: &mut *cursor, variant };
-                let value = visitor.visit_enum(access)?;
-                cursor.leave();
-                Ok(value)
-            }
-            // A hand-written `Serialize` may name the variant only.
-            Node::Leaf(Leaf::Str) => {
-                let text: BorrowedStrDeserializer<'de, Error> =
-                    BorrowedStrDeserializer::new(self.cursor.text()?);
-                visitor.visit_enum(text)
-            }
-            _ => Err(self.differs(format_args!("enum {name}"))),
+        match self.node() {
+            Node::Enum(of) => self.variant_of(of, visitor),
+            _ => self.enum_otherwise(name, visitor),
         }
     }
 
@@ -749,17 +816,11 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_, 'de> {
     }
 }
 
-/// The nodes of the items of a list or a tuple.
-#[derive(Clone, Copy)]
-enum Item<'a> {
-    Each(NodeId),
-    Of(&'a [NodeId]),
-}
-
+/// The items of a list.
 struct Items<'c, 'a, 'de> {
     cursor: &'c mut Cursor<'a, 'de>,
-    item: Item<'a>,
-    next: usize,
+    item: NodeId,
+    left: usize,
     length: usize,
 }
 
@@ -767,7 +828,7 @@ impl Items<'_, '_, '_> {
     #[inline(always)]
     fn done(&mut self) -> Result<(), Error> {
         self.cursor.leave();
-        match self.length - self.next {
+        match self.left {
             0 => Ok(()),
             left => Err(unread(left, self.length)),
         }
@@ -783,30 +844,62 @@ pub(super) fn unread(left: usize, all: usize) -> Error {
 impl<'de> de::SeqAccess<'de> for Items<'_, '_, 'de> {
     type Error = Error;
 
-    #[inline]
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
-        if self.next == self.length {
+        if self.left == 0 {
             return Ok(None);
         }
-        let index = self.next;
-        self.next += 1;
-        let value = match self.item {
-            Item::Of(nodes) => seed.deserialize(Reader::new(self.cursor, nodes[index])),
-            Item::Each(node) => {
-                let before = self.cursor.bytes.len();
-                let value = seed.deserialize(Reader::new(self.cursor, node));
-                if value.is_ok() {
-                    self.cursor.unpad(before)?;
-                }
-                value
+        self.left -= 1;
+        let before = self.cursor.bytes.len();
+        match seed.deserialize(Reader::new(self.cursor, self.item)) {
+            Ok(value) => {
+                self.cursor.unpad(before)?;
+                Ok(Some(value))
             }
-        };
-        value.map(Some).map_err(|error| error.item(index))
+            Err(error) => Err(error.item(self.length - self.left - 1)),
+        }
     }
 
     #[inline]
     fn size_hint(&self) -> Option<usize> {
-        Some(self.length - self.next)
+        Some(self.left)
+    }
+}
+
+/// The items of a tuple.
+struct TupleItems<'c, 'a, 'de> {
+    cursor: &'c mut Cursor<'a, 'de>,
+    nodes: &'a [NodeId],
+    next: usize,
+}
+
+impl TupleItems<'_, '_, '_> {
+    #[inline(always)]
+    fn done(&mut self) -> Result<(), Error> {
+        self.cursor.leave();
+        match self.nodes.len() - self.next {
+            0 => Ok(()),
+            left => Err(unread(left, self.nodes.len())),
+        }
+    }
+}
+
+impl<'de> de::SeqAccess<'de> for TupleItems<'_, '_, 'de> {
+    type Error = Error;
+
+    #[inline(always)]
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        let Some(node) = self.nodes.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        match seed.deserialize(Reader::new(self.cursor, *node)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(error.item(self.next - 1)),
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.nodes.len() - self.next)
     }
 }
 

@@ -11,20 +11,52 @@ pub(super) fn put(buffer: &mut Vec<u8>, value: u64) {
     }
 }
 
+/// Without a loop, whose end nobody can predict: numbers have a different length each.
 #[inline]
-fn put_long(buffer: &mut Vec<u8>, mut value: u64) {
-    let mut bytes = [0; 10];
-    let mut length = 0;
-    while value >= 0x80 && length < 9 {
-        bytes[length] = value as u8 | 0x80;
-        value >>= 7;
-        length += 1;
+fn put_long(buffer: &mut Vec<u8>, value: u64) {
+    if value >> 56 != 0 {
+        return put_longest(buffer, value);
     }
-    bytes[length] = value as u8;
-    // Ten bytes are copied in one go, however many are wanted.
-    let end = buffer.len() + length + 1;
-    buffer.extend_from_slice(&bytes);
+    let length = (70 - value.leading_zeros() as usize) / 7;
+    let more = MORE & ((1 << (8 * (length - 1))) - 1);
+    // Eight bytes are copied in one go, however many are wanted.
+    let end = buffer.len() + length;
+    buffer.extend_from_slice(&(spread(value) | more).to_le_bytes());
     buffer.truncate(end);
+}
+
+/// In each byte the bit that says that there is another.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// Of 56 bits, seven to each byte.
+#[inline(always)]
+fn spread(value: u64) -> u64 {
+    let value = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
+    let value = (value & 0x0000_3fff_0000_3fff) | ((value & 0x0fff_c000_0fff_c000) << 2);
+    (value & 0x007f_007f_007f_007f) | ((value & 0x3f80_3f80_3f80_3f80) << 1)
+}
+
+/// The other way round.
+#[inline(always)]
+fn gather(value: u64) -> u64 {
+    let value = (value & 0x007f_007f_007f_007f) | ((value & 0x7f00_7f00_7f00_7f00) >> 1);
+    let value = (value & 0x0000_3fff_0000_3fff) | ((value & 0x3fff_0000_3fff_0000) >> 2);
+    (value & 0x0fff_ffff) | ((value & 0x0fff_ffff_0000_0000) >> 4)
+}
+
+/// Nine or ten bytes.
+#[inline(never)]
+fn put_longest(buffer: &mut Vec<u8>, value: u64) {
+    let mut bytes = [0; 10];
+    bytes[..8].copy_from_slice(&(spread(value & ((1 << 56) - 1)) | MORE).to_le_bytes());
+    let rest = value >> 56;
+    bytes[8] = rest as u8;
+    let mut length = 9;
+    if rest >= 0x80 {
+        bytes[9] = 1;
+        length = 10;
+    }
+    buffer.extend_from_slice(&bytes[..length]);
 }
 
 pub(super) fn put_u128(buffer: &mut Vec<u8>, mut value: u128) {
@@ -67,34 +99,31 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<u64, Error> {
 
 #[inline]
 fn take_long(bytes: &mut &[u8]) -> Result<u64, Error> {
-    let Some(ahead) = bytes.first_chunk::<10>() else { return take_last(bytes) };
-    let mut value = 0;
-    for index in 0..10 {
-        let byte = ahead[index];
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            // The tenth byte has room for one bit only.
-            if index == 9 && byte > 1 {
-                break;
-            }
-            *bytes = &bytes[index + 1..];
-            return Ok(value);
-        }
+    let Some(ahead) = bytes.first_chunk::<8>() else { return take_slowly(bytes) };
+    let ahead = u64::from_le_bytes(*ahead);
+    let ends = !ahead & MORE;
+    if ends == 0 {
+        return take_slowly(bytes);
     }
-    Err(out_of_range())
+    let length = ends.trailing_zeros() / 8 + 1;
+    *bytes = &bytes[length as usize..];
+    Ok(gather(ahead & (u64::MAX >> (64 - 8 * length)) & !MORE))
 }
 
-/// Near the end of the bytes.
-#[cold]
-fn take_last(bytes: &mut &[u8]) -> Result<u64, Error> {
-    let (mut value, mut shift) = (0, 0);
+/// Near the end of the bytes, or more than eight of them.
+#[inline(never)]
+fn take_slowly(bytes: &mut &[u8]) -> Result<u64, Error> {
+    let mut value = 0;
     for (index, &byte) in bytes.iter().enumerate() {
-        value |= u64::from(byte & 0x7f) << shift;
+        // The tenth byte has room for one bit only.
+        if index > 9 || (index == 9 && byte > 1) {
+            return Err(out_of_range());
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
             *bytes = &bytes[index + 1..];
             return Ok(value);
         }
-        shift += 7;
     }
     Err(cut_short())
 }
@@ -124,4 +153,55 @@ pub(super) fn cut_short() -> Error {
 #[cold]
 fn out_of_range() -> Error {
     Error::new("damaged: a number is out of range")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A byte at a time.
+    fn naive(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value >= 0x80 {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_of_every_length_are_written_as_leb128_and_come_back(
+            value: u64,
+            shift in 0_u32..64,
+            after in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            for value in [value >> shift, u64::MAX >> shift, 1 << shift, (1 << shift) - 1] {
+                let mut bytes = vec![7];
+                put(&mut bytes, value);
+                prop_assert_eq!(&bytes[1..], &naive(value)[..]);
+                bytes.extend(&after);
+                let mut left = &bytes[1..];
+                prop_assert_eq!(take(&mut left).unwrap(), value);
+                prop_assert_eq!(left, &after[..]);
+                prop_assert_eq!(unzigzag(zigzag(value as i64)), value as i64);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_too_large_is_damaged() {
+        let refused = |bytes: &[u8], why: &str| {
+            let error = take(&mut &*bytes).unwrap_err().to_string();
+            assert!(error.contains(why), "{bytes:?}: {error}");
+        };
+        refused(&[], "cut short");
+        refused(&[0x80; 5], "cut short");
+        refused(&[0x80; 9], "cut short");
+        refused(&[0xff; 20], "out of range");
+        refused(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], "out of range");
+    }
 }

@@ -98,7 +98,7 @@ fn announced(announced: usize, written: usize) -> Error {
 
 macro_rules! number {
     ($($method:ident $leaf:ident $type:ty, |$buffer:ident, $value:ident| $write:expr;)*) => {
-        $(#[inline]
+        $(#[inline(always)]
         fn $method(mut self, $value: $type) -> Result<(), Error> {
             let $buffer = self.leaf(Leaf::$leaf);
             $write;
@@ -374,7 +374,7 @@ impl ser::SerializeSeq for Sequence<'_> {
     type Ok = ();
     type Error = Error;
 
-    #[inline]
+    #[inline(always)]
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
         let start = self.sink.buffer.len();
         let item = inner::<T>(self.sink, &mut self.node, |node| match node {
@@ -463,7 +463,7 @@ macro_rules! items {
             type Ok = ();
             type Error = Error;
 
-            #[inline]
+            #[inline(always)]
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
                 self.item(value)
             }
@@ -577,7 +577,7 @@ macro_rules! fields {
             type Ok = ();
             type Error = Error;
 
-            #[inline]
+            #[inline(always)]
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
                 self.field(name, value)
             }
