@@ -200,7 +200,7 @@ fn account(random: &mut support::Random) -> Account {
         owner: word(random),
         balance: random.next() as i64 % 1_000_000,
         opened: 1_700_000_000_000 + random.next() % 1_000_000_000,
-        limit: (random.next() % 2 == 0).then(|| random.unit()),
+        limit: random.next().is_multiple_of(2).then(|| random.unit()),
         tags: (0..random.next() % 4).map(|_| word(random)).collect(),
     }
 }

@@ -8,6 +8,32 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use thalweg_dataflow::tell;
 
+use crate::error::KafkaError;
+
+/// Between two questions to a cluster that is not ready to answer.
+const BACKOFF: Duration = Duration::from_millis(20);
+
+/// Asks again, for so long at the most, where the cluster may answer the next time: a coordinator has just moved, or loads its
+/// offsets; a partition has no leader yet. `ask` is told how much time is left.
+///
+/// # Errors
+/// The last one.
+pub(crate) fn patiently<T>(
+    timeout: Duration,
+    ask: impl Fn(Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask(left) {
+            Err(error) if error.is_retriable() && Instant::now() < deadline => {
+                std::thread::sleep(BACKOFF.min(left));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// Passes a line of librdkafka's log on.
 pub(crate) fn log(level: Level, facility: &str, message: &str) {
     match level {

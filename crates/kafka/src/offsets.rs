@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::client::patiently;
 use crate::error::KafkaError;
 use crate::subscription::TopicPartition;
 
@@ -214,8 +215,10 @@ impl<C: ConsumerContext> Broker<'_, C> {
         for TopicPartition { topic, partition } in partitions {
             asked.add_partition_offset(topic, *partition, position).map_err(|error| self.error(error))?;
         }
-        let answer = self.consumer.offsets_for_times(asked, self.timeout);
-        self.offsets_in(&answer.map_err(|error| self.error(error))?)
+        patiently(self.timeout, |left| {
+            let answer = self.consumer.offsets_for_times(asked.clone(), left);
+            self.offsets_in(&answer.map_err(|error| self.error(error))?)
+        })
     }
 
     fn committed(&self, partitions: &BTreeSet<TopicPartition>) -> Result<Offsets, KafkaError> {
@@ -226,8 +229,10 @@ impl<C: ConsumerContext> Broker<'_, C> {
         for TopicPartition { topic, partition } in partitions {
             asked.add_partition(topic, *partition);
         }
-        let answer = self.consumer.committed_offsets(asked, self.timeout);
-        self.offsets_in(&answer.map_err(|error| self.error(error))?)
+        patiently(self.timeout, |left| {
+            let answer = self.consumer.committed_offsets(asked.clone(), left);
+            self.offsets_in(&answer.map_err(|error| self.error(error))?)
+        })
     }
 
     fn offsets_in(&self, list: &TopicPartitionList) -> Result<Offsets, KafkaError> {

@@ -49,8 +49,11 @@ fn fails_at_a_commit(fault: Fault) {
     assert!(error.to_string().contains("no answer from Kafka"), "{error}");
     proxy.heal();
     let marker = cluster.committed(&format!("{}-thalweg", job.id), &job.output, 0).unwrap() as u64;
-    let expected = if fault == Fault::Cut { notified } else { notified + 1 };
-    assert_eq!(marker, expected);
+    match fault {
+        // The last epochs before it may have had nothing to commit.
+        Fault::Cut => assert!(marker <= notified, "epoch {marker} was committed after {notified}"),
+        _ => assert_eq!(marker, notified + 1),
+    }
     run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
     check_counts(&cluster, &job.output, 40_000);
 }

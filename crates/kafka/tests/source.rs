@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{Cluster, Log, eventually, flush, unique, write};
 use rdkafka::producer::Producer;
+use thalweg_broker::{ApiKey, Fault, ResponseError};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::Barrier;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
@@ -125,6 +126,28 @@ fn a_group_goes_on_where_it_has_committed() {
     eventually("the offset to be committed", || cluster.committed(&group, &topic, 0) == Some(2));
     cluster.write(&topic, 0, ["c"]);
     assert_eq!(read_all(committed(OffsetResetStrategy::None)), ["c"]);
+}
+
+/// As after a coordinator or a leader has moved.
+#[test]
+fn a_cluster_that_cannot_say_yet_where_to_begin_is_asked_again() {
+    let cluster = Cluster::start();
+    let Some(broker) = cluster.broker() else { return };
+    let (topic, group) = (cluster.topic("moved", 1), unique("group"));
+    cluster.write(&topic, 0, ["a"]);
+    let faults = [
+        (ApiKey::OffsetFetch, ResponseError::NotCoordinator),
+        (ApiKey::OffsetFetch, ResponseError::CoordinatorLoadInProgress),
+        (ApiKey::ListOffsets, ResponseError::NotLeaderOrFollower),
+    ];
+    let faults = faults.map(|(api, error)| broker.faults().on(api, |_| true, Fault::Fail(error), 1).unwrap());
+    let source = source(&cluster)
+        .set_topics([&topic])
+        .set_group_id(&group)
+        .set_starting_offsets(OffsetsInitializer::committed_offsets(OffsetResetStrategy::Earliest))
+        .set_bounded(OffsetsInitializer::latest());
+    assert_eq!(read_all(source), ["a"]);
+    assert!(faults.iter().all(|fault| fault.hits() == 1));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! when sinks are added or removed, as long as one of them stays.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -15,12 +15,9 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{Offset, TopicPartitionList};
 use thalweg_dataflow::checkpoint::committer::Marker;
 
-use crate::client;
+use crate::client::{self, patiently};
 use crate::config::KafkaProperties;
 use crate::error::KafkaError;
-
-/// Between two questions to a cluster that is not ready to answer.
-const BACKOFF: Duration = Duration::from_millis(20);
 
 /// Reads the marker, and says how to write it: there is one, in several places.
 pub(super) struct MarkerKeeper {
@@ -62,19 +59,7 @@ impl MarkerKeeper {
 
     /// The marker of the last transaction that was committed.
     pub(super) fn read(&self) -> Result<Option<Marker>, KafkaError> {
-        let deadline = Instant::now() + self.timeout;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.ask(left) {
-                Ok(marker) => return Ok(marker),
-                Err(error) => error,
-            };
-            // A coordinator that has just moved, or loads its offsets.
-            if !error.is_retriable() || Instant::now() >= deadline {
-                return Err(error);
-            }
-            std::thread::sleep(BACKOFF.min(left));
-        }
+        patiently(self.timeout, |left| self.ask(left))
     }
 
     fn ask(&self, timeout: Duration) -> Result<Option<Marker>, KafkaError> {

@@ -58,6 +58,11 @@ impl Cluster {
         self.broker.is_some()
     }
 
+    /// Ours, which can be told to fail.
+    pub(crate) fn broker(&self) -> Option<&Broker> {
+        self.broker.as_ref()
+    }
+
     pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
