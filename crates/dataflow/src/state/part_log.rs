@@ -9,7 +9,10 @@ use crate::key_group::KeyGroups;
 
 /// What checkpoints say of one piece of keyed state with 128 key groups.
 #[derive(Clone, Default)]
-pub(crate) struct PartLog(HashMap<u16, Vec<(PartKind, Vec<u8>, Rc<Schema>)>>);
+pub(crate) struct PartLog(HashMap<u16, Vec<Written>>);
+
+/// A part, and the schema that it was written by.
+type Written = (PartKind, Vec<u8>, Rc<Schema>);
 
 impl PartLog {
     /// Adds one checkpoint, of all subtasks. What it does not mention is not there any more.

@@ -83,9 +83,15 @@ struct Snapshot<K, A> {
     /// This pane, and all before it, are over, which is news.
     gone: Option<Timestamp>,
     ones: Vec<(Timestamp, Arc<(K, A)>)>,
-    tables: Vec<(Timestamp, Arc<hashbrown::HashTable<(K, A)>>)>,
-    divided: Vec<(Timestamp, Vec<(u16, SharedGroup<K, A>)>)>,
+    tables: Vec<(Timestamp, Arc<Table<K, A>>)>,
+    divided: Vec<(Timestamp, Divided<K, A>)>,
 }
+
+/// A small pane, not divided.
+type Table<K, A> = hashbrown::HashTable<(K, A)>;
+
+/// A pane by key group.
+type Divided<K, A> = Vec<(u16, SharedGroup<K, A>)>;
 
 impl<K: Key, A: StateData> KeyedState for Panes<K, A> {
     fn shape(&self) -> String {
