@@ -408,7 +408,7 @@ mod tests {
             context: &mut KeyedProcessContext<'_, u8, (u8, i64)>,
         ) -> Result<(), BoxError> {
             let key = context.current_key();
-            let factor = factors.get(&(key.key() % 2 == 0)).copied().unwrap_or(1);
+            let factor = factors.get(&key.key().is_multiple_of(2)).copied().unwrap_or(1);
             let sum = self.0.value(&key).copied().unwrap_or(0) + factor * value;
             self.0.update(&key, sum);
             context.collect((*key.key(), sum));

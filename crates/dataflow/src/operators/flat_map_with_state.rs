@@ -118,7 +118,7 @@ mod tests {
                 }
                 harness.push(Keyed::new(key, (key, n)), 0);
                 let sum = model.remove(&key).unwrap_or(0) + n;
-                if sum % 3 != 0 {
+                if !sum.is_multiple_of(3) {
                     model.insert(key, sum);
                 }
                 prop_assert_eq!(harness.values(), [(key, sum)]);

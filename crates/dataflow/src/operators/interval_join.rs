@@ -336,30 +336,20 @@ mod tests {
 
     type Pair = (u8, (i64, u32), (i64, u32));
 
-    fn join(
-        lower: i64,
-        upper: i64,
-    ) -> IntervalJoin<
-        u8,
-        (u8, i64, u32),
-        (u8, i64, u32),
-        Pair,
-        impl Clone
-        + Send
-        + FnMut(&(u8, i64, u32), &(u8, i64, u32), &mut IntervalJoinContext<'_, Pair>) -> Result<(), BoxError>,
-    > {
-        IntervalJoin::new(
-            lower,
-            upper,
-            |a: &(u8, i64, u32), b: &(u8, i64, u32), context: &mut IntervalJoinContext<'_, Pair>| {
-                assert_eq!(
-                    (context.left_timestamp(), context.right_timestamp(), context.timestamp()),
-                    (a.1, b.1, a.1.max(b.1))
-                );
-                context.collect((a.0, (a.1, a.2), (b.1, b.2)));
-                Ok(())
-            },
-        )
+    type One = (u8, i64, u32);
+    type Act = fn(&One, &One, &mut IntervalJoinContext<'_, Pair>) -> Result<(), BoxError>;
+
+    fn both(a: &One, b: &One, context: &mut IntervalJoinContext<'_, Pair>) -> Result<(), BoxError> {
+        assert_eq!(
+            (context.left_timestamp(), context.right_timestamp(), context.timestamp()),
+            (a.1, b.1, a.1.max(b.1))
+        );
+        context.collect((a.0, (a.1, a.2), (b.1, b.2)));
+        Ok(())
+    }
+
+    fn join(lower: i64, upper: i64) -> IntervalJoin<u8, One, One, Pair, Act> {
+        IntervalJoin::new(lower, upper, both as Act)
     }
 
     proptest! {
@@ -373,7 +363,9 @@ mod tests {
         ) {
             let upper = lower + length;
             let mut harness = Harness::new(join(lower, upper));
-            let (mut seen, mut expected, mut watermark): (Vec<(bool, u8, i64, u32)>, Vec<Pair>, i64) = (Vec::new(), Vec::new(), i64::MIN);
+            let mut seen: Vec<(bool, u8, i64, u32)> = Vec::new();
+            let mut expected: Vec<Pair> = Vec::new();
+            let mut watermark = i64::MIN;
             for (index, (left, key, shift)) in records.into_iter().enumerate() {
                 if index == cut {
                     harness = harness.restore(join(lower, upper), parallelism);

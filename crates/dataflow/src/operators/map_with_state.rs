@@ -152,8 +152,11 @@ pub struct MapWithState<K, V, S, M, F> {
     begins: bool,
     context: Option<OperatorContext>,
     /// Where the state of all keys goes at the end of each batch, if somebody wants it.
-    snapshots: Option<(OutputTag<(K, S)>, Arc<AtomicBool>)>,
+    snapshots: Option<Snapshots<K, S>>,
 }
+
+/// Their output, and whether anybody reads it.
+type Snapshots<K, S> = (OutputTag<(K, S)>, Arc<AtomicBool>);
 
 impl<K, V, S, M, F> MapWithState<K, V, S, M, F>
 where
@@ -301,17 +304,10 @@ mod tests {
     use crate::harness::{Harness, Then};
 
     type Counted = (u8, u64, bool);
+    type Count = fn(&u8, Option<u64>, &mut State<'_, u64>) -> Option<Counted>;
 
-    fn counts(
-        timeout: Option<u64>,
-    ) -> MapWithState<
-        u8,
-        u64,
-        u64,
-        Counted,
-        impl Clone + Send + FnMut(&u8, Option<u64>, &mut State<'_, u64>) -> Option<Counted>,
-    > {
-        let spec = StateSpec::function(|key: &u8, value: Option<u64>, state: &mut State<'_, u64>| {
+    fn counts(timeout: Option<u64>) -> MapWithState<u8, u64, u64, Counted, Count> {
+        let count: Count = |key, value, state| {
             let sum = state.get_option().unwrap_or(0) + value.unwrap_or(0);
             match state.is_timing_out() {
                 true => assert_eq!(value, None),
@@ -320,7 +316,8 @@ mod tests {
                 false => state.update(sum),
             }
             Some((*key, sum, state.is_timing_out()))
-        });
+        };
+        let spec = StateSpec::function(count);
         let spec = spec.initial_state(vec![(0, 100), (1, 101)]);
         MapWithState::new(
             match timeout {
@@ -351,7 +348,7 @@ mod tests {
                     harness.push(Keyed::new(key, value), 0);
                     let sum = model.get(&key).map_or(0, |(sum, _)| *sum) + value;
                     expected.push((key, sum, false));
-                    if sum % 5 == 0 { model.remove(&key); } else { model.insert(key, (sum, begin)); }
+                    if sum.is_multiple_of(5) { model.remove(&key); } else { model.insert(key, (sum, begin)); }
                 }
                 harness.barrier(end, Then::Continue);
                 if let Some(timeout) = timeout {

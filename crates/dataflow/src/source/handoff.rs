@@ -152,7 +152,8 @@ impl<T> Handoff<T> {
 
     pub(super) fn committed(&self, epoch: Epoch) {
         let mut state = self.lock();
-        while let Some((_, taken)) = state.barriers.pop_front_if(|(of, _)| *of <= epoch) {
+        while let Some((_, taken)) = state.barriers.front().copied().filter(|(of, _)| *of <= epoch) {
+            state.barriers.pop_front();
             state.committed = state.committed.max(taken);
         }
         drop(state);

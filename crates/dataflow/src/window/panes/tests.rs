@@ -8,7 +8,10 @@ use crate::state::encoding::Plan;
 use crate::state::part_log::PartLog;
 use crate::state::{Encode, KeyedState, PartDecoder, encoded, restored};
 
-fn contents(panes: &Panes<u32, i64>) -> BTreeMap<(Timestamp, u32), i64> {
+/// What should be in panes: of each start and key.
+type Model = BTreeMap<(Timestamp, u32), i64>;
+
+fn contents(panes: &Panes<u32, i64>) -> Model {
     let mut contents = BTreeMap::new();
     for (start, table) in panes.iter() {
         let all: Result<(), ()> = table.try_for_each(|key, n| {
@@ -29,7 +32,7 @@ proptest! {
     ) {
         let mut panes: Panes<u32, i64> = Panes::default();
         panes.open(&KeyGroups::all(128));
-        let mut model: BTreeMap<(Timestamp, u32), i64> = BTreeMap::new();
+        let mut model: Model = BTreeMap::new();
         if large {
             let place = panes.find(3);
             for key in 0..2 * UNDIVIDED as u32 {
@@ -96,16 +99,16 @@ proptest! {
         let restore = |log: &PartLog, parallelism: usize, continues: bool| -> Vec<Panes<u32, i64>> {
             (0..parallelism).map(|subtask| log.restore(Panes::default(), (parallelism, subtask), continues)).collect()
         };
-        let all = |subtasks: &[Panes<u32, i64>]| -> BTreeMap<(Timestamp, u32), i64> {
+        let all = |subtasks: &[Panes<u32, i64>]| -> Model {
             subtasks.iter().flat_map(contents).collect()
         };
         let mut log = PartLog::default();
         let mut subtasks = restore(&log, 1, false);
         let mut model = BTreeMap::new();
-        let mut pending: Option<(Vec<Encode>, u8, BTreeMap<(Timestamp, u32), i64>)> = None;
+        let mut pending: Option<(Vec<Encode>, u8, Model)> = None;
         // What is over is over; a restart goes back to what it was at the barrier.
         let (mut now, mut then) = (0, 0);
-        let add = |subtasks: &mut Vec<Panes<u32, i64>>, model: &mut BTreeMap<(Timestamp, u32), i64>, start, key| {
+        let add = |subtasks: &mut Vec<Panes<u32, i64>>, model: &mut Model, start, key| {
             let group = group_of(key_hash(&key), 128);
             let panes = subtasks.iter_mut().find(|panes| panes.groups.owned().contains(&group)).unwrap();
             let place = panes.find(start);

@@ -18,24 +18,16 @@ use crate::window::{
 
 type Fired = (u8, i64, Vec<u32>);
 
+type Give = fn(&u8, TimeWindow, Vec<u32>, &mut Collect<'_, Fired>);
+
 fn windows<W: FixedWindows, R: Trigger<u32>, E: Evictor<u32>>(
     assigner: W,
     trigger: R,
     evictor: E,
     allowed: i64,
-) -> KeyedProcess<
-    TriggeredWindows<
-        u8,
-        u32,
-        W,
-        R,
-        E,
-        Fired,
-        impl FnMut(&u8, TimeWindow, Vec<u32>, &mut Collect<'_, Fired>) + Clone + Send,
-    >,
-> {
+) -> KeyedProcess<TriggeredWindows<u8, u32, W, R, E, Fired, Give>> {
     let lateness = Lateness { allowed, tag: None };
-    let function = |key: &u8, window: TimeWindow, values: Vec<u32>, out: &mut Collect<'_, Fired>| {
+    let function: Give = |key, window, values, out| {
         out.collect((*key, window.start, values));
     };
     KeyedProcess::new(TriggeredWindows::new(assigner, trigger, evictor, lateness, function))
@@ -105,7 +97,7 @@ proptest! {
             harness.push(Keyed::new(key, index as u32), 0);
             let of_key = &mut seen[usize::from(key)];
             of_key.push(index as u32);
-            let fired = (of_key.len() % slide == 0)
+            let fired = of_key.len().is_multiple_of(slide)
                 .then(|| (key, i64::MIN, of_key[of_key.len().saturating_sub(size)..].to_vec()));
             prop_assert_eq!(harness.values(), Vec::from_iter(fired));
         }
