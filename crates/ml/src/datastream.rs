@@ -20,15 +20,22 @@
 //! # Ok::<(), thalweg_datastream::JobError>(())
 //! ```
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use thalweg_dataflow::operator::OperatorContext;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::{Key, StateData};
 use thalweg_datastream::{DataStream, KeyedStream};
 
-use crate::Learner;
+use crate::drift::DriftDetector;
 use crate::metrics::Metric;
+use crate::operators::train::MakeTrain;
 use crate::operators::{
-    BadRecord, Drift, Learn, ModelVersion, Observation, Predict, Predicted, Prediction, Scores,
+    BadRecord, BadRecordPolicy, DetectDrift, Drift, Evaluate, Learn, ModelVersion, Observation, Predict,
+    Predicted, Prediction, Scores,
 };
+use crate::{Learner, Mergeable};
 
 /// What comes out of learning.
 pub struct Learnt<K, I: Ord, X, L: Learner<X>, M: Metric> {
@@ -90,6 +97,13 @@ pub trait LearnExt<K, T> {
         X: StateData,
         L: Learner<X>,
         M: Metric<Target = L::Target, Prediction = L::Prediction>;
+
+    /// Says when the distribution of what `value` takes out of the records changes, for each key.
+    fn detect_drift(
+        &self,
+        value: impl FnMut(T) -> f64 + Clone + Send + 'static,
+        detector: impl Into<DriftDetector>,
+    ) -> DataStream<Drift<K>>;
 }
 
 impl<K: Key, T: Data> LearnExt<K, T> for KeyedStream<K, T> {
@@ -113,6 +127,16 @@ impl<K: Key, T: Data> LearnExt<K, T> for KeyedStream<K, T> {
         let outcomes = DataStream::over(self.environment().clone(), stream.apply("learn", learn));
         Learnt { outcomes, types: std::marker::PhantomData }
     }
+
+    fn detect_drift(
+        &self,
+        value: impl FnMut(T) -> f64 + Clone + Send + 'static,
+        detector: impl Into<DriftDetector>,
+    ) -> DataStream<Drift<K>> {
+        let values = self.stream().map_keyed("value", value).exchange();
+        let drifts = values.apply("detect-drift", DetectDrift::new(detector.into()));
+        DataStream::over(self.environment().clone(), drifts)
+    }
 }
 
 /// Learning and predicting, for streams as a whole.
@@ -130,6 +154,20 @@ pub trait PredictExt<T> {
         X: StateData,
         L: Learner<X>,
         M: Metric<Target = L::Target, Prediction = L::Prediction>;
+
+    /// Trains one model in all subtasks, and gives what it was at the end of each `interval`: the parts are merged, and the model does
+    /// not depend on how many there were. For learners that are not [`Mergeable`] there is [`learn_all`](PredictExt::learn_all), with
+    /// [`models_every`](Learn::models_every).
+    fn train<X, L>(
+        &self,
+        example: impl FnMut(T) -> (X, L::Target) + Clone + Send + 'static,
+        learner: L,
+        interval: Duration,
+        bad: BadRecordPolicy,
+    ) -> DataStream<ModelVersion<(), L>>
+    where
+        X: StateData,
+        L: Mergeable<X>;
 
     /// Predicts each record with the newest model that has come, in every subtask; with `initial` until the first has.
     fn predict<I, X, L>(
@@ -160,6 +198,26 @@ impl<T: Data> PredictExt<T> for DataStream<T> {
         Learnt { outcomes: learnt.outcomes.set_parallelism(1), ..learnt }
     }
 
+    fn train<X, L>(
+        &self,
+        example: impl FnMut(T) -> (X, L::Target) + Clone + Send + 'static,
+        learner: L,
+        interval: Duration,
+        bad: BadRecordPolicy,
+    ) -> DataStream<ModelVersion<(), L>>
+    where
+        X: StateData,
+        L: Mergeable<X>,
+    {
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        self.stream().graph().batch_interval(interval);
+        let latest = Arc::new(Mutex::new((0, learner.clone())));
+        let make = MakeTrain::new(learner, interval, bad, latest);
+        let make = move |context: &OperatorContext| Ok(make.subtask(context.operator.subtask));
+        let trained = self.stream().map("example", example).rebalance().apply_with("train", make);
+        DataStream::over(self.environment().clone(), trained)
+    }
+
     fn predict<I, X, L>(
         &self,
         features: impl FnMut(T) -> (I, X) + Clone + Send + 'static,
@@ -174,5 +232,37 @@ impl<T: Data> PredictExt<T> for DataStream<T> {
         let records = self.stream().map("features", features);
         let predicted = records.with_broadcast(models.stream()).apply("predict", predict);
         DataStream::over(self.environment().clone(), predicted)
+    }
+}
+
+/// Scoring predictions that were made elsewhere.
+pub trait EvaluateExt<Y, P> {
+    /// Scores targets with their predictions.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    /// use thalweg_ml::datastream::EvaluateExt;
+    /// use thalweg_ml::metrics::RegressionMetric;
+    /// use thalweg_ml::operators::Evaluate;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let pairs = env.from_collection((0..100).map(|n| (f64::from(n), f64::from(n + 2))).collect());
+    /// let scores = pairs.evaluate(Evaluate::<RegressionMetric>::every(50)).execute_and_collect("scores")?;
+    /// assert_eq!(scores.iter().map(|scores| scores.report.window.rmse).collect::<Vec<_>>(), [2.0, 2.0]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    fn evaluate<M: Metric<Target = Y, Prediction = P>>(
+        &self,
+        evaluate: Evaluate<M>,
+    ) -> DataStream<Scores<(), M::Report>>;
+}
+
+impl<Y: StateData, P: StateData> EvaluateExt<Y, P> for DataStream<(Y, P)> {
+    fn evaluate<M: Metric<Target = Y, Prediction = P>>(
+        &self,
+        evaluate: Evaluate<M>,
+    ) -> DataStream<Scores<(), M::Report>> {
+        let scores = self.stream().apply("evaluate", evaluate).parallelism(1);
+        DataStream::over(self.environment().clone(), scores)
     }
 }

@@ -29,13 +29,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::record::Data;
-use thalweg_dataflow::state::StateData;
+use thalweg_dataflow::record::{Data, Keyed};
+use thalweg_dataflow::state::{Key, StateData};
 use thalweg_dstream::DStream;
 
+use crate::drift::DriftDetector;
+use crate::metrics::Metric;
 use crate::operators::train::MakeTrain;
 use crate::operators::train_in_one::LatestModel;
-use crate::operators::{BadRecordPolicy, CollectPart, ModelVersion, Predict, TrainInOne};
+use crate::operators::{
+    BadRecordPolicy, CollectPart, DetectDrift, Drift, Evaluate, ModelVersion, Predict, Scores, TrainInOne,
+};
 use crate::{Learner, Mergeable};
 
 type Models<L> = Stream<ModelVersion<(), L>>;
@@ -169,5 +173,62 @@ impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {
     /// of what is committed.
     pub fn latest_model(&self) -> (u64, L) {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Scoring predictions: those of [`StreamingModel::predict_on_values`] with the targets as keys, say.
+pub trait EvaluateExt<Y, P> {
+    /// With each batch, the scores of all records so far, of the last `window`, and fading by `fading` with each record. Where a stream
+    /// has several partitions, which records are the last is as they came.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dstream::StreamingContext;
+    /// use thalweg_ml::dstream::{EvaluateExt, StreamingModel};
+    /// use thalweg_ml::metrics::RegressionMetric;
+    /// use thalweg_ml::linear::StreamingLinearRegressionWithSgd;
+    ///
+    /// let ssc = StreamingContext::new("scores", Duration::from_millis(10));
+    /// let examples = ssc.queue_stream(vec![vec![(vec![1.0], 3.0)]; 20]);
+    /// let model = StreamingModel::new(StreamingLinearRegressionWithSgd::new(0.5, 10));
+    /// model.train_on(&examples);
+    /// let (sender, scores) = std::sync::mpsc::channel();
+    /// let predicted = model.predict_on_values(&examples.map(|(x, y)| (y, x)));
+    /// predicted.evaluate::<RegressionMetric>(5, 0.9).map(move |scores| sender.send(scores.report));
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let last = scores.try_iter().last().unwrap();
+    /// assert!(last.all.mae > 0.1, "the first batch was predicted before anything was learnt");
+    /// assert!(last.window.mae < 0.1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn evaluate<M: Metric<Target = Y, Prediction = P>>(
+        &self,
+        window: usize,
+        fading: f64,
+    ) -> DStream<Scores<(), M::Report>>;
+}
+
+impl<Y: StateData, P: StateData> EvaluateExt<Y, P> for DStream<(Y, P)> {
+    fn evaluate<M: Metric<Target = Y, Prediction = P>>(
+        &self,
+        window: usize,
+        fading: f64,
+    ) -> DStream<Scores<(), M::Report>> {
+        let evaluate = Evaluate::<M>::at_batches(self.slide_duration()).over(window, fading);
+        self.context().stream(self.stream().apply("evaluate", evaluate).parallelism(1))
+    }
+}
+
+/// Detecting drift in numbers, key by key.
+pub trait DetectDriftExt<K> {
+    /// Says when the distribution of the numbers of a key changes.
+    fn detect_drift(&self, detector: impl Into<DriftDetector>) -> DStream<Drift<K>>;
+}
+
+impl<K: Key> DetectDriftExt<K> for DStream<(K, f64)> {
+    fn detect_drift(&self, detector: impl Into<DriftDetector>) -> DStream<Drift<K>> {
+        let values = self.stream().map("key", |(key, value)| Keyed::new(key, value)).exchange();
+        self.context().stream(values.apply("detect-drift", DetectDrift::new(detector.into())))
     }
 }

@@ -50,9 +50,26 @@ pub(crate) fn check_with_missing(x: &[f64], expected: Option<usize>) -> Result<(
     }
 }
 
+/// How many sums are kept beside each other: additions need not wait for one another then. The order is the same on every machine.
+const LANES: usize = 8;
+
 #[inline]
 fn dot(x: &[f64], weights: &[f64]) -> f64 {
-    x.iter().zip(weights).map(|(x, weight)| x * weight).sum()
+    in_lanes(x, weights, |x, weight| x * weight)
+}
+
+/// The sum of what `f` makes of each pair.
+#[inline]
+pub(crate) fn in_lanes(a: &[f64], b: &[f64], f: impl Fn(f64, f64) -> f64) -> f64 {
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| f(*a, *b)).sum();
+    let mut lanes = [0.0; LANES];
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += f(*a, *b);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
 }
 
 macro_rules! dense {

@@ -119,6 +119,15 @@ pub trait Learner<X>: StateData {
     /// When the features cannot be predicted from.
     fn predict_one(&self, x: &X) -> Result<Self::Prediction, Rejected>;
 
+    /// Whether this could be a target, whatever the features: what comes before the learner asks, so that it learns nothing from a
+    /// record that is refused.
+    ///
+    /// # Errors
+    /// When it cannot be learnt from.
+    fn check_target(&self, _: &Self::Target) -> Result<(), Rejected> {
+        Ok(())
+    }
+
     /// Learns a micro-batch, and says of each record that it could not learn why, with its place in the batch. Record by record, unless
     /// the learner knows better.
     fn learn_batch(&mut self, batch: &[(X, Self::Target)], rejected: &mut dyn FnMut(usize, Rejected)) {
@@ -204,7 +213,8 @@ impl<X, A: Transformer<X>, B: Transformer<A::Out>> Transformer<X> for Chain<A, B
 }
 
 /// A transformer before a learner. When a record is learnt, the transformer learns it first; predicting changes neither (as in river's
-/// pipelines).
+/// pipelines). Of a record whose target is refused, neither learns anything; of one that the learner refuses since its own step would
+/// diverge, the transformer keeps the features.
 ///
 /// ```
 /// use thalweg_ml::linear::LogisticRegression;
@@ -246,7 +256,13 @@ impl<X, T: Transformer<X>, L: Learner<T::Out>> Learner<X> for Pipeline<T, L> {
     type Target = L::Target;
     type Prediction = L::Prediction;
 
+    #[inline]
+    fn check_target(&self, y: &L::Target) -> Result<(), Rejected> {
+        self.learner.check_target(y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &L::Target) -> Result<(), Rejected> {
+        self.learner.check_target(y)?;
         self.transformer.learn(x)?;
         self.learner.learn_one(&self.transformer.transform(x)?, y)
     }

@@ -25,8 +25,9 @@
 //!
 //! [`Mergeable`] learners train on `DStream`s in all subtasks, and merge at the barrier; sums are exact, so the model does not depend
 //! on the parallelism, to the last bit: [`StreamingKMeans`](cluster::StreamingKMeans),
-//! [`GaussianNb`](naive_bayes::GaussianNb), [`MultinomialNb`](naive_bayes::MultinomialNb), [`BernoulliNb`](naive_bayes::BernoulliNb)
-//! and [`LeastSquares`](linear::LeastSquares). All others learn from one record after the other, and so in one
+//! [`GaussianNb`](naive_bayes::GaussianNb), [`MultinomialNb`](naive_bayes::MultinomialNb), [`BernoulliNb`](naive_bayes::BernoulliNb),
+//! [`LeastSquares`](linear::LeastSquares), [`OnlineLogisticRegression`](linear::OnlineLogisticRegression),
+//! [`StandardScaler`](preprocessing::StandardScaler) and [`MinMaxScaler`](preprocessing::MinMaxScaler). All others learn from one record after the other, and so in one
 //! subtask, or one model for each key in all of them.
 
 pub mod anomaly;
@@ -43,10 +44,12 @@ pub mod forecast;
 pub mod learner;
 pub mod linear;
 pub mod metrics;
+pub mod mini_batch;
 pub mod moments;
 pub mod naive_bayes;
 pub mod neighbors;
 pub mod operators;
+mod pairs;
 pub mod preprocessing;
 pub mod recommend;
 pub mod rng;
@@ -57,6 +60,7 @@ pub use classification::{Class, Classes, Classification, MAX_CLASS};
 pub use export::{ExportError, from_json, to_json};
 pub use features::{Features, Sparse};
 pub use learner::{Chain, Learner, MAX_MAGNITUDE, Mergeable, Pipeline, Rejected, Transformer};
+pub use mini_batch::MiniBatch;
 
 /// The README's program runs.
 #[cfg(doctest)]

@@ -42,21 +42,24 @@ impl Moments {
             return;
         }
         let apart = self.mean - other.mean;
-        self.squares += other.squares + apart * apart * self.weight * other.weight / total;
+        self.squares = self.squares + other.squares + apart * apart * self.weight * other.weight / total;
         self.mean = (self.weight * self.mean + other.weight * other.mean) / total;
         self.weight = total;
     }
 
     /// Takes away what another has seen, which must be a part of this.
     pub fn subtract(&mut self, other: &Self) {
+        // In river's order of operations, to the last rounding: a tree's choice between equals hangs on it.
         let weight = self.weight - other.weight;
-        if weight <= 0.0 {
-            *self = Self::default();
-            return;
-        }
-        let mean = (self.weight * self.mean - other.weight * other.mean) / weight;
+        let (weight, mean) = if weight > 0.0 {
+            (weight, (self.weight * self.mean - other.weight * other.mean) / weight)
+        } else {
+            (0.0, 0.0)
+        };
+        let total = weight + other.weight;
         let apart = mean - other.mean;
-        self.squares -= other.squares + apart * apart * weight * other.weight / (weight + other.weight);
+        let between = if total > 0.0 { apart * apart * weight * other.weight / total } else { 0.0 };
+        self.squares = self.squares - other.squares - between;
         (self.weight, self.mean) = (weight, mean);
     }
 
@@ -88,6 +91,47 @@ impl Moments {
     #[inline]
     pub fn variance(&self, ddof: f64) -> f64 {
         if self.weight > ddof { self.squares / (self.weight - ddof) } else { 0.0 }
+    }
+}
+
+/// Mean and variance, kept as such, as river's scaler keeps them: to the last rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scale {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Scale {
+    #[inline]
+    pub(crate) fn update(&mut self, x: f64) {
+        self.count += 1.0;
+        let before = self.mean;
+        self.mean += (x - before) / self.count;
+        self.variance += ((x - before) * (x - self.mean) - self.variance) / self.count;
+    }
+
+    /// Adds a batch.
+    pub(crate) fn merge(&mut self, batch: &ExactMoments) {
+        let (count, mean, variance) = (batch.count() as f64, batch.mean(), batch.variance());
+        let total = self.count + count;
+        if count == 0.0 {
+            return;
+        }
+        let (own, apart) = (self.count / total, mean - self.mean);
+        self.variance += (count / total) * (variance - self.variance + apart * apart * own);
+        self.mean += (count / total) * apart;
+        self.count = total;
+    }
+
+    /// How many deviations `x` is off the mean; 0 where there is no deviation.
+    #[inline]
+    pub(crate) fn scale(&self, x: f64) -> f64 {
+        if self.variance > 0.0 { (x - self.mean) / self.variance.sqrt() } else { 0.0 }
+    }
+
+    pub(crate) fn is_sound(&self) -> bool {
+        self.mean.is_finite() && self.variance.is_finite()
     }
 }
 

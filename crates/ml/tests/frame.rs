@@ -175,7 +175,118 @@ fn scores_are_among_the_metrics_of_the_job() {
     }
     let metrics = job.metrics();
     let (_, learn) = metrics.operators.iter().find(|(name, _)| &*name.name == "learn").unwrap();
-    assert!(learn.gauges()["accuracy"] > 0.95, "{:?}", learn.gauges());
+    let gauges = learn.gauges();
+    for name in ["accuracy", "accuracy_window", "accuracy_fading", "kappa", "roc_auc_window"] {
+        assert!((0.85..=1.0).contains(&gauges[name]), "{name}: {gauges:?}");
+    }
+    assert_eq!(gauges.len(), 21);
+}
+
+/// The job's metrics go on over a restore at another parallelism.
+#[test]
+fn the_jobs_scores_survive_a_restore_at_another_parallelism() {
+    use thalweg_dataflow::harness::{Harness, Then};
+    use thalweg_dataflow::record::Keyed;
+    let learn = || Learn::<u64, u64, [f64; 2], _, ClassificationMetric>::new(GaussianNb::default());
+    let observed = |index: usize| {
+        let (key, id, x) = ITEMS[index];
+        Keyed::new(key, Observation::Example(id, x, u32::from(x[0] > 4.0)))
+    };
+    let scores = |restores: &[(usize, usize)]| {
+        let mut harness = Harness::new(learn());
+        for index in 0..600 {
+            if let Some((_, parallelism)) = restores.iter().find(|(at, _)| *at == index) {
+                harness = harness.restore(learn(), *parallelism);
+            }
+            harness.push(observed(index), 0);
+        }
+        harness.barrier(1000, Then::Continue);
+        harness.metrics().gauges()
+    };
+    // Three subtasks have a part of the keys each; what they have counted comes together again in one.
+    let (once, often) = (scores(&[]), scores(&[(100, 3), (599, 1)]));
+    assert!(once["accuracy"] > 0.9 && once.len() == 21, "{once:?}");
+    for name in ["accuracy", "balanced_accuracy", "f1", "kappa", "log_loss", "roc_auc"] {
+        assert!((once[name] - often[name]).abs() < 1e-9, "{name}: {once:?}, {often:?}");
+    }
+}
+
+/// Mergeable learners train on `DataStream`s in all subtasks. Exact sums do not depend on where batches end either.
+#[test]
+fn a_data_stream_trains_in_parallel_what_can_be_merged() {
+    use thalweg_ml::datastream::PredictExt;
+    use thalweg_ml::linear::LeastSquares;
+    use thalweg_ml::operators::BadRecordPolicy;
+    let train = |parallelism: usize| {
+        let env = StreamExecutionEnvironment::new();
+        env.set_parallelism(parallelism);
+        let points = env.from_collection(points(20_000, 5));
+        let example = |x: Vec<f64>| {
+            let y = 2.0 * x[0] - x[1] + 0.3 * (x[0] * 7.0).sin();
+            (x, y)
+        };
+        let models =
+            points.train(example, LeastSquares::new(0.1), Duration::from_millis(5), BadRecordPolicy::Fail);
+        let models = models.execute_and_collect("train").unwrap();
+        models.into_iter().max_by_key(|model| model.version).unwrap().model.weights().to_vec()
+    };
+    let alone = train(1);
+    assert!((alone[0] - 2.0).abs() < 0.1 && (alone[1] + 1.0).abs() < 0.1, "{alone:?}");
+    assert_eq!(train(3), alone);
+}
+
+/// Scaling learnt in parts is that learnt record by record.
+#[test]
+fn scalers_can_be_merged() {
+    use thalweg_ml::Mergeable;
+    use thalweg_ml::preprocessing::{MinMaxScaler, StandardScaler};
+    fn of<L>(model: L) -> (Vec<f64>, Vec<f64>)
+    where
+        L: Mergeable<Vec<f64>, Target = (), Prediction = Vec<f64>>,
+    {
+        let points = points(3000, 9);
+        let (mut one_by_one, mut in_parts) = (model.clone(), model);
+        for batch in points.chunks(500) {
+            let mut parts = vec![L::Partial::default(); 3];
+            for (n, x) in batch.iter().enumerate() {
+                one_by_one.learn_one(x, &()).unwrap();
+                in_parts.accumulate(&mut parts[n % 3], x, &()).unwrap();
+            }
+            let mut whole = L::Partial::default();
+            parts.iter().rev().for_each(|part| L::merge(&mut whole, part));
+            in_parts.update(&whole);
+        }
+        let x = vec![3.0, 4.0];
+        (one_by_one.predict_one(&x).unwrap(), in_parts.predict_one(&x).unwrap())
+    }
+    for (one_by_one, in_parts) in [of(StandardScaler::new()), of(MinMaxScaler::default())] {
+        one_by_one.iter().zip(&in_parts).for_each(|(a, b)| assert!((a - b).abs() < 1e-9, "{a} {b}"));
+        assert!(one_by_one.iter().any(|x| *x != 0.0));
+    }
+}
+
+/// Drift is told on `DStream`s and on `DataStream`s, key by key.
+#[test]
+fn drift_is_detected_under_both_faces() {
+    use thalweg_ml::drift::Adwin;
+    use thalweg_ml::dstream::DetectDriftExt;
+    let values = |n: u32| (n % 2, f64::from(n % 7) / 10.0 + f64::from(u8::from(n % 2 == 1 && n > 3000)));
+    let env = StreamExecutionEnvironment::new();
+    env.set_parallelism(1);
+    let stream = env.from_collection((0..6000).map(values).collect());
+    let drifts = stream.key_by(|(key, _)| *key).detect_drift(|(_, value)| value, Adwin::default());
+    let drifts = drifts.execute_and_collect("drifts").unwrap();
+    assert_eq!(drifts.iter().map(|drift| drift.key).collect::<Vec<_>>(), [1]);
+    assert!((1500..1700).contains(&drifts[0].scored), "{drifts:?}");
+
+    let ssc = StreamingContext::new("drifts", Duration::from_millis(10));
+    let batches = (0..6).map(|batch| (batch * 1000..(batch + 1) * 1000).map(values).collect()).collect();
+    let (sender, found) = std::sync::mpsc::channel();
+    let stream = ssc.queue_stream::<(u32, f64)>(batches).repartition(1);
+    stream.detect_drift(Adwin::default()).map(move |drift| sender.send((drift.key, drift.scored)));
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    assert_eq!(found.try_iter().collect::<Vec<_>>(), [(1, drifts[0].scored)]);
 }
 
 /// Flink ML: an online estimator gives a stream of models, and predictors take them by broadcast.

@@ -6,7 +6,7 @@
 //!   window is scored by it.
 //! - **Scores** are between 0 and 1, and 0 in the first window. **Refuses** features that are missing, infinite or of another number.
 //! - **Parallel**: one subtask, or one forest for each key.
-//! - **Scores** separate as well as river's `HalfSpaceTrees`, within its spread over seeds (`tests/seeded.rs`).
+//! - **Scores** separate as well as river's `HalfSpaceTrees`, within its spread over seeds (`tests/learners/seeded.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;

@@ -5,6 +5,7 @@
 //!   is one value, any other scores
 //!   infinitely strange. **Refuses** what is no number.
 //! - **Parallel**: one subtask, or one window for each key.
+//! - **Numbers** agree with scipy's `median_abs_deviation` to 1e-9 (`tests/learners/anomaly.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;

@@ -7,7 +7,7 @@
 //!   Deterministic by seed.
 //! - **Refuses** features that are missing, infinite or of another number.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers**: the micro-clusters are those of river's `CluStream` to 1e-9 (`tests/cluster.rs`); river makes clusters of them by
+//! - **Numbers**: the micro-clusters are those of river's `CluStream` to 1e-9 (`tests/learners/cluster.rs`); river makes clusters of them by
 //!   another k-means.
 //!
 //! ```

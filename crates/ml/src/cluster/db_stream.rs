@@ -4,7 +4,7 @@
 //! - **Learns** from dense features of one scale. **Refuses** those that are missing, infinite or of another number. A record costs as
 //!   much as there are micro-clusters.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `DBSTREAM`: the same micro-clusters, centres to 1e-9 (`tests/cluster.rs`).
+//! - **Numbers** agree with river's `DBSTREAM`: the same micro-clusters, centres to 1e-9 (`tests/learners/cluster.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -46,6 +46,7 @@ pub struct DbStream {
     time: f64,
     micro: BTreeMap<u32, MicroCluster>,
     /// Of two micro-clusters, the lower number first: the density that they share, and when it was last brought up to date.
+    #[serde(with = "crate::pairs")]
     shared: BTreeMap<(u32, u32), (f64, f64)>,
 }
 

@@ -6,7 +6,7 @@
 //!   the centres. Deterministic by seed.
 //! - **Refuses** features that are missing, infinite or of another number.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with scikit-learn's `MiniBatchKMeans.partial_fit` to 1e-9 from the same centres (`tests/cluster.rs`).
+//! - **Numbers** agree with scikit-learn's `MiniBatchKMeans.partial_fit` to 1e-9 from the same centres (`tests/learners/cluster.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;

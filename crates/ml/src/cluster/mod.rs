@@ -12,6 +12,7 @@ pub use db_stream::DbStream;
 pub use mini_batch_k_means::MiniBatchKMeans;
 pub use streaming_k_means::StreamingKMeans;
 
+use crate::features::in_lanes;
 use crate::rng::Rng;
 
 /// Which cluster a record belongs to, and how well.
@@ -30,7 +31,7 @@ pub struct Assignment {
 pub(crate) fn nearest(centers: &[f64], x: &[f64]) -> (usize, f64, f64) {
     let (mut best, mut distance, mut next) = (0, f64::INFINITY, f64::INFINITY);
     for (index, center) in centers.chunks_exact(x.len().max(1)).enumerate() {
-        let squared = squared_distance(center, x);
+        let squared = in_lanes(center, x, |a, b| (a - b) * (a - b));
         if squared < distance {
             (next, distance, best) = (distance, squared, index);
         } else if squared < next {

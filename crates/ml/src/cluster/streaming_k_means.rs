@@ -5,7 +5,8 @@
 //!   times the decay factor. A cluster that is dying (its weight below 1e-8 of the heaviest) takes half of that one.
 //! - **Learns** from dense features. **Refuses** those that are missing, infinite or not of the centres' dimension.
 //! - **Parallel**: [`Mergeable`]; a batch's sums are exact, so the centres do not depend on the parallelism.
-//! - **Numbers** agree with pyspark's to 1e-9 (`tests/spark.rs`).
+//! - **Numbers** agree with pyspark's to 1e-9 (`tests/learners/spark.rs`), and, in a [`MiniBatch`](crate::MiniBatch), with those of Flink ML's
+//!   `OnlineKMeans` (`tests/learners/flink.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -42,6 +43,7 @@ pub struct StreamingKMeans {
     dimensions: usize,
     decay: f64,
     unit: TimeUnit,
+    splits: bool,
     /// One after the other.
     centers: Vec<f64>,
     weights: Vec<f64>,
@@ -58,7 +60,7 @@ impl StreamingKMeans {
     /// With `k` clusters, a decay factor of 1 (nothing is forgotten), in batches. The centres have to be set.
     pub fn new(k: usize) -> Self {
         let (centers, weights) = (Vec::new(), Vec::new());
-        Self { k, dimensions: 0, decay: 1.0, unit: TimeUnit::Batches, centers, weights }
+        Self { k, dimensions: 0, decay: 1.0, unit: TimeUnit::Batches, splits: true, centers, weights }
     }
 
     /// Sets how much of its weight a cluster keeps with each unit of time: 0 keeps nothing, 1 everything.
@@ -79,6 +81,13 @@ impl StreamingKMeans {
     #[must_use]
     pub fn set_time_unit(mut self, unit: TimeUnit) -> Self {
         self.unit = unit;
+        self
+    }
+
+    /// Lets dying clusters die, as Flink ML's `OnlineKMeans` does, which is this learner otherwise.
+    #[must_use]
+    pub fn without_splitting(mut self) -> Self {
+        self.splits = false;
         self
     }
 
@@ -224,7 +233,9 @@ impl<X: AsRef<[f64]>> Mergeable<X> for StreamingKMeans {
                 *center = *center * (1.0 - share) + share / count * sum.value();
             }
         }
-        self.save_the_dying();
+        if self.splits {
+            self.save_the_dying();
+        }
     }
 }
 

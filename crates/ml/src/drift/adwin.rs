@@ -4,7 +4,7 @@
 //! of 1, 2, 4, …
 //! values, at most five of a size, so it takes memory logarithmic in its length. Every 32nd value it is looked for a cut whose sides
 //! have means that
-//! differ by more than chance explains at `delta`. Numbers agree with river's to 1e-9 (`tests/drift.rs`).
+//! differ by more than chance explains at `delta`. Numbers agree with river's to 1e-9 (`tests/learners/drift.rs`).
 
 use std::collections::VecDeque;
 

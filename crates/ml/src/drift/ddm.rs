@@ -4,7 +4,7 @@
 //! deviation
 //! √(p(1-p)/n); when rate and deviation together rise above their lowest by two deviations there is a warning, by three a drift.
 //! Numbers agree with
-//! river's (`tests/drift.rs`).
+//! river's (`tests/learners/drift.rs`).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Page–Hinkley: the cumulated deviation of values from their mean, against its extreme.
 //!
-//! Source: Page, "Continuous inspection schemes", Biometrika 1954. Numbers agree with river's (`tests/drift.rs`).
+//! Source: Page, "Continuous inspection schemes", Biometrika 1954. Numbers agree with river's (`tests/learners/drift.rs`).
 
 use serde::{Deserialize, Serialize};
 

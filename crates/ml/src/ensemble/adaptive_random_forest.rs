@@ -7,7 +7,7 @@
 //!   little ([`Adwin`] at 0.01) begins another in the background, which takes its place when they rise for certain (at 0.001).
 //! - **Learns** and **refuses** what [`HoeffdingTreeClassifier`] and [`HoeffdingTreeRegressor`] do. Deterministic by seed.
 //! - **Parallel**: one subtask, or one forest for each key.
-//! - **Scores** lie within the spread of river's `ARFClassifier` and `ARFRegressor` over seeds (`tests/seeded.rs`).
+//! - **Scores** lie within the spread of river's `ARFClassifier` and `ARFRegressor` over seeds (`tests/learners/seeded.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -98,6 +98,11 @@ impl<X: AsRef<[f64]>> Learner<X> for AdaptiveRandomForestClassifier {
     type Target = Class;
     type Prediction = Classification;
 
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         let x = x.as_ref();
         check_class(*y)?;
@@ -163,6 +168,11 @@ impl<X: AsRef<[f64]>> Learner<X> for AdaptiveRandomForestRegressor {
     type Target = f64;
     type Prediction = f64;
 
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         let x = x.as_ref();
         Rejected::unless_finite(*y)?;
@@ -197,7 +207,8 @@ impl<X: AsRef<[f64]>> Learner<X> for AdaptiveRandomForestRegressor {
     fn predict_one(&self, x: &X) -> Result<f64, Rejected> {
         let x = x.as_ref();
         check_dense(x, self.width)?;
-        let mut all: Vec<f64> = self.members.iter().map(|(member, _)| member.tree.predict(x)).collect();
+        let mut all: smallvec::SmallVec<[f64; 16]> =
+            self.members.iter().map(|(member, _)| member.tree.predict(x)).collect();
         all.sort_by(f64::total_cmp);
         let middle = all.len() / 2;
         Ok(match all.len() {

@@ -2,7 +2,8 @@
 //!
 //! - **Source**: Oza and Russell, "Online bagging and boosting", AISTATS 2001: Poisson(1) times stands for drawing with replacement.
 //! - **Learns** and **refuses** what its learner does; predictions are averaged. Deterministic by seed.
-//! - **Scores** lie within the spread of river's `BaggingClassifier` and `BaggingRegressor` over seeds (`tests/seeded.rs`).
+//! - **Parallel**: one subtask, or one bag for each key.
+//! - **Scores** lie within the spread of river's `BaggingClassifier` and `BaggingRegressor` over seeds (`tests/learners/seeded.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -18,6 +19,7 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::rng::Rng;
 use crate::{Classification, Learner, Rejected};
@@ -70,6 +72,11 @@ where
     type Target = L::Target;
     type Prediction = L::Prediction;
 
+    #[inline]
+    fn check_target(&self, y: &L::Target) -> Result<(), Rejected> {
+        self.learners.first().map_or(Ok(()), |learner| learner.check_target(y))
+    }
+
     fn learn_one(&mut self, x: &X, y: &L::Target) -> Result<(), Rejected> {
         let before = self.rng.clone();
         let mut first = true;
@@ -90,7 +97,7 @@ where
     }
 
     fn predict_one(&self, x: &X) -> Result<L::Prediction, Rejected> {
-        let predictions: Vec<L::Prediction> =
+        let predictions: SmallVec<[L::Prediction; 16]> =
             self.learners.iter().map(|learner| learner.predict_one(x)).collect::<Result<_, _>>()?;
         Ok(Combine::combine(predictions.into_iter()))
     }

@@ -1,9 +1,11 @@
 //! One-vs-rest: a learner of two classes for each class, against all others.
 //!
+//! - **Source**: Rifkin and Klautau, "In defense of one-vs-all classification", JMLR 2004.
 //! - **Learns** any classes, of which new ones may appear at any time, by any learner of two. **Refuses** what that does. Where a step
 //!   of one class would diverge, that class
 //!   is not taught the record, and the others are.
-//! - **Numbers** agree with river's `OneVsRestClassifier` to 1e-9 (`tests/linear.rs`).
+//! - **Parallel**: one subtask, or one model for each key.
+//! - **Numbers** agree with river's `OneVsRestClassifier` to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -46,13 +48,24 @@ where
     type Target = Class;
     type Prediction = Classification;
 
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check_class(*y)?;
         let class = *y as usize;
-        let mut own = self.classes.get(class).cloned().flatten().unwrap_or_else(|| self.learner.clone());
-        own.learn_one(x, &1)?;
-        if self.classes.len() <= class {
-            self.classes.resize(class + 1, None);
+        // Its own class first, which may refuse the record for all.
+        if let Some(Some(own)) = self.classes.get_mut(class) {
+            own.learn_one(x, &1)?;
+        } else {
+            let mut own = self.learner.clone();
+            own.learn_one(x, &1)?;
+            if self.classes.len() <= class {
+                self.classes.resize(class + 1, None);
+            }
+            self.classes[class] = Some(own);
         }
         for (other, learner) in self.classes.iter_mut().enumerate() {
             if other != class
@@ -61,7 +74,6 @@ where
                 let _ = learner.learn_one(x, &0);
             }
         }
-        self.classes[class] = Some(own);
         Ok(())
     }
 

@@ -4,7 +4,9 @@
 //!   and Athanasopoulos, "Forecasting: principles and
 //!   practice", chapter 8. The first season sets the start.
 //! - **Learns** finite values. **Refuses** what is no number, and what would make a multiplicative season infinite (levels around 0).
-//! - **Numbers** agree with river's `HoltWinters` to 1e-9 (`tests/forecast.rs`).
+//! - **Parallel**: one subtask, or one series for each key.
+//! - **Numbers** agree with river's `HoltWinters` to 1e-9 (`tests/learners/forecast.rs`); with an additive season they do if it
+//!   [begins with ratios](HoltWinters::begin_with_ratios).
 //!
 //! ```
 //! use thalweg_ml::forecast::{Forecaster, HoltWinters};
@@ -32,6 +34,7 @@ pub struct HoltWinters {
     gamma: f64,
     seasonality: usize,
     multiplicative: bool,
+    ratios: bool,
     first: Vec<f64>,
     level: f64,
     slope: f64,
@@ -49,6 +52,7 @@ impl HoltWinters {
             gamma,
             seasonality,
             multiplicative,
+            ratios: multiplicative,
             first,
             level: 0.0,
             slope: 0.0,
@@ -77,13 +81,21 @@ impl HoltWinters {
         Self::new(alpha, Some(beta), gamma, seasonality, true)
     }
 
+    /// Begins a season that is added with the ratios of the first values to their mean, instead of their differences from it. It makes
+    /// no sense, and fades; but it is what river does, to the last digit.
+    #[must_use]
+    pub fn begin_with_ratios(mut self) -> Self {
+        self.ratios = true;
+        self
+    }
+
     fn begin(&mut self) {
         let count = self.first.len() as f64;
         self.level = self.first.iter().sum::<f64>() / count;
         if self.beta.is_some() {
             self.slope = self.first.windows(2).map(|pair| pair[1] - pair[0]).sum::<f64>() / (count - 1.0);
         }
-        let of_season = |y: &f64| if self.multiplicative { y / self.level } else { y - self.level };
+        let of_season = |y: &f64| if self.ratios { y / self.level } else { y - self.level };
         self.season = self.first.iter().take(self.seasonality).map(of_season).collect();
         self.first = Vec::new();
         self.begun = true;
@@ -94,7 +106,7 @@ impl Forecaster for HoltWinters {
     fn learn(&mut self, y: f64) -> Result<(), Rejected> {
         Rejected::unless_finite(y)?;
         if !self.begun {
-            if self.multiplicative && self.first.iter().sum::<f64>() + y == 0.0 {
+            if self.ratios && self.first.iter().sum::<f64>() + y == 0.0 {
                 return Err(Rejected::Diverges);
             }
             self.first.push(y);

@@ -5,7 +5,8 @@
 //!   values and `q` errors (and `sp`, `sq` of them a season apart), scaled, are the features of a linear regression by stochastic
 //!   gradients.
 //! - **Learns** finite values. **Refuses** what is no number, and a step that would diverge.
-//! - **Numbers** agree with river's to 1e-9 (`tests/forecast.rs`).
+//! - **Parallel**: one subtask, or one series for each key.
+//! - **Numbers** agree with river's to 1e-9 (`tests/learners/forecast.rs`).
 //!
 //! ```
 //! use thalweg_ml::forecast::{Forecaster, Snarimax};
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Forecaster, forecaster_learns};
 use crate::Rejected;
-use crate::moments::Moments;
+use crate::moments::Scale;
 
 /// The forecaster. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,8 +45,8 @@ pub struct Snarimax {
     values: VecDeque<f64>,
     differences: VecDeque<f64>,
     errors: VecDeque<f64>,
-    /// Of each lag, its moments and its weight.
-    lags: Vec<(Moments, f64)>,
+    /// Of each lag, its scale and its weight.
+    lags: Vec<(Scale, f64)>,
 }
 
 /// Adds to the front, and keeps so many.
@@ -71,7 +72,7 @@ impl Snarimax {
             values: VecDeque::new(),
             differences: VecDeque::new(),
             errors: VecDeque::new(),
-            lags: vec![(Moments::default(), 0.0); p + q],
+            lags: vec![(Scale::default(), 0.0); p + q],
         }
     }
 
@@ -79,7 +80,7 @@ impl Snarimax {
     #[must_use]
     pub fn seasonal(mut self, m: usize, sp: usize, sd: usize, sq: usize) -> Self {
         (self.m, self.sp, self.sd, self.sq) = (m.max(1), sp, sd, sq);
-        self.lags = vec![(Moments::default(), 0.0); self.p + sp + self.q + sq];
+        self.lags = vec![(Scale::default(), 0.0); self.p + sp + self.q + sq];
         self
     }
 
@@ -97,16 +98,25 @@ impl Snarimax {
         self
     }
 
-    /// How often each past value counts when the series is differenced, from the present on: the product of (1 - B)^d and (1 - B^m)^sd.
-    fn coefficients(&self) -> Vec<f64> {
-        let mut all = vec![1.0];
-        for lag in std::iter::repeat_n(1, self.d).chain(std::iter::repeat_n(self.m, self.sd)) {
-            let before = all.clone();
-            all.resize(all.len() + lag, 0.0);
-            for (at, coefficient) in before.into_iter().enumerate() {
-                all[at + lag] -= coefficient;
+    /// How often each past value counts when the series is differenced: the product of (1 - B)^d and (1 - B^m)^sd, as lags and
+    /// coefficients, those of 0 left out. Of the present it is 1.
+    fn coefficients(&self) -> Vec<(usize, f64)> {
+        let binomial = |n: usize, lag: usize| {
+            let step = move |(k, coefficient): (usize, f64)| {
+                (k < n).then(|| (k + 1, -coefficient * (n - k) as f64 / (k + 1) as f64))
+            };
+            std::iter::successors(Some((0, 1.0)), move |at| step(*at)).map(move |(k, c)| (k * lag, c))
+        };
+        let mut all: Vec<(usize, f64)> = Vec::new();
+        for (lag, coefficient) in binomial(self.d, 1) {
+            for (season, of_season) in binomial(self.sd, self.m) {
+                match all.iter_mut().find(|(at, _)| *at == lag + season) {
+                    Some((_, sum)) => *sum += coefficient * of_season,
+                    None => all.push((lag + season, coefficient * of_season)),
+                }
             }
         }
+        all.retain(|(_, coefficient)| *coefficient != 0.0);
         all
     }
 
@@ -132,9 +142,7 @@ impl Snarimax {
     }
 
     fn scaled(&self, (place, value): (usize, f64)) -> f64 {
-        let (moments, _) = &self.lags[place];
-        let variance = moments.variance(0.0);
-        if variance > 0.0 { (value - moments.mean()) / variance.sqrt() } else { 0.0 }
+        self.lags[place].0.scale(value)
     }
 
     fn predict(&self, features: &[(usize, f64)]) -> f64 {
@@ -142,10 +150,10 @@ impl Snarimax {
         weighted.sum::<f64>() + self.intercept
     }
 
-    /// The difference of a value to those before it, or back from one.
-    fn against(coefficients: &[f64], values: &VecDeque<f64>) -> f64 {
-        let past = coefficients.iter().skip(1).zip(values);
-        past.map(|(coefficient, value)| coefficient * value).sum()
+    /// The difference of a value to those before it, or back from one: as far as they are there.
+    fn against(coefficients: &[(usize, f64)], values: &VecDeque<f64>) -> f64 {
+        let past = coefficients.iter().filter(|(lag, _)| *lag > 0);
+        past.map_while(|(lag, coefficient)| Some(coefficient * values.get(lag - 1)?)).sum()
     }
 }
 
@@ -153,14 +161,14 @@ impl Forecaster for Snarimax {
     fn learn(&mut self, y: f64) -> Result<(), Rejected> {
         Rejected::unless_finite(y)?;
         let coefficients = self.coefficients();
-        let past = coefficients.len() - 1;
+        let past = coefficients.iter().map(|(lag, _)| *lag).max().unwrap_or(0);
         if self.values.len() >= past {
             let features = self.features(&self.differences, &self.errors);
             let difference = y + Self::against(&coefficients, &self.values);
             let error = difference - self.predict(&features);
             let before = (self.lags.clone(), self.intercept);
             for (place, value) in &features {
-                self.lags[*place].0.update(*value, 1.0);
+                self.lags[*place].0.update(*value);
             }
             // The scales have learnt; the regression learns from what they make now.
             let gradient = 2.0 * (self.predict(&features) - difference).clamp(-5e11, 5e11);
@@ -169,8 +177,7 @@ impl Forecaster for Snarimax {
                 let scaled = self.scaled(*feature);
                 self.lags[feature.0].1 -= self.rate * gradient * scaled;
             }
-            let sound =
-                |(moments, weight): &(Moments, f64)| weight.is_finite() && moments.variance(0.0).is_finite();
+            let sound = |(scale, weight): &(Scale, f64)| weight.is_finite() && scale.is_sound();
             if !self.intercept.is_finite() || !self.lags.iter().all(sound) || !error.is_finite() {
                 (self.lags, self.intercept) = before;
                 return Err(Rejected::Diverges);

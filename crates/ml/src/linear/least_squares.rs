@@ -4,7 +4,7 @@
 //! - **Learns** finite targets, with an intercept, which is not penalised. **Refuses** what
 //!   [`LinearRegression`](super::LinearRegression) does.
 //! - **Parallel**: [`Mergeable`]; the sums are exact, so the model does not depend on the parallelism.
-//! - **Numbers** agree with scikit-learn's `Ridge` to 1e-9 (`tests/linear.rs`).
+//! - **Numbers** agree with scikit-learn's `Ridge` to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -142,6 +142,11 @@ fn cholesky_solve(mut matrix: Vec<f64>, mut right: Vec<f64>) -> Option<Vec<f64>>
 impl<X: AsRef<[f64]>> Learner<X> for LeastSquares {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         let mut part = Products::default();

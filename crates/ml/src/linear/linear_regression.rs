@@ -4,7 +4,7 @@
 //! - **Learns** finite targets, from dense or sparse features of one scale.
 //! - **Refuses** what [`LogisticRegression`](super::LogisticRegression) does, and targets that are no numbers.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `LinearRegression` to 1e-9 (`tests/linear.rs`).
+//! - **Numbers** agree with river's `LinearRegression` to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -94,6 +94,11 @@ impl LinearRegression {
 impl<X: Features> Learner<X> for LinearRegression {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     #[inline]
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {

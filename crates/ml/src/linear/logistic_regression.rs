@@ -8,7 +8,7 @@
 //!   make a weight
 //!   infinite; each time before anything changes.
 //! - **Parallel**: one subtask, or one model for each key. Its steps depend on their order.
-//! - **Numbers** agree with river's `LogisticRegression` to 1e-9, with each of the optimizers (`tests/linear.rs`).
+//! - **Numbers** agree with river's `LogisticRegression` to 1e-9, with each of the optimizers (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -104,6 +104,11 @@ fn gradient(positive: bool, raw: f64) -> f64 {
 impl<X: Features> Learner<X> for LogisticRegression {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_binary(*y)
+    }
 
     #[inline]
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {

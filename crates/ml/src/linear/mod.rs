@@ -3,6 +3,7 @@
 pub mod least_squares;
 pub mod linear_regression;
 pub mod logistic_regression;
+pub mod online_logistic_regression;
 pub mod optimizer;
 pub mod passive_aggressive;
 pub mod recursive_least_squares;
@@ -12,6 +13,7 @@ pub mod softmax_regression;
 pub use least_squares::LeastSquares;
 pub use linear_regression::LinearRegression;
 pub use logistic_regression::LogisticRegression;
+pub use online_logistic_regression::OnlineLogisticRegression;
 pub use optimizer::Optimizer;
 pub use passive_aggressive::{PassiveAggressiveClassifier, PassiveAggressiveRegressor, Variant};
 pub use recursive_least_squares::RecursiveLeastSquares;

@@ -4,7 +4,7 @@
 //!   PA-II.
 //! - **Learns** classes 0 and 1, or finite numbers. **Refuses** what [`LogisticRegression`](super::LogisticRegression) does.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `PAClassifier` and `PARegressor` to 1e-9 (`tests/linear.rs`).
+//! - **Numbers** agree with river's `PAClassifier` and `PARegressor` to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -101,6 +101,11 @@ impl<X: Features> Learner<X> for PassiveAggressiveClassifier {
     type Target = Class;
     type Prediction = Classification;
 
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_binary(*y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check_binary(*y)?;
         let sign = if *y == 1 { 1.0 } else { -1.0 };
@@ -130,6 +135,11 @@ impl PassiveAggressiveRegressor {
 impl<X: Features> Learner<X> for PassiveAggressiveRegressor {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         Rejected::unless_finite(*y)?;

@@ -6,7 +6,7 @@
 //! - **Learns** finite targets; no intercept unless a constant 1 is among the features. **Refuses** what
 //!   [`LinearRegression`](super::LinearRegression) does.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `BayesianLinearRegression` and with the closed form to 1e-9 (`tests/linear.rs`).
+//! - **Numbers** agree with river's `BayesianLinearRegression` and with the closed form to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -55,6 +55,11 @@ impl RecursiveLeastSquares {
 impl<X: AsRef<[f64]>> Learner<X> for RecursiveLeastSquares {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         Rejected::unless_finite(*y)?;

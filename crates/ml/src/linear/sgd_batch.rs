@@ -8,7 +8,7 @@
 //!   that would make a
 //!   weight infinite is refused, all of it.
 //! - **Parallel**: one subtask. Each iteration needs all of the batch.
-//! - **Numbers** agree with pyspark's to 1e-9 (`tests/spark.rs`).
+//! - **Numbers** agree with pyspark's to 1e-9 (`tests/learners/spark.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -174,6 +174,11 @@ impl<X: Features + Clone> Learner<X> for StreamingLinearRegressionWithSgd {
     type Target = f64;
     type Prediction = f64;
 
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
+
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         let batch = [(x.clone(), *y)];
         learn_one(|rejected| self.learn_batch(&batch, rejected), x)
@@ -192,6 +197,11 @@ impl<X: Features + Clone> Learner<X> for StreamingLinearRegressionWithSgd {
 impl<X: Features + Clone> Learner<X> for StreamingLogisticRegressionWithSgd {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_binary(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         let batch = [(x.clone(), *y)];

@@ -6,7 +6,7 @@
 //! - **Learns** classes from 0, of which new ones may appear at any time. **Refuses** what
 //!   [`LogisticRegression`](super::LogisticRegression) does.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `SoftmaxRegression` to 1e-9 (`tests/linear.rs`).
+//! - **Numbers** agree with river's `SoftmaxRegression` to 1e-9 (`tests/learners/linear.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -79,6 +79,11 @@ impl SoftmaxRegression {
 impl<X: Features> Learner<X> for SoftmaxRegression {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check_class(*y)?;

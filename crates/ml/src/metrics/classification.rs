@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, roc_auc};
+use super::{Metric, Names, names, roc_auc};
 use crate::{Class, Classification};
 
 /// Scores between 0 and 1 are counted in so many steps, where they cannot all be kept.
@@ -177,15 +177,15 @@ impl Metric for ClassificationMetric {
         prediction.class().map(|class| f64::from(class != *target))
     }
 
-    fn values(report: &ClassificationReport) -> Vec<(&'static str, f64)> {
+    fn values(report: &ClassificationReport) -> Vec<(Names, f64)> {
         vec![
-            ("accuracy", report.accuracy),
-            ("balanced_accuracy", report.balanced_accuracy),
-            ("f1", report.f1),
-            ("macro_f1", report.macro_f1),
-            ("kappa", report.kappa),
-            ("log_loss", report.log_loss),
-            ("roc_auc", report.roc_auc),
+            (names!("accuracy"), report.accuracy),
+            (names!("balanced_accuracy"), report.balanced_accuracy),
+            (names!("f1"), report.f1),
+            (names!("macro_f1"), report.macro_f1),
+            (names!("kappa"), report.kappa),
+            (names!("log_loss"), report.log_loss),
+            (names!("roc_auc"), report.roc_auc),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Metric;
+use super::{Metric, Names, names};
 use crate::cluster::Assignment;
 
 /// Counts assignments to clusters.
@@ -67,7 +67,10 @@ impl Metric for ClusteringMetric {
         prediction.distance.is_finite().then_some(prediction.distance)
     }
 
-    fn values(report: &ClusteringReport) -> Vec<(&'static str, f64)> {
-        vec![("mean_squared_distance", report.mean_squared_distance), ("silhouette", report.silhouette)]
+    fn values(report: &ClusteringReport) -> Vec<(Names, f64)> {
+        vec![
+            (names!("mean_squared_distance"), report.mean_squared_distance),
+            (names!("silhouette"), report.silhouette),
+        ]
     }
 }

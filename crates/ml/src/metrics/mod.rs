@@ -11,6 +11,7 @@ pub mod unscored;
 
 use std::fmt::Debug;
 
+use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::state::StateData;
 
 pub use classification::{ClassificationMetric, ClassificationReport};
@@ -57,5 +58,23 @@ pub trait Metric: StateData + Default {
     fn error(target: &Self::Target, prediction: &Self::Prediction) -> Option<f64>;
 
     /// The report's numbers, by name: for the job's metrics.
-    fn values(report: &Self::Report) -> Vec<(&'static str, f64)>;
+    fn values(report: &Self::Report) -> Vec<(Names, f64)>;
+}
+
+/// What a number is called over all records, over a window, and fading: `mae`, `mae_window`, `mae_fading`.
+pub type Names = [&'static str; 3];
+
+/// The [`Names`] of a number.
+macro_rules! names {
+    ($name:literal) => {
+        [$name, concat!($name, "_window"), concat!($name, "_fading")]
+    };
+}
+pub(crate) use names;
+
+/// Shows a report among the metrics of an operator.
+pub(crate) fn show<M: Metric>(report: &Report<M::Report>, metrics: &OperatorMetrics) {
+    for (place, report) in [&report.all, &report.window, &report.fading].into_iter().enumerate() {
+        M::values(report).into_iter().for_each(|(names, value)| metrics.set_gauge(names[place], value));
+    }
 }

@@ -18,13 +18,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Metric;
 
+/// What a record may weigh in what fades, before all is scaled back.
+const MAX_UNIT: f64 = 1e9;
+
 /// A metric in three ways.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Prequential<M: Metric> {
     all: M,
+    /// The older records are not made to weigh less with each new one: the new ones weigh more and more.
     fading: M,
     factor: f64,
+    /// The weight in `fading` of the last record.
+    unit: f64,
     recent: M,
     window: VecDeque<(M::Target, M::Prediction)>,
     size: usize,
@@ -48,17 +54,25 @@ impl<M: Metric> Prequential<M> {
     pub fn new(window: usize, factor: f64) -> Self {
         let (all, fading, recent) = (M::default(), M::default(), M::default());
         let factor = factor.clamp(0.0, 1.0);
-        Self { all, fading, factor, recent, window: VecDeque::new(), size: window, left: 0 }
+        Self { all, fading, factor, unit: 1.0, recent, window: VecDeque::new(), size: window, left: 0 }
     }
 
     /// Counts a prediction.
     pub fn update(&mut self, target: &M::Target, prediction: &M::Prediction) {
         self.all.update(target, prediction, 1.0);
-        self.fading.scale(self.factor);
-        self.fading.update(target, prediction, 1.0);
-        if self.size == 0 {
-            return;
+        self.unit /= self.factor;
+        if self.unit > MAX_UNIT {
+            self.fading.scale(1.0 / self.unit);
+            self.unit = 1.0;
         }
+        self.fading.update(target, prediction, self.unit);
+        if self.size > 0 {
+            self.push(target, prediction);
+        }
+    }
+
+    /// Adds to the window.
+    fn push(&mut self, target: &M::Target, prediction: &M::Prediction) {
         if self.window.len() == self.size
             && let Some((target, prediction)) = self.window.pop_front()
         {
@@ -82,7 +96,25 @@ impl<M: Metric> Prequential<M> {
         Report {
             all: self.all.report(),
             window: self.recent.report_of(self.window.iter()),
-            fading: self.fading.report(),
+            fading: self.faded().report(),
+        }
+    }
+
+    /// The fading metric, with a weight of 1 for the last record.
+    fn faded(&self) -> M {
+        let mut fading = self.fading.clone();
+        fading.scale(1.0 / self.unit);
+        fading
+    }
+
+    /// Adds what another has counted. Its records count as newer in the window, and as of the same age in what fades.
+    pub fn merge(&mut self, other: &Self) {
+        self.all.merge(&other.all);
+        self.fading = self.faded();
+        self.unit = 1.0;
+        self.fading.merge(&other.faded());
+        if self.size > 0 {
+            other.window.iter().for_each(|(target, prediction)| self.push(target, prediction));
         }
     }
 
@@ -101,6 +133,33 @@ mod tests {
     use crate::metrics::{ClassificationMetric, RegressionMetric};
 
     proptest! {
+        #[test]
+        fn what_fades_and_what_is_merged_is_what_its_records_make(
+            errors in prop::collection::vec(-9.0..9.0, 1..80), cut in 0_usize..80, factor in prop_oneof![0.01..0.99, Just(0.0), Just(1.0)],
+        ) {
+            let of = |errors: &[f64]| {
+                let mut metric = Prequential::<RegressionMetric>::new(5, factor);
+                errors.iter().for_each(|error| metric.update(&0.0, error));
+                metric
+            };
+            let weights = |errors: &[f64]| {
+                let weighted = errors.iter().rev().enumerate().map(|(age, error)| (factor.powi(age as i32), error.abs()));
+                weighted.fold((0.0, 0.0), |(weight, sum), (w, error)| (weight + w, sum + w * error))
+            };
+            let (weight, sum) = weights(&errors);
+            let found = of(&errors).report().fading;
+            prop_assert!((found.weight - weight).abs() < 1e-9 * weight && (found.mae - sum / weight).abs() < 1e-9);
+            let (left, right) = errors.split_at(cut.min(errors.len()));
+            let mut merged = of(left);
+            merged.merge(&of(right));
+            let ((a, b), (c, d)) = (weights(left), weights(right));
+            prop_assert!((merged.report().fading.mae - (b + d) / (a + c)).abs() < 1e-9);
+            prop_assert!((merged.report().all.mae - of(&errors).report().all.mae).abs() < 1e-9);
+            if right.len() >= 5 {
+                prop_assert!((merged.report().window.mae - of(&errors).report().window.mae).abs() < 1e-9);
+            }
+        }
+
         #[test]
         fn a_window_is_what_its_records_make(records in prop::collection::vec((-9.0..9.0, -9.0..9.0), 1..80), size in 1_usize..20) {
             let mut metric = Prequential::<RegressionMetric>::new(size, 1.0);

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Metric;
+use super::{Metric, Names, names};
 use crate::moments::Moments;
 
 /// Counts predictions of numbers.
@@ -78,7 +78,7 @@ impl Metric for RegressionMetric {
         Some((target - prediction).abs())
     }
 
-    fn values(report: &RegressionReport) -> Vec<(&'static str, f64)> {
-        vec![("mae", report.mae), ("rmse", report.rmse), ("r2", report.r2)]
+    fn values(report: &RegressionReport) -> Vec<(Names, f64)> {
+        vec![(names!("mae"), report.mae), (names!("rmse"), report.rmse), (names!("r2"), report.r2)]
     }
 }

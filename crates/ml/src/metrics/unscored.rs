@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::state::StateData;
 
-use super::Metric;
+use super::{Metric, Names};
 
 /// Counts nothing.
 #[derive(Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl<Y: StateData, P: StateData> Metric for Unscored<Y, P> {
         None
     }
 
-    fn values((): &()) -> Vec<(&'static str, f64)> {
+    fn values((): &()) -> Vec<(Names, f64)> {
         Vec::new()
     }
 }

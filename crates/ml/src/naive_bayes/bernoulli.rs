@@ -3,7 +3,7 @@
 //! - **Source**: Manning, Raghavan and Schütze, "Introduction to information retrieval", chapter 13; with additive smoothing.
 //! - **Learns** any classes; a feature is there if it is above a threshold. **Refuses** what [`GaussianNb`](super::GaussianNb) does.
 //! - **Parallel**: [`Mergeable`]: it learns counts.
-//! - **Numbers** agree with river's `BernoulliNB` to 1e-9 (`tests/naive_bayes.rs`).
+//! - **Numbers** agree with river's `BernoulliNB` to 1e-9 (`tests/learners/naive_bayes.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -76,6 +76,11 @@ impl BernoulliNb {
 impl<X: AsRef<[f64]>> Learner<X> for BernoulliNb {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check_class(*y)?;

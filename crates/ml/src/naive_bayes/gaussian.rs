@@ -5,7 +5,7 @@
 //!   missing, infinite or of
 //!   another number than the first record's.
 //! - **Parallel**: [`Mergeable`]; a batch's moments are exact, so the model does not depend on the parallelism.
-//! - **Numbers** agree with river's `GaussianNB` to 1e-9 (`tests/naive_bayes.rs`).
+//! - **Numbers** agree with river's `GaussianNB` to 1e-9 (`tests/learners/naive_bayes.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -74,6 +74,11 @@ impl GaussianNb {
 impl<X: AsRef<[f64]>> Learner<X> for GaussianNb {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         let x = x.as_ref();

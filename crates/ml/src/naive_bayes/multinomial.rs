@@ -4,7 +4,7 @@
 //! - **Learns** any classes, from dense or sparse features, none of them negative. **Refuses** negative ones, and what
 //!   [`GaussianNb`](super::GaussianNb) does.
 //! - **Parallel**: [`Mergeable`]; a batch's sums are exact.
-//! - **Numbers** agree with river's `MultinomialNB` to 1e-9 (`tests/naive_bayes.rs`). A term is one that was seen with any class.
+//! - **Numbers** agree with river's `MultinomialNB` to 1e-9 (`tests/learners/naive_bayes.rs`). A term is one that was seen with any class.
 //!
 //! ```
 //! use thalweg_ml::naive_bayes::MultinomialNb;
@@ -52,6 +52,7 @@ struct OfClass {
 pub struct Part {
     width: Option<usize>,
     records: Vec<u64>,
+    #[serde(with = "crate::pairs")]
     sums: BTreeMap<(u32, Class), ExactSum>,
 }
 
@@ -100,6 +101,11 @@ impl MultinomialNb {
 impl<X: Features> Learner<X> for MultinomialNb {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check(x, *y, self.width)?;

@@ -6,7 +6,7 @@
 //!   [`GaussianNb`](crate::naive_bayes::GaussianNb) does. A prediction costs as
 //!   much as the window is long.
 //! - **Parallel**: one subtask, or one window for each key.
-//! - **Numbers** agree with river's `KNNClassifier` and `KNNRegressor` over `LazySearch` to 1e-9 (`tests/neighbors.rs`).
+//! - **Numbers** agree with river's `KNNClassifier` and `KNNRegressor` over `LazySearch` to 1e-9 (`tests/learners/neighbors.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -61,17 +61,27 @@ impl<Y: Copy> Window<Y> {
     /// The nearest, with their distances, the nearest first; of equals, the oldest.
     fn nearest(&self, x: &[f64]) -> SmallVec<[(f64, Y); 8]> {
         let mut nearest: SmallVec<[(f64, Y); 8]> = SmallVec::new();
+        // Roots are compared, as squares that differ may have the same; but few roots have to be drawn.
+        let mut limit = f64::INFINITY;
         for (record, y) in &self.records {
-            let distance = squared_distance(record, x);
+            let squared = squared_distance(record, x);
+            if squared > limit {
+                continue;
+            }
+            let distance = squared.sqrt();
             if nearest.len() < self.k || nearest.last().is_some_and(|(worst, _)| distance < *worst) {
                 if nearest.len() == self.k {
                     nearest.pop();
                 }
                 let at = nearest.partition_point(|(other, _)| *other <= distance);
                 nearest.insert(at, (distance, *y));
+                if nearest.len() == self.k
+                    && let Some((worst, _)) = nearest.last()
+                {
+                    limit = worst * worst * (1.0 + 1e-12);
+                }
             }
         }
-        nearest.iter_mut().for_each(|(distance, _)| *distance = distance.sqrt());
         nearest
     }
 }
@@ -93,6 +103,11 @@ impl KNearestClassifier {
 impl<X: AsRef<[f64]>> Learner<X> for KNearestClassifier {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         check_class(*y)?;
@@ -130,6 +145,11 @@ impl KNearestRegressor {
 impl<X: AsRef<[f64]>> Learner<X> for KNearestRegressor {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         Rejected::unless_finite(*y)?;

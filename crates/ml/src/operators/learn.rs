@@ -10,7 +10,8 @@
 //! - **Watermarks** end the wait of predictions that are older than the timeout ([`Outcome::Expired`]); then pass. So do unmatched
 //!   labels:
 //!   they are counted as late records, and go to [`UNMATCHED`](Learn::UNMATCHED).
-//! - **Barriers**: the job's metrics get the scores over all keys of the subtask (`accuracy`, `mae`, …); then pass.
+//! - **Barriers**: the job's metrics get the scores over all keys of the subtask: of all records, of the last and fading (`accuracy`,
+//!   `accuracy_window`, `accuracy_fading`, `mae`, …); then pass.
 //! - **State**: keyed, `model`: of each key the learner, its scores, its drift detectors; keyed, `waiting`, `timers`; list, `overall`.
 //!
 //! Model and scores of a key do not depend on the parallelism: all that is done to them is done in the order of the key's records.
@@ -45,83 +46,12 @@ use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp};
 use thalweg_dataflow::{Output, OutputTag};
 
 use super::waiting::{Half, Waiting};
-use super::{BadRecord, BadRecordPolicy, ModelVersion};
+use super::{
+    BadRecord, BadRecordPolicy, Drift, ModelVersion, Observation, OnDrift, Outcome, Prediction, Scores,
+};
 use crate::drift::DriftDetector;
-use crate::metrics::{Metric, Prequential, Report};
+use crate::metrics::{Metric, Prequential, show};
 use crate::{Learner, Rejected};
-
-/// What a stream says of the world: features, a label, or both. The id tells which belong together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Observation<I, X, Y> {
-    /// Features with their label.
-    Example(I, X, Y),
-    /// Features to predict from; the label comes later, or never.
-    Features(I, X),
-    /// The label of features of the same id.
-    Label(I, Y),
-}
-
-/// What became of a prediction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Outcome<Y> {
-    /// It was made, and waits for its label.
-    Predicted,
-    /// It was scored against this label, which was then learnt.
-    Scored(Y),
-    /// Its label did not come in time.
-    Expired,
-}
-
-/// A prediction, and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prediction<K, I, P, Y> {
-    /// The key of the model.
-    pub key: K,
-    /// Which observation.
-    pub id: I,
-    /// What the model said, before it learnt the label.
-    pub prediction: P,
-    /// The version of the model that said it: the number of records that it had learnt.
-    pub version: u64,
-    /// What became of it.
-    pub outcome: Outcome<Y>,
-}
-
-/// The scores of one key's model, after so many records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scores<K, R> {
-    /// The key of the model.
-    pub key: K,
-    /// The number of records that were scored.
-    pub scored: u64,
-    /// The scores.
-    pub report: Report<R>,
-}
-
-/// A drift that was detected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drift<K> {
-    /// The key of the model.
-    pub key: K,
-    /// After how many scored records.
-    pub scored: u64,
-    /// Whether the model was replaced.
-    pub replaced: bool,
-}
-
-/// What happens to the model when its errors drift.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum OnDrift {
-    /// It is told, and the model goes on.
-    #[default]
-    Tell,
-    /// The model begins anew.
-    Reset,
-    /// When this detector, more sensitive than the other, finds a drift, a second model begins to learn beside the first; when the other
-    /// finds one too, the second takes its place (as trees do in an adaptive random forest). Without a second model, the first begins
-    /// anew.
-    Swap(DriftDetector),
-}
 
 /// The model of one key and what is known of it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -158,7 +88,7 @@ pub struct Learn<K, I: Ord, X, L: Learner<X>, M: Metric> {
     models: KeyedTable<K, Model<L, M>>,
     waiting: KeyedTable<K, WaitingOf<I, X, L>>,
     timers: TimerQueue<K>,
-    overall: Vec<M>,
+    overall: Vec<Prequential<M>>,
     metrics: Option<Arc<OperatorMetrics>>,
 }
 
@@ -351,9 +281,9 @@ where
             Err(reason) => return self.refuse(id, reason, at, output),
         };
         if overall.is_empty() {
-            overall.push(M::default());
+            overall.push(Prequential::new(settings.window, settings.fading));
         }
-        overall[0].update(&y, &prediction, 1.0);
+        overall[0].update(&y, &prediction);
         let key = key.key();
         if let Some(replaced) = drift {
             let drift = Drift { key: key.clone(), scored: model.scored, replaced };
@@ -526,9 +456,7 @@ where
 
     fn barrier(&mut self, _: &Barrier, _: &mut Output<Self::Out>) -> Result<(), BoxError> {
         if let (Some(metrics), Some(overall)) = (&self.metrics, self.overall.first()) {
-            for (name, value) in M::values(&overall.report()) {
-                metrics.set_gauge(name, value);
-            }
+            show::<M>(&overall.report(), metrics);
         }
         Ok(())
     }

@@ -6,9 +6,14 @@
 //! | [`Train`] | batch by batch, in parallel, merged at the barrier | the same in every subtask | `DStream`: [`Mergeable`](crate::Mergeable) learners |
 //! | [`TrainInOne`] | batch by batch, in one subtask | one | `DStream`: all other learners |
 //! | [`Predict`] | nothing: it is sent models | the newest, in every subtask | both: predictions beside the training |
+//! | [`Evaluate`] | nothing: it scores predictions that were made elsewhere | | both |
+//! | [`DetectDrift`] | when the distribution of a number changes | a detector for each key | both |
 
 pub mod collect_part;
+pub mod detect_drift;
+pub mod evaluate;
 pub mod learn;
+pub mod outcome;
 pub mod policy;
 pub mod predict;
 pub mod train;
@@ -16,7 +21,10 @@ pub mod train_in_one;
 mod waiting;
 
 pub use collect_part::{CollectPart, Part};
-pub use learn::{Drift, Learn, Observation, OnDrift, Outcome, Prediction, Scores};
+pub use detect_drift::DetectDrift;
+pub use evaluate::Evaluate;
+pub use learn::Learn;
+pub use outcome::{Drift, Observation, OnDrift, Outcome, Prediction, Scores};
 pub use policy::{BadRecord, BadRecordPolicy};
 pub use predict::{ModelVersion, Predict, Predicted};
 pub use train::Train;

@@ -1,8 +1,9 @@
 //! Imputation: what stands for a feature that is missing (NaN).
 //!
+//! - **Source**: Little and Rubin, "Statistical analysis with missing data", 1987, chapter 4.
 //! - **Learns** the features that are there. **Refuses** those that are infinite or of another number; a feature that was never there
 //!   becomes 0.
-//! - As river's `StatImputer` (mean, constant) and `PreviousImputer`.
+//! - **Numbers** agree with river's `StatImputer` (mean, constant) and `PreviousImputer` (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;

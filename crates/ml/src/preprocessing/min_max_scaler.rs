@@ -1,8 +1,10 @@
 //! Min–max scaling: each feature's place between the lowest and the highest that it has been, from 0 to 1.
 //!
+//! - **Source**: Han and Kamber, "Data mining: concepts and techniques", 2000, 3.5.
 //! - **Learns** the features it sees; a feature that has had one value becomes 0. A prediction may lie outside of 0 to 1.
 //! - **Refuses** features that are missing, infinite or of another number.
-//! - **Numbers** agree with river's `MinMaxScaler` (`tests/preprocessing.rs`).
+//! - **Parallel**: [`Mergeable`] as a learner, whose prediction is the scaled record.
+//! - **Numbers** agree with river's `MinMaxScaler` (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;
@@ -18,12 +20,24 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
-use crate::{Rejected, Transformer};
+use crate::{Learner, Mergeable, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
     ranges: Vec<(f64, f64)>,
+}
+
+/// Widens ranges by others.
+fn widen(ranges: &mut Vec<(f64, f64)>, others: impl ExactSizeIterator<Item = (f64, f64)>) {
+    if ranges.is_empty() {
+        ranges.extend(others);
+    } else {
+        ranges
+            .iter_mut()
+            .zip(others)
+            .for_each(|((low, high), (a, b))| (*low, *high) = (low.min(a), high.max(b)));
+    }
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
@@ -32,10 +46,7 @@ impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
         check_dense(x, (!self.ranges.is_empty()).then_some(self.ranges.len()))?;
-        if self.ranges.is_empty() {
-            self.ranges = x.iter().map(|x| (*x, *x)).collect();
-        }
-        self.ranges.iter_mut().zip(x).for_each(|((min, max), x)| (*min, *max) = (min.min(*x), max.max(*x)));
+        widen(&mut self.ranges, x.iter().map(|x| (*x, *x)));
         Ok(())
     }
 
@@ -49,5 +60,41 @@ impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
             if max > min { (x - min) / (max - min) } else { 0.0 }
         };
         Ok(self.ranges.iter().zip(x).map(scale).collect())
+    }
+}
+
+impl<X: AsRef<[f64]>> Learner<X> for MinMaxScaler {
+    type Target = ();
+    type Prediction = Vec<f64>;
+
+    fn learn_one(&mut self, x: &X, (): &()) -> Result<(), Rejected> {
+        self.learn(x)
+    }
+
+    fn predict_one(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+        self.transform(x)
+    }
+}
+
+impl<X: AsRef<[f64]>> Mergeable<X> for MinMaxScaler {
+    type Partial = Vec<(f64, f64)>;
+
+    fn accumulate(&self, partial: &mut Vec<(f64, f64)>, x: &X, (): &()) -> Result<(), Rejected> {
+        let known = [&self.ranges, partial].into_iter().map(Vec::len).find(|width| *width > 0);
+        check_dense(x.as_ref(), known)?;
+        widen(partial, x.as_ref().iter().map(|x| (*x, *x)));
+        Ok(())
+    }
+
+    fn merge(partial: &mut Vec<(f64, f64)>, other: &Vec<(f64, f64)>) {
+        if !other.is_empty() {
+            widen(partial, other.iter().copied());
+        }
+    }
+
+    fn update(&mut self, batch: &Vec<(f64, f64)>) {
+        if !batch.is_empty() {
+            widen(&mut self.ranges, batch.iter().copied());
+        }
     }
 }

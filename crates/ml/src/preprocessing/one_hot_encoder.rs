@@ -1,9 +1,10 @@
 //! One-hot encoding: a place of a sparse vector for each category of each field.
 //!
+//! - **Source**: Suits, "Use of dummy variables in regression equations", JASA 1957.
 //! - **Learns** new categories, in the order in which they come, until the vector is full. A category that is not known, in a
 //!   prediction or when there is no room, is left
 //!   out or refused, as [`UnknownCategory`] says.
-//! - As river's `OneHotEncoder`, but with places instead of names.
+//! - **Agrees** with river's `OneHotEncoder`, but with places instead of names (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;

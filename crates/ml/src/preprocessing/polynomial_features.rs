@@ -1,7 +1,8 @@
 //! Polynomial features: all products of up to so many features, the features themselves first.
 //!
+//! - **Source**: Gergonne, "Application de la méthode des moindres quarrés à l'interpolation des suites", 1815.
 //! - **Learns** nothing. **Refuses** features that are missing or infinite, and products that would be.
-//! - As river's `PolynomialExtender`: in the order of combinations, by size, then by place.
+//! - **Numbers** agree with river's `PolynomialExtender` (`tests/learners/preprocessing.rs`): in the order of combinations, by size, then by place.
 //!
 //! ```
 //! use thalweg_ml::Transformer;

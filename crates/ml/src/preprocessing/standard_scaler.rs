@@ -3,7 +3,8 @@
 //! - **Source**: Welford, "Note on a method for calculating corrected sums of squares and products", Technometrics 1962.
 //! - **Learns** the features it sees; a feature without a deviation becomes 0. **Refuses** those that are missing, infinite or of
 //!   another number.
-//! - **Numbers** agree with river's `StandardScaler` to 1e-9 (`tests/preprocessing.rs`).
+//! - **Parallel**: [`Mergeable`] as a learner, whose prediction is the scaled record; a batch's moments are exact.
+//! - **Numbers** agree with river's `StandardScaler` to 1e-9 (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;
@@ -20,13 +21,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
-use crate::moments::Moments;
-use crate::{Rejected, Transformer};
+use crate::moments::{ExactMoments, Scale};
+use crate::{Learner, Mergeable, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
-    features: Vec<Moments>,
+    features: Vec<Scale>,
 }
 
 impl StandardScaler {
@@ -46,8 +47,8 @@ impl<X: AsRef<[f64]>> Transformer<X> for StandardScaler {
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
         check_dense(x, self.width())?;
-        self.features.resize(x.len(), Moments::default());
-        self.features.iter_mut().zip(x).for_each(|(moments, x)| moments.update(*x, 1.0));
+        self.features.resize(x.len(), Scale::default());
+        self.features.iter_mut().zip(x).for_each(|(scale, x)| scale.update(*x));
         Ok(())
     }
 
@@ -57,10 +58,41 @@ impl<X: AsRef<[f64]>> Transformer<X> for StandardScaler {
         if self.features.is_empty() {
             return Ok(vec![0.0; x.len()]);
         }
-        let scale = |(moments, x): (&Moments, &f64)| {
-            let variance = moments.variance(0.0);
-            if variance > 0.0 { (x - moments.mean()) / variance.sqrt() } else { 0.0 }
-        };
-        Ok(self.features.iter().zip(x).map(scale).collect())
+        Ok(self.features.iter().zip(x).map(|(scale, x)| scale.scale(*x)).collect())
+    }
+}
+
+impl<X: AsRef<[f64]>> Learner<X> for StandardScaler {
+    type Target = ();
+    type Prediction = Vec<f64>;
+
+    fn learn_one(&mut self, x: &X, (): &()) -> Result<(), Rejected> {
+        self.learn(x)
+    }
+
+    fn predict_one(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+        self.transform(x)
+    }
+}
+
+impl<X: AsRef<[f64]>> Mergeable<X> for StandardScaler {
+    type Partial = Vec<ExactMoments>;
+
+    fn accumulate(&self, partial: &mut Vec<ExactMoments>, x: &X, (): &()) -> Result<(), Rejected> {
+        let (x, known) = (x.as_ref(), (!partial.is_empty()).then_some(partial.len()));
+        check_dense(x, self.width().or(known))?;
+        partial.resize(x.len(), ExactMoments::default());
+        partial.iter_mut().zip(x).for_each(|(moments, x)| moments.update(*x));
+        Ok(())
+    }
+
+    fn merge(partial: &mut Vec<ExactMoments>, other: &Vec<ExactMoments>) {
+        partial.resize(partial.len().max(other.len()), ExactMoments::default());
+        partial.iter_mut().zip(other).for_each(|(moments, other)| moments.merge(other));
+    }
+
+    fn update(&mut self, batch: &Vec<ExactMoments>) {
+        self.features.resize(self.features.len().max(batch.len()), Scale::default());
+        self.features.iter_mut().zip(batch).for_each(|(scale, moments)| scale.merge(moments));
     }
 }

@@ -6,7 +6,7 @@
 //! - **Learns** in how many texts each word was. Words are lower case, of at least two letters, digits or hyphens; they become places
 //!   of a [`Sparse`] vector in the order in which
 //!   they come, until it is full: further ones are left out.
-//! - **Numbers** agree with river's `TFIDF` to 1e-9 (`tests/preprocessing.rs`).
+//! - **Numbers** agree with river's `TFIDF` to 1e-9 (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;

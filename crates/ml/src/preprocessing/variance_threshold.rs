@@ -1,9 +1,10 @@
 //! Variance threshold: features that hardly vary become 0, and so play no part.
 //!
+//! - **Source**: as scikit-learn and river have it; variances by Welford, 1962.
 //! - **Learns** the features it sees; one that was seen less than twice passes. Features keep their places, so that learners behind it
 //!   keep their widths.
 //! - **Refuses** features that are missing, infinite or of another number.
-//! - Which features pass agrees with river's `VarianceThreshold` (`tests/preprocessing.rs`).
+//! - Which features pass agrees with river's `VarianceThreshold` (`tests/learners/preprocessing.rs`).
 //!
 //! ```
 //! use thalweg_ml::Transformer;

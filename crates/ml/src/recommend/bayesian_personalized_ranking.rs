@@ -4,6 +4,7 @@
 //!   2009. With each choice, an item that the user has
 //!   not chosen is drawn, and the factors step so that the chosen one ranks higher. Deterministic by seed.
 //! - **Learns** (user, item) pairs. **Refuses** nothing.
+//! - **Numbers**: river, Spark and scikit-learn have no such learner; it ranks what is liked above what is not (`tests/learners/recommend.rs`).
 //! - **Parallel**: one subtask, or one model for each key.
 //!
 //! ```
@@ -40,6 +41,7 @@ pub struct BayesianPersonalizedRanking<U: Id, I: Id> {
     users: Factors<U>,
     items: Factors<I>,
     /// What each user has chosen, and all items, to draw from.
+    #[serde(with = "crate::pairs")]
     chosen: BTreeMap<U, BTreeSet<I>>,
     all: Vec<I>,
     rate: f64,

@@ -6,7 +6,7 @@
 //! - **Learns** finite ratings of (user, item). Users and items may appear at any time. **Refuses** ratings that are no numbers, and
 //!   steps that would diverge.
 //! - **Parallel**: one subtask, or one model for each key.
-//! - **Numbers** agree with river's `BiasedMF` to 1e-9 from the same factors (`tests/recommend.rs`); factors otherwise begin by chance,
+//! - **Numbers** agree with river's `BiasedMF` to 1e-9 from the same factors (`tests/learners/recommend.rs`); factors otherwise begin by chance,
 //!   by seed and id.
 //!
 //! ```
@@ -83,6 +83,11 @@ impl<U: Id, I: Id> MatrixFactorization<U, I> {
 impl<U: Id, I: Id> Learner<(U, I)> for MatrixFactorization<U, I> {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, (user, item): &(U, I), y: &f64) -> Result<(), Rejected> {
         Rejected::unless_finite(*y)?;

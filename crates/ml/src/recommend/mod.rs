@@ -34,6 +34,7 @@ pub(crate) fn top<I: Ord>(scored: impl Iterator<Item = (I, f64)>, n: usize) -> V
 pub(crate) struct Factors<I: Id> {
     count: usize,
     start: Start,
+    #[serde(with = "crate::pairs")]
     of: BTreeMap<I, (f64, Vec<f64>)>,
 }
 

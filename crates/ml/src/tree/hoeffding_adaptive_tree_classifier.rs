@@ -6,7 +6,7 @@
 //! - **Parallel**: one subtask, or one tree for each key.
 //! - **Numbers** agree with river's `HoeffdingAdaptiveTreeClassifier` to 1e-9 without bootstrap sampling, which draws from another
 //!   source of chance there; with it, within the spread over seeds
-//!   (`tests/trees.rs`).
+//!   (`tests/learners/trees.rs`, `tests/learners/seeded.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -309,6 +309,11 @@ impl Watch {
 impl<X: AsRef<[f64]>> Learner<X> for HoeffdingAdaptiveTreeClassifier {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         let x = x.as_ref();

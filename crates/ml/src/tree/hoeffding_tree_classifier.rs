@@ -7,7 +7,7 @@
 //!   ones may appear at any time.
 //! - **Refuses** what [`GaussianNb`](crate::naive_bayes::GaussianNb) does.
 //! - **Parallel**: one subtask, or one tree for each key.
-//! - **Numbers** agree with river's `HoeffdingTreeClassifier`: same splits, probabilities to 1e-9 (`tests/trees.rs`). As there, a leaf
+//! - **Numbers** agree with river's `HoeffdingTreeClassifier`: same splits, probabilities to 1e-9 (`tests/learners/trees.rs`). As there, a leaf
 //!   that is all but pure forgets what it knows of
 //!   its features; the limit of river on a tree's memory is not there: [`max_depth`](HoeffdingTreeClassifier::max_depth) bounds it.
 //!
@@ -307,6 +307,11 @@ impl HoeffdingTreeClassifier {
 impl<X: AsRef<[f64]>> Learner<X> for HoeffdingTreeClassifier {
     type Target = Class;
     type Prediction = Classification;
+
+    #[inline]
+    fn check_target(&self, y: &Class) -> Result<(), Rejected> {
+        check_class(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
         self.check(x.as_ref(), *y)?;

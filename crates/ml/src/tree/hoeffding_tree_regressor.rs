@@ -4,7 +4,7 @@
 //!   detection); splits lower the variance.
 //! - **Learns** finite targets, from dense features. **Refuses** what [`LinearRegression`](crate::linear::LinearRegression) does.
 //! - **Parallel**: one subtask, or one tree for each key.
-//! - **Numbers** agree with river's `HoeffdingTreeRegressor` (TE-BST splitter) to 1e-9 (`tests/trees.rs`).
+//! - **Numbers** agree with river's `HoeffdingTreeRegressor` (TE-BST splitter) to 1e-9 (`tests/learners/trees.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -296,6 +296,11 @@ impl HoeffdingTreeRegressor {
 impl<X: AsRef<[f64]>> Learner<X> for HoeffdingTreeRegressor {
     type Target = f64;
     type Prediction = f64;
+
+    #[inline]
+    fn check_target(&self, y: &f64) -> Result<(), Rejected> {
+        Rejected::unless_finite(*y)
+    }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
         self.check(x.as_ref(), *y)?;

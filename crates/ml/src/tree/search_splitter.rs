@@ -129,39 +129,59 @@ impl SearchSplitter {
         self.compact();
     }
 
-    /// Says whether the whole subtree is to go. It is as deep as the values came in order; the leaf's pruning keeps it from getting far.
+    /// Says whether the whole subtree is to go. A tree is as deep as its values came in order, so what is left to do is a list of its own.
     fn prune_below(
         &mut self,
-        at: u32,
+        root: u32,
         aside: &mut Moments,
         before: &Moments,
         min_samples: f64,
         best_merit: f64,
         limit: f64,
     ) -> bool {
-        let (left, right) = (self.nodes[at as usize].left, self.nodes[at as usize].right);
-        let mut bad =
-            left.is_none_or(|left| self.prune_below(left, aside, before, min_samples, best_merit, limit));
-        if bad && left.is_some() {
-            self.nodes[at as usize].left = None;
+        /// How far a node is.
+        enum Step {
+            Left,
+            Right,
+            Self_,
         }
-        if bad && let Some(right) = right {
-            let up_to = self.nodes[at as usize].up_to;
-            aside.merge(&up_to);
-            bad = self.prune_below(right, aside, before, min_samples, best_merit, limit);
-            if bad {
-                self.nodes[at as usize].right = None;
+        let mut steps = vec![(root, Step::Left)];
+        // Whether the subtree that was looked at last is to go.
+        let mut bad = true;
+        while let Some((at, step)) = steps.pop() {
+            let Node { left, right, up_to, .. } = self.nodes[at as usize].clone();
+            match step {
+                Step::Left => {
+                    bad = true;
+                    steps.push((at, Step::Right));
+                    steps.extend(left.map(|left| (left, Step::Left)));
+                }
+                Step::Right if !bad => {}
+                Step::Right => {
+                    self.nodes[at as usize].left = None;
+                    steps.push((at, Step::Self_));
+                    if let Some(right) = right {
+                        aside.merge(&up_to);
+                        steps.push((right, Step::Left));
+                    }
+                }
+                Step::Self_ => {
+                    if right.is_some() {
+                        aside.subtract(&up_to);
+                    }
+                    if !bad {
+                        continue;
+                    }
+                    self.nodes[at as usize].right = None;
+                    let mut below = up_to;
+                    below.merge(aside);
+                    let mut above = *before;
+                    above.subtract(&below);
+                    bad = variance_reduction(before, [&below, &above], min_samples) / best_merit < limit;
+                }
             }
-            aside.subtract(&up_to);
         }
-        if !bad {
-            return false;
-        }
-        let mut below = self.nodes[at as usize].up_to;
-        below.merge(aside);
-        let mut above = *before;
-        above.subtract(&below);
-        variance_reduction(before, [&below, &above], min_samples) / best_merit < limit
+        bad
     }
 
     /// Drops nodes that nothing leads to.
@@ -188,6 +208,19 @@ impl SearchSplitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_in_order_make_a_deep_tree_and_no_deep_recursion() {
+        let (mut splitter, mut before) = (SearchSplitter::default(), Moments::default());
+        for n in 0..3000_u32 {
+            let y = f64::from(n % 7);
+            splitter.update(f64::from(n), y, 1.0);
+            before.update(y, 1.0);
+        }
+        // Each node but the last has a right one: what a recursion would go down.
+        splitter.prune(&before, 5.0, 1.0, f64::INFINITY);
+        assert!(splitter.nodes.is_empty(), "with no merit high enough, all go");
+    }
 
     #[test]
     fn rounds_as_python_does() {

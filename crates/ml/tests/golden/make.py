@@ -1,6 +1,6 @@
 """Makes the golden values that the tests of this crate compare with: river's, scikit-learn's and numpy's, on the data sets that they ship.
 
-    pip install river scikit-learn && python crates/ml/tests/golden/make.py
+    pip install river scikit-learn skl2onnx && python crates/ml/tests/golden/make.py
 
 writes `tests/data/*.csv.gz` (features, then the target, in the order of the stream) and `tests/golden/*.json`. The tests need no Python.
 """
@@ -55,6 +55,20 @@ PASSENGERS = table("airline_passengers", (({"t": i}, y) for i, (x, y) in enumera
 
 
 CHICKS = table("chick_weights", (({"chick": x["chick"], "time": x["time"]}, y / 100) for x, y in datasets.ChickWeights()))
+IRIS = table("iris", sk_rows(sk.load_iris()))
+WINE = table("wine", sk_rows(sk.load_wine()))
+FLOW = table("water_flow", (({"hour": x["Time"].hour, "day": x["Time"].weekday()}, y) for x, y in datasets.WaterFlow()))
+
+
+def encoded(rows):
+    """Names become numbers, in the order in which they appear."""
+    names = {}
+    for x, y in rows:
+        number = lambda k, v: names.setdefault(k, {}).setdefault(v, len(names[k])) if isinstance(v, str) else v
+        yield {k: number(k, v) for k, v in x.items()}, (list(y.values())[0] if isinstance(y, dict) else y)
+
+
+SOLAR = table("solar_flare", encoded(datasets.SolarFlare()))
 
 
 def save(name, value):
@@ -109,12 +123,12 @@ def linear():
         out[f"logistic_ftrl/{name}"] = classify(scaled(log(optim.FTRLProximal(0.05, 1.0, 0.5, 1.0))), data, 2, binary=True)
         for mode in (0, 1, 2):
             out[f"passive_aggressive_{mode}/{name}"] = classify(scaled(linear_model.PAClassifier(C=0.05, mode=mode)), data, 2, binary=True)
-    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES)):
+    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES), ("water_flow", FLOW)):
         out[f"linear_sgd/{name}"] = regress(scaled(lin(optim.SGD(0.01), intercept_lr=0.1)), data)
         out[f"linear_ada_grad/{name}"] = regress(scaled(lin(optim.AdaGrad(0.5), l2=0.001)), data)
         out[f"linear_ftrl/{name}"] = regress(scaled(lin(optim.FTRLProximal(0.5, 1.0, 0.01, 0.1))), data)
         out[f"recursive_least_squares/{name}"] = regress(scaled(linear_model.BayesianLinearRegression(alpha=1, beta=1)), data)
-    for name, data, k in (("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10)):
+    for name, data, k in (("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10), ("wine", WINE, 3), ("solar_flare", SOLAR, 9)):
         out[f"softmax/{name}"] = classify(scaled(linear_model.SoftmaxRegression(optim.SGD(0.05))), data, k)
         out[f"one_vs_rest/{name}"] = classify(scaled(multiclass.OneVsRestClassifier(log(optim.SGD(0.05)))), data, k)
     # The passive-aggressive regressor, from the paper's formulas (river's takes its loss from classes).
@@ -143,7 +157,7 @@ def linear():
 
 def bayes():
     out = {}
-    for name, data, k in (("phishing", PHISHING, 2), ("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10), ("bananas", BANANAS, 2)):
+    for name, data, k in (("phishing", PHISHING, 2), ("image_segments", SEGMENTS, 7), ("digits", DIGITS, 10), ("bananas", BANANAS, 2), ("iris", IRIS, 3), ("wine", WINE, 3)):
         out[f"gaussian/{name}"] = classify(naive_bayes.GaussianNB(), data, k)
     for name, data, k in (("phishing", PHISHING, 2), ("digits", DIGITS, 10)):
         out[f"multinomial/{name}"] = classify(naive_bayes.MultinomialNB(alpha=0.7), data, k)
@@ -159,12 +173,15 @@ def trees():
         out[f"hoeffding_majority/{name}"] = classify(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, leaf_prediction="mc"), data, k)
         out[f"hoeffding_bayes/{name}"] = classify(tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, leaf_prediction="nb"), data, k)
         out[f"adaptive/{name}"] = classify(tree.HoeffdingAdaptiveTreeClassifier(grace_period=50, delta=1e-3, bootstrap_sampling=False), data, k)
+    for leaf in ("mc", "nba"):
+        flares = tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, leaf_prediction=leaf, nominal_attributes=list(range(10)))
+        out[f"hoeffding_nominal_{leaf}/solar_flare"] = classify(flares, SOLAR, 9)
     nominal = tree.HoeffdingTreeClassifier(grace_period=50, delta=1e-3, nominal_attributes=list(range(9)))
     out["hoeffding_nominal/phishing"] = classify(nominal, PHISHING, 2)
     # The same data twice, its classes swapped the second time: what drifts.
     swapped = BANANAS + [(x, 1 - y) for x, y in BANANAS]
     out["adaptive_drift/bananas"] = classify(tree.HoeffdingAdaptiveTreeClassifier(grace_period=50, delta=1e-3, bootstrap_sampling=False), swapped, 2)
-    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES)):
+    for name, data in (("trump_approval", TRUMP), ("diabetes", DIABETES), ("water_flow", FLOW)):
         for leaf in ("mean", "model", "adaptive"):
             t = tree.HoeffdingTreeRegressor(grace_period=50, delta=0.01, leaf_prediction=leaf)
             out[f"regressor_{leaf}/{name}"] = regress(scaled(t), data)
@@ -188,7 +205,7 @@ def seeded():
         out[f"adaptive_random_forest_regressor/{name}"] = {"maes": maes}
     for name, data in (("breast_cancer", CANCER), ("phishing", PHISHING)):
         aucs = []
-        for seed in range(5):
+        for seed in range(20):
             hst = preprocessing.MinMaxScaler() | anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=100, seed=seed)
             auc = metrics.RollingROCAUC(window_size=len(data))
             for x, y in data:
@@ -205,6 +222,8 @@ def neighbours():
     for name, data, k in (("phishing", PHISHING, 2), ("image_segments", SEGMENTS, 7)):
         engine = neighbors.LazySearch(window_size=200)
         out[f"knn/{name}"] = classify(scaled(neighbors.KNNClassifier(n_neighbors=5, engine=engine)), data, k)
+    engine = neighbors.LazySearch(window_size=200)
+    out["knn_regressor/water_flow"] = regress(scaled(neighbors.KNNRegressor(n_neighbors=5, engine=engine)), FLOW)
     engine = neighbors.LazySearch(window_size=200)
     out["knn_regressor/trump_approval"] = regress(scaled(neighbors.KNNRegressor(n_neighbors=5, engine=engine)), TRUMP)
     save("neighbors", out)
@@ -253,7 +272,28 @@ def features():
         if n % 100 == 0:
             kept.append(sorted(t.transform_one(x)))
     out["variance_threshold"] = kept
-    from river import feature_extraction
+    from river import compose, feature_extraction, stats
+    missing = [({i: v for i, v in x.items() if (n + i) % 4}, n) for n, (x, _) in enumerate(IRIS)]
+    imputers = {"mean": preprocessing.StatImputer(*((i, stats.Mean()) for i in range(4))), "previous": preprocessing.PreviousImputer(),
+                "constant": preprocessing.StatImputer(*((i, -1.5) for i in range(4)))}
+    for name, imputer in imputers.items():
+        rows = []
+        for x, n in missing:
+            row = {i: x.get(i) for i in range(4)}
+            imputer.learn_one(row)
+            filled = imputer.transform_one(dict(row))
+            if n >= 4 and n % 5 == 0:
+                rows.append([float(filled[i]) for i in range(4)])
+        out[f"imputer_{name}"] = rows
+    polynomial = feature_extraction.PolynomialExtender(degree=3)
+    out["polynomial"] = [[float(v) for v in polynomial.transform_one(x).values()] for x, _ in IRIS[::30]]
+    one_hot, rows = preprocessing.OneHotEncoder(), []
+    for n, (x, _) in enumerate(SOLAR[:300]):
+        x = {i: str(x[i]) for i in range(3)}
+        one_hot.learn_one(x)
+        if n % 20 == 0:
+            rows.append(sorted(k for k, v in one_hot.transform_one(x).items() if v))
+    out["one_hot"] = rows
     texts = ["the river runs deep and fast", "deep is the river", "fast boats on the deep deep river", "no boats today", "today the river is fast"]
     tf = feature_extraction.TFIDF()
     rows = []
@@ -301,6 +341,7 @@ def forecasts():
     out = {}
     ys = [y for _, y in PASSENGERS]
     for name, model in (("holt_winters_multiplicative", time_series.HoltWinters(0.3, 0.1, 0.6, 12, multiplicative=True)),
+                        ("holt_winters_season", time_series.HoltWinters(0.3, 0.1, 0.2, 12)),
                         ("holt_winters_additive", time_series.HoltWinters(0.3, 0.1)),
                         ("exponential", time_series.HoltWinters(0.3)),
                         ("snarimax", time_series.SNARIMAX(p=12, d=1, q=12, m=12, sd=1,
@@ -329,7 +370,75 @@ def recommendations():
     save("recommend", {"every": 1, "predictions": predictions})
 
 
-ALL = [recommendations, linear, bayes, trees, neighbours, drifts, features, clusters, forecasts, seeded]
+def anomalies():
+    """Scores out of numpy's and scipy's medians, and out of river's forecasts."""
+    from scipy.stats import median_abs_deviation
+    ys, window, out = [y for _, y in FLOW], 50, {"robust_z_score": [], "seasonal_residual": []}
+    for n, y in enumerate(ys):
+        last = ys[max(0, n - window):n]
+        if n >= 10 and n % 10 == 0:
+            mad = median_abs_deviation(last, scale=1 / 1.4826)
+            out["robust_z_score"].append(float(abs(y - np.median(last)) / mad) if mad else 0.0)
+    model, residuals = time_series.HoltWinters(0.3, 0.1), []
+    for n, y in enumerate(ys):
+        if n >= 2:
+            expected = float(model.forecast(horizon=1)[0])
+            if n >= 100 and n % 10 == 0:
+                out["seasonal_residual"].append(float(abs(y - expected - np.mean(residuals)) / np.std(residuals, ddof=1)))
+            residuals.append(y - expected)
+        model.learn_one(y)
+    save("anomaly", out)
+
+
+def measures():
+    """scikit-learn's measures of predictions, over all and over the last 100, and river's silhouette."""
+    from sklearn import metrics as m
+    rng = np.random.default_rng(5)
+    labels = (rng.random(600) < 0.3).astype(int)
+    scores = np.clip(0.35 * labels + 0.65 * rng.random(600), 0, 1).round(2)
+    def binary(y, p):
+        c = (p > 0.5).astype(int)
+        return [m.accuracy_score(y, c), m.balanced_accuracy_score(y, c), m.f1_score(y, c), m.f1_score(y, c, average="macro"),
+                m.cohen_kappa_score(y, c), m.log_loss(y, np.clip(p, 1e-15, 1 - 1e-15)), m.roc_auc_score(y, p)]
+    out = {"labels": labels.tolist(), "scores": scores.tolist(), "binary": binary(labels, scores), "binary_window": binary(labels[-100:], scores[-100:])}
+    y = np.array([v for _, v in DIABETES])
+    p = (y + rng.normal(0, 40, len(y))).round(3)
+    numbers = lambda y, p: [m.mean_absolute_error(y, p), m.root_mean_squared_error(y, p), m.r2_score(y, p)]
+    out |= {"predictions": p.tolist(), "numbers": numbers(y, p), "numbers_window": numbers(y[-100:], p[-100:])}
+    silhouette, centers = metrics.Silhouette(), {i: IRIS[50 * i][0] for i in range(3)}
+    for x, _ in IRIS:
+        nearest = min(centers, key=lambda i: sum((centers[i][k] - v) ** 2 for k, v in x.items()))
+        silhouette.update(x, nearest, centers)
+    out["silhouette"] = silhouette.get()
+    save("metrics", out)
+
+
+def onnx_models():
+    """scikit-learn's models as ONNX files, with what they say themselves."""
+    from skl2onnx import to_onnx
+    from sklearn import ensemble as e, linear_model as l, pipeline, preprocessing as p, tree as t
+    (HERE / "onnx").mkdir(exist_ok=True)
+    arrays = lambda data: (np.array([list(x.values()) for x, _ in data], dtype=np.float32), np.array([y for _, y in data]))
+    scaled = lambda model: pipeline.make_pipeline(p.StandardScaler(), model)
+    classes = {"logistic": (scaled(l.LogisticRegression()), CANCER), "softmax": (l.LogisticRegression(max_iter=2000), WINE),
+               "sgd": (scaled(l.SGDClassifier(loss="log_loss", random_state=1)), PHISHING), "tree": (t.DecisionTreeClassifier(max_depth=5, random_state=1), WINE),
+               "forest": (e.RandomForestClassifier(8, max_depth=4, random_state=1), PHISHING), "boosted": (e.GradientBoostingClassifier(n_estimators=6, max_depth=2, random_state=1), CANCER)}
+    values = {"linear": (l.LinearRegression(), DIABETES), "ridge": (scaled(l.Ridge()), TRUMP), "lasso": (l.Lasso(0.1), DIABETES),
+              "tree_regressor": (t.DecisionTreeRegressor(max_depth=5, random_state=1), DIABETES), "forest_regressor": (e.RandomForestRegressor(6, max_depth=4, random_state=1), DIABETES),
+              "boosted_regressor": (e.GradientBoostingRegressor(n_estimators=8, max_depth=2, random_state=1), TRUMP)}
+    out = {}
+    for names, says in ((classes, "predict_proba"), (values, "predict")):
+        for name, (model, data) in names.items():
+            X, Y = arrays(data)
+            model.fit(X, Y.astype(int) if names is classes else Y)
+            # As they come: with a map of probabilities, for classes.
+            (HERE / "onnx" / f"{name}.onnx").write_bytes(to_onnx(model, X[:1]).SerializeToString())
+            rows = X[:: max(1, len(X) // 20)]
+            out[name] = {"rows": rows.astype(float).tolist(), says: getattr(model, says)(rows).tolist()}
+    save("onnx", out)
+
+
+ALL = [anomalies, measures, onnx_models, recommendations, linear, bayes, trees, neighbours, drifts, features, clusters, forecasts, seeded]
 for make in ALL:
     if len(sys.argv) < 2 or make.__name__ in sys.argv[1:]:
         try:

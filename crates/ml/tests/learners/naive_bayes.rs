@@ -1,17 +1,13 @@
 //! Naive Bayes against river's numbers.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{check_classifier, close_by, data, golden};
+use crate::support::{check_classifier, close_by, data, golden};
 use thalweg_ml::naive_bayes::{BernoulliNb, GaussianNb, MultinomialNb};
 use thalweg_ml::{Class, Mergeable};
 
 #[test]
 fn all_three_are_rivers() {
     let golden = golden("naive_bayes");
-    for name in ["phishing", "image_segments", "digits", "bananas"] {
+    for name in ["phishing", "image_segments", "digits", "bananas", "iris", "wine"] {
         check_classifier(&golden, &format!("gaussian/{name}"), &data(name), GaussianNb::default());
     }
     for name in ["phishing", "digits"] {

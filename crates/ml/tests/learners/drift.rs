@@ -1,11 +1,7 @@
 //! Detectors of drift against river's: the same drifts, at the same records.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
+use crate::support::{close, golden, numbers};
 use serde_json::Value;
-use support::{close, golden, numbers};
 use thalweg_ml::drift::page_hinkley::Direction;
 use thalweg_ml::drift::{Adwin, Ddm, DriftDetector, Kswin, PageHinkley};
 

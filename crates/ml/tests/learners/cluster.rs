@@ -1,10 +1,6 @@
 //! Clusterers against river's and scikit-learn's numbers.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{close, data, golden, number, numbers};
+use crate::support::{close, data, golden, number, numbers};
 use thalweg_ml::cluster::{CluStream, DbStream, MiniBatchKMeans};
 use thalweg_ml::preprocessing::StandardScaler;
 use thalweg_ml::{Learner, Transformer};

@@ -1,10 +1,6 @@
 //! Spark's streaming models against pyspark's numbers, batch by batch.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{close, data, golden, number, numbers};
+use crate::support::{close, data, golden, number, numbers};
 use thalweg_ml::Learner;
 use thalweg_ml::cluster::StreamingKMeans;
 use thalweg_ml::cluster::streaming_k_means::TimeUnit;

@@ -1,10 +1,6 @@
 //! Trees against river's numbers: the same splits, the same probabilities.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{check_classifier, check_regressor, data, golden};
+use crate::support::{check_classifier, check_regressor, data, golden};
 use thalweg_ml::Pipeline;
 use thalweg_ml::preprocessing::StandardScaler;
 use thalweg_ml::tree::{
@@ -29,6 +25,15 @@ fn hoeffding_trees_are_rivers() {
         check("hoeffding_majority", quick().leaf_prediction(LeafPrediction::MajorityClass));
         check("hoeffding_bayes", quick().leaf_prediction(LeafPrediction::NaiveBayes));
     }
+    for (key, leaf) in [("mc", LeafPrediction::MajorityClass), ("nba", LeafPrediction::NaiveBayesAdaptive)] {
+        let tree = quick().nominal(0..10).leaf_prediction(leaf);
+        check_classifier(
+            &golden,
+            &format!("hoeffding_nominal_{key}/solar_flare"),
+            &data("solar_flare"),
+            tree,
+        );
+    }
     check_classifier(&golden, "hoeffding_nominal/phishing", &data("phishing"), quick().nominal(0..9));
 }
 
@@ -48,7 +53,7 @@ fn adaptive_trees_are_rivers() {
 #[test]
 fn regression_trees_are_rivers() {
     let golden = golden("trees");
-    for name in ["trump_approval", "diabetes"] {
+    for name in ["trump_approval", "diabetes", "water_flow"] {
         for (leaf, key) in [
             (RegressionLeaf::Mean, "mean"),
             (RegressionLeaf::Model, "model"),

@@ -1,10 +1,6 @@
 //! Forecasters against river's numbers.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{close, data, golden, numbers};
+use crate::support::{close, data, golden, numbers};
 use thalweg_ml::forecast::{Forecaster, HoltWinters, Snarimax};
 
 fn check(key: &str, mut series: impl Forecaster) {
@@ -24,6 +20,7 @@ fn check(key: &str, mut series: impl Forecaster) {
 #[test]
 fn forecasts_are_rivers() {
     check("holt_winters_multiplicative", HoltWinters::multiplicative(0.3, 0.1, 0.6, 12));
+    check("holt_winters_season", HoltWinters::additive(0.3, 0.1, 0.2, 12).begin_with_ratios());
     check("holt_winters_additive", HoltWinters::trend(0.3, 0.1));
     check("exponential", HoltWinters::level(0.3));
     let seasonal = Snarimax::new(12, 1, 12).seasonal(12, 0, 1, 0);

@@ -1,7 +1,5 @@
 //! Sketches against the exact answers, whole and merged out of parts.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,10 +1,6 @@
 //! Linear learners against river's and scikit-learn's numbers.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
-use support::{check_classifier, check_regressor, close, data, golden, number, numbers};
+use crate::support::{check_classifier, check_regressor, close, data, golden, number, numbers};
 use thalweg_ml::ensemble::OneVsRest;
 use thalweg_ml::linear::{
     LeastSquares, LinearRegression, LogisticRegression, Optimizer, PassiveAggressiveClassifier,
@@ -59,7 +55,7 @@ fn passive_aggressive_learners_are_rivers() {
 #[test]
 fn linear_regression_is_rivers() {
     let golden = golden("linear");
-    for name in ["trump_approval", "diabetes"] {
+    for name in ["trump_approval", "diabetes", "water_flow"] {
         let data = data(name);
         let check = |key: &str, model: LinearRegression| {
             check_regressor(&golden, &format!("{key}/{name}"), &data, scaled(model));
@@ -90,7 +86,7 @@ fn least_squares_is_scikit_learns_ridge() {
 #[test]
 fn softmax_and_one_vs_rest_are_rivers() {
     let golden = golden("linear");
-    for name in ["image_segments", "digits"] {
+    for name in ["image_segments", "digits", "wine", "solar_flare"] {
         let data = data(name);
         let softmax = SoftmaxRegression::with(Optimizer::sgd(0.05));
         check_classifier(&golden, &format!("softmax/{name}"), &data, scaled(softmax));
