@@ -6,15 +6,15 @@
 //! use thalweg_datastream::{StreamExecutionEnvironment, TumblingEventTimeWindows};
 //!
 //! let env = StreamExecutionEnvironment::new();
-//! let grades = env.from_timed_collection(vec![(("ada", 1), 100), (("bob", 3), 200), (("ada", 2), 1_200)]);
-//! let salaries = env.from_timed_collection(vec![(("ada", 5_000), 300), (("bob", 4_000), 1_400)]);
+//! let grades = env.from_timed_collection(vec![(('a', 1), 100), (('b', 3), 200), (('a', 2), 1_200)]);
+//! let salaries = env.from_timed_collection(vec![(('a', 5_000), 300), (('b', 4_000), 1_400)]);
 //! let joined = grades
 //!     .join(&salaries)
-//!     .where_(|(name, _)| name.to_string())
-//!     .equal_to(|(name, _)| name.to_string())
+//!     .where_(|(name, _)| *name)
+//!     .equal_to(|(name, _)| *name)
 //!     .window(TumblingEventTimeWindows::of(Duration::from_secs(1)))
 //!     .apply(|(name, grade), (_, salary)| (*name, *grade, *salary));
-//! assert_eq!(joined.execute_and_collect("join")?, [("ada", 1, 5_000)]);
+//! assert_eq!(joined.execute_and_collect("join")?, [('a', 1, 5_000)]);
 //! # Ok::<(), thalweg_datastream::JobError>(())
 //! ```
 

@@ -77,9 +77,9 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// use thalweg_datastream::StreamExecutionEnvironment;
     ///
     /// let env = StreamExecutionEnvironment::new();
-    /// let cars = env.from_collection(vec![("a", 50, 1), ("a", 70, 2), ("a", 60, 3)]).key_by(|car| car.0.to_string());
+    /// let cars = env.from_collection(vec![('a', 50, 1), ('a', 70, 2), ('a', 60, 3)]).key_by(|car| car.0);
     /// let fastest = cars.max_by(|car| car.1).execute_and_collect("fastest")?;
-    /// assert_eq!(fastest, [("a", 50, 1), ("a", 70, 2), ("a", 70, 2)]);
+    /// assert_eq!(fastest, [('a', 50, 1), ('a', 70, 2), ('a', 70, 2)]);
     /// # Ok::<(), thalweg_datastream::JobError>(())
     /// ```
     pub fn max_by<N: PartialOrd>(
@@ -109,8 +109,8 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// use thalweg_datastream::StreamExecutionEnvironment;
     ///
     /// let env = StreamExecutionEnvironment::new();
-    /// let words = env.from_collection(vec![("deep", 1), ("deep", 1)]).key_by(|word| word.0.to_string());
-    /// assert_eq!(words.sum_field(|word| &mut word.1).execute_and_collect("counts")?, [("deep", 1), ("deep", 2)]);
+    /// let letters = env.from_collection(vec![('a', 1), ('a', 1)]).key_by(|letter| letter.0);
+    /// assert_eq!(letters.sum_field(|letter| &mut letter.1).execute_and_collect("counts")?, [('a', 1), ('a', 2)]);
     /// # Ok::<(), thalweg_datastream::JobError>(())
     /// ```
     pub fn sum_field<N>(&self, field: fn(&mut T) -> &mut N) -> DataStream<T>
@@ -233,10 +233,10 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// use thalweg_datastream::StreamExecutionEnvironment;
     ///
     /// let env = StreamExecutionEnvironment::new();
-    /// let orders = env.from_timed_collection(vec![(("o1", 20), 1_000), (("o2", 5), 2_000)]).key_by(|order| order.0.to_string());
-    /// let payments = env.from_timed_collection(vec![("o1", 1_400), ("o2", 9_000)]).key_by(|id| id.to_string());
+    /// let orders = env.from_timed_collection(vec![((1, 20), 1_000), ((2, 5), 2_000)]).key_by(|order| order.0);
+    /// let payments = env.from_timed_collection(vec![(1, 1_400), (2, 9_000)]).key_by(|order| *order);
     /// let paid = orders.interval_join(&payments).between(0..=5_000).process(|order, _, out| out.collect(order.0));
-    /// assert_eq!(paid.execute_and_collect("paid")?, ["o1"]);
+    /// assert_eq!(paid.execute_and_collect("paid")?, [1]);
     /// # Ok::<(), thalweg_datastream::JobError>(())
     /// ```
     pub fn interval_join<U: Data>(&self, other: &KeyedStream<K, U>) -> IntervalJoined<K, T, U> {

@@ -16,15 +16,15 @@
 //! use thalweg_dataflow::record::Keyed;
 //!
 //! // Payments up to 10 ms after their order.
-//! let join = IntervalJoin::new(0, 10, |order: &&str, paid: &u32, context: &mut IntervalJoinContext<'_, (&str, u32)>| {
+//! let join = IntervalJoin::new(0, 10, |order: &char, paid: &u32, context: &mut IntervalJoinContext<'_, (char, u32)>| {
 //!     context.collect((*order, *paid));
 //!     Ok(())
 //! });
 //! let mut harness = Harness::new(join);
-//! harness.push(Either::Left(Keyed::new(1, "book")), 100);
+//! harness.push(Either::Left(Keyed::new(1, 'b')), 100);
 //! harness.push(Either::Right(Keyed::new(1, 12)), 110);
 //! harness.push(Either::Right(Keyed::new(1, 13)), 111);
-//! assert_eq!(harness.values(), [("book", 12)]);
+//! assert_eq!(harness.values(), [('b', 12)]);
 //! ```
 
 use std::marker::PhantomData;
