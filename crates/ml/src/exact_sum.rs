@@ -12,6 +12,14 @@ const WORDS: usize = 68;
 /// Carries are passed on before so many values have been added since the last time.
 const ADDS: u32 = 1 << 29;
 
+/// The exponents (as they are written) of values that are first summed in one number of 128 bits: from 2^-18 to below 2^32.
+const NEAR: std::ops::Range<u64> = 1005..1055;
+/// That number counts in units of 2^-70: as a place in the words, and a shift there.
+const NEAR_WORD: u32 = (1074 - 70) / 32;
+const NEAR_SHIFT: u32 = (1074 - 70) % 32;
+/// So many values of up to 102 bits have room in it.
+const NEAR_ADDS: u32 = 1 << 24;
+
 /// A sum of finite floats: exact, and so the same in whatever order, and in whatever parts, it is made.
 ///
 /// ```
@@ -25,6 +33,10 @@ const ADDS: u32 = 1 << 29;
 /// ```
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ExactSum {
+    /// What most values come to: the high and the low half of a number in units of 2^-70.
+    near_high: i64,
+    near_low: u64,
+    near_adds: u32,
     words: Vec<i64>,
     /// The place of the first word kept: sums of similar values need only a few.
     first: u32,
@@ -35,6 +47,58 @@ impl ExactSum {
     /// Adds a value. What is not finite is left out: learners refuse it before.
     #[inline]
     pub fn add(&mut self, value: f64) {
+        let bits = value.to_bits();
+        let exponent = (bits >> 52) & 0x7FF;
+        if !NEAR.contains(&exponent) {
+            return self.add_far(value);
+        }
+        let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
+        let units = i128::from(mantissa) << (exponent - NEAR.start);
+        self.set_near(self.near() + if value < 0.0 { -units } else { units });
+        self.near_adds += 1;
+        if self.near_adds >= NEAR_ADDS {
+            self.spread();
+        }
+    }
+
+    #[inline]
+    fn near(&self) -> i128 {
+        (i128::from(self.near_high) << 64) | i128::from(self.near_low)
+    }
+
+    #[inline]
+    fn set_near(&mut self, near: i128) {
+        (self.near_high, self.near_low) = ((near >> 64) as i64, near as u64);
+    }
+
+    /// Spreads the number of 128 bits over the words.
+    #[cold]
+    fn spread(&mut self) {
+        let near = self.near();
+        let sign = if near < 0 { -1 } else { 1 };
+        let (mut rest, mut word, mut bits) = (near.unsigned_abs(), NEAR_WORD, 32 - NEAR_SHIFT);
+        while rest != 0 {
+            let part = (rest & ((1 << bits) - 1)) as i64;
+            let shifted = if word == NEAR_WORD { part << NEAR_SHIFT } else { part };
+            let at = self.room_for(word);
+            self.words[at] += sign * shifted;
+            (rest, word, bits) = (rest >> bits, word + 1, 32);
+        }
+        self.set_near(0);
+        self.near_adds = 0;
+        self.count();
+    }
+
+    /// Notes that the words were added to.
+    fn count(&mut self) {
+        self.adds += 1;
+        if self.adds >= ADDS {
+            self.carry();
+        }
+    }
+
+    /// Adds a value, whatever its size.
+    fn add_far(&mut self, value: f64) {
         let bits = value.to_bits();
         let exponent = (bits >> 52) & 0x7FF;
         if exponent == 0x7FF || value == 0.0 {
@@ -52,10 +116,7 @@ impl ExactSum {
         for (slot, part) in self.words[at..at + 3].iter_mut().zip(parts) {
             *slot += sign * i64::from(part);
         }
-        self.adds += 1;
-        if self.adds >= ADDS {
-            self.carry();
-        }
+        self.count();
     }
 
     /// Makes sure that words `word` to `word + 2` are there, and says where the first of them is.
@@ -104,8 +165,10 @@ impl ExactSum {
     /// Adds what another sum has.
     pub fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
-        other.carry();
-        self.carry();
+        for sum in [&mut other, &mut *self] {
+            sum.spread();
+            sum.carry();
+        }
         for (index, word) in other.words.iter().enumerate() {
             if *word != 0 {
                 let at = self.room_for(other.first + index as u32);
@@ -118,6 +181,7 @@ impl ExactSum {
     /// The sum, rounded once, to the nearest.
     pub fn value(&self) -> f64 {
         let mut whole = self.clone();
+        whole.spread();
         whole.carry();
         let negative = whole.words.last().is_some_and(|last| *last < 0);
         if negative {
@@ -176,7 +240,9 @@ mod tests {
         prop_oneof![
             -1e3..1e3,
             any::<f64>().prop_filter("finite", |x| x.abs() < 1e300),
-            (-1074_i32..900).prop_map(|e| libm::ldexp(1.0, e))
+            (-1074_i32..900).prop_map(|e| libm::ldexp(1.0, e)),
+            // Around the ends of what is summed in one number.
+            (-2.0..2.0, prop_oneof![-20_i32..-16, 29..35]).prop_map(|(x, e)| libm::ldexp(x, e))
         ]
     }
 
@@ -205,6 +271,23 @@ mod tests {
             parts.merge(&sum(right));
             prop_assert_eq!(parts.value().to_bits(), whole.to_bits());
         }
+    }
+
+    #[test]
+    fn the_greatest_of_what_is_summed_in_one_number_have_room_in_it() {
+        let (mut sum, greatest) = (ExactSum::default(), libm::ldexp(2.0 - f64::EPSILON, 31));
+        sum.set_near(i128::from((1_u64 << 53) - 1) << 49);
+        let most = sum.near() * i128::from(NEAR_ADDS);
+        assert!(most > 0 && most >> 126 == 0, "{most}");
+        sum.set_near(-most);
+        sum.near_adds = NEAR_ADDS - 1;
+        sum.add(-greatest);
+        let expected = -greatest * f64::from(NEAR_ADDS);
+        assert!(
+            (sum.value() - (expected - greatest)).abs() <= expected.abs() * f64::EPSILON,
+            "{}",
+            sum.value()
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) fn check_with_missing(x: &[f64], expected: Option<usize>) -> Result<(
 }
 
 /// How many sums are kept beside each other: additions need not wait for one another then. The order is the same on every machine.
-const LANES: usize = 8;
+const LANES: usize = 4;
 
 #[inline]
 fn dot(x: &[f64], weights: &[f64]) -> f64 {
