@@ -13,6 +13,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
 
+use super::positions::{Positions, identity};
 use super::source::{TextFileError, files, io};
 
 /// A file, or all files of a folder but those whose names begin with `.` or `_`, as records of the same length.
@@ -70,7 +71,7 @@ impl Source for BinaryRecordsSource {
             context: context.clone(),
             known: BTreeSet::new(),
             files: Vec::new(),
-            restored: Vec::new(),
+            restored: Positions::default(),
             is_fresh: true,
             look_again: Timestamp::MIN,
         })
@@ -83,7 +84,7 @@ pub struct BinaryRecordsReader {
     context: SourceContext,
     known: BTreeSet<PathBuf>,
     files: Vec<OneFile>,
-    restored: Vec<(String, u64)>,
+    restored: Positions,
     is_fresh: bool,
     look_again: Timestamp,
 }
@@ -91,6 +92,8 @@ pub struct BinaryRecordsReader {
 /// A file of which `next` of `records` are to be read next.
 struct OneFile {
     path: PathBuf,
+    /// What its position is kept under.
+    identity: String,
     records: u64,
     next: u64,
     split: Option<SplitId>,
@@ -101,7 +104,11 @@ impl BinaryRecordsReader {
     fn discover(&mut self) -> Result<(), BoxError> {
         for path in files(&self.source.path)? {
             let name = path.display().to_string();
-            if !self.known.insert(path.clone()) || !self.context.owns_part(&name, 0) {
+            if !self.known.insert(path.clone()) {
+                continue;
+            }
+            let known = self.restored.take(&name, str::is_empty);
+            if !self.context.owns_part(&name, 0) {
                 continue;
             }
             let bytes = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
@@ -115,9 +122,18 @@ impl BinaryRecordsReader {
                 .into());
             }
             let records = bytes / length;
-            let restored = self.restored.iter().find(|(split, _)| *split == name).map(|(_, next)| *next);
+            let restored = known.next.get(&name).copied();
+            // Of what is passed over nothing is ever read.
+            let head = match passed_over {
+                true => None,
+                false => {
+                    let read = restored.unwrap_or(0).saturating_mul(length);
+                    Some(known.check(&path, bytes, read).map_err(TextFileError::boxed)?)
+                }
+            };
             let next = restored.unwrap_or(if passed_over { records } else { 0 });
-            self.files.push(OneFile { path, records, next, split: None, open: None });
+            let identity = identity(&name, head);
+            self.files.push(OneFile { path, identity, records, next, split: None, open: None });
         }
         Ok(())
     }
@@ -154,7 +170,7 @@ impl SourceReader for BinaryRecordsReader {
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
         self.is_fresh = restored.is_none();
-        self.restored = restored.unwrap_or_default();
+        self.restored = Positions::new(restored.unwrap_or_default());
         self.discover()
     }
 
@@ -172,7 +188,9 @@ impl SourceReader for BinaryRecordsReader {
                 None => SourceStatus::End,
             });
         };
-        let split = *file.split.get_or_insert_with(|| output.add_split(&file.path.display().to_string()));
+        let split = *file
+            .split
+            .get_or_insert_with(|| output.add_split_as(&file.path.display().to_string(), &file.identity));
         let first = file.next;
         file.read(self.source.length, output)?;
         output.origin(split, first, file.next - 1);
@@ -184,6 +202,7 @@ impl SourceReader for BinaryRecordsReader {
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {
-        self.files.iter().map(|file| (file.path.display().to_string(), file.next)).collect()
+        let carried = self.restored.carried(|name| self.context.owns_part(name, 0));
+        self.files.iter().map(|file| (file.identity.clone(), file.next)).chain(carried).collect()
     }
 }

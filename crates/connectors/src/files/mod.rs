@@ -1,6 +1,7 @@
 //! Files: text read by line, in parallel; binary records; text written by line, exactly once.
 
 pub mod binary;
+mod positions;
 pub mod sink;
 pub mod source;
 

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::error::{BoxError, Fatal};
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
+
+use super::positions::{Head, Known, Positions, byte_before, identity};
 
 const BLOCK: u64 = 32 << 20;
 const READ_SIZE: usize = 256 << 10;
@@ -47,6 +49,25 @@ pub enum TextFileError {
         /// Where its line begins.
         offset: u64,
     },
+    /// Another file has taken its place since a checkpoint.
+    #[error(
+        "{path} is another file than when the checkpoint was taken: it begins otherwise. Give new files names of their own; to read what is \
+         there now from its beginning, give the source another uid"
+    )]
+    Replaced {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// More was written to a line that had been read already.
+    #[error(
+        "{path}: the line before byte {offset} was read when it was not complete; let files appear whole, by a rename, or write whole lines"
+    )]
+    Unfinished {
+        /// Which file.
+        path: PathBuf,
+        /// Where the line seemed to end.
+        offset: u64,
+    },
     /// A file has become shorter since a checkpoint.
     #[error(
         "{path} is shorter than when the checkpoint was taken; files must not be changed while they are read"
@@ -55,6 +76,16 @@ pub enum TextFileError {
         /// Which file.
         path: PathBuf,
     },
+}
+
+impl TextFileError {
+    /// As the engine wants it: what a restart cannot mend is marked as such.
+    pub(super) fn boxed(self) -> BoxError {
+        match self {
+            Self::Io { .. } => Box::new(self),
+            _ => Box::new(Fatal(Box::new(self))),
+        }
+    }
 }
 
 /// A file, or all files of a folder, as lines without their line ends.
@@ -106,7 +137,7 @@ impl Source for TextFileSource {
             context: context.clone(),
             known: BTreeSet::new(),
             blocks: Vec::new(),
-            restored: Vec::new(),
+            restored: Positions::default(),
             is_fresh: true,
             look_again: Timestamp::MIN,
         })
@@ -120,7 +151,7 @@ pub struct TextFileReader {
     known: BTreeSet<PathBuf>,
     /// Blocks of this subtask, in the order of discovery; the first unfinished one is read.
     blocks: Vec<Block>,
-    restored: Vec<(String, u64)>,
+    restored: Positions,
     /// Whether there is no checkpoint.
     is_fresh: bool,
     look_again: Timestamp,
@@ -129,6 +160,8 @@ pub struct TextFileReader {
 /// One block of a file.
 struct Block {
     name: String,
+    /// What its position is kept under.
+    identity: String,
     path: PathBuf,
     end: u64,
     /// Where the next line begins.
@@ -154,22 +187,44 @@ impl TextFileReader {
             }
             let length = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
             let file = path.display().to_string();
-            for index in 0..length.div_ceil(BLOCK) {
-                if !self.context.owns_part(&file, index as usize) {
-                    continue;
-                }
+            let known = self.restored.take(&file, |rest| block_start(rest).is_some());
+            let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
+            let own =
+                (0..length.div_ceil(BLOCK)).filter(|index| self.context.owns_part(&file, *index as usize));
+            let own: Vec<u64> = own.collect();
+            if own.is_empty() && known.next.is_empty() {
+                continue;
+            }
+            // Of what is passed over nothing is ever read.
+            let head = if passed_over { None } else { Some(check(&known, &path, length)?) };
+            for index in own {
                 let (start, end) = (index * BLOCK, length.min((index + 1) * BLOCK));
                 let name = format!("{file}@{start}");
-                let known = self.restored.iter().find(|(split, _)| *split == name).map(|(_, next)| *next);
-                let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
-                let known = known.or(passed_over.then_some(end));
+                let known = known.next.get(&name).copied().or(passed_over.then_some(end));
                 let next = known.unwrap_or(start);
                 let (path, done) = (path.clone(), known.is_some() && next >= end);
-                self.blocks.push(Block { name, path, end, next, split: None, open: None, done });
+                let identity = identity(&name, head);
+                self.blocks.push(Block { name, identity, path, end, next, split: None, open: None, done });
             }
         }
         Ok(())
     }
+}
+
+/// Where the block begins whose name is that of its file, and then this.
+fn block_start(rest: &str) -> Option<u64> {
+    rest.strip_prefix('@')?.parse().ok()
+}
+
+/// Makes sure that a file is the one that is known, and returns how it begins.
+fn check(known: &Known, path: &Path, length: u64) -> Result<Head, TextFileError> {
+    let read = known.next.values().copied().max().unwrap_or(0);
+    let head = known.check(path, length, read)?;
+    // Whether all of it had been read, and the last line of it has become longer. A block may end within a line.
+    if read < length && !read.is_multiple_of(BLOCK) && byte_before(path, read)? != b'\n' {
+        return Err(TextFileError::Unfinished { path: path.to_owned(), offset: read });
+    }
+    Ok(head)
 }
 
 impl SourceReader for TextFileReader {
@@ -178,16 +233,15 @@ impl SourceReader for TextFileReader {
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
         self.is_fresh = restored.is_none();
-        self.restored = restored.unwrap_or_default();
-        self.discover()?;
-        Ok(())
+        self.restored = Positions::new(restored.unwrap_or_default());
+        self.discover().map_err(TextFileError::boxed)
     }
 
     fn poll(&mut self, output: &mut SourceOutput<String>) -> Result<SourceStatus, BoxError> {
         if let Some(every) = self.source.monitor {
             let now = self.context.clock.now();
             if now >= self.look_again {
-                self.discover()?;
+                self.discover().map_err(TextFileError::boxed)?;
                 self.look_again = now + millis(every);
             }
         }
@@ -197,9 +251,9 @@ impl SourceReader for TextFileReader {
                 None => SourceStatus::End,
             });
         };
-        let split = *block.split.get_or_insert_with(|| output.add_split(&block.name));
+        let split = *block.split.get_or_insert_with(|| output.add_split_as(&block.name, &block.identity));
         let first = block.next;
-        block.read(output)?;
+        block.read(output).map_err(TextFileError::boxed)?;
         output.origin(split, first, block.next);
         self.context.metrics.bytes.add(block.next - first);
         if block.done {
@@ -209,10 +263,14 @@ impl SourceReader for TextFileReader {
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {
-        self.blocks
-            .iter()
-            .map(|block| (block.name.clone(), if block.done { block.end } else { block.next }))
-            .collect()
+        let is_own = |name: &str| {
+            let part =
+                name.rsplit_once('@').and_then(|(file, start)| Some((file, start.parse::<u64>().ok()?)));
+            part.is_some_and(|(file, start)| self.context.owns_part(file, (start / BLOCK) as usize))
+        };
+        let position =
+            |block: &Block| (block.identity.clone(), if block.done { block.end } else { block.next });
+        self.blocks.iter().map(position).chain(self.restored.carried(is_own)).collect()
     }
 }
 
@@ -324,8 +382,9 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
 mod tests {
     use std::sync::Mutex;
 
+    use thalweg_dataflow::checkpoint::CheckpointStorage;
     use thalweg_dataflow::graph::StreamGraph;
-    use thalweg_dataflow::runtime::{JobConfig, run};
+    use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, run};
     use thalweg_dataflow::watermark::WatermarkStrategy;
 
     use super::*;
@@ -379,6 +438,53 @@ mod tests {
         let mut lines = read(folder.path(), 2).unwrap();
         lines.sort_by_key(String::len);
         assert!(lines[0] == "short" && lines[1] == long && lines.len() == 2);
+    }
+
+    /// The lines that are read by a job that goes on from its checkpoint.
+    fn go_on(path: &Path, checkpoints: &Path, parallelism: usize) -> Result<Vec<String>, String> {
+        let graph = StreamGraph::new();
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = lines.clone();
+        let source = graph.source("lines", TextFileSource::new(path), WatermarkStrategy::no_watermarks());
+        let _ = source.map("collect", move |line| sink.lock().unwrap().push(line));
+        let storage = CheckpointStorage::local(checkpoints).unwrap();
+        let checkpoint = CheckpointConfig::new(Duration::from_millis(20), storage);
+        let config = JobConfig { parallelism, checkpoint: Some(checkpoint), ..JobConfig::new("files") };
+        run(&graph, config).map_err(|error| error.to_string())?;
+        let mut lines = std::mem::take(&mut *lines.lock().unwrap());
+        lines.sort();
+        Ok(lines)
+    }
+
+    #[test]
+    fn a_file_that_took_the_place_of_another_is_told_from_it() {
+        let (folder, checkpoints) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, other) = (folder.path().join("a.txt"), folder.path().join("b.txt"));
+        let go_on = |parallelism| go_on(folder.path(), checkpoints.path(), parallelism);
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        std::fs::write(&other, "other\n").unwrap();
+        assert_eq!(go_on(1).unwrap(), ["one", "other", "two"]);
+        // What is added is read.
+        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+        assert_eq!(go_on(2).unwrap(), ["three"]);
+        for (anew, why) in [
+            ("ONE\ntwo\nthree\nfour\n", "is another file than when the checkpoint was taken"),
+            ("one\n", "is shorter than when the checkpoint was taken"),
+            ("", "is shorter than when the checkpoint was taken"),
+        ] {
+            std::fs::write(&path, anew).unwrap();
+            let error = go_on(2).unwrap_err();
+            assert!(error.contains(why) && error.contains("a.txt"), "{error}");
+        }
+        // A file that is away for one restart is not read anew at the next.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(go_on(2).unwrap(), [""; 0]);
+        assert_eq!(go_on(1).unwrap(), [""; 0]);
+        std::fs::write(&path, "one\ntwo\nthree\nfour").unwrap();
+        assert_eq!(go_on(2).unwrap(), ["four"]);
+        std::fs::write(&path, "one\ntwo\nthree\nfourteen\n").unwrap();
+        let error = go_on(1).unwrap_err();
+        assert!(error.contains("the line before byte 18 was read when it was not complete"), "{error}");
     }
 
     #[test]
