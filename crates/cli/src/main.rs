@@ -16,6 +16,8 @@ mod position;
 mod printable;
 mod produce;
 mod properties;
+#[cfg(feature = "sql")]
+mod run;
 mod table;
 mod topics;
 mod usage;
@@ -44,6 +46,8 @@ enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     Checkpoints(checkpoints::Args),
+    #[cfg(feature = "sql")]
+    Run(run::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +66,8 @@ fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Checkpoints(args) => checkpoints::run(&args),
+        #[cfg(feature = "sql")]
+        Command::Run(args) => run::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

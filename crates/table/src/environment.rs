@@ -167,7 +167,7 @@ impl TableEnvironment {
                 }
             }
             StatementKind::Describe(name) => self.describe(name).map(Outcome::Text),
-            StatementKind::Show(show) => self.show(show).map(Outcome::Text),
+            StatementKind::Show(show) => self.list(show).map(Outcome::Text),
             StatementKind::AlterTable(_) => Err(SqlError::new("ALTER TABLE is not there yet")),
             StatementKind::CreateFunction(_) => {
                 Err(SqlError::new("functions of Java classes are not there; register functions from Rust"))
@@ -321,6 +321,18 @@ impl TableEnvironment {
         Ok(PlannedJob { sinks })
     }
 
+    /// A job that shows the rows of a query on the standard output, each with its kind.
+    ///
+    /// # Errors
+    /// If the query is wrong; with the place.
+    pub fn show(&self, query: &Query) -> Result<PlannedJob, SqlError> {
+        let planner = self.planner();
+        let translator =
+            Translator { planner: &planner, connectors: &self.connectors, settings: &self.settings };
+        let rows = translator.translate(&planner.plan(query)?)?;
+        Ok(PlannedJob { sinks: vec![PlannedSink::console(rows)] })
+    }
+
     fn explain(&self, kind: &StatementKind) -> Result<String, SqlError> {
         let planner = self.planner();
         match kind {
@@ -362,7 +374,7 @@ impl TableEnvironment {
         }
     }
 
-    fn show(&self, show: &crate::parser::Show) -> Result<String, SqlError> {
+    fn list(&self, show: &crate::parser::Show) -> Result<String, SqlError> {
         use crate::parser::{ObjectKind, Show};
         let names: Vec<String> = match show {
             Show::Objects(ObjectKind::Table, _) => {

@@ -11,6 +11,7 @@ pub mod connectors;
 pub mod display;
 pub mod environment;
 pub mod error;
+pub mod formats;
 pub mod functions;
 pub mod now;
 pub mod operators;

@@ -51,6 +51,19 @@ pub enum Accumulator {
     List(Vec<RowBytes>),
 }
 
+/// The arguments of a call in all rows of a chunk.
+pub struct Prepared {
+    /// The rows that count; all, if it is absent.
+    valid: Option<NullBuffer>,
+    input: Input,
+}
+
+enum Input {
+    Nothing,
+    Numbers(Numbers),
+    Rows(arrow::row::Rows),
+}
+
 /// The accumulators of one group, one for each call.
 pub type Group = SmallVec<[Accumulator; 2]>;
 
@@ -134,60 +147,64 @@ impl Aggregation {
         group_of: &[u32],
         chunk: &Chunk,
     ) -> Result<(), ArrowError> {
+        let prepared = self.prepare(chunk)?;
+        for (row, group) in group_of.iter().enumerate() {
+            self.apply(&prepared, row, chunk.sign(row), &mut groups[*group as usize][call]);
+        }
+        Ok(())
+    }
+
+    /// Makes the arguments of all rows of a chunk ready to be added.
+    ///
+    /// # Errors
+    /// If the columns have other types.
+    pub fn prepare(&self, chunk: &Chunk) -> Result<Prepared, ArrowError> {
         let columns: Vec<ArrayRef> =
             self.arguments.iter().map(|column| chunk.rows().column(*column).clone()).collect();
         let valid = self.counting(&columns, chunk);
-        let each = |groups: &mut [Group], update: &mut dyn FnMut(&mut Accumulator, usize, i64)| {
-            for (row, group) in group_of.iter().enumerate() {
-                if valid.as_ref().is_none_or(|valid| valid.is_valid(row)) {
-                    update(&mut groups[*group as usize][call], row, chunk.sign(row));
-                }
+        let input = match self.empty() {
+            Accumulator::Count(_) => Input::Nothing,
+            Accumulator::Int(..) | Accumulator::Float(..) | Accumulator::Decimal(..) => {
+                Input::Numbers(Numbers::of(&columns[0])?)
+            }
+            Accumulator::Moments(..) => Input::Numbers(Numbers::Float(Numbers::floats(&columns[0])?)),
+            Accumulator::One(_) | Accumulator::Counted(_) | Accumulator::List(_) => {
+                Input::Rows(self.codec.encode(&columns)?)
             }
         };
-        match self.empty() {
-            Accumulator::Count(_) => each(groups, &mut |accumulator, _, sign| {
-                if let Accumulator::Count(count) = accumulator {
-                    *count += sign;
-                }
-            }),
-            Accumulator::Int(..) | Accumulator::Float(..) | Accumulator::Decimal(..) => {
-                let numbers = Numbers::of(&columns[0])?;
-                each(groups, &mut |accumulator, row, sign| match (accumulator, &numbers) {
-                    (Accumulator::Int(sum, count), Numbers::Int(of)) => {
-                        *sum = sum.wrapping_add(of.value(row).wrapping_mul(sign));
-                        *count += sign;
-                    }
-                    (Accumulator::Float(sum, count), Numbers::Float(of)) => {
-                        *sum += of.value(row) * sign as f64;
-                        *count += sign;
-                    }
-                    (Accumulator::Decimal(high, low, count), Numbers::Decimal(of)) => {
-                        let sum = joined(*high, *low).wrapping_add(of.value(row) * i128::from(sign));
-                        (*high, *low) = halves(sum);
-                        *count += sign;
-                    }
-                    _ => {}
-                });
-            }
-            Accumulator::Moments(..) => {
-                let numbers = Numbers::floats(&columns[0])?;
-                each(groups, &mut |accumulator, row, sign| {
-                    if let Accumulator::Moments(count, sum, squares) = accumulator {
-                        let (value, by) = (numbers.value(row), sign as f64);
-                        *count += sign;
-                        *sum += value * by;
-                        *squares += value * value * by;
-                    }
-                });
-            }
-            Accumulator::One(_) | Accumulator::Counted(_) | Accumulator::List(_) => {
-                let rows = self.codec.encode(&columns)?;
-                each(groups, &mut |accumulator, row, sign| {
-                    self.keep(accumulator, rows.row(row).data(), sign)
-                });
-            }
+        Ok(Prepared { valid, input })
+    }
+
+    /// Adds one row of a chunk, or takes it back (`sign` is −1).
+    #[inline]
+    pub fn apply(&self, prepared: &Prepared, row: usize, sign: i64, accumulator: &mut Accumulator) {
+        if prepared.valid.as_ref().is_some_and(|valid| valid.is_null(row)) {
+            return;
         }
-        Ok(())
+        match (accumulator, &prepared.input) {
+            (Accumulator::Count(count), _) => *count += sign,
+            (Accumulator::Int(sum, count), Input::Numbers(Numbers::Int(of))) => {
+                *sum = sum.wrapping_add(of.value(row).wrapping_mul(sign));
+                *count += sign;
+            }
+            (Accumulator::Float(sum, count), Input::Numbers(Numbers::Float(of))) => {
+                *sum += of.value(row) * sign as f64;
+                *count += sign;
+            }
+            (Accumulator::Decimal(high, low, count), Input::Numbers(Numbers::Decimal(of))) => {
+                let sum = joined(*high, *low).wrapping_add(of.value(row) * i128::from(sign));
+                (*high, *low) = halves(sum);
+                *count += sign;
+            }
+            (Accumulator::Moments(count, sum, squares), Input::Numbers(Numbers::Float(of))) => {
+                let (value, by) = (of.value(row), sign as f64);
+                *count += sign;
+                *sum += value * by;
+                *squares += value * value * by;
+            }
+            (accumulator, Input::Rows(rows)) => self.keep(accumulator, rows.row(row).data(), sign),
+            _ => {}
+        }
     }
 
     /// The rows that count: those that pass the filter, and in which no argument is NULL.

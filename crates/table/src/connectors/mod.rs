@@ -60,11 +60,25 @@ pub trait TableScan: Send + Sync {
         Changelog::Append
     }
 
+    /// The table as it is, if rows can be looked up in it by a lookup join.
+    fn lookup(&self) -> Option<Arc<dyn Lookup>> {
+        None
+    }
+
     /// Adds the source to the graph. What it reads, all columns but the computed ones, is to go through `shape`.
     ///
     /// # Errors
     /// If it cannot be read.
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError>;
+}
+
+/// A table in which rows are looked up.
+pub trait Lookup: Send + Sync {
+    /// All rows that are there now: all columns but the computed ones.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn rows(&self) -> Result<Vec<Chunk>, SqlError>;
 }
 
 /// A table that is written.
@@ -77,6 +91,11 @@ pub trait TableSink: Send + Sync {
     /// # Errors
     /// If it cannot be written.
     fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError>;
+}
+
+/// Shows rows on the standard output; those with the same key, one after the other, are updates.
+pub(crate) fn console(key: Vec<usize>) -> Box<dyn TableSink> {
+    print::console(key)
 }
 
 /// The connectors that there are, by name.

@@ -37,6 +37,10 @@ impl Connector for Print {
     }
 }
 
+pub(super) fn console(key: Vec<usize>) -> Box<dyn TableSink> {
+    Box::new(PrintSink { prefix: String::new(), on_error: false, key })
+}
+
 /// A row as people read it: `1, a`.
 pub(crate) fn line(chunk: &Chunk, row: usize) -> String {
     let values = chunk.rows().columns().iter().map(|column| display(column, row));

@@ -38,7 +38,7 @@ impl Shape {
     }
 
     /// All columns, and the watermark that follows, as a time that is one above it.
-    fn apply(&self, chunk: &Chunk) -> Result<(Chunk, i64), BoxError> {
+    pub(crate) fn apply(&self, chunk: &Chunk) -> Result<(Chunk, i64), BoxError> {
         let mut chunk = chunk.clone();
         if let Some(columns) = &self.columns {
             let values = columns.iter().map(|column| column.evaluate(chunk.rows())?.into_array(chunk.len()));

@@ -6,23 +6,38 @@
 //!   these functions in [`planner`], while the query is planned, so that types are Flink's from the beginning.
 //! - The session's time zone is `execution.time_zone` of the arguments' `ConfigOptions`.
 
+mod access;
+mod builtin;
+mod conditional;
+mod text;
+mod time;
+
 use std::sync::Arc;
 
 use datafusion_expr::ScalarUDF;
 use datafusion_expr::planner::ExprPlanner;
 
+use self::builtin::Builtin;
+
+/// All functions, those with a name of their own and those that the grammar has another form for (`$…`).
+fn all() -> impl Iterator<Item = &'static Builtin> {
+    let pages: [&'static [Builtin]; 4] =
+        [&access::FUNCTIONS, &conditional::FUNCTIONS, &text::FUNCTIONS, &time::FUNCTIONS];
+    pages.into_iter().flatten()
+}
+
 /// The scalar function of this name.
 pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
-    let _ = name;
-    None
+    all().find(|builtin| builtin.name.eq_ignore_ascii_case(name)).map(Builtin::udf)
 }
 
 /// The names of all scalar functions, in upper case.
 pub fn scalar_names() -> Vec<String> {
-    Vec::new()
+    let named = all().filter(|builtin| !builtin.name.starts_with('$'));
+    named.map(|builtin| builtin.name.to_owned()).collect()
 }
 
 /// Plans expressions that have a grammar of their own.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
-    Vec::new()
+    vec![Arc::new(access::AccessPlanner)]
 }

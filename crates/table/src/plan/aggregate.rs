@@ -105,11 +105,12 @@ fn without_alias(expression: &Expr) -> &Expr {
 pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result<Arc<Planned>, SqlError> {
     let input = translator.translate(&node.input)?;
     let input_schema = node.input.schema();
-    if node.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
-        return Err(SqlError::new("GROUPING SETS, CUBE and ROLLUP are not there yet"));
-    }
-    let mut columns =
-        Columns { expressions: node.group_expr.iter().map(|group| without_alias(group).clone()).collect() };
+    let sets = grouping_sets(node)?;
+    let groups = match &sets {
+        Some(sets) => sets.groups.clone(),
+        None => node.group_expr.iter().map(|group| without_alias(group).clone()).collect(),
+    };
+    let mut columns = Columns { expressions: groups };
     let key: Vec<usize> = (0..columns.expressions.len()).collect();
     let mut calls = Vec::new();
     for call in &node.aggr_expr {
@@ -126,7 +127,10 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
         )?);
     }
     let retracts = input.traits.retracts;
-    let rows = columns.over(translator, input, input_schema)?;
+    let rows = match &sets {
+        Some(sets) => sets.expand(translator, &columns, &input, input_schema)?,
+        None => columns.over(translator, input, input_schema)?,
+    };
     let schema = chunk_schema(&node.schema);
     let names = |of: &[Expr]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let (by, select) = (names(&node.group_expr), names(&node.aggr_expr));
@@ -142,18 +146,78 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
             window: Some(window.clone()),
         };
         let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
-        let (of, out, identity) = (rows.schema.clone(), schema.clone(), what.clone());
+        let (of, out) = (rows.schema.clone(), schema.clone());
         return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
             let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
             let WindowTrait { end, zone, processing_time, .. } = window;
             let operator = WindowAggregate::new(key.clone(), end, zone, processing_time, made, out.clone());
             let keyed = building.keyed(&inputs[0], &key, &of)?;
-            Ok(keyed.apply("window aggregate", operator.map_err(arrow)?).described(&identity))
+            Ok(keyed.apply("window aggregate", operator.map_err(arrow)?).identity(&building.identity()))
         }));
     }
     let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
     let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
     Ok(grouped(what, rows, key, calls, schema, traits, retracts))
+}
+
+/// `GROUPING SETS`, `CUBE` and `ROLLUP`: each row once for each set, with NULLs for the columns that are not in it.
+struct GroupingSets {
+    /// All columns of all sets, by names of their own, so that an argument of the same column is not taken for one; and the number of
+    /// the set.
+    groups: Vec<Expr>,
+    /// For each set, which of the columns are in it.
+    sets: Vec<Vec<bool>>,
+    number: DataType,
+}
+
+fn grouping_sets(node: &Aggregate) -> Result<Option<GroupingSets>, SqlError> {
+    use datafusion_expr::GroupingSet;
+    use datafusion_expr::utils::{enumerate_grouping_sets, grouping_set_to_exprlist};
+    if !node.group_expr.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
+        return Ok(None);
+    }
+    let all = enumerate_grouping_sets(node.group_expr.clone())?;
+    let [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] = &all[..] else {
+        return Err(SqlError::new("these grouping sets are not there yet"));
+    };
+    let columns: Vec<Expr> = grouping_set_to_exprlist(&all)?.into_iter().cloned().collect();
+    let inside = |set: &Vec<Expr>| columns.iter().map(|column| set.contains(column)).collect::<Vec<bool>>();
+    let sets: Vec<Vec<bool>> = sets.iter().map(inside).collect();
+    if sets.iter().enumerate().any(|(index, set)| sets[..index].contains(set)) {
+        return Err(SqlError::new("a grouping set stands there twice"));
+    }
+    let number = node.schema.field(columns.len()).data_type().clone();
+    let named = columns.into_iter().enumerate().map(|(index, column)| column.alias(format!("$group{index}")));
+    let mut groups: Vec<Expr> = named.collect();
+    groups.push(datafusion_expr::lit(datafusion_common::ScalarValue::try_from(&number)?).alias("$set"));
+    Ok(Some(GroupingSets { groups, sets, number }))
+}
+
+impl GroupingSets {
+    fn expand(
+        &self,
+        translator: &Translator<'_>,
+        columns: &Columns,
+        input: &Arc<Planned>,
+        schema: &datafusion_common::DFSchema,
+    ) -> Result<Arc<Planned>, SqlError> {
+        use datafusion_common::ScalarValue;
+        use datafusion_expr::{ExprSchemable, lit};
+        let mut branches = Vec::new();
+        for set in &self.sets {
+            let mut expressions = columns.expressions.clone();
+            for (place, inside) in set.iter().enumerate() {
+                if !inside {
+                    expressions[place] = lit(ScalarValue::try_from(&expressions[place].get_type(schema)?)?);
+                }
+            }
+            // The number has a bit for each column, the first one the highest: 1 if it is not in the set.
+            let number = set.iter().fold(0_u64, |number, inside| number << 1 | u64::from(!inside));
+            expressions[set.len()] = lit(ScalarValue::from(number).cast_to(&self.number)?);
+            branches.push(Columns { expressions }.over(translator, input.clone(), schema)?);
+        }
+        Ok(super::translate::union_of(branches))
+    }
 }
 
 fn grouped(
@@ -165,11 +229,14 @@ fn grouped(
     traits: Traits,
     retracts: bool,
 ) -> Arc<Planned> {
-    let (of, out, identity) = (rows.schema.clone(), schema.clone(), what.clone());
+    let (of, out) = (rows.schema.clone(), schema.clone());
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
         let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
         let operator = GroupAggregate::new(key.clone(), made, out.clone()).map_err(arrow)?;
-        Ok(building.keyed(&inputs[0], &key, &of)?.apply("group aggregate", operator).described(&identity))
+        Ok(building
+            .keyed(&inputs[0], &key, &of)?
+            .apply("group aggregate", operator)
+            .identity(&building.identity()))
     })
 }
 

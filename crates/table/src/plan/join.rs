@@ -1,13 +1,276 @@
-//! Joins.
+//! Joins: of which kind one is follows from its inputs and its condition.
+//!
+//! | the right side is, or the condition has | operator |
+//! |---|---|
+//! | a table `FOR SYSTEM_TIME AS OF` a time | temporal join, lookup join |
+//! | equal bounds of windows on both sides | window join |
+//! | event times of both sides, so far apart at most | interval join |
+//! | anything else | join of two changing tables |
 
 use std::sync::Arc;
 
-use datafusion_expr::Join;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, JoinType, NullEquality};
+use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
+use datafusion_physical_expr::PhysicalExpr;
 
-use super::{Planned, Translator};
+use super::interval::Interval;
+use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema, interval, temporal};
 use crate::error::SqlError;
+use crate::operators::{self, JoinInput, JoinKind};
+
+/// One side of a join: its rows, with the columns of the key behind them where these are computed.
+pub(super) struct JoinSide {
+    pub(super) rows: Arc<Planned>,
+    pub(super) key: Vec<usize>,
+    pub(super) width: usize,
+}
+
+impl JoinSide {
+    /// The side, with these expressions as its key.
+    pub(super) fn new(
+        translator: &Translator<'_>,
+        rows: Arc<Planned>,
+        schema: &DFSchema,
+        key: &[&Expr],
+    ) -> Result<Self, SqlError> {
+        let width = rows.schema.fields().len();
+        let places: Vec<Option<usize>> =
+            key.iter().map(|expression| calc::column_of(expression, schema)).collect();
+        if let Some(key) = places.iter().copied().collect::<Option<Vec<usize>>>() {
+            return Ok(Self { rows, key, width });
+        }
+        let mut expressions: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
+        let mut fields: Vec<Field> =
+            rows.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut columns = Vec::new();
+        for (expression, place) in key.iter().zip(places) {
+            columns.push(place.unwrap_or(expressions.len()));
+            if place.is_none() {
+                fields.push(Field::new(
+                    format!("$key{}", expressions.len()),
+                    expression.get_type(schema)?,
+                    true,
+                ));
+                expressions.push((*expression).clone());
+            }
+        }
+        let rows = calc::columns(translator, rows, schema, &expressions, Arc::new(Schema::new(fields)))?;
+        Ok(Self { rows, key: columns, width })
+    }
+}
+
+fn kind_of(join_type: JoinType) -> Option<(JoinKind, bool)> {
+    Some(match join_type {
+        JoinType::Inner => (JoinKind::Inner, false),
+        JoinType::Left => (JoinKind::Left, false),
+        JoinType::Right => (JoinKind::Right, false),
+        JoinType::Full => (JoinKind::Full, false),
+        JoinType::LeftSemi => (JoinKind::Semi, false),
+        JoinType::LeftAnti => (JoinKind::Anti, false),
+        JoinType::RightSemi => (JoinKind::Semi, true),
+        JoinType::RightAnti => (JoinKind::Anti, true),
+        _ => return None,
+    })
+}
 
 /// A join, of the kind that its inputs and its condition make it.
-pub(super) fn join(_: &Translator<'_>, _: &Join) -> Result<Arc<Planned>, SqlError> {
-    Err(SqlError::new("joins are not there yet"))
+pub(super) fn join(translator: &Translator<'_>, join: &Join) -> Result<Arc<Planned>, SqlError> {
+    let Some((kind, swapped)) = kind_of(join.join_type) else {
+        return Err(SqlError::new(format!("a {} join is not there yet", join.join_type)));
+    };
+    let (left, right): (&LogicalPlan, &LogicalPlan) =
+        if swapped { (&join.right, &join.left) } else { (&join.left, &join.right) };
+    let mut on: Vec<(&Expr, &Expr)> =
+        join.on.iter().map(|(a, b)| if swapped { (b, a) } else { (a, b) }).collect();
+    let both = Arc::new(left.schema().join(right.schema())?);
+    let mut condition = join.filter.clone();
+    // `a NOT IN (…)` is unknown, and not true, if a is NULL or there is a NULL among the others: what could be equal is a partner.
+    if join.null_aware {
+        let could_be = on.drain(..).map(|(a, b)| a.clone().eq(b.clone()).is_not_false());
+        condition = could_be.chain(condition).reduce(Expr::and);
+    }
+    if let Some((table, conditions)) = temporal::of(right) {
+        let condition = condition.into_iter().chain(conditions).reduce(Expr::and);
+        return temporal::join(
+            translator,
+            temporal::Parts { kind, left, right, table, on, condition, both: &both },
+        );
+    }
+    let filter = condition.as_ref().map(|condition| translator.physical(condition, &both)).transpose()?;
+    let (left_rows, right_rows) = (translator.translate(left)?, translator.translate(right)?);
+    let width = left_rows.schema.fields().len();
+    let is_time = |column: usize| match column.checked_sub(width) {
+        None => left_rows.traits.rowtime.contains(&column),
+        Some(column) => right_rows.traits.rowtime.contains(&column),
+    };
+    let always = datafusion_expr::lit(true);
+    let interval = interval::of(condition.as_ref().unwrap_or(&always), &on, &both, width, is_time);
+    let keys: (Vec<&Expr>, Vec<&Expr>) = on.into_iter().unzip();
+    let names = |keys: &[&Expr]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let condition = condition.map_or_else(String::new, |condition| format!(", where=[{condition}]"));
+    let what = format!("Join({kind:?}, on=[{}]=[{}]{condition})", names(&keys.0), names(&keys.1));
+    let left = JoinSide::new(translator, left_rows, left.schema(), &keys.0)?;
+    let right = JoinSide::new(translator, right_rows, right.schema(), &keys.1)?;
+    let nulls_equal = join.null_equality == NullEquality::NullEqualsNull;
+    let both = chunk_schema(&both);
+    if let Some(window) = same_windows(&left, &right) {
+        return Ok(of_windows(what, kind, left, right, both, filter, window));
+    }
+    let retracts = left.rows.traits.retracts || right.rows.traits.retracts;
+    match interval {
+        Some(interval) if kind.is_pairs() && !retracts => {
+            Ok(of_interval(what, kind, left, right, both, filter, interval))
+        }
+        _ => regular(what, kind, left, right, both, filter, nulls_equal),
+    }
+}
+
+/// The windows of both sides, if they are the same, and equal in the condition.
+fn same_windows(left: &JoinSide, right: &JoinSide) -> Option<(WindowTrait, WindowTrait)> {
+    let (a, b) = (left.rows.traits.window.clone()?, right.rows.traits.window.clone()?);
+    let equal = |of_left: usize, of_right: usize| {
+        left.key.iter().zip(&right.key).any(|(one, other)| *one == of_left && *other == of_right)
+    };
+    let same = a.spec == b.spec && a.processing_time == b.processing_time && a.zone == b.zone;
+    let retracts = left.rows.traits.retracts || right.rows.traits.retracts;
+    (same && !retracts && equal(a.start, b.start) && equal(a.end, b.end)).then_some((a, b))
+}
+
+fn of_interval(
+    what: String,
+    kind: JoinKind,
+    left: JoinSide,
+    right: JoinSide,
+    both: SchemaRef,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    Interval { times, bounds }: Interval,
+) -> Arc<Planned> {
+    let widths = (left.width, right.width);
+    let (schemas, keys) = ((left.rows.schema.clone(), right.rows.schema.clone()), (left.key, right.key));
+    let what = format!("Interval{what}");
+    let mut rowtime = Vec::new();
+    // A side that may be missing has no time then.
+    if !matches!(kind, JoinKind::Right | JoinKind::Full) {
+        rowtime.push(times.0);
+    }
+    if !matches!(kind, JoinKind::Left | JoinKind::Full) {
+        rowtime.push(widths.0 + times.1);
+    }
+    let traits = Traits { rowtime, ..Traits::default() };
+    let schema = both.clone();
+    Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
+        let input = JoinInput {
+            keys: keys.clone(),
+            schemas: (&schemas.0, &schemas.1),
+            widths,
+            both: both.clone(),
+            filter: filter.clone(),
+        };
+        let operator = operators::IntervalJoin::new(kind, input, times, bounds).map_err(arrow)?;
+        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
+        Ok(pairs.apply("interval join", operator).identity(&building.identity()))
+    })
+}
+
+fn of_windows(
+    what: String,
+    kind: JoinKind,
+    left: JoinSide,
+    right: JoinSide,
+    both: SchemaRef,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    (a, b): (WindowTrait, WindowTrait),
+) -> Arc<Planned> {
+    let widths = (left.width, right.width);
+    let own = left.rows.traits.moved(|column| (column < widths.0).then_some(column));
+    // What comes out has not come before its window was over: rows of either side have its bounds, and its time.
+    let traits = Traits { retracts: false, ..own };
+    let traits = if kind.is_pairs() { Traits { keys: Vec::new(), ..traits } } else { traits };
+    let traits = match kind {
+        // Where the left side may be missing, so may be its window.
+        JoinKind::Right | JoinKind::Full => Traits { window: None, rowtime: Vec::new(), ..traits },
+        _ => traits,
+    };
+    let schema = match kind.is_pairs() {
+        true => both.clone(),
+        false => Arc::new(Schema::new(both.fields()[..widths.0].to_vec())),
+    };
+    let keys = (left.key, right.key);
+    let what = format!("Window{what}");
+    let schemas = (left.rows.schema.clone(), right.rows.schema.clone());
+    Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
+        let input = JoinInput {
+            keys: keys.clone(),
+            schemas: (&schemas.0, &schemas.1),
+            widths,
+            both: both.clone(),
+            filter: filter.clone(),
+        };
+        let operator = operators::WindowJoin::new(kind, input, (a.end, b.end), a.zone, a.processing_time);
+        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
+        Ok(pairs.apply("window join", operator.map_err(arrow)?).identity(&building.identity()))
+    })
+}
+
+/// What is known of pairs of rows of two sides.
+pub(super) fn traits_of(kind: JoinKind, left: &JoinSide, right: &JoinSide) -> Traits {
+    let (a, b) = (&left.rows.traits, &right.rows.traits);
+    let retracts =
+        a.retracts || b.retracts || kind != JoinKind::Inner && !(kind == JoinKind::Semi && !b.retracts);
+    if matches!(kind, JoinKind::Semi | JoinKind::Anti) {
+        let own = a.moved(|column| (column < left.width).then_some(column));
+        return Traits { retracts, rowtime: Vec::new(), window: None, ..own };
+    }
+    let unique = |side: &JoinSide| {
+        side.rows.traits.keys.iter().any(|key| key.iter().all(|column| side.key.contains(column)))
+    };
+    let of_right = b.moved(|column| (column < right.width).then_some(left.width + column));
+    let of_left = a.moved(|column| (column < left.width).then_some(column));
+    let mut keys: Vec<Vec<usize>> = Vec::new();
+    // Where a row has one partner at most, what is unique stays so. A row with NULLs instead of a partner has no key there.
+    if unique(right) && !matches!(kind, JoinKind::Right | JoinKind::Full) {
+        keys.extend(of_left.keys.iter().cloned());
+    }
+    if unique(left) && !matches!(kind, JoinKind::Left | JoinKind::Full) {
+        keys.extend(of_right.keys.iter().cloned());
+    }
+    for one in &of_left.keys {
+        keys.extend(of_right.keys.iter().map(|other| one.iter().chain(other).copied().collect()));
+    }
+    // After a join, rows no longer come by their times.
+    Traits { retracts, keys, ..Traits::default() }
+}
+
+fn regular(
+    what: String,
+    kind: JoinKind,
+    left: JoinSide,
+    right: JoinSide,
+    both: SchemaRef,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    nulls_equal: bool,
+) -> Result<Arc<Planned>, SqlError> {
+    let traits = traits_of(kind, &left, &right);
+    let widths = (left.width, right.width);
+    let schema = match kind {
+        JoinKind::Semi | JoinKind::Anti => {
+            Arc::new(both.project(&(0..widths.0).collect::<Vec<_>>()).map_err(arrow)?)
+        }
+        _ => both.clone(),
+    };
+    let keys = (left.key, right.key);
+    let schemas = (left.rows.schema.clone(), right.rows.schema.clone());
+    Ok(Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
+        let input = JoinInput {
+            keys: keys.clone(),
+            schemas: (&schemas.0, &schemas.1),
+            widths,
+            both: both.clone(),
+            filter: filter.clone(),
+        };
+        let operator = operators::Join::new(kind, input, nulls_equal).map_err(arrow)?;
+        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
+        Ok(pairs.apply("join", operator).identity(&building.identity()))
+    }))
 }

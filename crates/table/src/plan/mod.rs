@@ -8,12 +8,14 @@
 mod aggregate;
 mod calc;
 mod implicit;
+mod interval;
 mod join;
 mod over;
 mod rank;
 mod sink;
 mod sort;
 mod source;
+mod temporal;
 mod translate;
 mod values;
 mod window;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono_tz::Tz;
 use datafusion_common::DFSchema;
-use thalweg_dataflow::graph::{Stream, StreamGraph};
+use thalweg_dataflow::graph::{Either, Stream, StreamGraph};
 use thalweg_dataflow::hash::key_hash;
 
 pub use sink::{PlannedSink, plan_insert, sink};
@@ -149,12 +151,14 @@ pub struct Building<'a> {
     /// How many subtasks operators have.
     pub parallelism: usize,
     built: RefCell<HashMap<String, Stream<Chunk>>>,
+    /// The node that is being built.
+    digest: RefCell<String>,
 }
 
 impl<'a> Building<'a> {
     /// Builds into `graph`.
     pub fn new(graph: &'a StreamGraph, parallelism: usize) -> Self {
-        Self { graph, parallelism, built: RefCell::default() }
+        Self { graph, parallelism, built: RefCell::default(), digest: RefCell::default() }
     }
 
     /// The stream of a node. What is read twice is built once.
@@ -166,9 +170,16 @@ impl<'a> Building<'a> {
             return Ok(stream.clone());
         }
         let inputs = node.inputs.iter().map(|input| self.build(input)).collect::<Result<Vec<_>, _>>()?;
+        self.digest.borrow_mut().clone_from(&node.digest);
         let stream = (node.build)(self, inputs)?;
         self.built.borrow_mut().insert(node.digest.clone(), stream.clone());
         Ok(stream)
+    }
+
+    /// Who the operator of the node that is being built is: what the node does, and what is below it. So its state is found again at any
+    /// parallelism.
+    fn identity(&self) -> String {
+        self.digest.borrow().clone()
     }
 
     /// Rows divided by these columns, among the subtasks of what follows.
@@ -183,6 +194,26 @@ impl<'a> Building<'a> {
         }
         let key_by = KeyBy::new(key, schema).map_err(|error| SqlError::new(error.to_string()))?;
         Ok(rows.apply("key by", key_by).exchange_divided())
+    }
+}
+
+impl Building<'_> {
+    /// The rows of two inputs, each divided by its own columns, for an operator that reads both.
+    fn keyed_pair(
+        &self,
+        inputs: &[Stream<Chunk>],
+        keys: (&[usize], &[usize]),
+        schemas: (&SchemaRef, &SchemaRef),
+    ) -> Result<Stream<Either<Chunk, Chunk>>, SqlError> {
+        let [left, right] = inputs else { return Err(SqlError::new("a join has two inputs")) };
+        if self.parallelism == 1 {
+            return Ok(left.either(right));
+        }
+        let key_by = |rows: &Stream<Chunk>, key: &[usize], schema: &SchemaRef| {
+            Ok::<_, SqlError>(rows.apply("key by", KeyBy::new(key, schema).map_err(arrow)?))
+        };
+        let (left, right) = (key_by(left, keys.0, schemas.0)?, key_by(right, keys.1, schemas.1)?);
+        Ok(left.either(&right).exchange_divided())
     }
 }
 

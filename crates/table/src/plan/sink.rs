@@ -95,6 +95,13 @@ pub struct PlannedSink {
 }
 
 impl PlannedSink {
+    /// Shows the rows on the standard output.
+    pub(crate) fn console(rows: Arc<Planned>) -> Self {
+        let key = rows.traits.keys.first().cloned().unwrap_or_default();
+        let (what, name) = ("Sink(console)".to_owned(), "console".to_owned());
+        Self { rows, what, name, sink: crate::connectors::console(key) }
+    }
+
     /// Builds the sink, and all that it reads.
     ///
     /// # Errors
@@ -161,11 +168,11 @@ fn materialize(rows: Arc<Planned>, key: Vec<usize>) -> Arc<Planned> {
     let schema = rows.schema.clone();
     let traits = super::Traits { keys: vec![key.clone()], ..rows.traits.clone() };
     let what = format!("UpsertMaterialize(key={key:?})");
-    let (of, identity) = (schema.clone(), what.clone());
+    let of = schema.clone();
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
         let operator = UpsertMaterialize::new(key.clone(), &of).map_err(arrow)?;
         let keyed = building.keyed(&inputs[0], &key, &of)?;
-        Ok(keyed.apply("upsert materialize", operator).described(&identity))
+        Ok(keyed.apply("upsert materialize", operator).identity(&building.identity()))
     })
 }
 

@@ -44,9 +44,9 @@ pub(super) fn source(translator: &Translator<'_>, table: &Arc<Table>) -> Result<
     };
     let schema = shape.schema().clone();
     let what = format!("TableSource(table=[{}])", table.path);
-    let (name, identity) = (table.path.table.clone(), what.clone());
+    let name = table.path.table.clone();
     let rows = Planned::new(what, Vec::new(), schema.clone(), traits.clone(), move |building, _| {
-        Ok(connector.scan(building.graph, &name, shape.clone())?.identity(&identity))
+        Ok(connector.scan(building.graph, &name, shape.clone())?.identity(&building.identity()))
     });
     let duplicates = translator.settings.get("table.exec.source.cdc-events-duplicate") == Some("true");
     match (changelog, key) {
@@ -64,16 +64,18 @@ pub(super) fn source(translator: &Translator<'_>, table: &Arc<Table>) -> Result<
 fn normalize(rows: Arc<Planned>, key: Vec<usize>) -> Result<Arc<Planned>, SqlError> {
     let (schema, traits) = (rows.schema.clone(), rows.traits.clone());
     let what = format!("ChangelogNormalize(key={key:?})");
-    let (of, digest) = (schema.clone(), what.clone());
+    let of = schema.clone();
     Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
         let operator = ChangelogNormalize::new(key.clone(), &of).map_err(super::arrow)?;
-        let identity = format!("{digest} {:?}", key);
-        Ok(building.keyed(&inputs[0], &key, &of)?.apply("changelog normalize", operator).described(&identity))
+        Ok(building
+            .keyed(&inputs[0], &key, &of)?
+            .apply("changelog normalize", operator)
+            .identity(&building.identity()))
     }))
 }
 
 /// From what is read to all columns.
-fn shape_of(translator: &Translator<'_>, table: &Table) -> Result<Shape, SqlError> {
+pub(super) fn shape_of(translator: &Translator<'_>, table: &Table) -> Result<Shape, SqlError> {
     let all: Vec<usize> = (0..table.columns.len()).collect();
     let (read, schema) = (table.schema_of(&table.read_columns()), table.schema_of(&all));
     let read_schema = DFSchema::try_from(read.as_ref().clone())?;

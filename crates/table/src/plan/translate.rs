@@ -53,7 +53,7 @@ impl Translator<'_> {
             }
             LogicalPlan::Union(union) => {
                 let inputs = union.inputs.iter().map(|input| self.translate(input));
-                Ok(union_of(inputs.collect::<Result<Vec<_>, _>>()?, &union.schema))
+                Ok(union_of(inputs.collect::<Result<Vec<_>, _>>()?))
             }
             LogicalPlan::Values(rows) => values::values(self, &rows.values, &rows.schema),
             LogicalPlan::EmptyRelation(empty) => Ok(values::constant(empty.produce_one_row, &empty.schema)),
@@ -90,14 +90,25 @@ fn not_there(plan: &LogicalPlan) -> SqlError {
     SqlError::new(format!("this is not there yet: {}", plan.display()))
 }
 
-/// All rows of all inputs.
-fn union_of(inputs: Vec<Arc<Planned>>, schema: &DFSchema) -> Arc<Planned> {
-    let schema = super::chunk_schema(schema);
-    let retracts = inputs.iter().any(|input| input.traits.retracts);
+/// All rows of all inputs, which have the same columns.
+pub(super) fn union_of(inputs: Vec<Arc<Planned>>) -> Arc<Planned> {
+    let schema = inputs
+        .first()
+        .map_or_else(|| Arc::new(arrow::datatypes::Schema::empty()), |input| input.schema.clone());
+    let first = inputs.first().map(|input| input.traits.clone()).unwrap_or_default();
+    let all = |test: &dyn Fn(&Traits) -> bool| inputs.iter().all(|input| test(&input.traits));
     // What is event time in all of them is so in the union.
-    let in_all = |column: &usize| inputs.iter().all(|input| input.traits.rowtime.contains(column));
-    let rowtime = inputs.first().map(|input| input.traits.rowtime.iter().copied().filter(in_all).collect());
-    let traits = Traits { retracts, rowtime: rowtime.unwrap_or_default(), ..Traits::default() };
+    let rowtime =
+        first.rowtime.iter().copied().filter(|column| all(&|traits| traits.rowtime.contains(column)));
+    let proctime =
+        first.proctime.iter().copied().filter(|column| all(&|traits| traits.proctime.contains(column)));
+    let traits = Traits {
+        retracts: !all(&|traits| !traits.retracts),
+        keys: Vec::new(),
+        rowtime: rowtime.collect(),
+        proctime: proctime.collect(),
+        window: first.window.clone().filter(|window| all(&|traits| traits.window.as_ref() == Some(window))),
+    };
     Planned::new(format!("Union(inputs={})", inputs.len()), inputs, schema, traits, |_, inputs| {
         let mut inputs = inputs.into_iter();
         let first = inputs.next().ok_or_else(|| SqlError::new("a union of nothing"))?;

@@ -17,11 +17,10 @@ use crate::error::SqlError;
 fn of_batch(what: String, rows: RecordBatch) -> Arc<Planned> {
     let schema = rows.schema();
     let chunk = Chunk::additions(rows);
-    let identity = what.clone();
     Planned::new(what, Vec::new(), schema, Traits::default(), move |building, _| {
         let chunks = if chunk.is_empty() { Vec::new() } else { vec![chunk.clone()] };
         let source = CollectionSource::new(chunks);
-        Ok(building.graph.source("values", source, WatermarkStrategy::no_watermarks()).identity(&identity))
+        Ok(building.graph.source("values", source, WatermarkStrategy::no_watermarks()).identity(&building.identity()))
     })
 }
 

@@ -50,9 +50,9 @@ pub(super) fn window(translator: &Translator<'_>, node: &WindowFunction) -> Resu
     let key = node.partition.iter().map(place).collect::<Option<Vec<usize>>>();
     let key = key.ok_or_else(|| SqlError::new("sessions are partitioned by columns"))?;
     let what = format!("WindowTableFunction(Session {gap} ms by {by}, partition by {key:?})");
-    let (of, identity) = (schema.clone(), what.clone());
+    let of = schema.clone();
     Ok(Planned::new(what, vec![input], schema, traits, move |building, inputs| {
         let assign = SessionAssign::new(key.clone(), gap, time, zone, of.clone()).map_err(arrow)?;
-        Ok(building.keyed(&inputs[0], &key, &of)?.apply("session", assign).described(&identity))
+        Ok(building.keyed(&inputs[0], &key, &of)?.apply("session", assign).identity(&building.identity()))
     }))
 }

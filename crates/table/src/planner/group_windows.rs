@@ -1,12 +1,190 @@
 //! The old group windows: `GROUP BY TUMBLE(ts, INTERVAL …)`, with `TUMBLE_START(ts, INTERVAL …)` among the results.
 //!
-//! Before: a call in `GROUP BY`. After: a window table function in `FROM`, and its columns in place of the calls.
+//! Before: a call in `GROUP BY`. After: a window table function in `FROM`, and its columns in place of the calls. Sessions, which are those of
+//! each group, are partitioned by the other columns that are grouped by.
 
-use sqlparser::ast;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
+    Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
+};
 
 use crate::error::SqlError;
 
 /// Rewrites the group windows of a query, and of those in it.
-pub(super) fn rewrite(_query: &mut ast::Query) -> Result<(), SqlError> {
+pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
+    struct Rewriter;
+    impl VisitorMut for Rewriter {
+        type Break = SqlError;
+
+        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+            match of_body(&mut query.body) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match query.visit(&mut Rewriter) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn of_body(body: &mut SetExpr) -> Result<(), SqlError> {
+    match body {
+        SetExpr::Select(select) => of_select(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            of_body(left)?;
+            of_body(right)
+        }
+        // Queries within are visited by themselves.
+        _ => Ok(()),
+    }
+}
+
+/// The name and the arguments of a call.
+fn call_of(expression: &Expr) -> Option<(String, Vec<Expr>)> {
+    let Expr::Function(call) = expression else { return None };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let arguments = list.args.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    Some((call.name.to_string().to_uppercase(), arguments.collect::<Option<_>>()?))
+}
+
+fn is_window(expression: &Expr) -> bool {
+    call_of(expression).is_some_and(|(name, arguments)| {
+        matches!(name.as_str(), "TUMBLE" | "HOP" | "SESSION") && arguments.len() >= 2
+    })
+}
+
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Function {
+    let args =
+        arguments.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
+    Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    }
+}
+
+fn of_select(select: &mut Select) -> Result<(), SqlError> {
+    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
+    let windows: Vec<Expr> = groups.iter().filter(|group| is_window(group)).cloned().collect();
+    let [window] = &windows[..] else {
+        return match windows.is_empty() {
+            true => Ok(()),
+            false => Err(SqlError::new("a query is grouped by one window at most")),
+        };
+    };
+    let Some((name, mut arguments)) = call_of(window) else { return Ok(()) };
+    groups.retain(|group| !is_window(group));
+    let time = match arguments.remove(0) {
+        Expr::CompoundIdentifier(mut parts) => parts.pop().map(Expr::Identifier),
+        Expr::Identifier(column) => Some(Expr::Identifier(column)),
+        _ => None,
+    };
+    let Some(time) = time else { return Err(SqlError::new(format!("{name} goes by a time column"))) };
+    let mut table = vec![Expr::Subquery(Box::new(inner(select)))];
+    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
+    if name == "SESSION" {
+        for group in groups.iter() {
+            match group {
+                Expr::Identifier(_) => table.push(group.clone()),
+                Expr::CompoundIdentifier(parts) => table.extend(parts.last().cloned().map(Expr::Identifier)),
+                other => {
+                    return Err(SqlError::new(format!(
+                        "sessions are grouped by columns, and `{other}` is none"
+                    ))
+                    .help("compute it in an inner query"));
+                }
+            }
+        }
+    }
+    let column = |name: &str| Expr::Identifier(Ident::new(name));
+    groups.extend([column("window_start"), column("window_end"), column("window_time")]);
+    arguments.splice(
+        0..0,
+        [Expr::Function(call("$table", table)), Expr::Function(call("DESCRIPTOR", vec![time]))],
+    );
+    let alias = match &select.from[..] {
+        [TableWithJoins { relation: TableFactor::Table { name, alias, .. }, joins }] if joins.is_empty() => {
+            let last = name.0.last().and_then(|part| part.as_ident()).cloned();
+            alias.clone().or(last.map(|name| TableAlias {
+                explicit: true,
+                name,
+                columns: Vec::new(),
+                at: None,
+            }))
+        }
+        [TableWithJoins { relation: TableFactor::Derived { alias, .. }, joins }] if joins.is_empty() => {
+            alias.clone()
+        }
+        _ => None,
+    };
+    let expr = Expr::Function(call(&name, arguments));
+    select.from =
+        vec![TableWithJoins { relation: TableFactor::TableFunction { expr, alias }, joins: Vec::new() }];
+    select.selection = None;
+    let bounds = |expression: &mut Expr| -> ControlFlow<()> {
+        if let Some((called, _)) = call_of(expression)
+            && let Some(what) = called.strip_prefix(&format!("{name}_"))
+        {
+            *expression = match what {
+                "START" => column("window_start"),
+                "END" => column("window_end"),
+                "ROWTIME" => column("window_time"),
+                "PROCTIME" => Expr::Function(call("PROCTIME", Vec::new())),
+                _ => return ControlFlow::Continue(()),
+            };
+        }
+        ControlFlow::Continue(())
+    };
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } = item
+        {
+            let _ = visit_expressions_mut(expression, bounds);
+        }
+    }
+    if let Some(having) = &mut select.having {
+        let _ = visit_expressions_mut(having, bounds);
+    }
     Ok(())
+}
+
+/// `SELECT * FROM … WHERE …` of a query.
+fn inner(select: &Select) -> Query {
+    let inner = Select {
+        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        having: None,
+        distinct: None,
+        named_window: Vec::new(),
+        qualify: None,
+        ..select.clone()
+    };
+    Query {
+        with: None,
+        body: Box::new(SetExpr::Select(Box::new(inner))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
 }

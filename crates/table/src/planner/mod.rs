@@ -11,6 +11,8 @@
 pub mod context;
 mod expressions;
 pub(crate) mod group_windows;
+mod literals;
+mod names;
 mod optimize;
 mod relations;
 pub(crate) mod temporal_table;
@@ -74,6 +76,7 @@ impl Planner {
     pub(crate) fn unoptimized(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
         let mut query = query.clone();
         group_windows::rewrite(&mut query)?;
+        names::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
         Ok(self.sql().sql_statement_to_plan(statement)?)
     }

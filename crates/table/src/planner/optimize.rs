@@ -19,11 +19,12 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 
+use super::literals::{WholeNumbers, narrow};
 use crate::error::SqlError;
 
 fn analyzer() -> Analyzer {
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(TypeCoercion::new())];
+        vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(WholeNumbers), Arc::new(TypeCoercion::new())];
     Analyzer::with_rules(rules)
 }
 
@@ -51,5 +52,5 @@ pub(super) fn types_of(expression: Expr, schema: &DFSchema) -> Result<Expr, SqlE
     use datafusion_common::tree_node::TreeNode;
     let schema: DFSchemaRef = Arc::new(schema.clone());
     let mut rewriter = TypeCoercionRewriter::new(&schema);
-    Ok(expression.rewrite(&mut rewriter)?.data)
+    Ok(narrow(expression)?.data.rewrite(&mut rewriter)?.data)
 }

@@ -85,7 +85,8 @@ impl LogicalType {
     /// The Arrow type that holds it.
     pub fn to_arrow(&self) -> DataType {
         use arrow::datatypes::{Field, Fields, IntervalUnit, TimeUnit};
-        let field = |name: &str, of: &Self| Field::new(name, of.to_arrow(), of.nullable);
+        // Inside of a value anything may be NULL: types that differ in that alone are the same. Sinks look at what was declared.
+        let field = |name: &str, of: &Self| Field::new(name, of.to_arrow(), true);
         let map = |key: &Self, value: Field| {
             let entries = Fields::from(vec![Field::new("key", key.to_arrow(), false), value]);
             DataType::Map(Field::new("entries", DataType::Struct(entries), false).into(), false)

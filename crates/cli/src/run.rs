@@ -1,0 +1,156 @@
+//! `thalweg run`: runs a script of SQL.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use thalweg::dataflow::checkpoint::CheckpointStorage;
+use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestoreFrom};
+use thalweg_table::environment::{Outcome, PlannedJob, TableEnvironment};
+use thalweg_table::error::SqlError;
+use thalweg_table::options;
+use thalweg_table::parser::{Statement, parse_script};
+
+use crate::interrupt::Interrupt;
+use crate::usage::Usage;
+
+/// Run a script of SQL in Flink's dialect: its INSERTs are jobs, the rows of its SELECTs are shown.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The script
+    #[arg(required_unless_present = "execute", conflicts_with = "execute")]
+    file: Option<PathBuf>,
+    /// The statements themselves
+    #[arg(short, long, value_name = "SQL")]
+    execute: Option<String>,
+    /// A setting, as `SET` sets it
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The folder that checkpoints are kept in; jobs resume from there
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint_dir: Option<PathBuf>,
+    /// The time between checkpoints
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    checkpoint_interval: Duration,
+    /// The number of subtasks of each operator; as many as there are cores unless it is given
+    #[arg(long, value_name = "N")]
+    parallelism: Option<usize>,
+    /// A savepoint to begin from
+    #[arg(long, value_name = "FOLDER", requires = "checkpoint_dir")]
+    from_savepoint: Option<PathBuf>,
+    /// Show the plans of the jobs, and run none
+    #[arg(long)]
+    explain: bool,
+}
+
+const EXAMPLES: &str = "Examples:\n  \
+    thalweg run pipeline.sql\n  \
+    thalweg run pipeline.sql --checkpoint-dir ./checkpoints     exactly once, also after a crash\n  \
+    thalweg run -e \"SELECT 'hello'\"";
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let (script, name) = match (&args.file, &args.execute) {
+        (Some(file), _) => {
+            let script =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            (script, name)
+        }
+        (None, Some(script)) => (script.clone(), "statements".to_owned()),
+        (None, None) => bail!(Usage("a script, or statements with -e".to_owned())),
+    };
+    let mut environment = TableEnvironment::new();
+    for setting in &args.set {
+        let Some((key, value)) = setting.split_once('=') else {
+            bail!(Usage(format!("`{setting}` is no KEY=VALUE")));
+        };
+        environment.settings().set(key.trim(), value.trim()).map_err(|error| Usage(error.to_string()))?;
+    }
+    let told = |error: SqlError| anyhow::anyhow!("{}", error.render(&script));
+    let interrupt = Interrupt::listen()?;
+    let mut jobs = Vec::new();
+    for statement in parse_script(&script).map_err(told)? {
+        let planned = match environment.execute(&statement).map_err(told)? {
+            Outcome::Done => continue,
+            Outcome::Text(text) => {
+                println!("{}", text.trim_end());
+                continue;
+            }
+            Outcome::Job(job) => job,
+            Outcome::Query(query) => {
+                environment.show(&query).map_err(|error| told(error.or_at(&statement.span)))?
+            }
+        };
+        if args.explain {
+            println!("{}", planned.explain().trim_end());
+            continue;
+        }
+        let job =
+            start(args, &mut environment, &planned, &statement, &name, jobs.len()).map_err(|error| {
+                match error.downcast::<SqlError>() {
+                    Ok(error) => told(error),
+                    Err(error) => error,
+                }
+            })?;
+        jobs.push(job);
+    }
+    wait(jobs, &interrupt)
+}
+
+fn start(
+    args: &Args,
+    environment: &mut TableEnvironment,
+    planned: &PlannedJob,
+    statement: &Statement,
+    name: &str,
+    number: usize,
+) -> anyhow::Result<JobHandle> {
+    let settings = environment.settings();
+    let named = settings.get("pipeline.name").map(str::to_owned);
+    let id =
+        named.unwrap_or_else(|| if number == 0 { name.to_owned() } else { format!("{name}-{}", number + 1) });
+    let mut config = JobConfig::new(&id);
+    let parallelism =
+        settings.get("parallelism.default").or(settings.get("table.exec.resource.default-parallelism"));
+    let parallelism = match parallelism.filter(|text| *text != "-1") {
+        Some(text) => Some(text.parse().map_err(|_| Usage(format!("`{text}` is no parallelism")))?),
+        None => None,
+    };
+    if let Some(parallelism) = args.parallelism.or(parallelism) {
+        config.parallelism = parallelism;
+    }
+    let folder = settings.get("execution.checkpointing.dir").or(settings.get("state.checkpoints.dir"));
+    let folder = folder.map(|folder| PathBuf::from(folder.trim_start_matches("file://")));
+    let interval = settings.get("execution.checkpointing.interval").and_then(options::duration);
+    if let Some(folder) = args.checkpoint_dir.clone().or(folder) {
+        let interval = interval.unwrap_or(args.checkpoint_interval);
+        config.checkpoint = Some(CheckpointConfig::new(interval, storage(&folder)?));
+    }
+    if let Some(folder) = &args.from_savepoint {
+        config.restore = RestoreFrom::Savepoint(storage(folder)?);
+    }
+    let job = planned.build(config).map_err(|error| error.or_at(&statement.span))?;
+    Ok(job.start()?)
+}
+
+fn storage(folder: &Path) -> anyhow::Result<CheckpointStorage> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    Ok(CheckpointStorage::local(folder)?)
+}
+
+/// Until all jobs have ended, or somebody wants them to: then what is under way is brought to its end.
+fn wait(jobs: Vec<JobHandle>, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let mut stopped = false;
+    while !jobs.iter().all(JobHandle::is_finished) {
+        if interrupt.is_set() && !std::mem::replace(&mut stopped, true) {
+            jobs.iter().for_each(JobHandle::stop);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for job in jobs {
+        job.wait()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Top-N: of each partition the rows up to a rank, as they change.
+//!
+//! - **Rows** find their place in the order of their partition, or are taken out of it. Where the rows that go out have changed by a chunk,
+//!   those that were there are retracted, and those that are there now are added, place by place.
+//! - **Watermarks, barriers, the end**: pass.
+//! - **State**: keyed, `partitions`: of each partition its rows in order; no more than go out, if no row is ever taken back.
+
+use std::sync::Arc;
+
+use arrow::error::ArrowError;
+use thalweg_dataflow::Output;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::state::{KeyedTable, States};
+
+use super::ranking::{RankPlan, Ranker, Ranking};
+use super::{Grouping, emit};
+use crate::chunk::Chunk;
+use crate::rows::RowBytes;
+
+/// The operator. See the [module](self).
+#[derive(Clone)]
+pub struct Rank {
+    ranker: Arc<Ranker>,
+    partitions: KeyedTable<RowBytes, Ranking>,
+}
+
+impl Rank {
+    /// Ranks by `plan`.
+    ///
+    /// # Errors
+    /// If a column has a type that cannot be kept or ordered.
+    pub fn new(plan: RankPlan) -> Result<Self, ArrowError> {
+        Ok(Self { ranker: Arc::new(Ranker::new(plan)?), partitions: KeyedTable::default() })
+    }
+
+    fn rank(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
+        let ranker = &*self.ranker;
+        let by_key = Grouping::new(chunk, &ranker.plan.partition, &ranker.key_codec)?;
+        let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); by_key.len()];
+        by_key.group_of.iter().enumerate().for_each(|(row, group)| rows_of[*group as usize].push(row));
+        let mut encoded: Vec<Option<(RowBytes, RowBytes)>> =
+            ranker.encode(chunk)?.into_iter().map(Some).collect();
+        let (mut rows, mut retractions) = (Vec::new(), Vec::new());
+        for (group, numbers) in rows_of.into_iter().enumerate() {
+            let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
+            let ranking = self.partitions.entry(hash, key.clone()).or_insert_with(Ranking::default);
+            let before = ranker.top(ranking);
+            for row in numbers {
+                if let Some(row_bytes) = encoded[row].take() {
+                    ranker.change(ranking, row_bytes, chunk.is_retraction(row));
+                }
+            }
+            let after = ranker.top(ranking);
+            if Ranker::is_empty(ranking) {
+                self.partitions.remove(hash, key);
+            }
+            let (mut before, mut after) = (before.into_iter(), after.into_iter());
+            loop {
+                match (before.next(), after.next()) {
+                    (None, None) => break,
+                    (old, new) if old == new => {}
+                    (old, new) => {
+                        for (row, is_retraction) in [(old, true), (new, false)] {
+                            if let Some(row) = row {
+                                rows.push(row);
+                                retractions.push(is_retraction);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(ranker.chunk(&rows, retractions)?)
+    }
+}
+
+impl Operator for Rank {
+    type In = Chunk;
+    type Out = Chunk;
+
+    fn is_determined(&self) -> bool {
+        true
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        states.keyed("partitions", &mut self.partitions);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        for record in batch.records.drain(..) {
+            emit(output, self.rank(&record.value)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! The rows of a partition in order: what Top-N and deduplication keep, with and without windows.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::row::SortField;
+use serde::{Deserialize, Serialize};
+
+use super::batch;
+use crate::chunk::Chunk;
+use crate::rows::{RowBytes, RowCodec};
+use crate::window_functions::WindowFunction;
+
+/// Rows by what they are ordered by; those that are equal in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ranking {
+    rows: BTreeMap<RowBytes, Vec<RowBytes>>,
+    count: u64,
+}
+
+/// Which rows go out, and how they are kept.
+pub struct RankPlan {
+    /// `ROW_NUMBER`, `RANK` or `DENSE_RANK`.
+    pub function: WindowFunction,
+    /// The first rank that goes out: 1 and up.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// The columns that partition rows.
+    pub partition: Vec<usize>,
+    /// The columns that order rows, and how.
+    pub order: Vec<(usize, SortField)>,
+    /// Whether rows may be taken back.
+    pub retracts: bool,
+    /// So many columns come out; those behind them were computed for the order.
+    pub width: usize,
+    /// The columns that come in.
+    pub input: SchemaRef,
+    /// The columns that come out: those of the input, and the rank if it is wanted.
+    pub schema: SchemaRef,
+}
+
+/// A plan, and the encodings that follow from it.
+pub(super) struct Ranker {
+    pub(super) plan: RankPlan,
+    pub(super) key_codec: RowCodec,
+    order_codec: RowCodec,
+    row_codec: RowCodec,
+}
+
+impl Ranker {
+    pub(super) fn new(plan: RankPlan) -> Result<Self, ArrowError> {
+        let of = |column: &usize| plan.input.field(*column).data_type();
+        let key_codec = RowCodec::new(plan.partition.iter().map(of))?;
+        let order_codec = RowCodec::sorting(plan.order.iter().map(|(_, field)| field.clone()).collect())?;
+        let row_codec = RowCodec::of_schema(&plan.input)?;
+        Ok(Self { plan, key_codec, order_codec, row_codec })
+    }
+
+    /// The place in the order of each row of a chunk, and the row.
+    pub(super) fn encode(&self, chunk: &Chunk) -> Result<Vec<(RowBytes, RowBytes)>, ArrowError> {
+        let rows = self.row_codec.encode(chunk.rows().columns())?;
+        if self.plan.order.is_empty() {
+            return Ok(rows.iter().map(|row| (RowBytes::default(), RowBytes::new(row.data()))).collect());
+        }
+        let order: Vec<ArrayRef> =
+            self.plan.order.iter().map(|(column, _)| chunk.rows().column(*column).clone()).collect();
+        let order = self.order_codec.encode(&order)?;
+        let pairs = order.iter().zip(rows.iter());
+        Ok(pairs.map(|(place, row)| (RowBytes::new(place.data()), RowBytes::new(row.data()))).collect())
+    }
+
+    /// Adds a row, or takes it back.
+    pub(super) fn change(
+        &self,
+        ranking: &mut Ranking,
+        (place, row): (RowBytes, RowBytes),
+        is_retraction: bool,
+    ) {
+        if !is_retraction {
+            ranking.rows.entry(place).or_default().push(row);
+            ranking.count += 1;
+            self.trim(ranking);
+        } else if let Some(rows) = ranking.rows.get_mut(&place)
+            && let Some(found) = rows.iter().rposition(|known| *known == row)
+        {
+            rows.remove(found);
+            ranking.count -= 1;
+            if rows.is_empty() {
+                ranking.rows.remove(&place);
+            }
+        }
+    }
+
+    /// Forgets what can never be among the rows that go out: if none is taken back, what comes after them.
+    fn trim(&self, ranking: &mut Ranking) {
+        if self.plan.retracts || self.plan.function != WindowFunction::RowNumber {
+            return;
+        }
+        while ranking.count > self.plan.to {
+            let Some(mut last) = ranking.rows.last_entry() else { return };
+            last.get_mut().pop();
+            ranking.count -= 1;
+            if last.get().is_empty() {
+                last.remove();
+            }
+        }
+    }
+
+    /// The rows that go out, each with its rank.
+    pub(super) fn top(&self, ranking: &Ranking) -> Vec<(RowBytes, i64)> {
+        let (mut top, mut before, mut groups) = (Vec::new(), 0, 0);
+        for rows in ranking.rows.values() {
+            groups += 1;
+            for (index, row) in rows.iter().enumerate() {
+                let rank = match self.plan.function {
+                    WindowFunction::Rank => before + 1,
+                    WindowFunction::DenseRank => groups,
+                    _ => before + 1 + index as u64,
+                };
+                if rank > self.plan.to {
+                    return top;
+                }
+                if rank >= self.plan.from {
+                    top.push((row.clone(), rank as i64));
+                }
+            }
+            before += rows.len() as u64;
+        }
+        top
+    }
+
+    pub(super) fn is_empty(ranking: &Ranking) -> bool {
+        ranking.rows.is_empty()
+    }
+
+    /// Rows with their ranks as a chunk.
+    pub(super) fn chunk(
+        &self,
+        rows: &[(RowBytes, i64)],
+        retractions: Vec<bool>,
+    ) -> Result<Chunk, ArrowError> {
+        let mut columns = self.row_codec.decode(rows.iter().map(|(row, _)| &**row))?;
+        columns.truncate(self.plan.width);
+        if self.plan.schema.fields().len() > self.plan.width {
+            columns.push(std::sync::Arc::new(rows.iter().map(|(_, rank)| *rank).collect::<Int64Array>()));
+        }
+        Ok(Chunk::new(batch(&self.plan.schema, columns, rows.len())?, Some(retractions.into())))
+    }
+}
