@@ -75,6 +75,16 @@ pub fn display(values: &ArrayRef, row: usize) -> String {
     }
 }
 
+/// A point in time as the SQL standard writes it: `2020-04-15 08:00:05.123`, its fraction without zeros at the end.
+pub(crate) fn sql_timestamp(values: &ArrayRef, row: usize) -> String {
+    let Some(time) = point_in_time(values, row) else { return "null".to_owned() };
+    let text = format!("{} {:02}:{:02}:{:02}", time.date_naive(), time.hour(), time.minute(), time.second());
+    match time.nanosecond() {
+        0 => text,
+        nanos => format!("{text}.{}", format!("{nanos:09}").trim_end_matches('0')),
+    }
+}
+
 fn joined(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }

@@ -115,7 +115,7 @@ impl TableEnvironment {
                 Ok(Outcome::Done)
             }
             StatementKind::Insert(insert) => {
-                self.plan_inserts(std::slice::from_ref(insert)).map(Outcome::Job)
+                self.plan_inserts(std::slice::from_ref(&**insert)).map(Outcome::Job)
             }
             StatementKind::StatementSet(inserts) => self.plan_inserts(inserts).map(Outcome::Job),
             StatementKind::Query(query) => Ok(Outcome::Query(query.clone())),
@@ -337,7 +337,7 @@ impl TableEnvironment {
         let planner = self.planner();
         match kind {
             StatementKind::Insert(insert) => {
-                self.plan_inserts(std::slice::from_ref(insert)).map(|job| job.explain())
+                self.plan_inserts(std::slice::from_ref(&**insert)).map(|job| job.explain())
             }
             StatementKind::StatementSet(inserts) => self.plan_inserts(inserts).map(|job| job.explain()),
             StatementKind::Query(query) => {

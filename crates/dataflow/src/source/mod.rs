@@ -84,6 +84,7 @@ mod collection;
 mod generator;
 mod handoff;
 mod iterator;
+mod mapped;
 mod queue;
 mod rdd_queue;
 mod receiver;
@@ -97,6 +98,7 @@ pub use channel::{ChannelReader, ChannelSource, SendError, SourceSender, channel
 pub use collection::{CollectionReader, CollectionSource, ParallelCollectionSource};
 pub use generator::{DataGeneratorReader, DataGeneratorSource};
 pub use iterator::{IteratorReader, IteratorSource};
+pub use mapped::{MappedReader, MappedSource};
 pub use queue::{QueueReader, QueueSource};
 pub use rdd_queue::{RddQueue, RddQueueReader, RddQueueSource};
 pub use receiver::{Function, Receiver, ReceiverReader, ReceiverSource, Stopped, Store};

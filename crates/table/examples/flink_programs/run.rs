@@ -14,7 +14,7 @@ use thalweg_table::formats::json_value::column;
 use thalweg_table::parser::{ColumnKind, TableSchema, parse_schema, parse_script};
 
 use super::program::{Program, Row, Step};
-use super::values::Values;
+use super::values::{Values, Written};
 
 /// How a program went.
 pub(crate) enum Verdict {
@@ -85,7 +85,7 @@ fn plan(program: &Program, environment: &mut TableEnvironment) -> Result<Planned
 fn attempt(program: &Program, folder: &Path, show: bool) -> Result<Option<String>, String> {
     let values = Values::default();
     let mut wrong = Vec::new();
-    let mut all: BTreeMap<&str, Vec<(bool, Vec<String>)>> = BTreeMap::new();
+    let mut all: BTreeMap<&str, Vec<Written>> = BTreeMap::new();
     for after in [false, true] {
         if after {
             values.resume();
@@ -153,10 +153,16 @@ fn run_once(
     until(&|| values.all_read(), PATIENCE);
     if waits_for_time(program) {
         std::thread::sleep(Duration::from_millis(200));
-        clock.advance(Duration::from_secs(60));
         let wanted: Vec<(&str, usize)> =
             program.sinks().map(|sink| (sink.name.as_str(), expected_count(sink, after))).collect();
-        until(&|| wanted.iter().all(|(sink, count)| values.count(sink) >= *count), Duration::from_secs(2));
+        // A second at a time, until what is expected is there: what would come later is not.
+        for _ in 0..60 {
+            if wanted.iter().all(|(sink, count)| values.count(sink) >= *count) {
+                break;
+            }
+            clock.advance(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(30));
+        }
     }
     match after {
         false => handle.suspend(),
@@ -221,7 +227,7 @@ fn schema_of(sink: &Step) -> Result<TableSchema, String> {
 fn difference(
     sink: &Step,
     expected: &[(String, Vec<String>)],
-    given: &[(bool, Vec<String>)],
+    given: &[Written],
 ) -> Result<Option<String>, String> {
     let schema = schema_of(sink)?;
     let key: Vec<usize> = schema

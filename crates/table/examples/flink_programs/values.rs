@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use thalweg_dataflow::error::BoxError;
@@ -21,6 +22,12 @@ use thalweg_table::settings::Settings;
 
 use super::program::Row;
 
+/// The rows of a table before and after the restore.
+type Halves = (Vec<Row>, Vec<Row>);
+
+/// A row that was written: whether it is a retraction, and its values as text.
+pub(crate) type Written = (bool, Vec<String>);
+
 /// The rows of all tables, and where a run of a program is.
 #[derive(Clone, Default)]
 pub(crate) struct Values(Arc<Shared>);
@@ -28,9 +35,9 @@ pub(crate) struct Values(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     /// Of each table its rows before and after the restore.
-    tables: Mutex<BTreeMap<String, (Vec<Row>, Vec<Row>)>>,
+    tables: Mutex<BTreeMap<String, Halves>>,
     /// What each sink was given.
-    written: Mutex<BTreeMap<String, Vec<(bool, Vec<String>)>>>,
+    written: Mutex<BTreeMap<String, Vec<Written>>>,
     /// Whether the rows after the restore are read, too.
     resumed: AtomicBool,
     /// Whether sources may end.
@@ -39,6 +46,37 @@ struct Shared {
     sources: AtomicUsize,
     waiting: AtomicUsize,
     wakers: Mutex<Vec<Waker>>,
+    /// How many rows each of the sources has given; one that has no more does not hold the others up.
+    given: Mutex<Vec<usize>>,
+}
+
+impl Shared {
+    fn given(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_turn(&self) -> Option<usize> {
+        let mut given = self.given();
+        given.push(0);
+        Some(given.len() - 1)
+    }
+
+    /// Whether it is the turn of a source: when all are there, and none has given less.
+    fn is_next(&self, number: usize) -> bool {
+        let mut given = self.given();
+        let all_there = given.len() >= self.sources.load(Ordering::SeqCst);
+        let is_next = all_there
+            && given.iter().enumerate().all(|(other, rows)| (*rows, other) >= (given[number], number));
+        if is_next {
+            given[number] += 1;
+        }
+        is_next
+    }
+
+    /// A source has no more rows.
+    fn passes(&self, number: usize) {
+        self.given()[number] = usize::MAX;
+    }
 }
 
 impl Values {
@@ -51,6 +89,7 @@ impl Values {
     pub(crate) fn resume(&self) {
         self.0.waiting.store(0, Ordering::SeqCst);
         self.0.sources.store(0, Ordering::SeqCst);
+        self.0.given().clear();
         self.0.resumed.store(true, Ordering::SeqCst);
     }
 
@@ -65,7 +104,7 @@ impl Values {
     }
 
     /// What a sink was given since this was asked last: whether a row is a retraction, and its values as text.
-    pub(crate) fn written(&self, sink: &str) -> Vec<(bool, Vec<String>)> {
+    pub(crate) fn written(&self, sink: &str) -> Vec<Written> {
         let mut written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.remove(sink).unwrap_or_default()
     }
@@ -142,7 +181,7 @@ impl TableScan for Scan {
 
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
         self.shared.sources.fetch_add(1, Ordering::SeqCst);
-        Ok(shape.source(graph, name, self.clone()).parallelism(1))
+        Ok(shape.source(graph, name, self.clone()))
     }
 }
 
@@ -171,13 +210,16 @@ impl Source for Scan {
 
     fn reader(&self, context: &SourceContext) -> Result<Reader, BoxError> {
         self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker.clone());
-        Ok(Reader { scan: self.clone(), next: 0, split: None, waits: false })
+        let number = if context.owns(0) { self.shared.take_turn() } else { None };
+        Ok(Reader { scan: self.clone(), next: 0, number, split: None, waits: false })
     }
 }
 
 struct Reader {
     scan: Scan,
     next: usize,
+    /// Its place among the sources that take turns; none, if another subtask reads the rows.
+    number: Option<usize>,
     split: Option<SplitId>,
     waits: bool,
 }
@@ -192,27 +234,37 @@ impl SourceReader for Reader {
     }
 
     fn poll(&mut self, output: &mut SourceOutput<Chunk>) -> Result<SourceStatus, BoxError> {
+        let Some(number) = self.number else { return Ok(SourceStatus::End) };
         let split = *self.split.get_or_insert_with(|| output.add_split("rows"));
         let shared = &self.scan.shared;
         let last = if shared.resumed.load(Ordering::SeqCst) { self.scan.rows.len() } else { self.scan.first };
         if self.next < last {
-            // One row at a time, so that the watermark is the one that Flink would have.
+            // One row at a time, and the sources in turn, so that watermarks are those that Flink would have.
+            if !shared.is_next(number) {
+                std::thread::sleep(Duration::from_millis(1));
+                return Ok(SourceStatus::Ready);
+            }
             output.push(self.scan.rows[self.next].clone(), NO_TIMESTAMP);
             output.origin(split, self.next as u64, self.next as u64);
             self.next += 1;
+            std::thread::sleep(Duration::from_millis(1));
             return Ok(SourceStatus::Ready);
         }
         if shared.may_end.load(Ordering::SeqCst) {
             return Ok(SourceStatus::End);
         }
         if !std::mem::replace(&mut self.waits, true) {
+            shared.passes(number);
             shared.waiting.fetch_add(1, Ordering::SeqCst);
         }
         Ok(SourceStatus::Idle { until: None })
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {
-        vec![("rows".to_owned(), self.next as u64)]
+        match self.number {
+            Some(_) => vec![("rows".to_owned(), self.next as u64)],
+            None => Vec::new(),
+        }
     }
 }
 

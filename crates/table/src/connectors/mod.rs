@@ -2,6 +2,8 @@
 
 mod blackhole;
 mod datagen;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod print;
 mod shape;
 
@@ -108,6 +110,11 @@ impl Default for Connectors {
         connectors.register("blackhole", Arc::new(blackhole::Blackhole));
         connectors.register("datagen", Arc::new(datagen::Datagen));
         connectors.register("print", Arc::new(print::Print));
+        #[cfg(feature = "kafka")]
+        {
+            connectors.register("kafka", Arc::new(kafka::Kafka::new(false, None)));
+            connectors.register("upsert-kafka", Arc::new(kafka::Kafka::new(true, None)));
+        }
         connectors
     }
 }

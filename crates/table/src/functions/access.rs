@@ -10,7 +10,7 @@ use datafusion_common::{Column, DFSchema, Result, ScalarValue, TableReference, e
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, Volatility, lit};
 
-use super::builtin::{Builtin, Call};
+use super::builtin::{Builtin, Call, Takes, as_they_are};
 
 /// Plans access to fields and items.
 #[derive(Debug)]
@@ -51,8 +51,7 @@ impl ExprPlanner for AccessPlanner {
 pub(super) static FUNCTIONS: [Builtin; 2] = [
     Builtin {
         name: "$field",
-        arity: (2, 2),
-        coerce: super::builtin::as_they_are,
+        takes: Takes::By((2, 2), as_they_are),
         result: |arguments| {
             let Some(Some(ScalarValue::Utf8(Some(name)))) = arguments.constants.get(1) else {
                 return plan_err!("a field has a name");
@@ -82,15 +81,14 @@ pub(super) static FUNCTIONS: [Builtin; 2] = [
     },
     Builtin {
         name: "$item",
-        arity: (2, 2),
-        coerce: |types| match &types[0] {
+        takes: Takes::By((2, 2), |types| match &types[0] {
             DataType::List(_) => Ok(vec![types[0].clone(), DataType::Int64]),
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(fields) => Ok(vec![types[0].clone(), fields[0].data_type().clone()]),
                 other => plan_err!("{other} are no entries of a map"),
             },
             other => plan_err!("{other} has no items"),
-        },
+        }),
         result: |arguments| match &arguments.types[0] {
             DataType::List(item) => Ok(item.data_type().clone()),
             DataType::Map(entries, _) => match entries.data_type() {

@@ -3,10 +3,14 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray,
+};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType,
+};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Result, ScalarValue, exec_err};
+use datafusion_common::{Result, ScalarValue, plan_err};
 use datafusion_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -29,15 +33,151 @@ pub(super) struct Call<'a> {
 #[derive(Debug)]
 pub(super) struct Builtin {
     pub(super) name: &'static str,
-    /// How many arguments it takes, at least and at most.
-    pub(super) arity: (usize, usize),
-    /// The types that its arguments are made to have.
-    pub(super) coerce: fn(&[DataType]) -> Result<Vec<DataType>>,
+    pub(super) takes: Takes,
     /// The type of its result.
     pub(super) result: fn(&Arguments<'_>) -> Result<DataType>,
     pub(super) run: fn(&Call<'_>) -> Result<ArrayRef>,
     /// Whether it gives the same for the same arguments: `Immutable`; else it is evaluated for every chunk.
     pub(super) volatility: Volatility,
+}
+
+/// The arguments that a function takes.
+#[derive(Debug)]
+pub(super) enum Takes {
+    /// So many at least and at most, made to have the types that the function says.
+    By((usize, usize), fn(&[DataType]) -> Result<Vec<DataType>>),
+    /// A letter for each: `s`tring, `i`nteger, `d`ouble, `b`oolean, `t`imestamp, `*` as it is. Those behind `?` may be left out, the last
+    /// before a `+` comes as often as wanted.
+    Letters(&'static str),
+}
+
+impl Takes {
+    fn coerce(&self, name: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+        let counts = |least: usize, most: usize| match (least..=most).contains(&types.len()) {
+            true => Ok(()),
+            false => plan_err!("{name} does not take {} arguments", types.len()),
+        };
+        let letters = match self {
+            Self::By((least, most), coerce) => {
+                counts(*least, *most)?;
+                return coerce(types);
+            }
+            Self::Letters(letters) => letters,
+        };
+        let all: Vec<char> = letters.chars().filter(|letter| !"?+".contains(*letter)).collect();
+        let least = letters.find('?').unwrap_or(all.len());
+        counts(least, if letters.ends_with('+') { usize::MAX } else { all.len() })?;
+        let of = |(place, given): (usize, &DataType)| match all.get(place).or(all.last()) {
+            Some('s') => DataType::Utf8,
+            Some('i') => DataType::Int64,
+            Some('d') => DataType::Float64,
+            Some('b') => DataType::Boolean,
+            Some('t') => match given {
+                DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+                _ => DataType::Timestamp(TimeUnit::Millisecond, None),
+            },
+            _ => given.clone(),
+        };
+        Ok(types.iter().enumerate().map(of).collect())
+    }
+}
+
+/// The values of one row.
+pub(super) struct Row<'a> {
+    pub(super) arguments: &'a [ArrayRef],
+    pub(super) row: usize,
+}
+
+impl Row<'_> {
+    /// How many arguments there are.
+    pub(super) fn len(&self) -> usize {
+        self.arguments.len()
+    }
+
+    fn get(&self, place: usize) -> Option<&ArrayRef> {
+        self.arguments.get(place).filter(|values| values.is_valid(self.row))
+    }
+
+    pub(super) fn text(&self, place: usize) -> Option<&str> {
+        self.get(place).map(|values| values.as_string::<i32>().value(self.row))
+    }
+
+    pub(super) fn int(&self, place: usize) -> Option<i64> {
+        self.get(place).map(|values| values.as_primitive::<Int64Type>().value(self.row))
+    }
+
+    pub(super) fn float(&self, place: usize) -> Option<f64> {
+        self.get(place).map(|values| values.as_primitive::<Float64Type>().value(self.row))
+    }
+
+    /// Milliseconds since the epoch.
+    pub(super) fn time(&self, place: usize) -> Option<i64> {
+        self.get(place).map(|values| values.as_primitive::<TimestampMillisecondType>().value(self.row))
+    }
+}
+
+fn rows<'a>(call: &'a Call<'_>) -> impl Iterator<Item = Row<'a>> {
+    (0..call.rows).map(|row| Row { arguments: call.arguments, row })
+}
+
+/// A string for each row.
+pub(super) fn texts(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<String>) -> Result<ArrayRef> {
+    Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<StringArray>()))
+}
+
+/// An `INT` for each row.
+pub(super) fn ints(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<i32>) -> Result<ArrayRef> {
+    Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<Int32Array>()))
+}
+
+/// A `BIGINT` for each row.
+pub(super) fn longs(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<i64>) -> Result<ArrayRef> {
+    Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<Int64Array>()))
+}
+
+/// A `DOUBLE` for each row.
+pub(super) fn floats(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<f64>) -> Result<ArrayRef> {
+    Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<Float64Array>()))
+}
+
+/// A `BOOLEAN` for each row.
+pub(super) fn flags(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<bool>) -> Result<ArrayRef> {
+    Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<BooleanArray>()))
+}
+
+/// A function of strings, numbers and times that gives the same for the same arguments.
+pub(super) const fn pure(
+    name: &'static str,
+    letters: &'static str,
+    result: fn(&Arguments<'_>) -> Result<DataType>,
+    run: fn(&Call<'_>) -> Result<ArrayRef>,
+) -> Builtin {
+    Builtin { name, takes: Takes::Letters(letters), result, run, volatility: Volatility::Immutable }
+}
+
+/// That the result is a string.
+pub(super) fn text(_: &Arguments<'_>) -> Result<DataType> {
+    Ok(DataType::Utf8)
+}
+
+/// That the result is an `INT`.
+pub(super) fn int(_: &Arguments<'_>) -> Result<DataType> {
+    Ok(DataType::Int32)
+}
+
+/// That the result is a `BIGINT`.
+pub(super) fn long(_: &Arguments<'_>) -> Result<DataType> {
+    Ok(DataType::Int64)
+}
+
+/// That the result is a `DOUBLE`.
+pub(super) fn float(_: &Arguments<'_>) -> Result<DataType> {
+    Ok(DataType::Float64)
+}
+
+/// That the result is a `BOOLEAN`.
+pub(super) fn flag(_: &Arguments<'_>) -> Result<DataType> {
+    Ok(DataType::Boolean)
 }
 
 #[derive(Debug)]
@@ -77,11 +217,7 @@ impl ScalarUDFImpl for Declared {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let Builtin { name, arity: (least, most), coerce, .. } = self.builtin;
-        if !(*least..=*most).contains(&types.len()) {
-            return exec_err!("{name} does not take {} arguments", types.len());
-        }
-        coerce(types)
+        self.builtin.takes.coerce(self.builtin.name, types)
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
@@ -113,9 +249,4 @@ impl ScalarUDFImpl for Declared {
 /// The arguments as they are.
 pub(super) fn as_they_are(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(types.to_vec())
-}
-
-/// All arguments as strings.
-pub(super) fn strings(types: &[DataType]) -> Result<Vec<DataType>> {
-    Ok(vec![DataType::Utf8; types.len()])
 }

@@ -9,6 +9,8 @@
 mod access;
 mod builtin;
 mod conditional;
+mod math;
+mod rows;
 mod text;
 mod time;
 
@@ -21,8 +23,14 @@ use self::builtin::Builtin;
 
 /// All functions, those with a name of their own and those that the grammar has another form for (`$…`).
 fn all() -> impl Iterator<Item = &'static Builtin> {
-    let pages: [&'static [Builtin]; 4] =
-        [&access::FUNCTIONS, &conditional::FUNCTIONS, &text::FUNCTIONS, &time::FUNCTIONS];
+    let pages: [&'static [Builtin]; 6] = [
+        &access::FUNCTIONS,
+        conditional::FUNCTIONS,
+        math::FUNCTIONS,
+        rows::FUNCTIONS,
+        text::FUNCTIONS,
+        time::FUNCTIONS,
+    ];
     pages.into_iter().flatten()
 }
 
@@ -39,5 +47,5 @@ pub fn scalar_names() -> Vec<String> {
 
 /// Plans expressions that have a grammar of their own.
 pub fn planners() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(access::AccessPlanner)]
+    vec![Arc::new(access::AccessPlanner), Arc::new(text::TextPlanner)]
 }

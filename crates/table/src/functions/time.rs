@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMillisecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
@@ -10,8 +11,11 @@ use datafusion_common::Result;
 use datafusion_expr::Volatility;
 use thalweg_dataflow::time::MIN_WATERMARK;
 
-use super::builtin::{Arguments, Builtin, Call, as_they_are, strings};
+use super::builtin::{
+    Arguments, Builtin, Call, Takes, as_they_are, int, ints, long, longs, pure, text, texts,
+};
 use crate::now;
+use crate::operators::{to_local, to_utc};
 
 const LOCAL: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
@@ -28,35 +32,31 @@ fn now_of(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(times.with_timezone("UTC")))
 }
 
-pub(super) static FUNCTIONS: [Builtin; 7] = [
+pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin {
         name: "PROCTIME",
-        arity: (0, 0),
-        coerce: as_they_are,
+        takes: Takes::By((0, 0), as_they_are),
         result: |_: &Arguments<'_>| Ok(point_in_time()),
         run: now_of,
         volatility: Volatility::Volatile,
     },
     Builtin {
         name: "CURRENT_TIMESTAMP",
-        arity: (0, 0),
-        coerce: as_they_are,
+        takes: Takes::By((0, 0), as_they_are),
         result: |_: &Arguments<'_>| Ok(point_in_time()),
         run: now_of,
         volatility: Volatility::Volatile,
     },
     Builtin {
         name: "NOW",
-        arity: (0, 0),
-        coerce: as_they_are,
+        takes: Takes::By((0, 0), as_they_are),
         result: |_: &Arguments<'_>| Ok(point_in_time()),
         run: now_of,
         volatility: Volatility::Volatile,
     },
     Builtin {
         name: "CURRENT_WATERMARK",
-        arity: (1, 1),
-        coerce: as_they_are,
+        takes: Takes::By((1, 1), as_they_are),
         result: |arguments: &Arguments<'_>| {
             Ok(match &arguments.types[0] {
                 DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
@@ -72,16 +72,14 @@ pub(super) static FUNCTIONS: [Builtin; 7] = [
     },
     Builtin {
         name: "SOURCE_WATERMARK",
-        arity: (0, 0),
-        coerce: as_they_are,
+        takes: Takes::By((0, 0), as_they_are),
         result: |_: &Arguments<'_>| Ok(LOCAL),
         run: |_| datafusion_common::exec_err!("SOURCE_WATERMARK() stands in a WATERMARK clause alone"),
         volatility: Volatility::Volatile,
     },
     Builtin {
         name: "TO_TIMESTAMP",
-        arity: (1, 2),
-        coerce: strings,
+        takes: Takes::Letters("s?s"),
         result: |_: &Arguments<'_>| Ok(LOCAL),
         run: |call| {
             let texts = call.arguments[0].as_string::<i32>();
@@ -102,13 +100,8 @@ pub(super) static FUNCTIONS: [Builtin; 7] = [
     },
     Builtin {
         name: "FROM_UNIXTIME",
-        arity: (1, 2),
-        coerce: |types| {
-            let mut types = types.to_vec();
-            types[0] = DataType::Int64;
-            Ok(types)
-        },
-        result: |_: &Arguments<'_>| Ok(DataType::Utf8),
+        takes: Takes::Letters("i?s"),
+        result: text,
         run: |call| {
             let (seconds, zone) = (call.arguments[0].as_primitive::<Int64Type>(), zone(call));
             let formats = call.arguments.get(1).map(|formats| formats.as_string::<i32>());
@@ -128,7 +121,248 @@ pub(super) static FUNCTIONS: [Builtin; 7] = [
         },
         volatility: Volatility::Immutable,
     },
+    Builtin {
+        name: "LOCALTIMESTAMP",
+        takes: Takes::By((0, 0), as_they_are),
+        result: |_: &Arguments<'_>| Ok(LOCAL),
+        run: |call| {
+            let local = to_local(Some(zone(call)), now::processing_time());
+            Ok(Arc::new(TimestampMillisecondArray::from_value(local, call.rows)))
+        },
+        volatility: Volatility::Volatile,
+    },
+    Builtin {
+        name: "CURRENT_DATE",
+        takes: Takes::By((0, 0), as_they_are),
+        result: |_: &Arguments<'_>| Ok(DataType::Date32),
+        run: |call| {
+            let local = to_local(Some(zone(call)), now::processing_time());
+            Ok(Arc::new(arrow::array::Date32Array::from_value(
+                local.div_euclid(86_400_000) as i32,
+                call.rows,
+            )))
+        },
+        volatility: Volatility::Volatile,
+    },
+    Builtin {
+        name: "UNIX_TIMESTAMP",
+        takes: Takes::Letters("?ss"),
+        result: long,
+        run: |call| {
+            let zone = zone(call);
+            longs(call, |row| {
+                let local = match row.len() {
+                    0 => return Some(now::processing_time() / 1000),
+                    1 => parse(row.text(0)?)?,
+                    _ => parse_as(row.text(0)?, row.text(1)?)?,
+                };
+                Some(to_utc(Some(zone), local).div_euclid(1000))
+            })
+        },
+        volatility: Volatility::Volatile,
+    },
+    pure("DATE_FORMAT", "ts", text, |call| {
+        let shown = shown_in(call, 0);
+        texts(call, |row| {
+            let local = DateTime::from_timestamp_millis(to_local(shown, row.time(0)?))?;
+            Some(local.naive_utc().format(&pattern(row.text(1)?)).to_string())
+        })
+    }),
+    pure(
+        "TO_TIMESTAMP_LTZ",
+        "*?*",
+        |_| Ok(point_in_time()),
+        |call| {
+            let zone = zone(call);
+            let times: ArrayRef = match call.arguments[0].data_type() {
+                DataType::Utf8 => {
+                    let texts = call.arguments[0].as_string::<i32>().iter();
+                    let times = texts.map(|text| Some(to_utc(Some(zone), parse(text?)?)));
+                    Arc::new(times.collect::<TimestampMillisecondArray>())
+                }
+                _ => {
+                    let numbers = cast(&call.arguments[0], &DataType::Int64)?;
+                    let seconds = match call.arguments.get(1) {
+                        Some(digits) => {
+                            let digits = cast(digits, &DataType::Int64)?;
+                            digits.len() > 0 && digits.as_primitive::<Int64Type>().value(0) == 0
+                        }
+                        None => false,
+                    };
+                    let by = if seconds { 1000 } else { 1 };
+                    let times = numbers.as_primitive::<Int64Type>().iter().map(|time| time?.checked_mul(by));
+                    Arc::new(times.collect::<TimestampMillisecondArray>())
+                }
+            };
+            Ok(cast(&times, call.result)?)
+        },
+    ),
+    pure(
+        "TO_DATE",
+        "s?s",
+        |_| Ok(DataType::Date32),
+        |call| {
+            let dates = (0..call.rows).map(|row| {
+                let texts = call.arguments[0].as_string::<i32>();
+                let text = texts.is_valid(row).then(|| texts.value(row))?;
+                let time = match call.arguments.get(1).map(|formats| formats.as_string::<i32>()) {
+                    Some(formats) => parse_as(text, formats.is_valid(row).then(|| formats.value(row))?)?,
+                    None => parse(text)?,
+                };
+                Some(time.div_euclid(86_400_000) as i32)
+            });
+            Ok(Arc::new(dates.collect::<arrow::array::Date32Array>()))
+        },
+    ),
+    pure("$extract", "st", long, |call| {
+        let shown = shown_in(call, 1);
+        longs(call, |row| part(row.text(0)?, to_local(shown, row.time(1)?)))
+    }),
+    pure("YEAR", "t", long, |call| longs(call, |row| part("YEAR", row.time(0)?))),
+    pure("QUARTER", "t", long, |call| longs(call, |row| part("QUARTER", row.time(0)?))),
+    pure("MONTH", "t", long, |call| longs(call, |row| part("MONTH", row.time(0)?))),
+    pure("WEEK", "t", long, |call| longs(call, |row| part("WEEK", row.time(0)?))),
+    pure("DAYOFYEAR", "t", long, |call| longs(call, |row| part("DOY", row.time(0)?))),
+    pure("DAYOFMONTH", "t", long, |call| longs(call, |row| part("DAY", row.time(0)?))),
+    pure("DAYOFWEEK", "t", long, |call| longs(call, |row| part("DOW", row.time(0)?))),
+    pure("HOUR", "t", long, |call| longs(call, |row| part("HOUR", row.time(0)?))),
+    pure("MINUTE", "t", long, |call| longs(call, |row| part("MINUTE", row.time(0)?))),
+    pure("SECOND", "t", long, |call| longs(call, |row| part("SECOND", row.time(0)?))),
+    pure(
+        "$floor",
+        "ts",
+        |arguments| Ok(arguments.types[0].clone()),
+        |call| {
+            let shown = shown_in(call, 0);
+            let times = (0..call.rows).map(|row| {
+                let row = super::builtin::Row { arguments: call.arguments, row };
+                Some(to_utc(shown, floor(row.text(1)?, to_local(shown, row.time(0)?))?))
+            });
+            Ok(cast(&times.collect::<TimestampMillisecondArray>(), call.result)?)
+        },
+    ),
+    pure("TIMESTAMPDIFF", "stt", int, |call| {
+        ints(call, |row| {
+            let (from, to) = (row.time(1)?, row.time(2)?);
+            let unit = row.text(0)?.trim_end_matches('S').to_uppercase();
+            let length = match unit.as_str() {
+                "SECOND" => 1000,
+                "MINUTE" => 60_000,
+                "HOUR" => 3_600_000,
+                "DAY" => 86_400_000,
+                "WEEK" => 7 * 86_400_000,
+                "MONTH" => return Some(months_between(from, to)),
+                "QUARTER" => return Some(months_between(from, to) / 3),
+                "YEAR" => return Some(months_between(from, to) / 12),
+                _ => return None,
+            };
+            Some(((to - from) / length) as i32)
+        })
+    }),
+    pure(
+        "TIMESTAMPADD",
+        "sit",
+        |arguments| Ok(arguments.types[2].clone()),
+        |call| {
+            let times = (0..call.rows).map(|row| {
+                let row = super::builtin::Row { arguments: call.arguments, row };
+                let (by, time) = (row.int(1)?, row.time(2)?);
+                let unit = row.text(0)?.trim_end_matches('S').to_uppercase();
+                let length = match unit.as_str() {
+                    "SECOND" => 1000,
+                    "MINUTE" => 60_000,
+                    "HOUR" => 3_600_000,
+                    "DAY" => 86_400_000,
+                    "WEEK" => 7 * 86_400_000,
+                    "MONTH" | "QUARTER" | "YEAR" => {
+                        let months = by
+                            * match unit.as_str() {
+                                "MONTH" => 1,
+                                "QUARTER" => 3,
+                                _ => 12,
+                            };
+                        let date = DateTime::from_timestamp_millis(time)?;
+                        let size = chrono::Months::new(u32::try_from(months.abs()).ok()?);
+                        let moved = if months < 0 {
+                            date.checked_sub_months(size)
+                        } else {
+                            date.checked_add_months(size)
+                        };
+                        return moved.map(|moved| moved.timestamp_millis());
+                    }
+                    _ => return None,
+                };
+                time.checked_add(by.checked_mul(length)?)
+            });
+            Ok(cast(&times.collect::<TimestampMillisecondArray>(), call.result)?)
+        },
+    ),
 ];
+
+/// The zone in whose clock an argument is shown: of a point in time that of the session.
+fn shown_in(call: &Call<'_>, argument: usize) -> Option<Tz> {
+    match call.arguments[argument].data_type() {
+        DataType::Timestamp(_, Some(_)) => Some(zone(call)),
+        _ => None,
+    }
+}
+
+/// A part of a time on the clock.
+fn part(unit: &str, local: i64) -> Option<i64> {
+    use chrono::{Datelike, Timelike};
+    let time = DateTime::from_timestamp_millis(local)?;
+    Some(match unit.to_uppercase().as_str() {
+        "YEAR" => i64::from(time.year()),
+        "QUARTER" => i64::from(time.month0() / 3 + 1),
+        "MONTH" => i64::from(time.month()),
+        "WEEK" => i64::from(time.iso_week().week()),
+        "DAY" => i64::from(time.day()),
+        "DOY" => i64::from(time.ordinal()),
+        // Sunday is the first.
+        "DOW" => i64::from(time.weekday().num_days_from_sunday() + 1),
+        "ISODOW" => i64::from(time.weekday().number_from_monday()),
+        "HOUR" => i64::from(time.hour()),
+        "MINUTE" => i64::from(time.minute()),
+        "SECOND" => i64::from(time.second()),
+        "MILLISECOND" => i64::from(time.second()) * 1000 + i64::from(time.nanosecond() / 1_000_000),
+        "EPOCH" => local.div_euclid(1000),
+        _ => return None,
+    })
+}
+
+/// The beginning of the unit that a time is in.
+fn floor(unit: &str, local: i64) -> Option<i64> {
+    use chrono::{Datelike, Days};
+    let date = DateTime::from_timestamp_millis(local)?.date_naive();
+    let begin = match unit.to_uppercase().as_str() {
+        "SECOND" => return Some(local - local.rem_euclid(1000)),
+        "MINUTE" => return Some(local - local.rem_euclid(60_000)),
+        "HOUR" => return Some(local - local.rem_euclid(3_600_000)),
+        "DAY" => date,
+        "WEEK" => date.checked_sub_days(Days::new(u64::from(date.weekday().num_days_from_sunday())))?,
+        "MONTH" => date.with_day(1)?,
+        "QUARTER" => date.with_day(1)?.with_month0(date.month0() / 3 * 3)?,
+        "YEAR" => date.with_day(1)?.with_month(1)?,
+        _ => return None,
+    };
+    Some(begin.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
+}
+
+/// Whole months from one time to another.
+fn months_between(from: i64, to: i64) -> i32 {
+    use chrono::Datelike;
+    let (Some(a), Some(b)) = (DateTime::from_timestamp_millis(from), DateTime::from_timestamp_millis(to))
+    else {
+        return 0;
+    };
+    let months = (b.year() - a.year()) * 12 + b.month() as i32 - a.month() as i32;
+    let rest = |time: DateTime<chrono::Utc>| (time.day(), time.time());
+    match months {
+        months if months > 0 && rest(b) < rest(a) => months - 1,
+        months if months < 0 && rest(b) > rest(a) => months + 1,
+        months => months,
+    }
+}
 
 /// `2020-04-15 08:00:05[.123]`, or `2020-04-15`.
 fn parse(text: &str) -> Option<i64> {

@@ -41,21 +41,23 @@ struct Plan {
     kind: JoinKind,
     keys: (Vec<usize>, Vec<usize>),
     key_codecs: (RowCodec, RowCodec),
-    retracts: bool,
+    /// The columns by which a retraction finds its row, and how they are kept.
+    own: Option<(Vec<usize>, RowCodec)>,
     pairs: PairSchema,
     lookup: Arc<dyn Lookup>,
     shape: Shape,
 }
 
 impl LookupJoin {
-    /// A join of this kind, inner or left, with the rows of `lookup`, to which `shape` adds the computed columns.
+    /// A join of this kind, inner or left, with the rows of `lookup`, to which `shape` adds the computed columns. If rows may be taken back,
+    /// `own` are the columns by which a retraction finds its row.
     ///
     /// # Errors
     /// If a column has a type that cannot be kept.
     pub fn new(
         kind: JoinKind,
         input: JoinInput<'_>,
-        retracts: bool,
+        own: Option<Vec<usize>>,
         lookup: Arc<dyn Lookup>,
         shape: Shape,
     ) -> Result<Self, ArrowError> {
@@ -64,9 +66,10 @@ impl LookupJoin {
             RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
         };
         let key_codecs = (codec(&keys.0, left)?, codec(&keys.1, right)?);
+        let own = own.map(|own| codec(&own, left).map(|codec| (own, codec))).transpose()?;
         let codecs = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
         let pairs = PairSchema { widths, both, left: codecs.0, right: codecs.1, filter };
-        let plan = Arc::new(Plan { kind, keys, key_codecs, retracts, pairs, lookup, shape });
+        let plan = Arc::new(Plan { kind, keys, key_codecs, own, pairs, lookup, shape });
         Ok(Self { plan, table: Arc::default(), joined: KeyedTable::default() })
     }
 
@@ -92,11 +95,17 @@ impl LookupJoin {
         let plan = self.plan.clone();
         let columns: Vec<_> = plan.keys.0.iter().map(|column| chunk.rows().column(*column).clone()).collect();
         let keys = plan.key_codecs.0.encode(&columns)?;
-        let rows = plan.pairs.left.encode(chunk.rows().columns())?;
+        let own = match &plan.own {
+            Some((own, codec)) => {
+                let columns: Vec<_> = own.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+                Some(codec.encode(&columns)?)
+            }
+            None => None,
+        };
         let (mut others, mut tried) = (Vec::new(), Pairs::default());
         for row in 0..chunk.len() {
             let no_key = columns.iter().any(|column| column.is_null(row));
-            if no_key || (plan.retracts && chunk.is_retraction(row)) {
+            if no_key || (own.is_some() && chunk.is_retraction(row)) {
                 continue;
             }
             for other in self.table.get(&RowBytes::new(keys.row(row).data())).into_iter().flatten() {
@@ -116,8 +125,8 @@ impl LookupJoin {
                 next += 1;
             }
             let is_retraction = chunk.is_retraction(row);
-            if plan.retracts {
-                let bytes = RowBytes::new(rows.row(row).data());
+            if let Some(own) = &own {
+                let bytes = RowBytes::new(own.row(row).data());
                 let hash = hash_of(&bytes);
                 if is_retraction {
                     let Some(joined) = self.joined.get_mut(hash, &bytes) else { continue };
@@ -158,7 +167,7 @@ impl Operator for LookupJoin {
     }
 
     fn states(&mut self, states: &mut States<'_>) {
-        if self.plan.retracts {
+        if self.plan.own.is_some() {
             states.keyed("joined", &mut self.joined);
         }
     }

@@ -12,6 +12,7 @@ mod interval_join;
 mod join;
 mod key_by;
 mod lookup_join;
+mod match_recognize;
 mod not_null;
 mod over;
 mod over_table;
@@ -42,6 +43,7 @@ pub use interval_join::IntervalJoin;
 pub use join::{Join, JoinInput, JoinKind};
 pub use key_by::KeyBy;
 pub use lookup_join::LookupJoin;
+pub use match_recognize::{MatchPlan, MatchRecognize, MatchReference, OverReferences, Pattern, Skip, Taken};
 pub use not_null::NotNull;
 pub use over::{Frame, Over, OverCall, OverFunction};
 pub use over_table::OverTable;
@@ -53,6 +55,7 @@ pub use temporal_join::TemporalJoin;
 pub use upsert_materialize::UpsertMaterialize;
 pub use window_aggregate::WindowAggregate;
 pub use window_assign::{WindowAssign, WindowSpec};
+pub(crate) use window_assign::{to_local, to_utc};
 pub use window_join::WindowJoin;
 pub use window_rank::WindowRank;
 
@@ -86,7 +89,7 @@ pub(crate) fn millis(column: &ArrayRef) -> Result<Int64Array, ArrowError> {
 }
 
 /// Milliseconds since the epoch as a column of this type of points in time.
-fn from_millis(values: Int64Array, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn from_millis(values: Int64Array, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
     let DataType::Timestamp(_, zone) = data_type else {
         return cast(&values, data_type);
     };

@@ -1,7 +1,7 @@
 //! `ORDER BY` a time, or at the end of the input.
 //!
-//! - **Rows** are kept until the watermark has reached their time, and emitted in order; without a time, until the input ends. A row that is
-//!   late is dropped, and counted.
+//! - **Rows** are kept until the watermark has reached their time, and emitted in order; without a time, until the input ends. A row that is not
+//!   later than those that went out is dropped, and counted.
 //! - **Watermarks** emit what they have reached, then pass.
 //! - **State**: keyed, `rows`: of the one key there is, the rows by their place in the order; union, `watermark`.
 
@@ -37,7 +37,8 @@ struct Waiting {
 pub struct Sort {
     plan: Arc<Plan>,
     rows: KeyedTable<RowBytes, Waiting>,
-    watermark: Timestamp,
+    /// The time of the rows that went out last.
+    passed: Timestamp,
     metrics: Option<Arc<OperatorMetrics>>,
 }
 
@@ -67,7 +68,7 @@ impl Sort {
         let (order, fields): (Vec<usize>, Vec<SortField>) = order.into_iter().unzip();
         let (order_codec, width) = (RowCodec::sorting(fields)?, schema.fields().len());
         let plan = Arc::new(Plan { time, order, order_codec, codec, schema, width });
-        Ok(Self { plan, rows: KeyedTable::default(), watermark: MIN_WATERMARK, metrics: None })
+        Ok(Self { plan, rows: KeyedTable::default(), passed: MIN_WATERMARK, metrics: None })
     }
 
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
@@ -84,7 +85,7 @@ impl Sort {
                 Some(times) => times.value(row),
                 None => MAX_WATERMARK,
             };
-            if times.is_some() && time <= self.watermark {
+            if times.is_some() && time <= self.passed {
                 if let Some(metrics) = &self.metrics {
                     metrics.late_records.add(1);
                     metrics.late_dropped.add(1);
@@ -100,13 +101,20 @@ impl Sort {
     }
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        // The one key there is belongs to one subtask.
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         let Some(waiting) = self.rows.get_mut(hash_of(&[]), &RowBytes::default()) else { return Ok(()) };
         let later = match time {
             MAX_WATERMARK => BTreeMap::new(),
             time => waiting.rows.split_off(&(time + 1, RowBytes::default())),
         };
-        let due: Vec<(RowBytes, bool)> =
-            std::mem::replace(&mut waiting.rows, later).into_values().flatten().collect();
+        let due = std::mem::replace(&mut waiting.rows, later);
+        if let Some(((last, _), _)) = due.last_key_value() {
+            self.passed = self.passed.max(*last);
+        }
+        let due: Vec<(RowBytes, bool)> = due.into_values().flatten().collect();
         for due in due.chunks(1024) {
             let mut columns = self.plan.codec.decode(due.iter().map(|(row, _)| &**row))?;
             columns.truncate(self.plan.width);
@@ -133,10 +141,11 @@ impl Operator for Sort {
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("rows", &mut self.rows);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
+        let mut passed = vec![self.passed];
+        states.union("passed", &mut passed);
         if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
+            // One subtask has the rows.
+            self.passed = passed.into_iter().max().unwrap_or(MIN_WATERMARK);
         }
     }
 
@@ -149,7 +158,6 @@ impl Operator for Sort {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
         if self.plan.time.is_some() || watermark == MAX_WATERMARK {
             self.fire(watermark, output)?;
         }

@@ -1,7 +1,7 @@
 //! Temporal joins: each row of the left side with the version of the right side that was there at its time.
 //!
 //! - **Rows** of the left side wait until the watermark has reached their time; then they go out with the version that was the latest at
-//!   that time. Rows of the right side are versions of their key from their time on; a retraction by its own is the end of one.
+//!   that time. A row that is late goes out with the next watermark. Rows of the right side are versions of their key from their time on; a retraction by its own is the end of one.
 //! - **Watermarks** emit the rows that they have reached, then pass. Versions that no row can want any more are forgotten when their key is looked at.
 //! - **State**: keyed, `left`: of each key the rows that wait, by time; `versions`: of each key its versions, by time; union, `watermark`.
 
@@ -14,8 +14,7 @@ use arrow::error::ArrowError;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Either;
-use thalweg_dataflow::metrics::OperatorMetrics;
-use thalweg_dataflow::operator::{Operator, OperatorContext};
+use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
 use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
@@ -40,7 +39,6 @@ pub struct TemporalJoin {
     versions: KeyedTable<RowBytes, BTreeMap<i64, Option<RowBytes>>>,
     due: Due,
     watermark: Timestamp,
-    metrics: Option<Arc<OperatorMetrics>>,
 }
 
 struct Plan {
@@ -72,7 +70,6 @@ impl TemporalJoin {
             versions: KeyedTable::default(),
             due: Due::default(),
             watermark: MIN_WATERMARK,
-            metrics: None,
         })
     }
 
@@ -83,13 +80,6 @@ impl TemporalJoin {
         let rows = plan.pairs.left.encode(chunk.rows().columns())?;
         for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
             let time = times.value(row);
-            if time <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
-                continue;
-            }
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let waiting = self.left.entry(hash, key.clone()).or_insert_with(Waiting::new);
@@ -163,17 +153,17 @@ impl TemporalJoin {
         }
         let passing = plan.pairs.passing(Side::Left, &left, &versions, &tried)?;
         let (mut out, mut next) = (Pairs::default(), 0);
-        for row in 0..rows.len() {
+        for (row, is_retraction) in retractions.iter().enumerate() {
             let mut found = false;
             if tried.these.get(next) == Some(&Some(row as u32)) {
                 if is_true(&passing, next) {
-                    out.push(Some(row as u32), tried.others[next], retractions[row], 1);
+                    out.push(Some(row as u32), tried.others[next], *is_retraction, 1);
                     found = true;
                 }
                 next += 1;
             }
             if !found && plan.kind == JoinKind::Left {
-                out.push(Some(row as u32), None, retractions[row], 1);
+                out.push(Some(row as u32), None, *is_retraction, 1);
             }
         }
         let (mut columns, right) = plan.pairs.columns(Side::Left, &left, &versions, &out)?;
@@ -200,11 +190,6 @@ impl Operator for TemporalJoin {
 
     fn is_determined(&self) -> bool {
         true
-    }
-
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
-        Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {

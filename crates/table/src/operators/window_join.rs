@@ -136,7 +136,7 @@ impl Plan {
         let left = Chunk::additions(batch(&self.left, columns, window.left.len())?);
         // A key with a NULL in it is equal to none.
         let no_key =
-            left.len() > 0 && self.keys.0.iter().any(|column| left.rows().column(*column).is_null(0));
+            !left.is_empty() && self.keys.0.iter().any(|column| left.rows().column(*column).is_null(0));
         let mut tried = Pairs::default();
         if !no_key {
             for row in 0..left.len() as u32 {

@@ -28,9 +28,9 @@ pub enum StatementKind {
     /// `DROP …`.
     Drop(Drop),
     /// `ALTER TABLE`.
-    AlterTable(AlterTable),
+    AlterTable(Box<AlterTable>),
     /// `INSERT INTO`.
-    Insert(Insert),
+    Insert(Box<Insert>),
     /// `EXECUTE STATEMENT SET BEGIN … END`, and `BEGIN STATEMENT SET; … END`.
     StatementSet(Vec<Insert>),
     /// A query: its result is shown.
@@ -128,7 +128,7 @@ pub enum ColumnKind {
         is_virtual: bool,
     },
     /// `AS expression`.
-    Computed(Expr),
+    Computed(Box<Expr>),
 }
 
 /// `WATERMARK FOR column AS expression`.
@@ -254,7 +254,7 @@ pub enum AlterAction {
     /// `RESET (…)`.
     Reset(Vec<Word>),
     /// `ADD (…)`: columns, watermark, primary key.
-    Add(TableSchema),
+    Add(Box<TableSchema>),
     /// `DROP (a, b)`.
     DropColumns(Vec<Word>),
     /// `DROP WATERMARK`.

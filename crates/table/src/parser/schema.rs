@@ -119,7 +119,7 @@ fn watermark(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<WatermarkDef, S
 fn column(tokens: &Tokens, parser: &mut Parser<'_>, schema: &mut TableSchema) -> Result<(), SqlError> {
     let name = name(tokens, parser)?;
     let kind = if take(parser, "AS") {
-        ColumnKind::Computed(parser.parse_expr().map_err(|error| tokens.error(parser, error))?)
+        ColumnKind::Computed(Box::new(parser.parse_expr().map_err(|error| tokens.error(parser, error))?))
     } else {
         let data_type = data_type(tokens, parser)?;
         if take(parser, "METADATA") {

@@ -31,7 +31,7 @@ fn kind(
         return create(tokens, parser);
     }
     if take_all(parser, &["INSERT"]) {
-        return insert(tokens, parser, statement).map(StatementKind::Insert);
+        return insert(tokens, parser, statement).map(Box::new).map(StatementKind::Insert);
     }
     if take_all(parser, &["EXECUTE", "STATEMENT", "SET"]) {
         expect(tokens, parser, "BEGIN")?;

@@ -216,8 +216,7 @@ fn of_windows(
 /// What is known of pairs of rows of two sides.
 pub(super) fn traits_of(kind: JoinKind, left: &JoinSide, right: &JoinSide) -> Traits {
     let (a, b) = (&left.rows.traits, &right.rows.traits);
-    let retracts =
-        a.retracts || b.retracts || kind != JoinKind::Inner && !(kind == JoinKind::Semi && !b.retracts);
+    let retracts = a.retracts || b.retracts || !matches!(kind, JoinKind::Inner | JoinKind::Semi);
     if matches!(kind, JoinKind::Semi | JoinKind::Anti) {
         let own = a.moved(|column| (column < left.width).then_some(column));
         return Traits { retracts, rowtime: Vec::new(), window: None, ..own };

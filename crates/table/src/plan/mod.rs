@@ -10,6 +10,7 @@ mod calc;
 mod implicit;
 mod interval;
 mod join;
+mod match_recognize;
 mod over;
 mod rank;
 mod sink;

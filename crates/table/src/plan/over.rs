@@ -57,8 +57,8 @@ pub(super) fn over(translator: &Translator<'_>, window: &Window) -> Result<Arc<P
     let input_schema = window.input.schema();
     let width = input.schema.fields().len();
     let mut columns = Columns { expressions: input_schema.columns().into_iter().map(Expr::Column).collect() };
-    let (mut calls, mut shared): (Vec<(Wanted, Frame, DataType)>, Option<(Vec<Expr>, Vec<Sort>)>) =
-        (Vec::new(), None);
+    let mut calls: Vec<(Wanted, Frame, DataType)> = Vec::new();
+    let mut shared: Option<(Vec<Expr>, Vec<Sort>)> = None;
     for expression in &window.window_expr {
         let Expr::WindowFunction(call) = without_alias(expression) else {
             return Err(SqlError::new(format!("`{expression}` is no function over rows")));

@@ -91,6 +91,8 @@ pub struct PlannedSink {
     /// Where to, in a line.
     pub what: String,
     name: String,
+    /// What rows are updated by, if they are.
+    key: Option<Vec<usize>>,
     sink: Box<dyn TableSink>,
 }
 
@@ -99,7 +101,7 @@ impl PlannedSink {
     pub(crate) fn console(rows: Arc<Planned>) -> Self {
         let key = rows.traits.keys.first().cloned().unwrap_or_default();
         let (what, name) = ("Sink(console)".to_owned(), "console".to_owned());
-        Self { rows, what, name, sink: crate::connectors::console(key) }
+        Self { rows, what, name, key: None, sink: crate::connectors::console(key) }
     }
 
     /// Builds the sink, and all that it reads.
@@ -107,7 +109,12 @@ impl PlannedSink {
     /// # Errors
     /// If an operator or a connector cannot be made.
     pub fn build(&self, building: &Building<'_>) -> Result<(), SqlError> {
-        self.sink.write(building.build(&self.rows)?, &self.name)
+        let rows = building.build(&self.rows)?;
+        // What is updated by key is written by one subtask for each key, so that the last update is the last one written.
+        match &self.key {
+            Some(key) => self.sink.write(building.keyed(&rows, key, &self.rows.schema)?, &self.name),
+            None => self.sink.write(rows, &self.name),
+        }
     }
 
     /// The plan as a tree.
@@ -133,6 +140,7 @@ pub fn sink(
     let key: Option<Vec<usize>> =
         table.primary_key.iter().map(|column| written.iter().position(|of| of == column)).collect();
     let key = key.filter(|key| !key.is_empty());
+    let by_key = key.clone().filter(|_| sink.changelog() == Changelog::Upsert);
     let rows = match (sink.changelog(), key) {
         (Changelog::Append, _) if rows.traits.retracts => {
             return Err(SqlError::new(format!(
@@ -161,7 +169,7 @@ pub fn sink(
         _ => rows,
     };
     let what = format!("Sink(table=[{}])", table.path);
-    Ok(PlannedSink { rows, what, name: table.path.table.clone(), sink })
+    Ok(PlannedSink { rows, what, name: table.path.table.clone(), key: by_key, sink })
 }
 
 fn materialize(rows: Arc<Planned>, key: Vec<usize>) -> Arc<Planned> {

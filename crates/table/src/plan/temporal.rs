@@ -131,6 +131,10 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
         let right_key = right_key
             .ok_or_else(|| SqlError::new("rows are looked up by columns of the table, as they are"))?;
         let retracts = left.rows.traits.retracts;
+        // What tells a row from others. The time at which it came is another when it is taken back.
+        let times = left.rows.traits.proctime.clone();
+        let all = (0..left.rows.schema.fields().len()).filter(|column| !times.contains(column)).collect();
+        let own: Vec<usize> = left.rows.traits.keys.first().cloned().unwrap_or(all);
         let widths = (width, shape.schema().fields().len());
         let traits = Traits { keys: Vec::new(), ..known };
         let what = format!("LookupJoin(table=[{}], {what})", of_table.path);
@@ -146,12 +150,11 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
                 filter: filter.clone(),
             };
             let operator =
-                LookupJoin::new(kind, input, retracts, lookup.clone(), shape.clone()).map_err(arrow)?;
+                LookupJoin::new(kind, input, retracts.then(|| own.clone()), lookup.clone(), shape.clone())
+                    .map_err(arrow)?;
             let rows = match retracts {
                 // A row and its retraction meet.
-                true => {
-                    building.keyed(&inputs[0], &(0..schema.fields().len()).collect::<Vec<_>>(), &schema)?
-                }
+                true => building.keyed(&inputs[0], &own, &schema)?,
                 false => inputs[0].clone(),
             };
             Ok(rows.apply("lookup join", operator).identity(&building.identity()))

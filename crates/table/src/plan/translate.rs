@@ -6,9 +6,12 @@ use datafusion_common::DFSchema;
 use datafusion_expr::{Distinct, Expr, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
 
-use super::{Planned, Traits, aggregate, calc, join, over, rank, sort, source, values, window};
+use super::{
+    Planned, Traits, aggregate, calc, join, match_recognize, over, rank, sort, source, values, window,
+};
 use crate::connectors::Connectors;
 use crate::error::SqlError;
+use crate::planner::match_recognize::MatchRecognize;
 use crate::planner::temporal_table::TemporalTable;
 use crate::planner::window_function::WindowFunction;
 use crate::planner::{self, Planner};
@@ -64,6 +67,9 @@ impl Translator<'_> {
                 let node = extension.node.as_any();
                 if let Some(node) = node.downcast_ref::<WindowFunction>() {
                     return window::window(self, node);
+                }
+                if let Some(node) = node.downcast_ref::<MatchRecognize>() {
+                    return match_recognize::match_recognize(self, node);
                 }
                 if node.is::<TemporalTable>() {
                     return Err(SqlError::new(

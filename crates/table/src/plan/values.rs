@@ -20,7 +20,10 @@ fn of_batch(what: String, rows: RecordBatch) -> Arc<Planned> {
     Planned::new(what, Vec::new(), schema, Traits::default(), move |building, _| {
         let chunks = if chunk.is_empty() { Vec::new() } else { vec![chunk.clone()] };
         let source = CollectionSource::new(chunks);
-        Ok(building.graph.source("values", source, WatermarkStrategy::no_watermarks()).identity(&building.identity()))
+        Ok(building
+            .graph
+            .source("values", source, WatermarkStrategy::no_watermarks())
+            .identity(&building.identity()))
     })
 }
 

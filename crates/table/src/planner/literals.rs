@@ -6,7 +6,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_optimizer::AnalyzerRule;
 
 /// The rule.
@@ -23,6 +23,13 @@ impl AnalyzerRule for WholeNumbers {
             // A limit is a number of rows.
             if matches!(plan, LogicalPlan::Limit(_)) {
                 return Ok(Transformed::no(plan));
+            }
+            if let LogicalPlan::Values(values) = plan {
+                // Their columns have the types that they had before.
+                let narrowed =
+                    |row: Vec<Expr>| row.into_iter().map(|value| Ok(narrow(value)?.data)).collect();
+                let rows = values.values.into_iter().map(narrowed).collect::<Result<Vec<Vec<Expr>>>>()?;
+                return Ok(Transformed::yes(LogicalPlanBuilder::values(rows)?.build()?));
             }
             let names = NamePreserver::new(&plan);
             let narrowed = plan.map_expressions(|expression| {

@@ -12,6 +12,7 @@ pub mod context;
 mod expressions;
 pub(crate) mod group_windows;
 mod literals;
+pub(crate) mod match_recognize;
 mod names;
 mod optimize;
 mod relations;
@@ -78,7 +79,7 @@ impl Planner {
         group_windows::rewrite(&mut query)?;
         names::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
-        Ok(self.sql().sql_statement_to_plan(statement)?)
+        optimize::whole_numbers(self.sql().sql_statement_to_plan(statement)?, self.context.options())
     }
 
     /// An expression over the columns of `schema`.

@@ -24,7 +24,7 @@ use crate::error::SqlError;
 
 fn analyzer() -> Analyzer {
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(WholeNumbers), Arc::new(TypeCoercion::new())];
+        vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(TypeCoercion::new())];
     Analyzer::with_rules(rules)
 }
 
@@ -38,6 +38,11 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(EliminateCrossJoin::new()),
         Arc::new(PushDownFilter::new()),
     ]
+}
+
+/// The plan, with whole numbers as wide as they are.
+pub(super) fn whole_numbers(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan, SqlError> {
+    Ok(WholeNumbers.analyze(plan, options)?)
 }
 
 /// The plan, after all rules.

@@ -3,12 +3,12 @@
 //! Every table goes through here, also a plain one: so a version (`FOR SYSTEM_TIME AS OF`) that nobody would plan is refused, and not
 //! taken for the table of now.
 
-use datafusion_common::{Result, not_impl_err, plan_err};
+use datafusion_common::{Result, plan_err};
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use sqlparser::ast::{Expr, TableFactor, TableVersion};
 
-use super::{temporal_table, window_function};
+use super::{match_recognize, temporal_table, window_function};
 
 /// The planner of what stands in `FROM`.
 #[derive(Debug)]
@@ -35,7 +35,10 @@ impl RelationPlanner for Relations {
                 let plan = temporal_table::plan(context.plan(table)?, &time)?;
                 planned(plan, alias)
             }
-            TableFactor::MatchRecognize { .. } => not_impl_err!("MATCH_RECOGNIZE is not there yet"),
+            TableFactor::MatchRecognize { ref alias, .. } => {
+                let alias = alias.clone();
+                planned(match_recognize::plan(relation, context)?, alias)
+            }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
