@@ -7,9 +7,11 @@ use arrow::datatypes::Schema;
 use datafusion_common::DFSchema;
 use datafusion_expr::ExprSchemable;
 use sqlparser::ast::Query;
+use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::runtime::{Job, JobConfig};
 
 use crate::catalog::{Catalog, Column, ColumnSource, Relation, Table, View};
+use crate::chunk::Chunk;
 use crate::connectors::{Connector, Connectors};
 use crate::error::SqlError;
 use crate::parser::{
@@ -319,6 +321,25 @@ impl TableEnvironment {
             sinks.push(planned().map_err(|error: SqlError| error.or_at(&insert.span))?);
         }
         Ok(PlannedJob { sinks })
+    }
+
+    /// The changes of a query as a stream of `job` (Flink's `to_changelog_stream`).
+    ///
+    /// # Errors
+    /// If the query is wrong; with the place.
+    pub fn stream(&self, query: &str, job: &Job) -> Result<Stream<Chunk>, SqlError> {
+        let statements = parse_script(query)?;
+        let [Statement { kind: StatementKind::Query(query), span }] = &statements[..] else {
+            return Err(SqlError::new("one query is a stream, and no other statement is"));
+        };
+        let planner = self.planner();
+        let translator =
+            Translator { planner: &planner, connectors: &self.connectors, settings: &self.settings };
+        let planned = || {
+            let rows = translator.translate(&planner.plan(query)?)?;
+            Building::new(job.graph(), job.config().parallelism).build(&rows)
+        };
+        planned().map_err(|error: SqlError| error.or_at(span))
     }
 
     /// A job that shows the rows of a query on the standard output, each with its kind.

@@ -185,7 +185,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                     let seconds = match call.arguments.get(1) {
                         Some(digits) => {
                             let digits = cast(digits, &DataType::Int64)?;
-                            digits.len() > 0 && digits.as_primitive::<Int64Type>().value(0) == 0
+                            !digits.is_empty() && digits.as_primitive::<Int64Type>().value(0) == 0
                         }
                         None => false,
                     };
