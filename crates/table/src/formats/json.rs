@@ -1,16 +1,18 @@
 //! JSON: an object for each row.
 
+use std::collections::{BTreeMap, HashMap};
+
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{
-    DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use base64::Engine as _;
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Field, Format, column_of_valid};
 use crate::chunk::Chunk;
 use crate::display::display;
 use crate::error::SqlError;
+use crate::types::{LogicalType, TypeKind};
 
 pub(super) struct Json {
     fields: Vec<Field>,
@@ -27,13 +29,18 @@ impl Json {
 impl Format for Json {
     fn decode(&self, records: &[&[u8]]) -> Result<(Vec<ArrayRef>, Option<Vec<bool>>), SqlError> {
         let mut valid = vec![true; records.len()];
-        let mut objects = Vec::with_capacity(records.len());
+        let mut objects: Vec<Vec<Option<Value>>> = Vec::with_capacity(records.len());
         for (record, valid) in records.iter().zip(&mut valid) {
-            match serde_json::from_slice::<Map<String, Value>>(record) {
-                Ok(object) => objects.push(object),
+            let fields = serde_json::from_slice::<HashMap<String, &RawValue>>(record).and_then(|known| {
+                let field =
+                    |(name, of): &Field| known.get(name.as_str()).map(|raw| read(raw, of)).transpose();
+                self.fields.iter().map(field).collect()
+            });
+            match fields {
+                Ok(fields) => objects.push(fields),
                 Err(_) if self.ignore_errors => {
                     *valid = false;
-                    objects.push(Map::new());
+                    objects.push(vec![None; self.fields.len()]);
                 }
                 Err(error) => {
                     let text = String::from_utf8_lossy(&record[..record.len().min(200)]);
@@ -43,8 +50,8 @@ impl Format for Json {
             }
         }
         let mut columns = Vec::with_capacity(self.fields.len());
-        for (name, of) in &self.fields {
-            let values = objects.iter().map(|object| match object.get(name) {
+        for (place, (name, of)) in self.fields.iter().enumerate() {
+            let values = objects.iter().map(|object| match &object[place] {
                 Some(value) => Ok(value),
                 None if self.fail_on_missing && !self.ignore_errors => {
                     Err(SqlError::new(format!("a record has no field `{name}`")))
@@ -67,64 +74,131 @@ impl Format for Json {
         row: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), SqlError> {
-        let mut object = Map::with_capacity(columns.len());
-        for ((name, _), column) in self.fields.iter().zip(columns) {
-            object.insert(name.clone(), value(chunk.rows().column(*column), row)?);
-        }
-        serde_json::to_writer(out, &object).map_err(|error| SqlError::new(error.to_string()))
+        let fields = self
+            .fields
+            .iter()
+            .zip(columns)
+            .map(|((name, _), column)| (name.as_str(), chunk.rows().column(*column)));
+        object(fields, row, out)
     }
 }
 
-/// A value as JSON. Times are text, as Flink writes them by the SQL standard.
-fn value(values: &ArrayRef, row: usize) -> Result<Value, SqlError> {
-    if values.is_null(row) {
-        return Ok(Value::Null);
+/// Fields of a row as an object.
+fn object<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a ArrayRef)>,
+    row: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), SqlError> {
+    out.push(b'{');
+    for (place, (name, column)) in fields.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        text(name, out)?;
+        out.push(b':');
+        write(column, row, out)?;
     }
-    let float = |number: f64, text: String| match Number::from_f64(number) {
-        Some(number) => Value::Number(number),
-        None => Value::String(text),
+    out.push(b'}');
+    Ok(())
+}
+
+fn text(text: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
+    serde_json::to_writer(out, text).map_err(|error| SqlError::new(error.to_string()))
+}
+
+/// A value as JSON. Times are text, as Flink writes them by the SQL standard; decimals have all of their digits.
+fn write(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), SqlError> {
+    if values.is_null(row) {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    let finite = match values.data_type() {
+        DataType::Float32 => values.as_primitive::<Float32Type>().value(row).is_finite(),
+        DataType::Float64 => values.as_primitive::<Float64Type>().value(row).is_finite(),
+        _ => true,
     };
-    Ok(match values.data_type() {
-        DataType::Null => Value::Null,
-        DataType::Boolean => Value::Bool(values.as_boolean().value(row)),
-        DataType::Int8 => values.as_primitive::<Int8Type>().value(row).into(),
-        DataType::Int16 => values.as_primitive::<Int16Type>().value(row).into(),
-        DataType::Int32 => values.as_primitive::<Int32Type>().value(row).into(),
-        DataType::Int64 => values.as_primitive::<Int64Type>().value(row).into(),
-        DataType::Float32 => {
-            let number = values.as_primitive::<Float32Type>().value(row);
-            // By its own digits, not by those that it has as a wider one.
-            float(number.to_string().parse().unwrap_or(f64::from(number)), display(values, row))
+    match values.data_type() {
+        DataType::Null => out.extend_from_slice(b"null"),
+        // As Java prints them, which is JSON, but for what is no number.
+        DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Decimal128(..)
+            if finite =>
+        {
+            out.extend_from_slice(display(values, row).as_bytes());
         }
-        DataType::Float64 => float(values.as_primitive::<Float64Type>().value(row), display(values, row)),
-        DataType::Decimal128(..) => {
-            let text = values.as_primitive::<Decimal128Type>().value_as_string(row);
-            serde_json::from_str(&text).map_err(|error| SqlError::new(error.to_string()))?
+        DataType::Binary => {
+            let bytes = values.as_binary::<i32>().value(row);
+            text(&base64::engine::general_purpose::STANDARD.encode(bytes), out)?;
         }
-        DataType::Binary => Value::String(
-            base64::engine::general_purpose::STANDARD.encode(values.as_binary::<i32>().value(row)),
-        ),
         DataType::Timestamp(_, zone) => {
-            let text = crate::display::sql_timestamp(values, row);
-            Value::String(if zone.is_some() { format!("{text}Z") } else { text })
+            let time = crate::display::sql_timestamp(values, row);
+            text(&if zone.is_some() { format!("{time}Z") } else { time }, out)?;
         }
         DataType::List(_) => {
             let items = values.as_list::<i32>().value(row);
-            let all = (0..items.len()).map(|item| value(&items, item));
-            Value::Array(all.collect::<Result<_, _>>()?)
+            out.push(b'[');
+            for item in 0..items.len() {
+                if item > 0 {
+                    out.push(b',');
+                }
+                write(&items, item, out)?;
+            }
+            out.push(b']');
         }
         DataType::Map(..) => {
             let map = values.as_map();
             let range = map.value_offsets()[row] as usize..map.value_offsets()[row + 1] as usize;
-            let pairs = range.map(|at| Ok((display(map.keys(), at), value(map.values(), at)?)));
-            Value::Object(pairs.collect::<Result<_, SqlError>>()?)
+            out.push(b'{');
+            for (place, at) in range.enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                text(&display(map.keys(), at), out)?;
+                out.push(b':');
+                write(map.values(), at, out)?;
+            }
+            out.push(b'}');
         }
         DataType::Struct(fields) => {
-            let columns = fields.iter().zip(values.as_struct().columns());
-            let pairs = columns.map(|(field, column)| Ok((field.name().clone(), value(column, row)?)));
-            Value::Object(pairs.collect::<Result<_, SqlError>>()?)
+            let columns = values.as_struct().columns();
+            object(fields.iter().map(|field| field.name().as_str()).zip(columns), row, out)?;
         }
-        _ => Value::String(display(values, row)),
+        _ => text(&display(values, row), out)?,
+    }
+    Ok(())
+}
+
+/// A value of this type as it stands: the digits of a decimal as text, so that none is lost.
+fn read(raw: &RawValue, of: &LogicalType) -> serde_json::Result<Value> {
+    let is_null = raw.get() == "null";
+    Ok(match &of.kind {
+        TypeKind::Decimal(..)
+            if raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()) =>
+        {
+            Value::String(raw.get().to_owned())
+        }
+        TypeKind::Array(item) if !is_null => {
+            let items: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+            Value::Array(items.into_iter().map(|one| read(one, item)).collect::<Result<_, _>>()?)
+        }
+        TypeKind::Map(_, item) if !is_null => {
+            let entries: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get())?;
+            let pairs = entries.into_iter().map(|(key, one)| Ok((key, read(one, item)?)));
+            Value::Object(pairs.collect::<serde_json::Result<_>>()?)
+        }
+        TypeKind::Row(fields) if !is_null => {
+            let known: HashMap<String, &RawValue> = serde_json::from_str(raw.get())?;
+            let pairs = fields.iter().filter_map(|(name, of)| Some((name, known.get(name.as_str())?, of)));
+            let pairs = pairs.map(|(name, one, of)| Ok((name.clone(), read(one, of)?)));
+            Value::Object(pairs.collect::<serde_json::Result<_>>()?)
+        }
+        _ => serde_json::from_str(raw.get())?,
     })
 }
 
@@ -148,7 +222,7 @@ mod tests {
             "a INT, b STRING, c DECIMAL(10, 2), d TIMESTAMP(3), e ARRAY<INT>, f ROW<x BIGINT, y STRING>, g MAP<STRING, DOUBLE>, h DOUBLE",
         );
         let json = Json::new(fields.clone(), false, false);
-        let record = r#"{"a":1,"b":"x","c":5.00,"d":"2020-04-15 08:00:05.123","e":[1,null],"f":{"x":2,"y":null},"g":{"k":1.5},"h":44.44}"#;
+        let record = r#"{"a":1,"b":"x","c":12345678.90,"d":"2020-04-15 08:00:05.123","e":[1,null],"f":{"x":2,"y":null},"g":{"k":1.5},"h":44.44}"#;
         let (columns, valid) = json.decode(&[record.as_bytes(), b"{}"]).unwrap();
         assert!(valid.is_none());
         let named = fields.iter().map(|(name, _)| name.as_str()).zip(columns);
