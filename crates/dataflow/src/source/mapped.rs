@@ -30,7 +30,7 @@ use std::any::Any;
 use super::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitInfo};
 use crate::barrier::{Barrier, Epoch};
 use crate::error::BoxError;
-use crate::record::Record;
+use crate::record::{BATCH_SIZE, Record};
 
 /// A source whose records are mapped a poll at a time. See the [module](self).
 pub struct MappedSource<S, F> {
@@ -86,7 +86,8 @@ where
     }
 
     fn poll(&mut self, output: &mut SourceOutput<U>) -> Result<SourceStatus, BoxError> {
-        self.read.begin();
+        // How many of the larger records are wanted says nothing of these.
+        self.read.begin(BATCH_SIZE);
         let status = self.reader.poll(&mut self.read)?;
         for (index, split) in self.read.splits.iter().enumerate() {
             let SplitInfo { name, identity, finished, found } = split;
