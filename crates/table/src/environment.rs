@@ -200,6 +200,10 @@ impl TableEnvironment {
         if create.like.is_some() {
             return Err(SqlError::new("CREATE TABLE … LIKE is not there yet"));
         }
+        if create.query.is_some() {
+            return Err(SqlError::new("CREATE TABLE … AS is not there yet")
+                .help("create the table, then INSERT INTO it"));
+        }
         let partitioned_by = create.partitioned_by.iter().map(|word| word.value.clone()).collect();
         let mut table = self.table(&create.name, &create.schema, options_of(&create.options))?;
         table.partitioned_by = partitioned_by;
@@ -305,6 +309,9 @@ impl TableEnvironment {
         let mut sinks = Vec::with_capacity(inserts.len());
         for insert in inserts {
             let planned = || {
+                if insert.overwrite {
+                    return Err(SqlError::new("INSERT OVERWRITE is not there yet"));
+                }
                 let (_, relation) = self.catalog.find(&insert.table)?;
                 let Relation::Table(table) = relation else {
                     return Err(SqlError::new("rows are written into tables, not into views"));

@@ -4,7 +4,25 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 
+use thalweg_dataflow::tell;
+
 use crate::error::SqlError;
+
+/// The keys that something goes by, here or in the binary.
+const OBEYED: [&str; 12] = [
+    "table.local-time-zone",
+    "table.exec.source.cdc-events-duplicate",
+    "table.exec.source.idle-timeout",
+    "table.exec.sink.nested-constraint-enforcer",
+    "table.exec.sink.not-null-enforcer",
+    "table.exec.resource.default-parallelism",
+    "parallelism.default",
+    "pipeline.name",
+    "execution.checkpointing.dir",
+    "execution.checkpointing.interval",
+    "state.checkpoints.dir",
+    "execution.runtime-mode",
+];
 
 /// The settings of a session, by Flink's keys.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +34,7 @@ impl Settings {
         self.0.get(key).map(String::as_str)
     }
 
-    /// Sets a key.
+    /// Sets a key. Of one that nothing goes by yet, such as `table.exec.state.ttl`, it is told that it has no effect.
     ///
     /// # Errors
     /// If it is a key of ours, and the value is none that it can have.
@@ -26,6 +44,14 @@ impl Settings {
                 SqlError::new(format!("`{value}` is no time zone"))
                     .help("zones go by names such as `UTC` and `Europe/Berlin`")
             })?;
+        }
+        if key == "execution.runtime-mode" && !value.eq_ignore_ascii_case("streaming") {
+            return Err(SqlError::new(format!(
+                "`{key}` can be `streaming` only: there is no `{value}` mode yet"
+            )));
+        }
+        if !OBEYED.contains(&key) {
+            tell::warn(format_args!("the setting `{key}` has no effect: nothing goes by it yet"));
         }
         self.0.insert(key.to_owned(), value.to_owned());
         Ok(())

@@ -13,7 +13,8 @@ use crate::settings::Settings;
 pub(super) struct Blackhole;
 
 impl Connector for Blackhole {
-    fn sink(&self, _: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
+    fn sink(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
+        super::only(table, &[], &[])?;
         Ok(Box::new(Blackhole))
     }
 }

@@ -72,6 +72,11 @@ struct Generator {
 
 impl Connector for Datagen {
     fn source(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableScan>, SqlError> {
+        super::only(
+            table,
+            &["rows-per-second", "number-of-rows", "scan.watermark.idle-timeout"],
+            &["fields."],
+        )?;
         let number = |key: &str| match table.option(key) {
             None => Ok(None),
             Some(text) => text

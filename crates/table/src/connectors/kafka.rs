@@ -71,9 +71,35 @@ impl Kafka {
     }
 
     fn layout(&self, table: &Table, columns: &[usize]) -> Result<Layout, SqlError> {
+        super::only(
+            table,
+            &OPTIONS,
+            &["properties.", "json.", "csv.", "key.json.", "key.csv.", "value.json.", "value.csv."],
+        )?;
         Layout::of(table, columns, self.upsert)
     }
 }
+
+/// All options but those of the client and of the formats.
+const OPTIONS: [&str; 17] = [
+    "topic",
+    "topic-pattern",
+    "format",
+    "value.format",
+    "key.format",
+    "key.fields",
+    "key.fields-prefix",
+    "value.fields-include",
+    "scan.startup.mode",
+    "scan.startup.timestamp-millis",
+    "scan.startup.specific-offsets",
+    "scan.bounded.mode",
+    "scan.bounded.timestamp-millis",
+    "scan.topic-partition-discovery.interval",
+    "scan.watermark.idle-timeout",
+    "sink.delivery-guarantee",
+    "sink.transactional-id-prefix",
+];
 
 fn missing(table: &Table, option: &str) -> SqlError {
     let error = SqlError::new(format!("the table `{}` wants the option `{option}`", table.path.table));

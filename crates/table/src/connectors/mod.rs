@@ -39,6 +39,26 @@ pub trait Connector: Send + Sync {
     }
 }
 
+/// Refuses options that nobody reads: they are misspelt, or not there yet.
+///
+/// # Errors
+/// If there is one that is neither among `known` nor begins with one of `prefixes`.
+fn only(table: &Table, known: &[&str], prefixes: &[&str]) -> Result<(), SqlError> {
+    let is_known = |key: &str| {
+        key == "connector" || known.contains(&key) || prefixes.iter().any(|of| key.starts_with(of))
+    };
+    let Some(key) = table.options.keys().find(|key| !is_known(key)) else { return Ok(()) };
+    let connector = table.option("connector").unwrap_or_default();
+    let mut error = SqlError::new(format!("`{connector}` has no option `{key}`"));
+    if let Some(span) = &table.options_at {
+        error = error.or_at(span);
+    }
+    Err(match nearest(key, known.iter().copied()) {
+        Some(name) => error.help(format!("did you mean `{name}`?")),
+        None => error,
+    })
+}
+
 fn not_for(table: &Table, what: &str) -> SqlError {
     let connector = table.option("connector").unwrap_or_default();
     SqlError::new(format!("the table `{}` cannot {what}: its connector is `{connector}`", table.path.table))

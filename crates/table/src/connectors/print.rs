@@ -28,6 +28,7 @@ struct PrintSink {
 
 impl Connector for Print {
     fn sink(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
+        super::only(table, &["print-identifier", "standard-error"], &[])?;
         let prefix = match table.option("print-identifier") {
             Some(identifier) => format!("{identifier}> "),
             None => String::new(),

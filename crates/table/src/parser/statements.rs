@@ -17,6 +17,14 @@ use crate::error::SqlError;
 pub(super) fn parse(tokens: &Tokens, statement: &[TokenWithSpan]) -> Result<Statement, SqlError> {
     let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(statement.to_vec());
     let span = tokens.span_of(statement);
+    // Whoever sets an option wants it to count.
+    let options = |token: &&TokenWithSpan| {
+        hint(&token.token).is_some_and(|hint| hint.trim_start().to_uppercase().starts_with("OPTIONS"))
+    };
+    if let Some(token) = statement.iter().find(options) {
+        return Err(SqlError::at(tokens.span(token), "OPTIONS hints are not there yet")
+            .help("set the options in CREATE TABLE"));
+    }
     let kind = kind(tokens, &mut parser, statement)?;
     tokens.end(&mut parser)?;
     Ok(Statement { kind, span })
@@ -244,11 +252,6 @@ fn insert(tokens: &Tokens, parser: &mut Parser<'_>, statement: &[TokenWithSpan])
         Token::LParen if !is_query() => names(tokens, parser)?,
         _ => Vec::new(),
     };
-    if let Some(token) = statement.iter().find(|token| {
-        hint(&token.token).is_some_and(|hint| hint.trim_start().to_uppercase().starts_with("OPTIONS"))
-    }) {
-        return Err(SqlError::at(tokens.span(token), "OPTIONS hints are not there yet"));
-    }
     let query = query(tokens, parser)?;
     let span = tokens.span_of(statement);
     Ok(Insert { table, hints: Options::default(), partition, columns, overwrite, query, span })
