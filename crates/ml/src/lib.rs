@@ -48,6 +48,8 @@ pub mod mini_batch;
 pub mod moments;
 pub mod naive_bayes;
 pub mod neighbors;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod operators;
 mod pairs;
 pub mod preprocessing;
