@@ -104,7 +104,7 @@ impl KeyedProcessFunction for Keep {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.calls += 1;
-        if self.calls % 16 == 0 || self.slow {
+        if self.calls.is_multiple_of(16) || self.slow {
             let now = Instant::now();
             if let Some(last) = self.last.filter(|_| self.seen.filled.load(Ordering::Relaxed)) {
                 let micros = (now - last).as_micros() as u64;

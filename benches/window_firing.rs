@@ -21,6 +21,7 @@ use thalweg::dataflow::window::{
 
 type Counted = (String, i64, u64);
 
+#[expect(clippy::ptr_arg, reason = "the key is a `String`, and the function is handed what the key is")]
 fn result(
     key: &String,
     window: TimeWindow,

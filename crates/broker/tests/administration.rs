@@ -166,8 +166,9 @@ fn quotas_are_kept_and_described() {
     );
     assert_eq!(described(&mut wire, &[], false), [of_ips, of_alice]);
     let invalid = ResponseError::InvalidRequest.code();
-    let rate: &[(&str, Option<f64>)] = &[("producer_byte_rate", Some(1.0))];
-    let wrong: [(Entity<'_>, &[(&str, Option<f64>)]); 9] = [
+    type Rates<'a> = &'a [(&'a str, Option<f64>)];
+    let rate: Rates<'_> = &[("producer_byte_rate", Some(1.0))];
+    let wrong: [(Entity<'_>, Rates<'_>); 9] = [
         (&[], rate),
         (&[("planet", Some("x"))], rate),
         (&[("user", Some(""))], rate),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
@@ -128,7 +128,11 @@ fn a_suspended_job_is_resumed_at_another_parallelism() {
             ..JobConfig::new("resumed")
         };
         let handle = start(&graph, config).unwrap();
-        std::thread::sleep(Duration::from_millis(5));
+        // Somewhere on its way, however busy the machine is.
+        let until = Instant::now() + Duration::from_secs(10);
+        while results.lock().unwrap().len() < 1_500 && !handle.is_finished() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         handle.suspend();
         handle.wait().unwrap();
         let results = std::mem::take(&mut *results.lock().unwrap());

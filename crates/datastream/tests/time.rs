@@ -120,13 +120,13 @@ fn a_partition_whose_records_wait_for_us_is_not_idle() {
 fn nor_is_a_stream_whose_records_wait_for_us_before_they_get_their_times() {
     let env = env(1);
     let timed = |stream: &DataStream<i64>| {
-        let strategy = WatermarkStrategy::for_monotonous_timestamps().with_idleness(ms(20));
+        let strategy = WatermarkStrategy::for_monotonous_timestamps().with_idleness(ms(80));
         stream.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(|n: &i64, _| *n))
     };
     // The operator before it is slow, in a task of its own, and there is nothing in between meanwhile.
     let numbers = env.from_collection((0..20).collect::<Vec<i64>>());
     let slow = numbers.rebalance().map(|n| {
-        std::thread::sleep(ms(30));
+        std::thread::sleep(ms(60));
         n
     });
     let slow = timed(&slow.rebalance().map(|n| n).set_parallelism(2));

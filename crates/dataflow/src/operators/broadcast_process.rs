@@ -458,17 +458,17 @@ mod tests {
                 let mut expected = Vec::new();
                 if left {
                     let sum = sums.entry(key).or_insert(0);
-                    *sum += factors.get(&(key % 2 == 0)).copied().unwrap_or(1) * value;
+                    *sum += factors.get(&(key.is_multiple_of(2))).copied().unwrap_or(1) * value;
                     expected.push((key, *sum));
                     due.insert(time + 5, key);
                     harness.push(Either::Left(Keyed::new(key, value)), time);
                 } else {
                     let factor = Some(value).filter(|value| *value != 0);
                     match factor {
-                        Some(factor) => factors.insert(key % 2 == 0, factor),
-                        None => factors.remove(&(key % 2 == 0)),
+                        Some(factor) => factors.insert(key.is_multiple_of(2), factor),
+                        None => factors.remove(&(key.is_multiple_of(2))),
                     };
-                    harness.broadcast((key % 2 == 0, factor), time);
+                    harness.broadcast((key.is_multiple_of(2), factor), time);
                 }
                 harness.watermark(time);
                 expected.extend(due.remove(&time).map(|key| (key, factors.values().sum::<i64>())));

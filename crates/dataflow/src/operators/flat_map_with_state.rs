@@ -107,7 +107,7 @@ mod tests {
             let operator = || FlatMapWithState::new(|(key, n): (u8, u32), sum: &mut Option<u32>, out: &mut Collect<'_, (u8, u32)>| {
                 let new = sum.unwrap_or(0) + n;
                 out.collect((key, new));
-                *sum = Some(new).filter(|new| new % 3 != 0);
+                *sum = Some(new).filter(|new| !new.is_multiple_of(3));
                 Ok(())
             });
             let mut harness = Harness::new(operator());
