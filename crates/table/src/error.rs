@@ -47,7 +47,7 @@ impl SqlError {
     /// ```
     /// use thalweg_table::error::SqlError;
     ///
-    /// let error = SqlError::at(9..13, "no table `wrds`").help("did you mean `words`?");
+    /// let error = SqlError::at(14..18, "no table `wrds`").help("did you mean `words`?");
     /// assert_eq!(
     ///     error.render("SELECT *\nFROM wrds"),
     ///     "no table `wrds`\n  --> line 2, column 6\n2 | FROM wrds\n  |      ^^^^\n  = did you mean `words`?"

@@ -32,7 +32,7 @@ use crate::barrier::{Barrier, Epoch};
 use crate::error::BoxError;
 use crate::record::{BATCH_SIZE, Record};
 
-/// A source whose records are mapped a poll at a time. See the [module](self).
+/// A source whose records are mapped a poll at a time. The page says what it does.
 pub struct MappedSource<S, F> {
     source: S,
     map: F,

@@ -2,7 +2,7 @@
 //!
 //! - **Source**: Ikonomovska, Gama and Džeroski, "Learning model trees from evolving data streams", 2011 (FIMT-DD, without its drift
 //!   detection); splits lower the variance.
-//! - **Learns** finite targets, from dense features. **Refuses** what [`LinearRegression`](crate::linear::LinearRegression) does.
+//! - **Learns** finite targets, from dense features. **Refuses** what [`LinearRegression`] does.
 //! - **Parallel**: one subtask, or one tree for each key.
 //! - **Numbers** agree with river's `HoeffdingTreeRegressor` (TE-BST splitter) to 1e-9 (`tests/learners/trees.rs`).
 //!

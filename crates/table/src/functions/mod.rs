@@ -3,7 +3,7 @@
 //! - A function is found by its name, whatever the case: [`scalar`]. Its types are Flink's: it coerces its arguments by itself
 //!   (`Signature::user_defined`), and says whether its result can be `NULL`.
 //! - What the grammar has a form of its own for (`EXTRACT`, `SUBSTRING … FROM`, `a + b`, `CASE`, `CAST`, …) becomes a call of one of
-//!   these functions in [`planner`], while the query is planned, so that types are Flink's from the beginning.
+//!   these functions while the query is planned, so that types are Flink's from the beginning.
 //! - The session's time zone is `execution.time_zone` of the arguments' `ConfigOptions`.
 
 mod access;

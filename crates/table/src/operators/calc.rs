@@ -19,7 +19,7 @@ use thalweg_dataflow::time::{TaskClock, Timestamp};
 use crate::chunk::Chunk;
 use crate::now;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct Calc {
     filter: Option<Arc<dyn PhysicalExpr>>,

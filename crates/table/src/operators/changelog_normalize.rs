@@ -20,7 +20,7 @@ use super::{Grouping, RowsOut, emit};
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct ChangelogNormalize {
     plan: Arc<Plan>,

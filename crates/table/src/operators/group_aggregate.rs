@@ -33,7 +33,7 @@ pub(super) struct GroupState {
     pub(super) accumulators: Group,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct GroupAggregate {
     plan: Arc<Plan>,

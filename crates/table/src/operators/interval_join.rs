@@ -38,7 +38,7 @@ struct Kept {
 
 type SideState = KeyedTable<RowBytes, BTreeMap<(i64, RowBytes), Kept>>;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct IntervalJoin {
     plan: Arc<Plan>,

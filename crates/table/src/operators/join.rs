@@ -92,7 +92,7 @@ struct Kept {
 
 type SideState = KeyedTable<RowBytes, BTreeMap<RowBytes, Kept>>;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct Join {
     plan: Arc<Plan>,

@@ -18,7 +18,7 @@ use super::grouping::hash_of;
 use crate::chunk::Chunk;
 use crate::rows::RowCodec;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct KeyBy {
     key: Arc<[usize]>,

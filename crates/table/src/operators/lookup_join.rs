@@ -29,7 +29,7 @@ use crate::rows::{RowBytes, RowCodec};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Joined(Vec<Vec<RowBytes>>);
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct LookupJoin {
     plan: Arc<Plan>,

@@ -131,7 +131,7 @@ struct Partition {
     rows: Vec<(i64, RowBytes)>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct MatchRecognize {
     matcher: Arc<Matcher>,

@@ -15,7 +15,7 @@ use thalweg_dataflow::record::Batch;
 use crate::chunk::Chunk;
 use crate::types::{LogicalType, TypeKind};
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct NotNull {
     table: String,

@@ -85,7 +85,7 @@ struct Partition {
     last: Option<i64>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct Over {
     plan: Arc<Plan>,

@@ -30,7 +30,7 @@ struct Partition {
     rows: BTreeMap<RowBytes, Vec<RowBytes>>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct OverTable {
     plan: Arc<Plan>,

@@ -19,7 +19,7 @@ use super::{Grouping, emit};
 use crate::chunk::Chunk;
 use crate::rows::RowBytes;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct Rank {
     ranker: Arc<Ranker>,

@@ -36,7 +36,7 @@ struct Session {
     rows: Vec<(RowBytes, bool)>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct SessionAssign {
     plan: Arc<Plan>,

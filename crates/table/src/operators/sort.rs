@@ -32,7 +32,7 @@ struct Waiting {
     rows: BTreeMap<(i64, RowBytes), Vec<(RowBytes, bool)>>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct Sort {
     plan: Arc<Plan>,

@@ -30,7 +30,7 @@ use crate::rows::{RowBytes, RowCodec};
 /// Rows that wait, by time: each with whether it is a retraction.
 type Waiting = BTreeMap<i64, Vec<(RowBytes, bool)>>;
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct TemporalJoin {
     plan: Arc<Plan>,

@@ -41,7 +41,7 @@ struct WindowState {
     accumulators: Group,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct WindowAggregate {
     plan: Arc<Plan>,

@@ -114,7 +114,7 @@ pub(crate) fn to_utc(zone: Option<Tz>, local: i64) -> i64 {
     }
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct WindowAssign {
     spec: WindowSpec,

@@ -36,7 +36,7 @@ struct WindowState {
     right: Vec<RowBytes>,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct WindowJoin {
     plan: Arc<Plan>,

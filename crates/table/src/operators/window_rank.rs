@@ -31,7 +31,7 @@ struct WindowState {
     ranking: Ranking,
 }
 
-/// The operator. See the [module](self).
+/// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct WindowRank {
     ranker: Arc<Ranker>,

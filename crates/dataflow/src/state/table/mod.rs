@@ -1,10 +1,10 @@
 //! The keyed table: a hash table per key group, shared with a snapshot without stopping for it.
 //!
-//! A group is made of pages ([`page`]), and a page is the unit of sharing.
+//! A group is made of pages (`page`), and a page is the unit of sharing.
 //!
 //! **At a barrier** the pages that have changed since the last snapshot move behind an `Arc`, which the snapshot holds, too:
 //! about a tenth of a microsecond a page. The first write to a page after that takes it back; if its turn to be encoded has not
-//! come yet, it leaves copies of the entries that the snapshot is about ([`snapshot`]). So a record waits for one page at the most.
+//! come yet, it leaves copies of the entries that the snapshot is about (`snapshot`). So a record waits for one page at the most.
 //!
 //! **In a checkpoint** each group that has changed is one part: all of its entries, or a *delta*, what has changed since the
 //! last checkpoint. A group is written whole when its deltas have become as large as itself, each group at a time of its own.
