@@ -1,9 +1,10 @@
 //! Whether two values are the same when the order of what has none does not count: a hash map that was read back gives its entries in
 //! another order.
 
+use super::cursor::Cursor;
 use super::error::Error;
 use super::fields::Fields;
-use super::read::{Cursor, Reader, variant};
+use super::read::{Reader, variant};
 use super::schema::{Node, NodeId};
 
 /// The bytes of a value, with the items of lists and the entries of maps in the order of their bytes.

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::canonical::canonical;
+use super::cursor::Cursor;
 use super::encoder::Encoder;
 use super::error::Error;
 use super::plan::{Matches, Plan};
-use super::read::{Cursor, Reader};
+use super::read::Reader;
 use super::write::Writer;
 
 /// What a check keeps from one value to the next.

@@ -2,9 +2,10 @@
 
 use serde::de::DeserializeOwned;
 
+use super::cursor::Cursor;
 use super::error::Error;
 use super::plan::Plan;
-use super::read::{Cursor, Reader};
+use super::read::Reader;
 use super::{ENTRY, HEAD};
 use crate::error::BoxError;
 

@@ -3,8 +3,9 @@
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, IntoDeserializer};
 
+use super::cursor::Cursor;
 use super::error::Error;
-use super::read::{Cursor, Reader, unread};
+use super::read::{Reader, unread};
 use super::schema::{Field, Node, NodeId, Variant};
 
 /// By position: the fields are those that are wanted, in the same order.

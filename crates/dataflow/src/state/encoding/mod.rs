@@ -36,6 +36,7 @@
 
 mod canonical;
 mod check;
+mod cursor;
 mod decoder;
 mod encoder;
 mod error;
