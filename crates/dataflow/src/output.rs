@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::Failure;
+use crate::metrics::OperatorMetrics;
 use crate::record::{BATCH_SIZE, Batch, Origin, Record};
 use crate::time::Timestamp;
 
@@ -59,6 +60,21 @@ impl<T: Send + 'static> Output<T> {
             let result = port.next.batch(&mut port.batch);
             port.batch.records.clear();
             keep_first(&mut self.failure, result);
+        }
+    }
+
+    /// Counts a record that is late, and hands it to the side output that there may be.
+    pub(crate) fn push_late<S: Send + 'static>(
+        &mut self,
+        metrics: &OperatorMetrics,
+        tag: Option<&OutputTag<S>>,
+        value: S,
+        timestamp: Timestamp,
+    ) {
+        metrics.late_records.add(1);
+        match tag {
+            Some(tag) => self.push_side(tag, value, timestamp),
+            None => metrics.late_dropped.add(1),
         }
     }
 

@@ -16,6 +16,20 @@ use crate::{
     Collector, ConnectedStreams, DataStream, IntervalJoined, StreamExecutionEnvironment, WindowedStream,
 };
 
+/// Of two records the one for which `field` is greater, of equal ones the first.
+pub(crate) fn greater_by<T, N: PartialOrd>(
+    mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+) -> impl FnMut(T, T) -> T + Clone + Send + 'static {
+    move |a, b| if field(&b) > field(&a) { b } else { a }
+}
+
+/// Of two records the one for which `field` is less, of equal ones the first.
+pub(crate) fn lesser_by<T, N: PartialOrd>(
+    mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
+) -> impl FnMut(T, T) -> T + Clone + Send + 'static {
+    move |a, b| if field(&b) < field(&a) { b } else { a }
+}
+
 /// A stream of `T`, partitioned by keys of type `K`.
 #[derive(Clone)]
 pub struct KeyedStream<K, T> {
@@ -82,25 +96,19 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// assert_eq!(fastest, [('a', 50, 1), ('a', 70, 2), ('a', 70, 2)]);
     /// # Ok::<(), thalweg_datastream::JobError>(())
     /// ```
-    pub fn max_by<N: PartialOrd>(
-        &self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T>
+    pub fn max_by<N: PartialOrd>(&self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T>
     where
         T: StateData,
     {
-        self.reduce(move |a, b| if field(&b) > field(&a) { b } else { a })
+        self.reduce(greater_by(field))
     }
 
     /// The record of each key so far for which `field` is least, the first of several (Flink's `minBy`).
-    pub fn min_by<N: PartialOrd>(
-        &self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T>
+    pub fn min_by<N: PartialOrd>(&self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T>
     where
         T: StateData,
     {
-        self.reduce(move |a, b| if field(&b) < field(&a) { b } else { a })
+        self.reduce(lesser_by(field))
     }
 
     /// The first record of each key, in which the field is the sum of all so far (Flink's `sum`, which keeps the record).

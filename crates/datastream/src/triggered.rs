@@ -28,6 +28,7 @@ use thalweg_dataflow::window::{
     FixedWindows, GlobalWindows, Lateness, TimeWindow, TriggeredWindows, WindowAssigner,
 };
 
+use crate::keyed::{greater_by, lesser_by};
 use crate::{Collector, DataStream, KeyedStream, StreamExecutionEnvironment, WindowedStream};
 
 /// A keyed stream, cut into windows that fire when a trigger says so. They keep all of their records.
@@ -139,19 +140,13 @@ where
     }
 
     /// The record of a window for which `field` is greatest, the first of several.
-    pub fn max_by<N: PartialOrd>(
-        self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T> {
-        self.reduce(move |a, b| if field(&b) > field(&a) { b } else { a })
+    pub fn max_by<N: PartialOrd>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T> {
+        self.reduce(greater_by(field))
     }
 
     /// The record of a window for which `field` is least, the first of several.
-    pub fn min_by<N: PartialOrd>(
-        self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T> {
-        self.reduce(move |a, b| if field(&b) < field(&a) { b } else { a })
+    pub fn min_by<N: PartialOrd>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T> {
+        self.reduce(lesser_by(field))
     }
 
     fn windowed<Out: Data>(

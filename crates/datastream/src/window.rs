@@ -27,6 +27,7 @@ use thalweg_dataflow::window::aggregate::{
 };
 use thalweg_dataflow::window::{Lateness, TimeWindow, WindowAssigner};
 
+use crate::keyed::{greater_by, lesser_by};
 use crate::{Collector, DataStream, StreamExecutionEnvironment};
 
 /// A keyed stream, cut into windows: what is computed over each is said by one of its methods.
@@ -163,25 +164,19 @@ impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
     }
 
     /// The record of each window and key for which `field` is greatest, the first of several.
-    pub fn max_by<N: PartialOrd>(
-        self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T>
+    pub fn max_by<N: PartialOrd>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T>
     where
         T: StateData,
     {
-        self.reduce(move |a, b| if field(&b) > field(&a) { b } else { a })
+        self.reduce(greater_by(field))
     }
 
     /// The record of each window and key for which `field` is least, the first of several.
-    pub fn min_by<N: PartialOrd>(
-        self,
-        mut field: impl FnMut(&T) -> N + Clone + Send + 'static,
-    ) -> DataStream<T>
+    pub fn min_by<N: PartialOrd>(self, field: impl FnMut(&T) -> N + Clone + Send + 'static) -> DataStream<T>
     where
         T: StateData,
     {
-        self.reduce(move |a, b| if field(&b) < field(&a) { b } else { a })
+        self.reduce(lesser_by(field))
     }
 
     /// An aggregate that has a result if there is any record, as in every window.

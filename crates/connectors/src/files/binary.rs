@@ -2,19 +2,18 @@
 //!
 //! A file is one split, whose position is the number of its next record.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
-use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
+use thalweg_dataflow::time::NO_TIMESTAMP;
 
-use super::positions::{Positions, identity};
-use super::source::{TextFileError, files, io};
+use super::positions::identity;
+use super::source::{TextFileError, io};
+use super::watched::{Watch, Watched};
 
 /// A file, or all files of a folder but those whose names begin with `.` or `_`, as records of the same length.
 ///
@@ -26,30 +25,27 @@ use super::source::{TextFileError, files, io};
 /// ```
 #[derive(Clone, Debug)]
 pub struct BinaryRecordsSource {
-    path: PathBuf,
+    watched: Watched,
     length: usize,
-    monitor: Option<Duration>,
-    passed_over: Arc<BTreeSet<PathBuf>>,
 }
 
 impl BinaryRecordsSource {
     /// Reads what is there, `length` bytes a record, then ends.
     pub fn new(path: impl Into<PathBuf>, length: usize) -> Self {
-        Self { path: path.into(), length, monitor: None, passed_over: Arc::default() }
+        Self { watched: Watched::new(path.into()), length }
     }
 
     /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to appear whole, by a rename.
     #[must_use]
     pub fn monitor_continuously(mut self, every: Duration) -> Self {
-        self.monitor = Some(every);
+        self.watched.every = Some(every);
         self
     }
 
     /// Passes over the files that are there now, when this is called.
     #[must_use]
     pub fn new_files_only(mut self) -> Self {
-        // A folder that cannot be read is told of when the job starts.
-        self.passed_over = Arc::new(files(&self.path).into_iter().flatten().collect());
+        self.watched.pass_over_present();
         self
     }
 }
@@ -59,7 +55,7 @@ impl Source for BinaryRecordsSource {
     type Reader = BinaryRecordsReader;
 
     fn identity(&self) -> String {
-        format!("{}, {} bytes a record", self.path.display(), self.length)
+        format!("{}, {} bytes a record", self.watched.path.display(), self.length)
     }
 
     fn reader(&self, context: &SourceContext) -> Result<Self::Reader, BoxError> {
@@ -67,26 +63,20 @@ impl Source for BinaryRecordsSource {
             return Err("records of 0 bytes cannot be read; give the length of a record".into());
         }
         Ok(BinaryRecordsReader {
-            source: self.clone(),
+            length: self.length,
             context: context.clone(),
-            known: BTreeSet::new(),
+            watch: Watch::new(&self.watched),
             files: Vec::new(),
-            restored: Positions::default(),
-            is_fresh: true,
-            look_again: Timestamp::MIN,
         })
     }
 }
 
 /// Reads the files of one subtask.
 pub struct BinaryRecordsReader {
-    source: BinaryRecordsSource,
+    length: usize,
     context: SourceContext,
-    known: BTreeSet<PathBuf>,
+    watch: Watch,
     files: Vec<OneFile>,
-    restored: Positions,
-    is_fresh: bool,
-    look_again: Timestamp,
 }
 
 /// A file of which `next` of `records` are to be read next.
@@ -102,18 +92,15 @@ struct OneFile {
 
 impl BinaryRecordsReader {
     fn discover(&mut self) -> Result<(), BoxError> {
-        for path in files(&self.source.path)? {
+        for path in self.watch.new_files()? {
             let name = path.display().to_string();
-            if !self.known.insert(path.clone()) {
-                continue;
-            }
-            let known = self.restored.take(&name, str::is_empty);
+            let known = self.watch.restored.take(&name, str::is_empty);
             if !self.context.owns_part(&name, 0) {
                 continue;
             }
             let bytes = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
-            let length = self.source.length as u64;
-            let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
+            let length = self.length as u64;
+            let passed_over = self.watch.is_passed_over(&path);
             if bytes % length != 0 && !passed_over {
                 return Err(format!(
                     "{name} has {bytes} bytes, which is no whole number of records of {length}; give the right length, and let files \
@@ -169,32 +156,24 @@ impl SourceReader for BinaryRecordsReader {
     type Position = u64;
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
-        self.is_fresh = restored.is_none();
-        self.restored = Positions::new(restored.unwrap_or_default());
+        self.watch.open(restored);
         self.discover()
     }
 
     fn poll(&mut self, output: &mut SourceOutput<Vec<u8>>) -> Result<SourceStatus, BoxError> {
-        if let Some(every) = self.source.monitor {
-            let now = self.context.clock.now();
-            if now >= self.look_again {
-                self.discover()?;
-                self.look_again = now + millis(every);
-            }
+        if self.watch.is_due(self.context.clock.now()) {
+            self.discover()?;
         }
         let Some(file) = self.files.iter_mut().find(|file| file.next < file.records) else {
-            return Ok(match self.source.monitor {
-                Some(_) => SourceStatus::Idle { until: Some(self.look_again) },
-                None => SourceStatus::End,
-            });
+            return Ok(self.watch.at_end());
         };
         let split = *file
             .split
             .get_or_insert_with(|| output.add_split_as(&file.path.display().to_string(), &file.identity));
         let first = file.next;
-        file.read(self.source.length, output)?;
+        file.read(self.length, output)?;
         output.origin(split, first, file.next - 1);
-        self.context.metrics.bytes.add((file.next - first) * self.source.length as u64);
+        self.context.metrics.bytes.add((file.next - first) * self.length as u64);
         if file.next == file.records {
             output.finish_split(split);
         }
@@ -202,7 +181,7 @@ impl SourceReader for BinaryRecordsReader {
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {
-        let carried = self.restored.carried(|name| self.context.owns_part(name, 0));
+        let carried = self.watch.restored.carried(|name| self.context.owns_part(name, 0));
         self.files.iter().map(|file| (file.identity.clone(), file.next)).chain(carried).collect()
     }
 }

@@ -4,6 +4,7 @@ pub mod binary;
 mod positions;
 pub mod sink;
 pub mod source;
+mod watched;
 
 pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
 pub use sink::{FileSink, FileSinkError};

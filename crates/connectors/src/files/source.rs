@@ -4,18 +4,17 @@
 //! that its first byte lies in. The position of a block is the offset of its next line; so a checkpoint can be
 //! restored at any parallelism.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_dataflow::error::{BoxError, Fatal};
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
-use thalweg_dataflow::time::{NO_TIMESTAMP, Timestamp, millis};
+use thalweg_dataflow::time::NO_TIMESTAMP;
 
-use super::positions::{Head, Known, Positions, byte_before, identity};
+use super::positions::{Head, Known, byte_before, identity};
+use super::watched::{Watch, Watched};
 
 const BLOCK: u64 = 32 << 20;
 const READ_SIZE: usize = 256 << 10;
@@ -93,23 +92,20 @@ impl TextFileError {
 /// Names that begin with `.` or `_` are passed over, as the field does: they are files that are still being written.
 #[derive(Clone, Debug)]
 pub struct TextFileSource {
-    path: PathBuf,
-    monitor: Option<Duration>,
-    /// What was there before, and is not to be read.
-    passed_over: Arc<BTreeSet<PathBuf>>,
+    watched: Watched,
 }
 
 impl TextFileSource {
     /// Reads what is there, then ends.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), monitor: None, passed_over: Arc::default() }
+        Self { watched: Watched::new(path.into()) }
     }
 
     /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to
     /// appear whole, by a rename.
     #[must_use]
     pub fn monitor_continuously(mut self, every: Duration) -> Self {
-        self.monitor = Some(every);
+        self.watched.every = Some(every);
         self
     }
 
@@ -117,8 +113,7 @@ impl TextFileSource {
     /// A job that begins at a checkpoint reads what has come since that was taken.
     #[must_use]
     pub fn new_files_only(mut self) -> Self {
-        // A folder that cannot be read is told of when the job starts.
-        self.passed_over = Arc::new(files(&self.path).into_iter().flatten().collect());
+        self.watched.pass_over_present();
         self
     }
 }
@@ -128,33 +123,20 @@ impl Source for TextFileSource {
     type Reader = TextFileReader;
 
     fn identity(&self) -> String {
-        self.path.display().to_string()
+        self.watched.path.display().to_string()
     }
 
     fn reader(&self, context: &SourceContext) -> Result<TextFileReader, BoxError> {
-        Ok(TextFileReader {
-            source: self.clone(),
-            context: context.clone(),
-            known: BTreeSet::new(),
-            blocks: Vec::new(),
-            restored: Positions::default(),
-            is_fresh: true,
-            look_again: Timestamp::MIN,
-        })
+        Ok(TextFileReader { context: context.clone(), watch: Watch::new(&self.watched), blocks: Vec::new() })
     }
 }
 
 /// Reads the blocks of one subtask.
 pub struct TextFileReader {
-    source: TextFileSource,
     context: SourceContext,
-    known: BTreeSet<PathBuf>,
+    watch: Watch,
     /// Blocks of this subtask, in the order of discovery; the first unfinished one is read.
     blocks: Vec<Block>,
-    restored: Positions,
-    /// Whether there is no checkpoint.
-    is_fresh: bool,
-    look_again: Timestamp,
 }
 
 /// One block of a file.
@@ -181,14 +163,11 @@ struct OpenFile {
 
 impl TextFileReader {
     fn discover(&mut self) -> Result<(), TextFileError> {
-        for path in files(&self.source.path)? {
-            if !self.known.insert(path.clone()) {
-                continue;
-            }
+        for path in self.watch.new_files()? {
             let length = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
             let file = path.display().to_string();
-            let known = self.restored.take(&file, |rest| block_start(rest).is_some());
-            let passed_over = self.is_fresh && self.source.passed_over.contains(&path);
+            let known = self.watch.restored.take(&file, |rest| block_start(rest).is_some());
+            let passed_over = self.watch.is_passed_over(&path);
             let own =
                 (0..length.div_ceil(BLOCK)).filter(|index| self.context.owns_part(&file, *index as usize));
             let own: Vec<u64> = own.collect();
@@ -232,24 +211,16 @@ impl SourceReader for TextFileReader {
     type Position = u64;
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
-        self.is_fresh = restored.is_none();
-        self.restored = Positions::new(restored.unwrap_or_default());
+        self.watch.open(restored);
         self.discover().map_err(TextFileError::boxed)
     }
 
     fn poll(&mut self, output: &mut SourceOutput<String>) -> Result<SourceStatus, BoxError> {
-        if let Some(every) = self.source.monitor {
-            let now = self.context.clock.now();
-            if now >= self.look_again {
-                self.discover().map_err(TextFileError::boxed)?;
-                self.look_again = now + millis(every);
-            }
+        if self.watch.is_due(self.context.clock.now()) {
+            self.discover().map_err(TextFileError::boxed)?;
         }
         let Some(block) = self.blocks.iter_mut().find(|block| !block.done) else {
-            return Ok(match self.source.monitor {
-                Some(_) => SourceStatus::Idle { until: Some(self.look_again) },
-                None => SourceStatus::End,
-            });
+            return Ok(self.watch.at_end());
         };
         let split = *block.split.get_or_insert_with(|| output.add_split_as(&block.name, &block.identity));
         let first = block.next;
@@ -270,7 +241,7 @@ impl SourceReader for TextFileReader {
         };
         let position =
             |block: &Block| (block.identity.clone(), if block.done { block.end } else { block.next });
-        self.blocks.iter().map(position).chain(self.restored.carried(is_own)).collect()
+        self.blocks.iter().map(position).chain(self.watch.restored.carried(is_own)).collect()
     }
 }
 
@@ -380,7 +351,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use thalweg_dataflow::checkpoint::CheckpointStorage;
     use thalweg_dataflow::graph::StreamGraph;

@@ -216,16 +216,14 @@ where
         }
         let watermark = self.watermark.get();
         if timestamp < watermark {
-            self.late.metrics.late_records.add(1);
+            let Late { left, right, metrics } = &self.late;
             match value {
-                Either::Left(Keyed { value, .. }) => match &self.late.left {
-                    Some(tag) => output.push_side(tag, value, timestamp),
-                    None => self.late.metrics.late_dropped.add(1),
-                },
-                Either::Right(Keyed { value, .. }) => match &self.late.right {
-                    Some(tag) => output.push_side(tag, value, timestamp),
-                    None => self.late.metrics.late_dropped.add(1),
-                },
+                Either::Left(Keyed { value, .. }) => {
+                    output.push_late(metrics, left.as_ref(), value, timestamp)
+                }
+                Either::Right(Keyed { value, .. }) => {
+                    output.push_late(metrics, right.as_ref(), value, timestamp)
+                }
             }
             return Ok(());
         }
@@ -235,10 +233,14 @@ where
             Either::Left(keyed) => (keyed.hash, &keyed.key),
             Either::Right(keyed) => (keyed.hash, &keyed.key),
         };
-        if records.get(hash, key).is_none() {
-            records.insert(hash, key, Sides::default());
-        }
-        let Some(sides) = records.get_mut(hash, key) else { return Ok(()) };
+        let sides = match records.get_mut(hash, key) {
+            Some(sides) => sides,
+            None => {
+                records.insert(hash, key, Sides::default());
+                let Some(sides) = records.get_mut(hash, key) else { return Ok(()) };
+                sides
+            }
+        };
         let kept = if matches!(value, Either::Left(_)) { kept_left } else { kept_right };
         let sweep = sweep_after(timestamp, kept);
         if sweep > sides.sweep {

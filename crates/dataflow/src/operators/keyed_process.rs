@@ -63,6 +63,7 @@
 
 use super::{Collect, ProcessContext};
 use crate::error::{BoxError, OperatorName};
+use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
 use crate::record::{Batch, CurrentKey, Keyed, Record};
@@ -143,6 +144,16 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
     /// Hands records on with another event time.
     pub(crate) fn collect_at(&mut self, timestamp: Timestamp) -> Collect<'_, Out> {
         Collect::new(self.base.output, timestamp)
+    }
+
+    /// Counts a record that is late, and hands it to the side output that there may be.
+    pub(crate) fn push_late<S: Send + 'static>(
+        &mut self,
+        metrics: &OperatorMetrics,
+        tag: Option<&OutputTag<S>>,
+        value: S,
+    ) {
+        self.base.output.push_late(metrics, tag, value, self.base.timestamp);
     }
 
     /// Hands `value` to a side output, with the same time. Where nobody reads it, it is dropped.

@@ -135,7 +135,8 @@ where
 /// What is kept of a key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept<S> {
-    state: S,
+    /// `None` only while the function is called.
+    state: Option<S>,
     /// When it last had a record.
     last: Timestamp,
 }
@@ -195,7 +196,7 @@ where
         for (key, state) in initial.iter() {
             let hash = key_hash(key);
             if groups.owned().contains(&group_of(hash, groups.max_parallelism())) {
-                self.state.insert(hash, key, Kept { state: state.clone(), last: now });
+                self.state.insert(hash, key, Kept { state: Some(state.clone()), last: now });
                 if let Some(timeout) = self.spec.timeout {
                     self.timeouts.register(&CurrentKey { hash, key }, now.saturating_add(timeout));
                 }
@@ -236,21 +237,29 @@ where
         let now = self.clock.now();
         let Self { spec, state, timeouts, .. } = self;
         for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
-            let mut known = state.get_mut(hash, &key);
-            let mut slot = known.as_ref().map(|kept| kept.state.clone());
-            let mapped =
-                (spec.function)(&key, Some(value), &mut State { value: &mut slot, timing_out: false });
-            match (&mut known, slot) {
-                (Some(kept), Some(slot)) => **kept = Kept { state: slot, last: now },
-                (Some(_), None) => drop(state.remove(hash, &key)),
-                (None, Some(slot)) => {
-                    if let Some(timeout) = spec.timeout {
-                        timeouts.register(&CurrentKey { hash, key: &key }, now.saturating_add(timeout));
+            let mapped = match state.get_mut(hash, &key) {
+                Some(kept) => {
+                    kept.last = now;
+                    let mut handle = State { value: &mut kept.state, timing_out: false };
+                    let mapped = (spec.function)(&key, Some(value), &mut handle);
+                    if kept.state.is_none() {
+                        state.remove(hash, &key);
                     }
-                    state.insert(hash, &key, Kept { state: slot, last: now });
+                    mapped
                 }
-                (None, None) => {}
-            }
+                None => {
+                    let mut slot = None;
+                    let mut handle = State { value: &mut slot, timing_out: false };
+                    let mapped = (spec.function)(&key, Some(value), &mut handle);
+                    if slot.is_some() {
+                        if let Some(timeout) = spec.timeout {
+                            timeouts.register(&CurrentKey { hash, key: &key }, now.saturating_add(timeout));
+                        }
+                        state.insert(hash, &key, Kept { state: slot, last: now });
+                    }
+                    mapped
+                }
+            };
             if let Some(mapped) = mapped {
                 output.push(mapped, timestamp);
             }
@@ -276,9 +285,9 @@ where
                 timeouts.register(&at, due);
                 continue;
             }
-            let Some((key, kept)) = state.remove(at.hash, at.key) else { continue };
-            let mut slot = Some(kept.state);
-            let mapped = (spec.function)(&key, None, &mut State { value: &mut slot, timing_out: true });
+            let Some((key, mut kept)) = state.remove(at.hash, at.key) else { continue };
+            let mut handle = State { value: &mut kept.state, timing_out: true };
+            let mapped = (spec.function)(&key, None, &mut handle);
             if let Some(mapped) = mapped {
                 output.push(mapped, barrier.time);
             }
@@ -287,7 +296,9 @@ where
             && wanted.load(Ordering::Relaxed)
         {
             for (key, kept) in state.iter() {
-                output.push_side(tag, (key.clone(), kept.state.clone()), barrier.time);
+                if let Some(state) = &kept.state {
+                    output.push_side(tag, (key.clone(), state.clone()), barrier.time);
+                }
             }
         }
         Ok(())

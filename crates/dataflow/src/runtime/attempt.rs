@@ -376,16 +376,6 @@ impl<'a> Attempt<'a> {
     }
 
     fn act(&mut self, action: Action) {
-        let step = match action {
-            Action::WriteState(_) => Some(Step::WritingState),
-            Action::Flush(_) => Some(Step::Flushing),
-            Action::WriteManifest(_) => Some(Step::WritingManifest),
-            Action::Commit(_) => Some(Step::Committing),
-            Action::Inject(_) | Action::Notify(_) | Action::DiscardBefore(_) => None,
-        };
-        if let Some(step) = step {
-            self.steps.enter(step, Instant::now());
-        }
         match action {
             Action::Inject(barrier) => {
                 self.steps.begin(Instant::now());
@@ -393,6 +383,7 @@ impl<'a> Attempt<'a> {
                 self.mail_sources(Mail::Barrier(barrier));
             }
             Action::WriteState(epoch) => {
+                self.steps.enter(Step::WritingState, Instant::now());
                 let snapshots = std::mem::take(&mut self.snapshots);
                 // Somebody waits for it, or else what was committed might be forgotten in the end.
                 let must = self.barrier.is_some_and(|barrier| barrier.is_last())
@@ -401,15 +392,20 @@ impl<'a> Attempt<'a> {
                 self.work(Work::WriteState { epoch, snapshots, must });
             }
             Action::Flush(epoch) => {
+                self.steps.enter(Step::Flushing, Instant::now());
                 let notes = std::mem::take(&mut self.notes);
                 self.work(Work::Flush(epoch, notes));
             }
             Action::WriteManifest(epoch) => {
+                self.steps.enter(Step::WritingManifest, Instant::now());
                 let time = self.barrier.map_or(0, |barrier| barrier.time);
                 let manifest = Manifest { epoch, time, committed: self.committed, ..self.manifest.clone() };
                 self.work(Work::WriteManifest(Box::new(manifest)));
             }
-            Action::Commit(epoch) => self.work(Work::Commit(epoch)),
+            Action::Commit(epoch) => {
+                self.steps.enter(Step::Committing, Instant::now());
+                self.work(Work::Commit(epoch));
+            }
             Action::Notify(epoch) => self.notify(epoch),
             Action::DiscardBefore(epoch) => {
                 for savepoint in self

@@ -141,19 +141,7 @@ impl<T: Data> SourceReader for ChannelReader<T> {
 
     fn poll(&mut self, output: &mut SourceOutput<T>) -> Result<SourceStatus, BoxError> {
         let Some(ChannelSource(taking)) = &self.source else { return Ok(SourceStatus::End) };
-        let split = *self.split.get_or_insert_with(|| output.add_split("channel"));
-        match taking.0.take(output, &self.context.waker) {
-            None => {
-                output.finish_split(split);
-                Ok(SourceStatus::End)
-            }
-            Some(0) => Ok(SourceStatus::Idle { until: None }),
-            Some(count) => {
-                let taken = taking.0.taken();
-                output.origin(split, taken - count as u64, taken - 1);
-                Ok(SourceStatus::Ready)
-            }
-        }
+        Ok(taking.0.poll(output, &mut self.split, "channel", &self.context.waker))
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {

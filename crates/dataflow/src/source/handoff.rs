@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{SourceOutput, Waker};
+use super::{SourceOutput, SourceStatus, SplitId, Waker};
 use crate::barrier::Epoch;
 use crate::time::{NO_TIMESTAMP, Timestamp};
 
@@ -122,7 +122,7 @@ impl<T> Handoff<T> {
     }
 
     /// Takes out what there is room for. `None` when there will be no more; if there is nothing now, `waker` is called when there is.
-    pub(super) fn take(&self, output: &mut SourceOutput<T>, waker: &Waker) -> Option<usize> {
+    fn take(&self, output: &mut SourceOutput<T>, waker: &Waker) -> Option<usize> {
         let mut state = self.lock();
         let count = state.queue.len().min(output.room());
         if count == 0 {
@@ -137,6 +137,28 @@ impl<T> Handoff<T> {
         drop(state);
         self.changed.notify_all();
         Some(count)
+    }
+
+    /// A poll of the reader of the queue, which is one split, called `name`.
+    pub(super) fn poll(
+        &self,
+        output: &mut SourceOutput<T>,
+        split: &mut Option<SplitId>,
+        name: &str,
+        waker: &Waker,
+    ) -> SourceStatus {
+        let Some(count) = self.take(output, waker) else {
+            // Where nothing is read there is no split.
+            split.iter().for_each(|split| output.finish_split(*split));
+            return SourceStatus::End;
+        };
+        let split = *split.get_or_insert_with(|| output.add_split(name));
+        if count == 0 {
+            return SourceStatus::Idle { until: None };
+        }
+        let taken = self.taken();
+        output.origin(split, taken - count as u64, taken - 1);
+        SourceStatus::Ready
     }
 
     /// How many have been taken out.

@@ -236,23 +236,7 @@ impl<R: Receiver + Clone + Sync> SourceReader for ReceiverReader<R> {
     }
 
     fn poll(&mut self, output: &mut SourceOutput<R::Item>) -> Result<SourceStatus, BoxError> {
-        match self.handoff.take(output, &self.context.waker) {
-            None => {
-                if let Some(split) = self.split {
-                    output.finish_split(split);
-                }
-                Ok(SourceStatus::End)
-            }
-            Some(count) => {
-                let split = *self.split.get_or_insert_with(|| output.add_split("receiver"));
-                if count == 0 {
-                    return Ok(SourceStatus::Idle { until: None });
-                }
-                let taken = self.handoff.taken();
-                output.origin(split, taken - count as u64, taken - 1);
-                Ok(SourceStatus::Ready)
-            }
-        }
+        Ok(self.handoff.poll(output, &mut self.split, "receiver", &self.context.waker))
     }
 
     fn positions(&mut self) -> Vec<(String, u64)> {

@@ -5,7 +5,7 @@ use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// The watermark that one operator has reached.
 #[derive(Clone, Debug)]
-pub(crate) struct CurrentWatermark {
+pub struct CurrentWatermark {
     reached: Timestamp,
     shared: Vec<Timestamp>,
 }
@@ -17,19 +17,20 @@ impl Default for CurrentWatermark {
 }
 
 impl CurrentWatermark {
+    /// The watermark; before the first, the least there is.
     #[inline]
-    pub(crate) fn get(&self) -> Timestamp {
+    pub fn get(&self) -> Timestamp {
         self.reached
     }
 
     /// Moves on; never back.
-    pub(crate) fn advance(&mut self, watermark: Timestamp) {
+    pub fn advance(&mut self, watermark: Timestamp) {
         self.reached = self.reached.max(watermark);
     }
 
     /// Names it to the engine, as union state `watermark`. After a restore it is the lowest that any subtask
     /// had reached. One that had reached the end of its input begins anew: whoever resumes the job has more.
-    pub(crate) fn states(&mut self, states: &mut States<'_>) {
+    pub fn states(&mut self, states: &mut States<'_>) {
         let opening = states.epoch().is_none();
         if !opening {
             self.shared = vec![self.reached];

@@ -7,5 +7,5 @@ mod strategy;
 
 pub use assign::AssignTimestamps;
 pub(crate) use combine::{Combined, Watermarks};
-pub(crate) use current::CurrentWatermark;
+pub use current::CurrentWatermark;
 pub use strategy::WatermarkStrategy;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
-use super::{AlignedWindows, Lateness, SessionWindows, TimeWindow};
+use super::{AlignedWindows, FixedWindows, Lateness, SessionWindows, TimeWindow};
 use crate::error::BoxError;
 use crate::graph::Stream;
 use crate::operators::Collect;
@@ -88,9 +88,7 @@ impl WindowAssigner for Aligned {
             let reason = format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms");
             stream.graph().refuse(reason);
         }
-        let Self { domain, size, slide, offset, .. } = self;
-        let what =
-            format!("{domain:?} time, {size} ms every {slide} ms from {offset} ms {}", own_name::<A>());
+        let what = format!("{} {}", self.describe(), own_name::<A>());
         stream
             .apply(name, AlignedWindows::new(self, lateness, aggregate, function))
             .described(what.trim_end())

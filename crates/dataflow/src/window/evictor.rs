@@ -28,136 +28,101 @@ pub struct NoEvictor;
 
 impl<T> Evictor<T> for NoEvictor {}
 
-/// Says what is dropped, before the function is called unless it is to be after it.
-trait Evict<T> {
-    fn evict(&mut self, elements: &mut Vec<(Timestamp, T)>);
-    fn is_after(&self) -> bool;
-}
+/// Drops after the window's function has been called what another evictor drops before.
+#[derive(Clone, Copy, Debug)]
+pub struct EvictAfter<E>(E);
 
-macro_rules! evictor {
-    ($evictor:ty, $($generics:tt)*) => {
-        impl<$($generics)*> Evictor<T> for $evictor {
-            fn evict_before(&mut self, elements: &mut Vec<(Timestamp, T)>, _: TimeWindow) {
-                if !Evict::<T>::is_after(self) {
-                    self.evict(elements);
-                }
-            }
-
-            fn evict_after(&mut self, elements: &mut Vec<(Timestamp, T)>, _: TimeWindow) {
-                if Evict::<T>::is_after(self) {
-                    self.evict(elements);
-                }
-            }
-        }
-    };
+impl<T, E: Evictor<T>> Evictor<T> for EvictAfter<E> {
+    fn evict_after(&mut self, elements: &mut Vec<(Timestamp, T)>, window: TimeWindow) {
+        self.0.evict_before(elements, window);
+    }
 }
 
 /// Keeps the last so many records.
 #[derive(Clone, Copy, Debug)]
 pub struct CountEvictor {
     count: usize,
-    after: bool,
 }
 
 impl CountEvictor {
     /// Keeps the last `count` records.
     pub fn of(count: usize) -> Self {
-        Self { count, after: false }
+        Self { count }
     }
 
     /// Drops the others after the window's function has been called, not before.
     #[must_use]
-    pub fn do_evict_after(self) -> Self {
-        Self { after: true, ..self }
+    pub fn do_evict_after(self) -> EvictAfter<Self> {
+        EvictAfter(self)
     }
 }
 
-impl<T> Evict<T> for CountEvictor {
-    fn evict(&mut self, elements: &mut Vec<(Timestamp, T)>) {
+impl<T> Evictor<T> for CountEvictor {
+    fn evict_before(&mut self, elements: &mut Vec<(Timestamp, T)>, _: TimeWindow) {
         let old = elements.len().saturating_sub(self.count);
         elements.drain(..old);
     }
-
-    fn is_after(&self) -> bool {
-        self.after
-    }
 }
-
-evictor!(CountEvictor, T);
 
 /// Keeps the records that are no older than so long before the newest.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeEvictor {
     length: i64,
-    after: bool,
 }
 
 impl TimeEvictor {
     /// Keeps what is less than `length` (whole milliseconds) older than the newest.
     pub fn of(length: Duration) -> Self {
-        Self { length: millis(length), after: false }
+        Self { length: millis(length) }
     }
 
     /// Drops the others after the window's function has been called, not before.
     #[must_use]
-    pub fn do_evict_after(self) -> Self {
-        Self { after: true, ..self }
+    pub fn do_evict_after(self) -> EvictAfter<Self> {
+        EvictAfter(self)
     }
 }
 
-impl<T> Evict<T> for TimeEvictor {
-    fn evict(&mut self, elements: &mut Vec<(Timestamp, T)>) {
+impl<T> Evictor<T> for TimeEvictor {
+    fn evict_before(&mut self, elements: &mut Vec<(Timestamp, T)>, _: TimeWindow) {
         if let Some(newest) = elements.iter().map(|(time, _)| *time).max() {
             elements.retain(|(time, _)| *time > newest.saturating_sub(self.length));
         }
     }
-
-    fn is_after(&self) -> bool {
-        self.after
-    }
 }
-
-evictor!(TimeEvictor, T);
 
 /// Keeps the records that differ from the last one by less than a threshold.
 #[derive(Debug)]
 pub struct DeltaEvictor<T, D> {
     threshold: f64,
     delta: D,
-    after: bool,
     records: PhantomData<fn(T)>,
 }
 
 impl<T, D: Clone> Clone for DeltaEvictor<T, D> {
     fn clone(&self) -> Self {
-        Self { threshold: self.threshold, delta: self.delta.clone(), after: self.after, records: PhantomData }
+        Self { threshold: self.threshold, delta: self.delta.clone(), records: PhantomData }
     }
 }
 
 impl<T, D: FnMut(&T, &T) -> f64> DeltaEvictor<T, D> {
     /// `delta` says how far the second record, the last one, is from the first.
     pub fn of(threshold: f64, delta: D) -> Self {
-        Self { threshold, delta, after: false, records: PhantomData }
+        Self { threshold, delta, records: PhantomData }
     }
 
     /// Drops the others after the window's function has been called, not before.
     #[must_use]
-    pub fn do_evict_after(self) -> Self {
-        Self { after: true, ..self }
+    pub fn do_evict_after(self) -> EvictAfter<Self> {
+        EvictAfter(self)
     }
 }
 
-impl<T, D: FnMut(&T, &T) -> f64> Evict<T> for DeltaEvictor<T, D> {
-    fn evict(&mut self, elements: &mut Vec<(Timestamp, T)>) {
+impl<T: 'static, D: FnMut(&T, &T) -> f64 + Clone + Send + 'static> Evictor<T> for DeltaEvictor<T, D> {
+    fn evict_before(&mut self, elements: &mut Vec<(Timestamp, T)>, _: TimeWindow) {
         if let Some((time, last)) = elements.pop() {
             elements.retain(|(_, value)| (self.delta)(value, &last) < self.threshold);
             elements.push((time, last));
         }
     }
-
-    fn is_after(&self) -> bool {
-        self.after
-    }
 }
-
-evictor!(DeltaEvictor<T, D>, T: 'static, D: FnMut(&T, &T) -> f64 + Clone + Send + 'static);

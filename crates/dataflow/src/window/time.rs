@@ -42,7 +42,7 @@ impl RecordTime {
 }
 
 #[cold]
-fn no_event_time() -> BoxError {
+pub(super) fn no_event_time() -> BoxError {
     "a record without an event time cannot be put into a window of event time; give the source a WatermarkStrategy \
      with a timestamp assigner, or use windows of processing time"
         .into()
@@ -100,10 +100,6 @@ impl WindowTime {
         time: Timestamp,
         output: &mut Output<Out>,
     ) {
-        self.metrics.late_records.add(1);
-        match &lateness.tag {
-            Some(tag) => output.push_side(tag, value, time),
-            None => self.metrics.late_dropped.add(1),
-        }
+        output.push_late(&self.metrics, lateness.tag.as_ref(), value, time);
     }
 }

@@ -39,6 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evictor::Evictor;
 use super::global::FixedWindows;
+use super::time::no_event_time;
 use super::trigger::{Trigger, TriggerContext, TriggerResult, WindowTimers};
 use super::{Lateness, TimeDomain, TimeWindow};
 use crate::error::BoxError;
@@ -187,11 +188,7 @@ where
         let (watermark, now) = (context.current_watermark(), context.current_processing_time());
         let time = match self.assigner.domain() {
             Some(TimeDomain::Processing) => now,
-            Some(TimeDomain::Event) if context.timestamp() == NO_TIMESTAMP => {
-                return Err("a record without an event time cannot be put into a window of event time; give the source a \
-                            WatermarkStrategy with a timestamp assigner, or use windows of processing time"
-                    .into());
-            }
+            Some(TimeDomain::Event) if context.timestamp() == NO_TIMESTAMP => return Err(no_event_time()),
             Some(TimeDomain::Event) | None => context.timestamp(),
         };
         let mut all = self.take(context);
@@ -227,11 +224,7 @@ where
         }
         self.put_back(all, context);
         if is_late {
-            self.metrics.late_records.add(1);
-            match &self.lateness.tag {
-                Some(tag) => context.output(tag, value),
-                None => self.metrics.late_dropped.add(1),
-            }
+            context.push_late(&self.metrics, self.lateness.tag.as_ref(), value);
         }
         Ok(())
     }
