@@ -43,7 +43,7 @@ pub fn kinds(chunk: &Chunk, key: &[usize]) -> Result<Vec<RowKind>, ArrowError> {
         return Ok(kinds);
     }
     let schema = chunk.rows().schema();
-    let codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
+    let codec = RowCodec::of_columns(&schema, key)?;
     let columns: Vec<_> = key.iter().map(|column| chunk.rows().column(*column).clone()).collect();
     let keys = if key.is_empty() { None } else { Some(codec.encode(&columns)?) };
     for row in 1..chunk.len() {

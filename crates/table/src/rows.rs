@@ -98,6 +98,14 @@ impl RowCodec {
         Self::new(schema.fields().iter().map(|field| field.data_type()))
     }
 
+    /// For these columns of a schema.
+    ///
+    /// # Errors
+    /// If one of the types has no row format.
+    pub fn of_columns(schema: &SchemaRef, columns: &[usize]) -> Result<Self, ArrowError> {
+        Self::new(columns.iter().map(|column| schema.field(*column).data_type()))
+    }
+
     /// For columns in another order.
     ///
     /// # Errors

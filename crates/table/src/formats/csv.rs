@@ -3,7 +3,7 @@
 use arrow::array::{Array, ArrayRef};
 use serde_json::Value;
 
-use super::{Field, Format, column_of_valid};
+use super::{Field, Format, column_of_valid, decoded};
 use crate::chunk::Chunk;
 use crate::display::display;
 use crate::error::SqlError;
@@ -72,8 +72,8 @@ impl Format for Csv {
             lines.push(fields);
         }
         let mut columns = Vec::with_capacity(self.fields.len());
-        for (place, (name, of)) in self.fields.iter().enumerate() {
-            let is_text = of.to_arrow() == arrow::datatypes::DataType::Utf8;
+        for (place, field) in self.fields.iter().enumerate() {
+            let is_text = field.1.to_arrow() == arrow::datatypes::DataType::Utf8;
             let values: Vec<Value> = lines
                 .iter()
                 .map(|fields| match fields.get(place) {
@@ -84,13 +84,10 @@ impl Format for Csv {
                     None => Value::Null,
                 })
                 .collect();
-            let column =
-                column_of_valid(of, &values.iter().collect::<Vec<_>>(), &mut valid, self.ignore_errors);
-            columns
-                .push(column.map_err(|error| SqlError::new(format!("field `{name}`: {}", error.message)))?);
+            let values: Vec<&Value> = values.iter().collect();
+            columns.push(column_of_valid(field, &values, &mut valid, self.ignore_errors)?);
         }
-        let all = valid.iter().all(|valid| *valid);
-        Ok((columns, (!all).then_some(valid)))
+        Ok(decoded(columns, valid))
     }
 
     fn encode(

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Field, Format, column_of_valid};
+use super::{Field, Format, column_of_valid, decoded};
 use crate::chunk::Chunk;
 use crate::display::display;
 use crate::error::SqlError;
@@ -50,21 +50,18 @@ impl Format for Json {
             }
         }
         let mut columns = Vec::with_capacity(self.fields.len());
-        for (place, (name, of)) in self.fields.iter().enumerate() {
+        for (place, field) in self.fields.iter().enumerate() {
             let values = objects.iter().map(|object| match &object[place] {
                 Some(value) => Ok(value),
                 None if self.fail_on_missing && !self.ignore_errors => {
-                    Err(SqlError::new(format!("a record has no field `{name}`")))
+                    Err(SqlError::new(format!("a record has no field `{}`", field.0)))
                 }
                 None => Ok(&Value::Null),
             });
             let values = values.collect::<Result<Vec<_>, _>>()?;
-            let column = column_of_valid(of, &values, &mut valid, self.ignore_errors);
-            columns
-                .push(column.map_err(|error| SqlError::new(format!("field `{name}`: {}", error.message)))?);
+            columns.push(column_of_valid(field, &values, &mut valid, self.ignore_errors)?);
         }
-        let all = valid.iter().all(|valid| *valid);
-        Ok((columns, (!all).then_some(valid)))
+        Ok(decoded(columns, valid))
     }
 
     fn encode(

@@ -83,14 +83,14 @@ pub fn format(
     }
 }
 
-/// The column of these values, one value at a time where all together do not fit: which of them do.
+/// The column of a field with these values, one value at a time where all together do not fit: which of them do.
 fn column_of_valid(
-    of: &LogicalType,
+    (name, of): &Field,
     values: &[&serde_json::Value],
     valid: &mut [bool],
     skip: bool,
 ) -> Result<ArrayRef, SqlError> {
-    match json_value::column(of, values) {
+    let column = match json_value::column(of, values) {
         Err(_) if skip => {
             let null = serde_json::Value::Null;
             let fitting: Vec<&serde_json::Value> = values
@@ -107,5 +107,12 @@ fn column_of_valid(
             json_value::column(of, &fitting)
         }
         result => result,
-    }
+    };
+    column.map_err(|error| SqlError::new(format!("field `{name}`: {}", error.message)))
+}
+
+/// What has been decoded: which of the records are rows is said only if some are none.
+fn decoded(columns: Vec<ArrayRef>, valid: Vec<bool>) -> (Vec<ArrayRef>, Option<Vec<bool>>) {
+    let all = valid.iter().all(|valid| *valid);
+    (columns, (!all).then_some(valid))
 }

@@ -32,28 +32,21 @@ fn now_of(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(times.with_timezone("UTC")))
 }
 
+/// The time now, under one of its names.
+const fn now_called(name: &'static str) -> Builtin {
+    Builtin {
+        name,
+        takes: Takes::By((0, 0), as_they_are),
+        result: |_: &Arguments<'_>| Ok(point_in_time()),
+        run: now_of,
+        volatility: Volatility::Volatile,
+    }
+}
+
 pub(super) static FUNCTIONS: &[Builtin] = &[
-    Builtin {
-        name: "PROCTIME",
-        takes: Takes::By((0, 0), as_they_are),
-        result: |_: &Arguments<'_>| Ok(point_in_time()),
-        run: now_of,
-        volatility: Volatility::Volatile,
-    },
-    Builtin {
-        name: "CURRENT_TIMESTAMP",
-        takes: Takes::By((0, 0), as_they_are),
-        result: |_: &Arguments<'_>| Ok(point_in_time()),
-        run: now_of,
-        volatility: Volatility::Volatile,
-    },
-    Builtin {
-        name: "NOW",
-        takes: Takes::By((0, 0), as_they_are),
-        result: |_: &Arguments<'_>| Ok(point_in_time()),
-        run: now_of,
-        volatility: Volatility::Volatile,
-    },
+    now_called("PROCTIME"),
+    now_called("CURRENT_TIMESTAMP"),
+    now_called("NOW"),
     Builtin {
         name: "CURRENT_WATERMARK",
         takes: Takes::By((1, 1), as_they_are),

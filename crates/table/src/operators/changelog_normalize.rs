@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use thalweg_dataflow::Output;
@@ -16,22 +15,15 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
 
-use super::{Grouping, RowsOut, emit};
+use super::{Grouping, RowsByKey, RowsOut, emit};
 use crate::chunk::Chunk;
-use crate::rows::{RowBytes, RowCodec};
+use crate::rows::RowBytes;
 
 /// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct ChangelogNormalize {
-    plan: Arc<Plan>,
+    plan: Arc<RowsByKey>,
     rows: KeyedTable<RowBytes, RowBytes>,
-}
-
-struct Plan {
-    key: Vec<usize>,
-    key_codec: RowCodec,
-    codec: RowCodec,
-    schema: SchemaRef,
 }
 
 impl ChangelogNormalize {
@@ -40,9 +32,7 @@ impl ChangelogNormalize {
     /// # Errors
     /// If a column has a type that cannot be kept.
     pub fn new(key: Vec<usize>, schema: &SchemaRef) -> Result<Self, ArrowError> {
-        let key_codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
-        let (codec, schema) = (RowCodec::of_schema(schema)?, schema.clone());
-        Ok(Self { plan: Arc::new(Plan { key, key_codec, codec, schema }), rows: KeyedTable::default() })
+        Ok(Self { plan: Arc::new(RowsByKey::new(key, schema)?), rows: KeyedTable::default() })
     }
 
     fn normalize(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
@@ -91,14 +81,5 @@ impl Operator for ChangelogNormalize {
             emit(output, self.normalize(&record.value)?);
         }
         Ok(())
-    }
-}
-
-impl super::RowsOut {
-    /// The rows as a chunk.
-    pub(super) fn into_chunk(self, codec: &RowCodec, schema: &SchemaRef) -> Result<Chunk, ArrowError> {
-        let columns = codec.decode(self.rows.iter().map(|row| &**row))?;
-        let rows = super::batch(schema, columns, self.rows.len())?;
-        Ok(Chunk::new(rows, Some(BooleanArray::from(self.retractions))))
     }
 }

@@ -20,15 +20,16 @@ use thalweg_dataflow::graph::Either;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::{MAX_WATERMARK, Timestamp};
+use thalweg_dataflow::watermark::CurrentWatermark;
 
 use super::due::Due;
 use super::grouping::hash_of;
-use super::join::{JoinInput, JoinKind};
+use super::join::{JoinInput, JoinKeys, JoinKind};
 use super::pairs::{PairSchema, Pairs, Side, is_true};
 use super::{Grouping, batch, emit, millis};
 use crate::chunk::Chunk;
-use crate::rows::{RowBytes, RowCodec};
+use crate::rows::RowBytes;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Kept {
@@ -45,13 +46,12 @@ pub struct IntervalJoin {
     left: SideState,
     right: SideState,
     due: (Due, Due),
-    watermark: Timestamp,
+    watermark: CurrentWatermark,
 }
 
 struct Plan {
     kind: JoinKind,
-    keys: (Vec<usize>, Vec<usize>),
-    key_codecs: (RowCodec, RowCodec),
+    keys: JoinKeys,
     times: (usize, usize),
     /// The time of the left row less that of the right, at least and at most.
     interval: (i64, i64),
@@ -92,38 +92,19 @@ impl IntervalJoin {
         times: (usize, usize),
         interval: (i64, i64),
     ) -> Result<Self, ArrowError> {
-        let JoinInput { keys, schemas: (left, right), widths, both, filter } = input;
-        let key_codec = |key: &[usize], of: &SchemaRef| {
-            RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
-        };
-        let key_codecs = (key_codec(&keys.0, left)?, key_codec(&keys.1, right)?);
-        let codecs = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
-        let pairs = PairSchema { widths, both, left: codecs.0, right: codecs.1, filter };
-        let schemas = (left.clone(), right.clone());
-        let plan = Arc::new(Plan { kind, keys, key_codecs, times, interval, pairs, schemas });
+        let schemas = (input.schemas.0.clone(), input.schemas.1.clone());
+        let (keys, pairs) = input.prepare()?;
+        let plan = Arc::new(Plan { kind, keys, times, interval, pairs, schemas });
         let (left, right) = (SideState::default(), SideState::default());
-        Ok(Self { plan, left, right, due: (Due::default(), Due::default()), watermark: MIN_WATERMARK })
+        Ok(Self { plan, left, right, due: Default::default(), watermark: CurrentWatermark::default() })
     }
 
     fn join(&mut self, side: Side, chunk: &Chunk) -> Result<Chunk, BoxError> {
         let plan = self.plan.clone();
-        let (key, codec, time, mine, theirs, due) = match side {
-            Side::Left => (
-                &plan.keys.0,
-                &plan.key_codecs.0,
-                plan.times.0,
-                &mut self.left,
-                &mut self.right,
-                &mut self.due.0,
-            ),
-            Side::Right => (
-                &plan.keys.1,
-                &plan.key_codecs.1,
-                plan.times.1,
-                &mut self.right,
-                &mut self.left,
-                &mut self.due.1,
-            ),
+        let (key, codec) = plan.keys.of(side);
+        let (time, mine, theirs, due) = match side {
+            Side::Left => (plan.times.0, &mut self.left, &mut self.right, &mut self.due.0),
+            Side::Right => (plan.times.1, &mut self.right, &mut self.left, &mut self.due.1),
         };
         let by_key = Grouping::new(chunk, key, codec)?;
         let times = millis(chunk.rows().column(time))?;
@@ -161,7 +142,7 @@ impl IntervalJoin {
                 next += 1;
             }
             let last = times.is_valid(row).then(|| plan.last(side, times.value(row)));
-            let keeps = last.is_some_and(|last| last > self.watermark) && !no_key(row);
+            let keeps = last.is_some_and(|last| last > self.watermark.get()) && !no_key(row);
             if keeps {
                 let time = times.value(row);
                 let mine = mine.entry(hash, key.clone()).or_insert_with(BTreeMap::new);
@@ -231,10 +212,8 @@ impl Operator for IntervalJoin {
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("left", &mut self.left);
         states.keyed("right", &mut self.right);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
+        self.watermark.states(states);
         if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
             for (side, table, due) in
                 [(Side::Left, &self.left, &mut self.due.0), (Side::Right, &self.right, &mut self.due.1)]
             {
@@ -264,7 +243,7 @@ impl Operator for IntervalJoin {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.watermark.advance(watermark);
         for side in [Side::Left, Side::Right] {
             if let Some(chunk) = self.forget(side, watermark)? {
                 emit(output, chunk);

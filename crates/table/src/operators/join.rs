@@ -56,7 +56,7 @@ impl JoinKind {
     }
 
     /// The columns that come out.
-    pub(super) fn schema(self, both: &SchemaRef, widths: (usize, usize)) -> Result<SchemaRef, ArrowError> {
+    pub(crate) fn schema(self, both: &SchemaRef, widths: (usize, usize)) -> Result<SchemaRef, ArrowError> {
         match self.is_pairs() {
             true => Ok(both.clone()),
             false => Ok(Arc::new(both.project(&(0..widths.0).collect::<Vec<_>>())?)),
@@ -83,6 +83,32 @@ pub struct JoinInput<'a> {
     pub filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
+/// The columns of the key on either side, and their bytes.
+pub(super) struct JoinKeys {
+    pub(super) columns: (Vec<usize>, Vec<usize>),
+    pub(super) codecs: (RowCodec, RowCodec),
+}
+
+impl JoinInput<'_> {
+    /// The keys, and how rows are kept and joined.
+    pub(super) fn prepare(self) -> Result<(JoinKeys, PairSchema), ArrowError> {
+        let Self { keys: columns, schemas: (left, right), widths, both, filter } = self;
+        let codecs = (RowCodec::of_columns(left, &columns.0)?, RowCodec::of_columns(right, &columns.1)?);
+        let (left, right) = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
+        Ok((JoinKeys { columns, codecs }, PairSchema { widths, both, left, right, filter }))
+    }
+}
+
+impl JoinKeys {
+    /// Those of one side.
+    pub(super) fn of(&self, side: Side) -> (&[usize], &RowCodec) {
+        match side {
+            Side::Left => (&self.columns.0, &self.codecs.0),
+            Side::Right => (&self.columns.1, &self.codecs.1),
+        }
+    }
+}
+
 /// How often a row is there, and how many partners it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Kept {
@@ -102,8 +128,7 @@ pub struct Join {
 
 struct Plan {
     kind: JoinKind,
-    keys: (Vec<usize>, Vec<usize>),
-    key_codecs: (RowCodec, RowCodec),
+    keys: JoinKeys,
     nulls_equal: bool,
     pairs: PairSchema,
     /// What comes out.
@@ -116,23 +141,18 @@ impl Join {
     /// # Errors
     /// If a column has a type that cannot be kept.
     pub fn new(kind: JoinKind, input: JoinInput<'_>, nulls_equal: bool) -> Result<Self, ArrowError> {
-        let JoinInput { keys, schemas: (left, right), widths, both, filter } = input;
-        let key_codec = |key: &[usize], of: &SchemaRef| {
-            RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
-        };
-        let key_codecs = (key_codec(&keys.0, left)?, key_codec(&keys.1, right)?);
-        let schema = kind.schema(&both, widths)?;
-        let (left, right) = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
-        let pairs = PairSchema { widths, both, left, right, filter };
-        let plan = Arc::new(Plan { kind, keys, key_codecs, nulls_equal, pairs, schema });
+        let schema = kind.schema(&input.both, input.widths)?;
+        let (keys, pairs) = input.prepare()?;
+        let plan = Arc::new(Plan { kind, keys, nulls_equal, pairs, schema });
         Ok(Self { plan, left: SideState::default(), right: SideState::default() })
     }
 
     fn join(&mut self, side: Side, chunk: &Chunk) -> Result<Chunk, BoxError> {
         let plan = self.plan.clone();
-        let (key, codec, mine, theirs) = match side {
-            Side::Left => (&plan.keys.0, &plan.key_codecs.0, &mut self.left, &mut self.right),
-            Side::Right => (&plan.keys.1, &plan.key_codecs.1, &mut self.right, &mut self.left),
+        let (key, codec) = plan.keys.of(side);
+        let (mine, theirs) = match side {
+            Side::Left => (&mut self.left, &mut self.right),
+            Side::Right => (&mut self.right, &mut self.left),
         };
         let by_key = Grouping::new(chunk, key, codec)?;
         let no_key = |row: usize| {

@@ -31,7 +31,7 @@ impl KeyBy {
     /// # Errors
     /// If a column has a type that cannot be a key.
     pub fn new(key: &[usize], schema: &SchemaRef) -> Result<Self, ArrowError> {
-        let codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
+        let codec = RowCodec::of_columns(schema, key)?;
         Ok(Self { key: key.into(), codec: Arc::new(codec) })
     }
 }

@@ -18,7 +18,7 @@ use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
 
 use super::grouping::hash_of;
-use super::join::{JoinInput, JoinKind};
+use super::join::{JoinInput, JoinKeys, JoinKind};
 use super::pairs::{PairSchema, Pairs, Side, is_true};
 use super::{batch, emit};
 use crate::chunk::Chunk;
@@ -39,8 +39,7 @@ pub struct LookupJoin {
 
 struct Plan {
     kind: JoinKind,
-    keys: (Vec<usize>, Vec<usize>),
-    key_codecs: (RowCodec, RowCodec),
+    keys: JoinKeys,
     /// The columns by which a retraction finds its row, and how they are kept.
     own: Option<(Vec<usize>, RowCodec)>,
     pairs: PairSchema,
@@ -61,15 +60,10 @@ impl LookupJoin {
         lookup: Arc<dyn Lookup>,
         shape: Shape,
     ) -> Result<Self, ArrowError> {
-        let JoinInput { keys, schemas: (left, right), widths, both, filter } = input;
-        let codec = |key: &[usize], of: &arrow::datatypes::SchemaRef| {
-            RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
-        };
-        let key_codecs = (codec(&keys.0, left)?, codec(&keys.1, right)?);
-        let own = own.map(|own| codec(&own, left).map(|codec| (own, codec))).transpose()?;
-        let codecs = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
-        let pairs = PairSchema { widths, both, left: codecs.0, right: codecs.1, filter };
-        let plan = Arc::new(Plan { kind, keys, key_codecs, own, pairs, lookup, shape });
+        let own = own.map(|own| RowCodec::of_columns(input.schemas.0, &own).map(|codec| (own, codec)));
+        let own = own.transpose()?;
+        let (keys, pairs) = input.prepare()?;
+        let plan = Arc::new(Plan { kind, keys, own, pairs, lookup, shape });
         Ok(Self { plan, table: Arc::default(), joined: KeyedTable::default() })
     }
 
@@ -79,8 +73,8 @@ impl LookupJoin {
         for chunk in plan.lookup.rows()? {
             let (chunk, _) = plan.shape.apply(&chunk)?;
             let columns: Vec<_> =
-                plan.keys.1.iter().map(|column| chunk.rows().column(*column).clone()).collect();
-            let keys = plan.key_codecs.1.encode(&columns)?;
+                plan.keys.columns.1.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+            let keys = plan.keys.codecs.1.encode(&columns)?;
             let rows = plan.pairs.right.encode(chunk.rows().columns())?;
             for row in 0..chunk.len() {
                 let of_key = table.entry(RowBytes::new(keys.row(row).data())).or_default();
@@ -93,8 +87,9 @@ impl LookupJoin {
 
     fn join(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
         let plan = self.plan.clone();
-        let columns: Vec<_> = plan.keys.0.iter().map(|column| chunk.rows().column(*column).clone()).collect();
-        let keys = plan.key_codecs.0.encode(&columns)?;
+        let columns: Vec<_> =
+            plan.keys.columns.0.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+        let keys = plan.keys.codecs.0.encode(&columns)?;
         let own = match &plan.own {
             Some((own, codec)) => {
                 let columns: Vec<_> = own.iter().map(|column| chunk.rows().column(*column).clone()).collect();

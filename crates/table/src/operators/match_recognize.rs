@@ -18,13 +18,12 @@ use datafusion_physical_expr::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, TaskClock, Timestamp};
+use thalweg_dataflow::time::{TaskClock, Timestamp};
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
 use super::{Grouping, batch, emit, millis};
 use crate::aggregates::Aggregation;
@@ -136,10 +135,8 @@ struct Partition {
 pub struct MatchRecognize {
     matcher: Arc<Matcher>,
     partitions: KeyedTable<RowBytes, Partition>,
-    due: Due,
-    watermark: Timestamp,
+    deadlines: Deadlines,
     clock: TaskClock,
-    metrics: Option<Arc<OperatorMetrics>>,
 }
 
 struct Matcher {
@@ -175,13 +172,12 @@ impl MatchRecognize {
     /// # Errors
     /// If a column has a type that cannot be kept or ordered.
     pub fn new(plan: MatchPlan) -> Result<Self, ArrowError> {
-        let key_codec =
-            RowCodec::new(plan.partition.iter().map(|column| plan.input.field(*column).data_type()))?;
+        let key_codec = RowCodec::of_columns(&plan.input, &plan.partition)?;
         let order_codec = RowCodec::sorting(plan.order.iter().map(|(_, field)| field.clone()).collect())?;
         let codec = RowCodec::of_schema(&plan.input)?;
         let matcher = Arc::new(Matcher { plan, key_codec, order_codec, codec });
-        let (partitions, due, clock) = (KeyedTable::default(), Due::default(), TaskClock::default());
-        Ok(Self { matcher, partitions, due, watermark: MIN_WATERMARK, clock, metrics: None })
+        let (partitions, deadlines, clock) = Default::default();
+        Ok(Self { matcher, partitions, deadlines, clock })
     }
 
     fn add(&mut self, chunk: &Chunk, output: &mut Output<Chunk>) -> Result<(), BoxError> {
@@ -206,17 +202,14 @@ impl MatchRecognize {
                 continue;
             }
             let time = times.value(row);
-            if time <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+            if self.deadlines.is_over(time) {
+                self.deadlines.late.dropped(1);
                 continue;
             }
             let place =
                 order.as_ref().map_or_else(RowBytes::default, |order| RowBytes::new(order.row(row).data()));
             let partition = self.partitions.entry(hash, key.clone()).or_insert_with(Partition::default);
-            let due = &mut self.due;
+            let due = &mut self.deadlines.due;
             let waiting = partition.waiting.entry(time).or_insert_with(|| {
                 due.add(time, hash, key.clone());
                 Vec::new()
@@ -250,7 +243,7 @@ impl MatchRecognize {
     }
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        while let Some((at, keys)) = self.due.pop(time) {
+        while let Some((at, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
                 let Some(partition) = self.partitions.get_mut(hash, &key) else { continue };
                 let mut rows = partition.waiting.remove(&at).unwrap_or_default();
@@ -449,20 +442,17 @@ impl Operator for MatchRecognize {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        (self.clock, self.metrics) = (context.clock.clone(), Some(context.metrics.clone()));
+        self.clock = context.clock.clone();
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("partitions", &mut self.partitions);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, partition) in self.partitions.iter() {
                 for time in partition.waiting.keys() {
-                    self.due.add(*time, hash_of(key), key.clone());
+                    self.deadlines.due.add(*time, hash_of(key), key.clone());
                 }
             }
         }
@@ -481,7 +471,7 @@ impl Operator for MatchRecognize {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if self.matcher.plan.time.is_some() {
             self.fire(watermark, output)?;
         }

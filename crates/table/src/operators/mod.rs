@@ -28,7 +28,7 @@ mod window_assign;
 mod window_join;
 mod window_rank;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
@@ -60,6 +60,7 @@ pub use window_join::WindowJoin;
 pub use window_rank::WindowRank;
 
 use crate::chunk::Chunk;
+use crate::rows::{RowBytes, RowCodec};
 
 /// Hands on a chunk, unless it is empty.
 fn emit(output: &mut Output<Chunk>, chunk: Chunk) {
@@ -97,16 +98,37 @@ pub(crate) fn from_millis(values: Int64Array, data_type: &DataType) -> Result<Ar
     cast(&millis, data_type)
 }
 
+/// How rows are kept whole, by a key.
+struct RowsByKey {
+    key: Vec<usize>,
+    key_codec: RowCodec,
+    codec: RowCodec,
+    schema: SchemaRef,
+}
+
+impl RowsByKey {
+    fn new(key: Vec<usize>, schema: &SchemaRef) -> Result<Self, ArrowError> {
+        let key_codec = RowCodec::of_columns(schema, &key)?;
+        Ok(Self { key, key_codec, codec: RowCodec::of_schema(schema)?, schema: schema.clone() })
+    }
+}
+
 /// Rows that go out, in the order in which they were pushed.
 #[derive(Default)]
 struct RowsOut {
-    rows: Vec<crate::rows::RowBytes>,
+    rows: Vec<RowBytes>,
     retractions: Vec<bool>,
 }
 
 impl RowsOut {
-    fn push(&mut self, row: crate::rows::RowBytes, is_retraction: bool) {
+    fn push(&mut self, row: RowBytes, is_retraction: bool) {
         self.rows.push(row);
         self.retractions.push(is_retraction);
+    }
+    /// The rows as a chunk.
+    fn into_chunk(self, codec: &RowCodec, schema: &SchemaRef) -> Result<Chunk, ArrowError> {
+        let columns = codec.decode(self.rows.iter().map(|row| &**row))?;
+        let rows = batch(schema, columns, self.rows.len())?;
+        Ok(Chunk::new(rows, Some(BooleanArray::from(self.retractions))))
     }
 }

@@ -17,13 +17,12 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::Timestamp;
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
 use super::{Grouping, batch, emit, millis};
 use crate::aggregates::Aggregation;
@@ -90,10 +89,8 @@ struct Partition {
 pub struct Over {
     plan: Arc<Plan>,
     partitions: KeyedTable<RowBytes, Partition>,
-    due: Due,
-    watermark: Timestamp,
+    deadlines: Deadlines,
     arrived: i64,
-    metrics: Option<Arc<OperatorMetrics>>,
 }
 
 struct Plan {
@@ -122,11 +119,11 @@ impl Over {
         input: SchemaRef,
         schema: SchemaRef,
     ) -> Result<Self, ArrowError> {
-        let key_codec = RowCodec::new(partition.iter().map(|column| input.field(*column).data_type()))?;
+        let key_codec = RowCodec::of_columns(&input, &partition)?;
         let (codec, width) = (RowCodec::of_schema(&input)?, schema.fields().len() - calls.len());
         let plan = Arc::new(Plan { partition, time, calls, key_codec, codec, input, width, schema });
-        let (partitions, due, watermark) = (KeyedTable::default(), Due::default(), MIN_WATERMARK);
-        Ok(Self { plan, partitions, due, watermark, arrived: 0, metrics: None })
+        let (partitions, deadlines) = Default::default();
+        Ok(Self { plan, partitions, deadlines, arrived: 0 })
     }
 
     /// Keeps the rows of a chunk until it is their turn.
@@ -144,18 +141,15 @@ impl Over {
                     self.arrived
                 }
             };
-            if times.is_some() && time <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+            if times.is_some() && self.deadlines.is_over(time) {
+                self.deadlines.late.dropped(1);
                 continue;
             }
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let partition = self.partitions.entry(hash, key.clone()).or_insert_with(|| plan.empty());
             let waiting = partition.waiting.entry(time).or_insert_with(|| {
-                self.due.add(time, hash, key.clone());
+                self.deadlines.due.add(time, hash, key.clone());
                 Vec::new()
             });
             waiting.push(RowBytes::new(rows.row(row).data()));
@@ -166,7 +160,7 @@ impl Over {
     /// Emits the rows up to `time`.
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         let plan = self.plan.clone();
-        while let Some((at, keys)) = self.due.pop(time) {
+        while let Some((at, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
                 let Some(partition) = self.partitions.get_mut(hash, &key) else { continue };
                 let Some(rows) = partition.waiting.remove(&at) else { continue };
@@ -323,22 +317,18 @@ impl Operator for Over {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("partitions", &mut self.partitions);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, partition) in self.partitions.iter() {
                 // Rows in the order of arrival never wait, so the count begins anew above all that there were.
                 self.arrived = self.arrived.max(partition.last.unwrap_or(0));
                 for time in partition.waiting.keys() {
-                    self.due.add(*time, hash_of(key), key.clone());
+                    self.deadlines.due.add(*time, hash_of(key), key.clone());
                 }
             }
         }
@@ -359,7 +349,7 @@ impl Operator for Over {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if self.plan.time.is_some() {
             self.fire(watermark, output)?;
         }

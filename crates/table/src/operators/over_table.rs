@@ -63,7 +63,7 @@ impl OverTable {
         input: SchemaRef,
         schema: SchemaRef,
     ) -> Result<Self, ArrowError> {
-        let key_codec = RowCodec::new(partition.iter().map(|column| input.field(*column).data_type()))?;
+        let key_codec = RowCodec::of_columns(&input, &partition)?;
         let (order, fields): (Vec<usize>, Vec<SortField>) = order.into_iter().unzip();
         let (order_codec, codec) = (RowCodec::sorting(fields)?, RowCodec::of_schema(&input)?);
         let (out_codec, width) = (RowCodec::of_schema(&schema)?, schema.fields().len() - calls.len());

@@ -52,8 +52,7 @@ pub(super) struct Ranker {
 
 impl Ranker {
     pub(super) fn new(plan: RankPlan) -> Result<Self, ArrowError> {
-        let of = |column: &usize| plan.input.field(*column).data_type();
-        let key_codec = RowCodec::new(plan.partition.iter().map(of))?;
+        let key_codec = RowCodec::of_columns(&plan.input, &plan.partition)?;
         let order_codec = RowCodec::sorting(plan.order.iter().map(|(_, field)| field.clone()).collect())?;
         let row_codec = RowCodec::of_schema(&plan.input)?;
         Ok(Self { plan, key_codec, order_codec, row_codec })

@@ -14,13 +14,12 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, TaskClock, Timestamp};
+use thalweg_dataflow::time::{TaskClock, Timestamp};
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
 use super::window_assign::{to_local, to_utc};
 use super::{Grouping, batch, emit, from_millis, millis};
@@ -41,10 +40,8 @@ struct Session {
 pub struct SessionAssign {
     plan: Arc<Plan>,
     sessions: KeyedTable<RowBytes, Vec<Session>>,
-    due: Due,
-    watermark: Timestamp,
+    deadlines: Deadlines,
     clock: TaskClock,
-    metrics: Option<Arc<OperatorMetrics>>,
 }
 
 struct Plan {
@@ -71,12 +68,12 @@ impl SessionAssign {
         zone: Option<Tz>,
         schema: SchemaRef,
     ) -> Result<Self, ArrowError> {
-        let key_codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
+        let key_codec = RowCodec::of_columns(&schema, &key)?;
         let input = &schema.fields()[..schema.fields().len() - 3];
         let rows = RowCodec::new(input.iter().map(|field| field.data_type()))?;
         let plan = Arc::new(Plan { key, gap, time, zone, key_codec, rows, schema });
-        let (sessions, due, clock) = (KeyedTable::default(), Due::default(), TaskClock::default());
-        Ok(Self { plan, sessions, due, watermark: MIN_WATERMARK, clock, metrics: None })
+        let (sessions, deadlines, clock) = Default::default();
+        Ok(Self { plan, sessions, deadlines, clock })
     }
 
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
@@ -100,11 +97,8 @@ impl SessionAssign {
             for index in &touching {
                 (start, end) = (start.min(sessions[*index].start), end.max(sessions[*index].end));
             }
-            if plan.time.is_some() && to_utc(plan.zone, end) - 1 <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+            if plan.time.is_some() && self.deadlines.is_over(to_utc(plan.zone, end) - 1) {
+                self.deadlines.late.dropped(1);
                 if sessions.is_empty() {
                     self.sessions.remove(hash, key);
                 }
@@ -118,7 +112,7 @@ impl SessionAssign {
             }
             merged.rows.push((RowBytes::new(rows.row(row).data()), chunk.is_retraction(row)));
             sessions.push(merged);
-            self.due.add(to_utc(plan.zone, end) - 1, hash, key.clone());
+            self.deadlines.due.add(to_utc(plan.zone, end) - 1, hash, key.clone());
         }
         Ok(())
     }
@@ -126,7 +120,7 @@ impl SessionAssign {
     /// Emits the sessions that are over at `time`.
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         let plan = self.plan.clone();
-        while let Some((at, keys)) = self.due.pop(time) {
+        while let Some((at, keys)) = self.deadlines.due.pop(time) {
             let mut over = Vec::new();
             for (hash, key) in keys {
                 let Some(sessions) = self.sessions.get_mut(hash, &key) else { continue };
@@ -170,20 +164,21 @@ impl Operator for SessionAssign {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        (self.clock, self.metrics) = (context.clock.clone(), Some(context.metrics.clone()));
+        self.clock = context.clock.clone();
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("sessions", &mut self.sessions);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, sessions) in self.sessions.iter() {
                 for session in sessions {
-                    self.due.add(to_utc(self.plan.zone, session.end) - 1, hash_of(key), key.clone());
+                    self.deadlines.due.add(
+                        to_utc(self.plan.zone, session.end) - 1,
+                        hash_of(key),
+                        key.clone(),
+                    );
                 }
             }
         }
@@ -198,7 +193,7 @@ impl Operator for SessionAssign {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if self.plan.time.is_some() {
             self.fire(watermark, output)?;
         }
@@ -206,7 +201,7 @@ impl Operator for SessionAssign {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        self.due.next().filter(|_| self.plan.time.is_none()).map(|last| last + 1)
+        self.deadlines.next_end().filter(|_| self.plan.time.is_none())
     }
 
     fn processing_time(&mut self, now: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {

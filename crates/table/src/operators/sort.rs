@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
 use thalweg_dataflow::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
+use super::due::Late;
 use super::grouping::hash_of;
 use super::{emit, millis};
 use crate::chunk::Chunk;
@@ -39,7 +39,7 @@ pub struct Sort {
     rows: KeyedTable<RowBytes, Waiting>,
     /// The time of the rows that went out last.
     passed: Timestamp,
-    metrics: Option<Arc<OperatorMetrics>>,
+    late: Late,
 }
 
 struct Plan {
@@ -68,7 +68,7 @@ impl Sort {
         let (order, fields): (Vec<usize>, Vec<SortField>) = order.into_iter().unzip();
         let (order_codec, width) = (RowCodec::sorting(fields)?, schema.fields().len());
         let plan = Arc::new(Plan { time, order, order_codec, codec, schema, width });
-        Ok(Self { plan, rows: KeyedTable::default(), passed: MIN_WATERMARK, metrics: None })
+        Ok(Self { plan, rows: KeyedTable::default(), passed: MIN_WATERMARK, late: Late::default() })
     }
 
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
@@ -86,10 +86,7 @@ impl Sort {
                 None => MAX_WATERMARK,
             };
             if times.is_some() && time <= self.passed {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+                self.late.dropped(1);
                 continue;
             }
             let place =
@@ -135,7 +132,7 @@ impl Operator for Sort {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
+        self.late.open(context);
         Ok(())
     }
 

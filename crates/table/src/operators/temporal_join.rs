@@ -17,15 +17,15 @@ use thalweg_dataflow::graph::Either;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::Timestamp;
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
-use super::join::{JoinInput, JoinKind};
+use super::join::{JoinInput, JoinKeys, JoinKind};
 use super::pairs::{PairSchema, Pairs, Side, is_true};
 use super::{Grouping, batch, emit, millis};
 use crate::chunk::Chunk;
-use crate::rows::{RowBytes, RowCodec};
+use crate::rows::RowBytes;
 
 /// Rows that wait, by time: each with whether it is a retraction.
 type Waiting = BTreeMap<i64, Vec<(RowBytes, bool)>>;
@@ -37,14 +37,12 @@ pub struct TemporalJoin {
     left: KeyedTable<RowBytes, Waiting>,
     /// Of each key its versions; one without a row says that there is none from then on.
     versions: KeyedTable<RowBytes, BTreeMap<i64, Option<RowBytes>>>,
-    due: Due,
-    watermark: Timestamp,
+    deadlines: Deadlines,
 }
 
 struct Plan {
     kind: JoinKind,
-    keys: (Vec<usize>, Vec<usize>),
-    key_codecs: (RowCodec, RowCodec),
+    keys: JoinKeys,
     times: (usize, usize),
     pairs: PairSchema,
     left: SchemaRef,
@@ -56,26 +54,21 @@ impl TemporalJoin {
     /// # Errors
     /// If a column has a type that cannot be kept.
     pub fn new(kind: JoinKind, input: JoinInput<'_>, times: (usize, usize)) -> Result<Self, ArrowError> {
-        let JoinInput { keys, schemas: (left, right), widths, both, filter } = input;
-        let key_codec = |key: &[usize], of: &SchemaRef| {
-            RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
-        };
-        let key_codecs = (key_codec(&keys.0, left)?, key_codec(&keys.1, right)?);
-        let codecs = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
-        let pairs = PairSchema { widths, both, left: codecs.0, right: codecs.1, filter };
-        let plan = Plan { kind, keys, key_codecs, times, pairs, left: left.clone() };
+        let left = input.schemas.0.clone();
+        let (keys, pairs) = input.prepare()?;
+        let plan = Plan { kind, keys, times, pairs, left };
         Ok(Self {
             plan: Arc::new(plan),
             left: KeyedTable::default(),
             versions: KeyedTable::default(),
-            due: Due::default(),
-            watermark: MIN_WATERMARK,
+            deadlines: Deadlines::default(),
         })
     }
 
     fn add_left(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
         let plan = self.plan.clone();
-        let by_key = Grouping::new(chunk, &plan.keys.0, &plan.key_codecs.0)?;
+        let (key, codec) = plan.keys.of(Side::Left);
+        let by_key = Grouping::new(chunk, key, codec)?;
         let times = millis(chunk.rows().column(plan.times.0))?;
         let rows = plan.pairs.left.encode(chunk.rows().columns())?;
         for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
@@ -83,7 +76,7 @@ impl TemporalJoin {
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let waiting = self.left.entry(hash, key.clone()).or_insert_with(Waiting::new);
-            let due = &mut self.due;
+            let due = &mut self.deadlines.due;
             let of_time = waiting.entry(time).or_insert_with(|| {
                 due.add(time, hash, key.clone());
                 Vec::new()
@@ -95,7 +88,8 @@ impl TemporalJoin {
 
     fn add_right(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
         let plan = self.plan.clone();
-        let by_key = Grouping::new(chunk, &plan.keys.1, &plan.key_codecs.1)?;
+        let (key, codec) = plan.keys.of(Side::Right);
+        let by_key = Grouping::new(chunk, key, codec)?;
         let times = millis(chunk.rows().column(plan.times.1))?;
         let rows = plan.pairs.right.encode(chunk.rows().columns())?;
         for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
@@ -108,7 +102,7 @@ impl TemporalJoin {
             } else if versions.get(&time).is_none_or(|known| known.as_deref() == Some(bytes)) {
                 versions.insert(time, None);
             }
-            forget(versions, self.watermark);
+            forget(versions, self.deadlines.watermark());
         }
         Ok(())
     }
@@ -117,7 +111,7 @@ impl TemporalJoin {
         let plan = self.plan.clone();
         let (mut rows, mut retractions, mut versions, mut partner) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        while let Some((at, keys)) = self.due.pop(time) {
+        while let Some((at, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
                 let Some(waiting) = self.left.get_mut(hash, &key) else { continue };
                 let due = waiting.remove(&at).unwrap_or_default();
@@ -144,7 +138,8 @@ impl TemporalJoin {
         }
         let columns = plan.pairs.left.decode(rows.iter().map(|row| &**row))?;
         let left = Chunk::additions(batch(&plan.left, columns, rows.len())?);
-        let no_key = |row: usize| plan.keys.0.iter().any(|column| left.rows().column(*column).is_null(row));
+        let no_key =
+            |row: usize| plan.keys.columns.0.iter().any(|column| left.rows().column(*column).is_null(row));
         let mut tried = Pairs::default();
         for (row, version) in partner.iter().enumerate() {
             if version.is_some() && !no_key(row) {
@@ -195,14 +190,10 @@ impl Operator for TemporalJoin {
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("left", &mut self.left);
         states.keyed("versions", &mut self.versions);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, waiting) in self.left.iter() {
                 for time in waiting.keys() {
-                    self.due.add(*time, hash_of(key), key.clone());
+                    self.deadlines.due.add(*time, hash_of(key), key.clone());
                 }
             }
         }
@@ -220,8 +211,8 @@ impl Operator for TemporalJoin {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        if watermark > self.watermark {
-            self.watermark = watermark;
+        if !self.deadlines.is_over(watermark) {
+            self.deadlines.advance(watermark);
             self.fire(watermark, output)?;
         }
         Ok(Some(watermark))

@@ -15,22 +15,15 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
 
-use super::{Grouping, RowsOut, emit};
+use super::{Grouping, RowsByKey, RowsOut, emit};
 use crate::chunk::Chunk;
-use crate::rows::{RowBytes, RowCodec};
+use crate::rows::RowBytes;
 
 /// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct UpsertMaterialize {
-    plan: Arc<Plan>,
+    plan: Arc<RowsByKey>,
     rows: KeyedTable<RowBytes, Vec<RowBytes>>,
-}
-
-struct Plan {
-    key: Vec<usize>,
-    key_codec: RowCodec,
-    codec: RowCodec,
-    schema: SchemaRef,
 }
 
 impl UpsertMaterialize {
@@ -39,9 +32,7 @@ impl UpsertMaterialize {
     /// # Errors
     /// If a column has a type that cannot be kept.
     pub fn new(key: Vec<usize>, schema: &SchemaRef) -> Result<Self, ArrowError> {
-        let key_codec = RowCodec::new(key.iter().map(|column| schema.field(*column).data_type()))?;
-        let (codec, schema) = (RowCodec::of_schema(schema)?, schema.clone());
-        Ok(Self { plan: Arc::new(Plan { key, key_codec, codec, schema }), rows: KeyedTable::default() })
+        Ok(Self { plan: Arc::new(RowsByKey::new(key, schema)?), rows: KeyedTable::default() })
     }
 
     fn materialize(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {

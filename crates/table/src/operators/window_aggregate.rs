@@ -9,20 +9,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::Timestamp;
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::window_assign::to_utc;
 use super::{Grouping, batch, emit, millis};
 use crate::aggregates::Aggregation;
@@ -46,9 +45,7 @@ struct WindowState {
 pub struct WindowAggregate {
     plan: Arc<Plan>,
     windows: KeyedTable<RowBytes, WindowState>,
-    due: Due,
-    watermark: Timestamp,
-    metrics: Option<Arc<OperatorMetrics>>,
+    deadlines: Deadlines,
 }
 
 struct Plan {
@@ -78,36 +75,36 @@ impl WindowAggregate {
     ) -> Result<Self, ArrowError> {
         let key_codec = RowCodec::new(schema.fields()[..key.len()].iter().map(|field| field.data_type()))?;
         let plan = Arc::new(Plan { key, end, zone, processing_time, key_codec, calls, schema });
-        let (windows, due) = (KeyedTable::default(), Due::default());
-        Ok(Self { plan, windows, due, watermark: MIN_WATERMARK, metrics: None })
+        let (windows, deadlines) = Default::default();
+        Ok(Self { plan, windows, deadlines })
     }
 
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
         let plan = &*self.plan;
-        let ends = millis(chunk.rows().column(plan.end))?;
-        let last = |row: usize| to_utc(plan.zone, ends.value(row)) - 1;
+        let mut ends = millis(chunk.rows().column(plan.end))?;
+        let last = |ends: &Int64Array, row: usize| to_utc(plan.zone, ends.value(row)) - 1;
         let mut on_time = None;
-        if !plan.processing_time && (0..chunk.len()).any(|row| last(row) <= self.watermark) {
-            let kept: BooleanArray = (0..chunk.len()).map(|row| Some(last(row) > self.watermark)).collect();
-            if let Some(metrics) = &self.metrics {
-                let late = (chunk.len() - kept.true_count()) as u64;
-                metrics.late_records.add(late);
-                metrics.late_dropped.add(late);
+        if !plan.processing_time {
+            let kept = (0..chunk.len()).map(|row| Some(!self.deadlines.is_over(last(&ends, row))));
+            let kept: BooleanArray = kept.collect();
+            let late = chunk.len() - kept.true_count();
+            if late > 0 {
+                self.deadlines.late.dropped(late);
+                let chunk = on_time.insert(chunk.filter(&kept)?);
+                ends = millis(chunk.rows().column(plan.end))?;
             }
-            on_time = Some(chunk.filter(&kept)?);
         }
         let chunk = on_time.as_ref().unwrap_or(chunk);
         if chunk.is_empty() {
             return Ok(());
         }
-        let ends = millis(chunk.rows().column(plan.end))?;
         let by_key = Grouping::new(chunk, &plan.key, &plan.key_codec)?;
         let mut rows = vec![0; by_key.len()];
         by_key.group_of.iter().enumerate().for_each(|(row, group)| rows[*group as usize] += chunk.sign(row));
         let mut states: Vec<Group> = Vec::with_capacity(by_key.len());
         for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
-            let last = to_utc(plan.zone, ends.value(by_key.firsts[group] as usize)) - 1;
-            let due = &mut self.due;
+            let last = last(&ends, by_key.firsts[group] as usize);
+            let due = &mut self.deadlines.due;
             let state = self.windows.entry(*hash, key.clone()).or_insert_with(|| {
                 due.add(last, *hash, key.clone());
                 let accumulators = plan.calls.iter().map(Aggregation::empty).collect();
@@ -129,7 +126,7 @@ impl WindowAggregate {
 
     /// Emits the windows that are over at `time`.
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        while let Some((_, keys)) = self.due.pop(time) {
+        while let Some((_, keys)) = self.deadlines.due.pop(time) {
             for keys in keys.chunks(CHUNK) {
                 let over = keys.iter().filter_map(|(hash, key)| self.windows.remove(*hash, key));
                 // Of which every row was taken back there is nothing to tell.
@@ -163,20 +160,15 @@ impl Operator for WindowAggregate {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("windows", &mut self.windows);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            // Of those there were, the slowest: nothing that was on time becomes late.
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, state) in self.windows.iter() {
-                self.due.add(state.last, super::grouping::hash_of(key), key.clone());
+                self.deadlines.due.add(state.last, super::grouping::hash_of(key), key.clone());
             }
         }
     }
@@ -190,7 +182,7 @@ impl Operator for WindowAggregate {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if !self.plan.processing_time {
             self.fire(watermark, output)?;
         }
@@ -198,8 +190,7 @@ impl Operator for WindowAggregate {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        // The millisecond after the last one of the window.
-        self.due.next().filter(|_| self.plan.processing_time).map(|last| last + 1)
+        self.deadlines.next_end().filter(|_| self.plan.processing_time)
     }
 
     fn processing_time(&mut self, now: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {

@@ -15,7 +15,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::time::{TaskClock, Timestamp};
+use thalweg_dataflow::time::TaskClock;
 
 use super::{from_millis, millis};
 use crate::chunk::Chunk;
@@ -174,14 +174,6 @@ impl Operator for WindowAssign {
             super::emit(output, self.assign(&record.value)?);
         }
         Ok(())
-    }
-
-    fn watermark(
-        &mut self,
-        watermark: Timestamp,
-        _: &mut Output<Chunk>,
-    ) -> Result<Option<Timestamp>, BoxError> {
-        Ok(Some(watermark))
     }
 }
 

@@ -14,20 +14,19 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Either;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::Timestamp;
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
-use super::join::{JoinInput, JoinKind};
+use super::join::{JoinInput, JoinKeys, JoinKind};
 use super::pairs::{PairSchema, Pairs, Side, is_true};
 use super::window_assign::to_utc;
 use super::{Grouping, batch, emit, millis};
 use crate::chunk::Chunk;
-use crate::rows::{RowBytes, RowCodec};
+use crate::rows::RowBytes;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct WindowState {
@@ -41,15 +40,12 @@ struct WindowState {
 pub struct WindowJoin {
     plan: Arc<Plan>,
     windows: KeyedTable<RowBytes, WindowState>,
-    due: Due,
-    watermark: Timestamp,
-    metrics: Option<Arc<OperatorMetrics>>,
+    deadlines: Deadlines,
 }
 
 struct Plan {
     kind: JoinKind,
-    keys: (Vec<usize>, Vec<usize>),
-    key_codecs: (RowCodec, RowCodec),
+    keys: JoinKeys,
     /// The columns of the end of the window.
     ends: (usize, usize),
     zone: Option<Tz>,
@@ -72,41 +68,30 @@ impl WindowJoin {
         zone: Option<Tz>,
         processing_time: bool,
     ) -> Result<Self, ArrowError> {
-        let JoinInput { keys, schemas: (left, right), widths, both, filter } = input;
-        let key_codec = |key: &[usize], of: &SchemaRef| {
-            RowCodec::new(key.iter().map(|column| of.field(*column).data_type()))
-        };
-        let key_codecs = (key_codec(&keys.0, left)?, key_codec(&keys.1, right)?);
-        let schema = kind.schema(&both, widths)?;
-        let codecs = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
-        let pairs = PairSchema { widths, both, left: codecs.0, right: codecs.1, filter };
-        let left = left.clone();
-        let plan = Plan { kind, keys, key_codecs, ends, zone, processing_time, pairs, left, schema };
-        let (windows, due, watermark) = (KeyedTable::default(), Due::default(), MIN_WATERMARK);
-        Ok(Self { plan: Arc::new(plan), windows, due, watermark, metrics: None })
+        let schema = kind.schema(&input.both, input.widths)?;
+        let left = input.schemas.0.clone();
+        let (keys, pairs) = input.prepare()?;
+        let plan = Plan { kind, keys, ends, zone, processing_time, pairs, left, schema };
+        let (windows, deadlines) = Default::default();
+        Ok(Self { plan: Arc::new(plan), windows, deadlines })
     }
 
     fn add(&mut self, side: Side, chunk: &Chunk) -> Result<(), BoxError> {
         let plan = self.plan.clone();
-        let (key, codec, end) = match side {
-            Side::Left => (&plan.keys.0, &plan.key_codecs.0, plan.ends.0),
-            Side::Right => (&plan.keys.1, &plan.key_codecs.1, plan.ends.1),
-        };
+        let (key, codec) = plan.keys.of(side);
+        let end = if side == Side::Left { plan.ends.0 } else { plan.ends.1 };
         let by_key = Grouping::new(chunk, key, codec)?;
         let ends = millis(chunk.rows().column(end))?;
         let rows = plan.pairs.codec(side).encode(chunk.rows().columns())?;
         for row in 0..chunk.len() {
             let last = to_utc(plan.zone, ends.value(row)) - 1;
-            if !plan.processing_time && last <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+            if !plan.processing_time && self.deadlines.is_over(last) {
+                self.deadlines.late.dropped(1);
                 continue;
             }
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
-            let due = &mut self.due;
+            let due = &mut self.deadlines.due;
             let window = self.windows.entry(hash, key.clone()).or_insert_with(|| {
                 due.add(last, hash, key.clone());
                 WindowState { last, ..WindowState::default() }
@@ -118,7 +103,7 @@ impl WindowJoin {
     }
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        while let Some((_, keys)) = self.due.pop(time) {
+        while let Some((_, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
                 if let Some((_, window)) = self.windows.remove(hash, &key) {
                     emit(output, self.plan.join(&window)?);
@@ -135,8 +120,8 @@ impl Plan {
         let columns = self.pairs.left.decode(window.left.iter().map(|row| &**row))?;
         let left = Chunk::additions(batch(&self.left, columns, window.left.len())?);
         // A key with a NULL in it is equal to none.
-        let no_key =
-            !left.is_empty() && self.keys.0.iter().any(|column| left.rows().column(*column).is_null(0));
+        let no_key = !left.is_empty()
+            && self.keys.columns.0.iter().any(|column| left.rows().column(*column).is_null(0));
         let mut tried = Pairs::default();
         if !no_key {
             for row in 0..left.len() as u32 {
@@ -188,19 +173,15 @@ impl Operator for WindowJoin {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("windows", &mut self.windows);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, window) in self.windows.iter() {
-                self.due.add(window.last, hash_of(key), key.clone());
+                self.deadlines.due.add(window.last, hash_of(key), key.clone());
             }
         }
     }
@@ -217,7 +198,7 @@ impl Operator for WindowJoin {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if !self.plan.processing_time {
             self.fire(watermark, output)?;
         }
@@ -225,7 +206,7 @@ impl Operator for WindowJoin {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        self.due.next().filter(|_| self.plan.processing_time).map(|last| last + 1)
+        self.deadlines.next_end().filter(|_| self.plan.processing_time)
     }
 
     fn processing_time(&mut self, now: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {

@@ -11,13 +11,12 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::metrics::OperatorMetrics;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, States};
-use thalweg_dataflow::time::{MIN_WATERMARK, Timestamp};
+use thalweg_dataflow::time::Timestamp;
 
-use super::due::Due;
+use super::due::Deadlines;
 use super::grouping::hash_of;
 use super::ranking::{RankPlan, Ranker, Ranking};
 use super::window_assign::to_utc;
@@ -40,9 +39,7 @@ pub struct WindowRank {
     zone: Option<Tz>,
     processing_time: bool,
     windows: KeyedTable<RowBytes, WindowState>,
-    due: Due,
-    watermark: Timestamp,
-    metrics: Option<Arc<OperatorMetrics>>,
+    deadlines: Deadlines,
 }
 
 impl WindowRank {
@@ -57,8 +54,8 @@ impl WindowRank {
         processing_time: bool,
     ) -> Result<Self, ArrowError> {
         let ranker = Arc::new(Ranker::new(plan)?);
-        let (windows, due, watermark) = (KeyedTable::default(), Due::default(), MIN_WATERMARK);
-        Ok(Self { ranker, end, zone, processing_time, windows, due, watermark, metrics: None })
+        let (windows, deadlines) = Default::default();
+        Ok(Self { ranker, end, zone, processing_time, windows, deadlines })
     }
 
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
@@ -67,16 +64,13 @@ impl WindowRank {
         let ends = millis(chunk.rows().column(self.end))?;
         for (row, encoded) in ranker.encode(chunk)?.into_iter().enumerate() {
             let last = to_utc(self.zone, ends.value(row)) - 1;
-            if !self.processing_time && last <= self.watermark {
-                if let Some(metrics) = &self.metrics {
-                    metrics.late_records.add(1);
-                    metrics.late_dropped.add(1);
-                }
+            if !self.processing_time && self.deadlines.is_over(last) {
+                self.deadlines.late.dropped(1);
                 continue;
             }
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
-            let due = &mut self.due;
+            let due = &mut self.deadlines.due;
             let window = self.windows.entry(hash, key.clone()).or_insert_with(|| {
                 due.add(last, hash, key.clone());
                 WindowState { last, ranking: Ranking::default() }
@@ -87,7 +81,7 @@ impl WindowRank {
     }
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        while let Some((_, keys)) = self.due.pop(time) {
+        while let Some((_, keys)) = self.deadlines.due.pop(time) {
             let mut rows = Vec::new();
             for (hash, key) in keys {
                 if let Some((_, window)) = self.windows.remove(hash, &key) {
@@ -110,19 +104,15 @@ impl Operator for WindowRank {
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.metrics = Some(context.metrics.clone());
+        self.deadlines.open(context);
         Ok(())
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("windows", &mut self.windows);
-        let mut watermark = vec![self.watermark];
-        states.union("watermark", &mut watermark);
-        if states.epoch().is_none() {
-            self.watermark = watermark.into_iter().min().unwrap_or(MIN_WATERMARK);
-            self.due.clear();
+        if self.deadlines.states(states) {
             for (key, window) in self.windows.iter() {
-                self.due.add(window.last, hash_of(key), key.clone());
+                self.deadlines.due.add(window.last, hash_of(key), key.clone());
             }
         }
     }
@@ -136,7 +126,7 @@ impl Operator for WindowRank {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        self.watermark = watermark;
+        self.deadlines.advance(watermark);
         if !self.processing_time {
             self.fire(watermark, output)?;
         }
@@ -144,7 +134,7 @@ impl Operator for WindowRank {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        self.due.next().filter(|_| self.processing_time).map(|last| last + 1)
+        self.deadlines.next_end().filter(|_| self.processing_time)
     }
 
     fn processing_time(&mut self, now: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {

@@ -105,12 +105,11 @@ fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     parser.next_token();
     let name = parser.parse_object_name(false)?;
     let query = Parser::new(&FlinkDialect).try_with_sql(&format!("SELECT * FROM {name}"))?.parse_query()?;
-    let argument = |value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value));
-    let mut args = vec![argument(Expr::Subquery(query))];
+    let mut arguments = vec![Expr::Subquery(query)];
     if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
         // A comma is followed by a column, or by the next argument, which is a call.
         loop {
-            args.push(argument(Expr::Identifier(parser.parse_identifier()?)));
+            arguments.push(Expr::Identifier(parser.parse_identifier()?));
             let is_column = matches!(parser.peek_nth_token(1).token, Token::Word(_))
                 && !matches!(parser.peek_nth_token(2).token, Token::LParen | Token::RArrow);
             if parser.peek_token_ref().token != Token::Comma || !is_column {
@@ -119,8 +118,15 @@ fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
             parser.next_token();
         }
     }
-    Ok(Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_quote('`', "$table")]),
+    Ok(Expr::Function(call(Ident::with_quote('`', "$table"), arguments)))
+}
+
+/// A call of a function, as it is in a syntax tree.
+pub(crate) fn call(name: Ident, arguments: Vec<Expr>) -> Function {
+    let args =
+        arguments.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
+    Function {
+        name: ObjectName::from(vec![name]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
@@ -132,5 +138,5 @@ fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    }))
+    }
 }

@@ -16,6 +16,7 @@ mod statements;
 mod tokens;
 
 pub use ast::*;
+pub(crate) use dialect::call;
 use sqlparser::parser::Parser;
 
 use self::dialect::FlinkDialect;

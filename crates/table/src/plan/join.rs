@@ -10,12 +10,16 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion_common::{DFSchema, JoinType, NullEquality};
 use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
+use thalweg_dataflow::graph::Either;
+use thalweg_dataflow::operator::Operator;
 
 use super::interval::Interval;
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema, interval, temporal};
+use crate::chunk::Chunk;
 use crate::error::SqlError;
 use crate::operators::{self, JoinInput, JoinKind};
 
@@ -113,16 +117,16 @@ pub(super) fn join(translator: &Translator<'_>, join: &Join) -> Result<Arc<Plann
     let left = JoinSide::new(translator, left_rows, left.schema(), &keys.0)?;
     let right = JoinSide::new(translator, right_rows, right.schema(), &keys.1)?;
     let nulls_equal = join.null_equality == NullEquality::NullEqualsNull;
-    let both = chunk_schema(&both);
+    let condition = Condition { both: chunk_schema(&both), filter };
     if let Some(window) = same_windows(&left, &right) {
-        return Ok(of_windows(what, kind, left, right, both, filter, window));
+        return of_windows(&what, kind, (left, right), condition, window);
     }
     let retracts = left.rows.traits.retracts || right.rows.traits.retracts;
     match interval {
         Some(interval) if kind.is_pairs() && !retracts => {
-            Ok(of_interval(what, kind, left, right, both, filter, interval))
+            Ok(of_interval(&what, kind, (left, right), condition, interval))
         }
-        _ => regular(what, kind, left, right, both, filter, nulls_equal),
+        _ => regular(what, kind, (left, right), condition, nulls_equal),
     }
 }
 
@@ -137,28 +141,26 @@ fn same_windows(left: &JoinSide, right: &JoinSide) -> Option<(WindowTrait, Windo
     (same && !retracts && equal(a.start, b.start) && equal(a.end, b.end)).then_some((a, b))
 }
 
-fn of_interval(
-    what: String,
-    kind: JoinKind,
-    left: JoinSide,
-    right: JoinSide,
-    both: SchemaRef,
-    filter: Option<Arc<dyn PhysicalExpr>>,
-    Interval { times, bounds }: Interval,
-) -> Arc<Planned> {
+/// The columns of both sides, and what pairs must pass.
+pub(super) struct Condition {
+    pub(super) both: SchemaRef,
+    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// A join of two sides by an operator called `name`, the rows of each divided by its key. `what` it is, the columns `schema` that come out, and
+/// what is known of them.
+pub(super) fn joined<O>(
+    (what, name): (String, &'static str),
+    (left, right): (JoinSide, JoinSide),
+    Condition { both, filter }: Condition,
+    (schema, traits): (SchemaRef, Traits),
+    make: impl Fn(JoinInput<'_>) -> Result<O, ArrowError> + Send + Sync + 'static,
+) -> Arc<Planned>
+where
+    O: Operator<In = Either<Chunk, Chunk>, Out = Chunk> + Clone,
+{
     let widths = (left.width, right.width);
     let (schemas, keys) = ((left.rows.schema.clone(), right.rows.schema.clone()), (left.key, right.key));
-    let what = format!("Interval{what}");
-    let mut rowtime = Vec::new();
-    // A side that may be missing has no time then.
-    if !matches!(kind, JoinKind::Right | JoinKind::Full) {
-        rowtime.push(times.0);
-    }
-    if !matches!(kind, JoinKind::Left | JoinKind::Full) {
-        rowtime.push(widths.0 + times.1);
-    }
-    let traits = Traits { rowtime, ..Traits::default() };
-    let schema = both.clone();
     Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
         let input = JoinInput {
             keys: keys.clone(),
@@ -167,23 +169,42 @@ fn of_interval(
             both: both.clone(),
             filter: filter.clone(),
         };
-        let operator = operators::IntervalJoin::new(kind, input, times, bounds).map_err(arrow)?;
+        let operator = make(input).map_err(arrow)?;
         let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
-        Ok(pairs.apply("interval join", operator).identity(&building.identity()))
+        Ok(pairs.apply(name, operator).identity(&building.identity()))
+    })
+}
+
+fn of_interval(
+    what: &str,
+    kind: JoinKind,
+    (left, right): (JoinSide, JoinSide),
+    condition: Condition,
+    Interval { times, bounds }: Interval,
+) -> Arc<Planned> {
+    let mut rowtime = Vec::new();
+    // A side that may be missing has no time then.
+    if !matches!(kind, JoinKind::Right | JoinKind::Full) {
+        rowtime.push(times.0);
+    }
+    if !matches!(kind, JoinKind::Left | JoinKind::Full) {
+        rowtime.push(left.width + times.1);
+    }
+    let traits = Traits { rowtime, ..Traits::default() };
+    let (what, schema) = (format!("Interval{what}"), condition.both.clone());
+    joined((what, "interval join"), (left, right), condition, (schema, traits), move |input| {
+        operators::IntervalJoin::new(kind, input, times, bounds)
     })
 }
 
 fn of_windows(
-    what: String,
+    what: &str,
     kind: JoinKind,
-    left: JoinSide,
-    right: JoinSide,
-    both: SchemaRef,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    (left, right): (JoinSide, JoinSide),
+    condition: Condition,
     (a, b): (WindowTrait, WindowTrait),
-) -> Arc<Planned> {
-    let widths = (left.width, right.width);
-    let own = left.rows.traits.moved(|column| (column < widths.0).then_some(column));
+) -> Result<Arc<Planned>, SqlError> {
+    let own = left.rows.traits.moved(|column| (column < left.width).then_some(column));
     // What comes out has not come before its window was over: rows of either side have its bounds, and its time.
     let traits = Traits { retracts: false, ..own };
     let traits = if kind.is_pairs() { Traits { keys: Vec::new(), ..traits } } else { traits };
@@ -192,25 +213,11 @@ fn of_windows(
         JoinKind::Right | JoinKind::Full => Traits { window: None, rowtime: Vec::new(), ..traits },
         _ => traits,
     };
-    let schema = match kind.is_pairs() {
-        true => both.clone(),
-        false => Arc::new(Schema::new(both.fields()[..widths.0].to_vec())),
-    };
-    let keys = (left.key, right.key);
+    let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
     let what = format!("Window{what}");
-    let schemas = (left.rows.schema.clone(), right.rows.schema.clone());
-    Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
-        let input = JoinInput {
-            keys: keys.clone(),
-            schemas: (&schemas.0, &schemas.1),
-            widths,
-            both: both.clone(),
-            filter: filter.clone(),
-        };
-        let operator = operators::WindowJoin::new(kind, input, (a.end, b.end), a.zone, a.processing_time);
-        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
-        Ok(pairs.apply("window join", operator.map_err(arrow)?).identity(&building.identity()))
-    })
+    Ok(joined((what, "window join"), (left, right), condition, (schema, traits), move |input| {
+        operators::WindowJoin::new(kind, input, (a.end, b.end), a.zone, a.processing_time)
+    }))
 }
 
 /// What is known of pairs of rows of two sides.
@@ -244,32 +251,13 @@ pub(super) fn traits_of(kind: JoinKind, left: &JoinSide, right: &JoinSide) -> Tr
 fn regular(
     what: String,
     kind: JoinKind,
-    left: JoinSide,
-    right: JoinSide,
-    both: SchemaRef,
-    filter: Option<Arc<dyn PhysicalExpr>>,
+    (left, right): (JoinSide, JoinSide),
+    condition: Condition,
     nulls_equal: bool,
 ) -> Result<Arc<Planned>, SqlError> {
     let traits = traits_of(kind, &left, &right);
-    let widths = (left.width, right.width);
-    let schema = match kind {
-        JoinKind::Semi | JoinKind::Anti => {
-            Arc::new(both.project(&(0..widths.0).collect::<Vec<_>>()).map_err(arrow)?)
-        }
-        _ => both.clone(),
-    };
-    let keys = (left.key, right.key);
-    let schemas = (left.rows.schema.clone(), right.rows.schema.clone());
-    Ok(Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
-        let input = JoinInput {
-            keys: keys.clone(),
-            schemas: (&schemas.0, &schemas.1),
-            widths,
-            both: both.clone(),
-            filter: filter.clone(),
-        };
-        let operator = operators::Join::new(kind, input, nulls_equal).map_err(arrow)?;
-        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
-        Ok(pairs.apply("join", operator).identity(&building.identity()))
+    let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
+    Ok(joined((what, "join"), (left, right), condition, (schema, traits), move |input| {
+        operators::Join::new(kind, input, nulls_equal)
     }))
 }

@@ -14,7 +14,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema};
 use datafusion_expr::{Expr, LogicalPlan};
 
-use super::join::JoinSide;
+use super::join::{Condition, JoinSide, joined};
 use super::{Planned, Traits, Translator, arrow, chunk_schema, source};
 use crate::error::SqlError;
 use crate::operators::{JoinInput, JoinKind, LookupJoin, TemporalJoin};
@@ -171,21 +171,9 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
         ));
     }
     let Some(left_time) = time else { return Err(SqlError::new("no time")) };
-    let widths = (width, right.width);
-    let what = format!("TemporalJoin({what})");
-    let keys = (left.key, right.key);
-    let schemas = (left.rows.schema.clone(), right.rows.schema.clone());
-    let out = both.clone();
-    Ok(Planned::new(what, vec![left.rows, right.rows], out, known, move |building, inputs| {
-        let input = JoinInput {
-            keys: keys.clone(),
-            schemas: (&schemas.0, &schemas.1),
-            widths,
-            both: both.clone(),
-            filter: filter.clone(),
-        };
-        let operator = TemporalJoin::new(kind, input, (left_time, right_time)).map_err(arrow)?;
-        let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
-        Ok(pairs.apply("temporal join", operator).identity(&building.identity()))
+    let (what, out) = (format!("TemporalJoin({what})"), both.clone());
+    let condition = Condition { both, filter };
+    Ok(joined((what, "temporal join"), (left, right), condition, (out, known), move |input| {
+        TemporalJoin::new(kind, input, (left_time, right_time))
     }))
 }

@@ -6,12 +6,13 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr,
-    Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut,
-    VisitorMut, WildcardAdditionalOptions, visit_expressions_mut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    visit_expressions_mut,
 };
 
 use crate::error::SqlError;
+use crate::parser::call;
 
 /// Rewrites the group windows of a query, and of those in it.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
@@ -61,25 +62,6 @@ fn is_window(expression: &Expr) -> bool {
     })
 }
 
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Function {
-    let args =
-        arguments.into_iter().map(|value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value))).collect();
-    Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    }
-}
-
 fn of_select(select: &mut Select) -> Result<(), SqlError> {
     let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
     let windows: Vec<Expr> = groups.iter().filter(|group| is_window(group)).cloned().collect();
@@ -117,7 +99,10 @@ fn of_select(select: &mut Select) -> Result<(), SqlError> {
     groups.extend([column("window_start"), column("window_end"), column("window_time")]);
     arguments.splice(
         0..0,
-        [Expr::Function(call("$table", table)), Expr::Function(call("DESCRIPTOR", vec![time]))],
+        [
+            Expr::Function(call(Ident::new("$table"), table)),
+            Expr::Function(call(Ident::new("DESCRIPTOR"), vec![time])),
+        ],
     );
     let alias = match &select.from[..] {
         [TableWithJoins { relation: TableFactor::Table { name, alias, .. }, joins }] if joins.is_empty() => {
@@ -134,7 +119,7 @@ fn of_select(select: &mut Select) -> Result<(), SqlError> {
         }
         _ => None,
     };
-    let expr = Expr::Function(call(&name, arguments));
+    let expr = Expr::Function(call(Ident::new(&name), arguments));
     select.from =
         vec![TableWithJoins { relation: TableFactor::TableFunction { expr, alias }, joins: Vec::new() }];
     select.selection = None;
@@ -146,7 +131,7 @@ fn of_select(select: &mut Select) -> Result<(), SqlError> {
                 "START" => column("window_start"),
                 "END" => column("window_end"),
                 "ROWTIME" => column("window_time"),
-                "PROCTIME" => Expr::Function(call("PROCTIME", Vec::new())),
+                "PROCTIME" => Expr::Function(call(Ident::new("PROCTIME"), Vec::new())),
                 _ => return ControlFlow::Continue(()),
             };
         }
