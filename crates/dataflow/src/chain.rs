@@ -31,6 +31,8 @@ pub(crate) struct Chained<O: Operator> {
     time_is_over: bool,
     /// Whether the end has been passed on. Timers of processing time do not fire then.
     has_ended: bool,
+    /// If any of its state expires: the time that the state was told last.
+    told_time: Option<Timestamp>,
 }
 
 /// What an operator with per-batch meaning holds back until its batch closes.
@@ -53,6 +55,7 @@ impl<O: Operator> Chained<O> {
             said_idle: false,
             time_is_over: false,
             has_ended: false,
+            told_time: None,
         }
     }
 
@@ -62,11 +65,18 @@ impl<O: Operator> Chained<O> {
         origin: &Origin,
         call: impl FnOnce(&mut O, &mut Output<O::Out>) -> Result<R, BoxError>,
     ) -> Result<R, Failure> {
+        let now = self.told_time.is_some().then(|| self.context.clock.now());
+        let late = now.filter(|_| now != self.told_time);
+        self.told_time = now;
         let Self { operator, output, .. } = self;
         // The operator may be left in any state by a panic; it is dropped with the task and never called again. The flush is
         // caught, too: a stream that is read twice is cloned there.
-        let result =
-            catch_unwind(AssertUnwindSafe(|| call(operator, output).map(|value| (value, output.flush()))));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(now) = late {
+                operator.states(&mut States::ticking(now));
+            }
+            call(operator, output).map(|value| (value, output.flush()))
+        }));
         let operator = || self.context.operator.clone();
         let value = match result {
             Ok(Ok((value, flushed))) => {
@@ -132,13 +142,19 @@ impl<O: Operator> Chained<O> {
     fn open(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
         let context = self.context.clone();
         let restore = task.restore.clone();
-        self.call_on_state(|operator, _| {
+        let perishes = self.call_on_state(|operator, _| {
             operator.open(&context)?;
             let mut states = States::opening(&context, restore.as_deref());
             operator.states(&mut states);
+            let perishes = states.perishes();
             states.finish()?;
-            if context.restored_epoch > 0 { operator.committed(context.restored_epoch) } else { Ok(()) }
-        })
+            if context.restored_epoch > 0 {
+                operator.committed(context.restored_epoch)?;
+            }
+            Ok(perishes)
+        })?;
+        self.told_time = perishes.then(|| context.clock.now());
+        Ok(())
     }
 
     /// For the harness: gives the operator the state of a checkpoint, whatever it had.

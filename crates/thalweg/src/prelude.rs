@@ -8,7 +8,9 @@ pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::source::{DataGeneratorSource, RddQueue, Receiver, Store};
-pub use thalweg_dataflow::state::{AggregatingState, ListState, MapState, ReducingState, States, ValueState};
+pub use thalweg_dataflow::state::{
+    AggregatingState, ListState, MapState, ReducingState, StateTtlConfig, States, ValueState,
+};
 pub use thalweg_dataflow::time::Timestamp;
 pub use thalweg_dataflow::watermark::WatermarkStrategy;
 pub use thalweg_dataflow::window::aggregate::{self, AggregateFunction};

@@ -14,7 +14,7 @@
 //! assert_eq!(mean.get(&ada.at()), Some(Some(1.5)));
 //! ```
 
-use super::{Key, KeyedTable, TableState};
+use super::{Key, KeyedTable, StateTtlConfig, TableState};
 use crate::record::CurrentKey;
 use crate::window::aggregate::AggregateFunction;
 
@@ -31,9 +31,14 @@ impl<K: Key, A: AggregateFunction> AggregatingState<K, A> {
         Self { accumulators: KeyedTable::default(), function }
     }
 
+    /// Aggregates by `function`, and forgets accumulators that expire: see [`ttl`](super::ttl).
+    pub fn with_ttl(function: A, config: StateTtlConfig) -> Self {
+        Self { accumulators: KeyedTable::with_ttl(config), function }
+    }
+
     /// The result for a key, if anything was added.
     pub fn get(&mut self, key: &CurrentKey<'_, K>) -> Option<A::Out> {
-        let accumulator = self.accumulators.get(key.hash, key.key)?;
+        let accumulator = self.accumulators.read(key.hash, key.key)?;
         Some(self.function.get_result(accumulator))
     }
 

@@ -13,25 +13,82 @@
 //! assert_eq!(visits.get(&ada.at()), [3, 5]);
 //! ```
 
-use super::{Key, KeyedTable, StateData, TableState};
+use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, StateTtlConfig, shape_of};
+use crate::error::BoxError;
+use crate::key_group::KeyGroups;
 use crate::record::CurrentKey;
+use crate::time::Timestamp;
 
 /// A list for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
 #[derive(Clone, Debug)]
 pub struct ListState<K, V> {
-    lists: KeyedTable<K, Vec<V>>,
+    lists: Lists<K, V>,
+}
+
+#[derive(Clone, Debug)]
+enum Lists<K, V> {
+    Plain(KeyedTable<K, Vec<V>>),
+    Aged(KeyedTable<K, AgedItems<V>>),
+}
+
+/// Items, and when each was touched last (milliseconds). Those times rise, as items are appended, and touched all at once.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct AgedItems<V> {
+    items: Vec<V>,
+    times: Vec<u64>,
+}
+
+impl<V> AgedItems<V> {
+    /// All as of one time.
+    fn new(items: Vec<V>, time: u64) -> Self {
+        Self { times: vec![time; items.len()], items }
+    }
+
+    /// How many have expired; they come first.
+    fn expired(&self, alive_from: u64) -> usize {
+        self.times.partition_point(|time| *time < alive_from)
+    }
+
+    fn trim(&mut self, alive_from: u64) {
+        let expired = self.expired(alive_from);
+        self.items.drain(..expired);
+        self.times.drain(..expired);
+    }
+
+    fn is_stale(&self, alive_from: u64) -> bool {
+        self.times.first().is_some_and(|time| *time < alive_from)
+    }
 }
 
 impl<K, V> Default for ListState<K, V> {
     fn default() -> Self {
-        Self { lists: KeyedTable::default() }
+        Self { lists: Lists::Plain(KeyedTable::default()) }
     }
 }
 
 impl<K: Key, V: StateData> ListState<K, V> {
+    /// Lists each item of which expires for itself: see [`ttl`](super::ttl).
+    pub fn with_ttl(config: StateTtlConfig) -> Self {
+        Self { lists: Lists::Aged(KeyedTable::with_ttl(config)) }
+    }
+
     /// The items of a key, in the order in which they were added.
-    pub fn get(&self, key: &CurrentKey<'_, K>) -> &[V] {
-        self.lists.get(key.hash, key.key).map_or(&[], Vec::as_slice)
+    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> &[V] {
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.get(key.hash, key.key).map_or(&[], Vec::as_slice),
+            Lists::Aged(lists) => {
+                let (now, alive_from) = lists.times();
+                if lists.reads_count()
+                    && let Some(list) = lists.get_mut(key.hash, key.key)
+                {
+                    list.trim(alive_from);
+                    list.times.fill(now);
+                }
+                lists
+                    .get(key.hash, key.key)
+                    .map_or(&[], |list| list.items.get(list.expired(alive_from)..).unwrap_or(&[]))
+            }
+        }
     }
 
     /// Appends an item.
@@ -41,26 +98,91 @@ impl<K: Key, V: StateData> ListState<K, V> {
 
     /// Appends items.
     pub fn add_all(&mut self, key: &CurrentKey<'_, K>, items: impl IntoIterator<Item = V>) {
-        self.lists.entry(key.hash, key.key.clone()).or_insert_with(Vec::new).extend(items);
+        match &mut self.lists {
+            Lists::Plain(lists) => {
+                lists.entry(key.hash, key.key.clone()).or_insert_with(Vec::new).extend(items)
+            }
+            Lists::Aged(lists) => {
+                let (now, alive_from) = lists.times();
+                let entry = lists.entry(key.hash, key.key.clone());
+                let list = entry.or_insert_with(|| AgedItems::new(Vec::new(), now));
+                list.trim(alive_from);
+                list.items.extend(items);
+                list.times.resize(list.items.len(), now);
+            }
+        }
     }
 
     /// Replaces the items of a key, and returns those it had.
     pub fn update(&mut self, key: &CurrentKey<'_, K>, items: Vec<V>) -> Vec<V> {
-        self.lists.insert(key.hash, key.key, items).unwrap_or_default()
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.insert(key.hash, key.key, items).unwrap_or_default(),
+            Lists::Aged(lists) => {
+                let (now, alive_from) = lists.times();
+                let before = lists.insert(key.hash, key.key, AgedItems::new(items, now));
+                before.map(|list| alive(list, alive_from)).unwrap_or_default()
+            }
+        }
     }
 
     /// Forgets the items of a key, and returns them.
     pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Vec<V> {
-        self.lists.remove(key.hash, key.key).map(|(_, items)| items).unwrap_or_default()
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.remove(key.hash, key.key).map(|(_, items)| items),
+            Lists::Aged(lists) => {
+                let (_, alive_from) = lists.times();
+                lists.remove(key.hash, key.key).map(|(_, list)| alive(list, alive_from))
+            }
+        }
+        .unwrap_or_default()
     }
 }
 
-impl<K: Key, V: StateData> TableState for ListState<K, V> {
-    type Key = K;
-    type Value = Vec<V>;
+fn alive<V>(mut list: AgedItems<V>, alive_from: u64) -> Vec<V> {
+    list.trim(alive_from);
+    list.items
+}
 
-    fn table(&mut self) -> &mut KeyedTable<K, Vec<V>> {
-        &mut self.lists
+impl<K: Key, V: StateData> KeyedState for ListState<K, V> {
+    fn shape(&self) -> String {
+        shape_of::<(K, Vec<V>)>()
+    }
+
+    fn open(&mut self, groups: &KeyGroups) {
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.open_for(groups),
+            Lists::Aged(lists) => lists.open_for(groups),
+        }
+    }
+
+    fn share(&mut self, whole: bool) -> Encode {
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.share_all(whole),
+            Lists::Aged(lists) => lists.share_all(whole),
+        }
+    }
+
+    fn restore(&mut self, group: u16, part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError> {
+        match &mut self.lists {
+            Lists::Plain(lists) => {
+                lists.restore_part(group, part, delta, |items, _| items, |list: AgedItems<V>| list.items)
+            }
+            Lists::Aged(lists) => lists.restore_part(group, part, delta, AgedItems::new, |list| list),
+        }
+    }
+
+    fn restored(&mut self, continues: bool) {
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.has_restored(continues),
+            Lists::Aged(lists) => lists.has_restored(continues),
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) -> bool {
+        match &mut self.lists {
+            Lists::Plain(_) => false,
+            Lists::Aged(lists) => lists.pass(now, AgedItems::is_stale, AgedItems::trim),
+        }
     }
 }
 
@@ -78,7 +200,8 @@ mod tests {
         assert!(lists.update(&two.at(), vec![9]).is_empty());
         let mut lists = restored(&mut lists, ListState::default());
         lists.add(&one.at(), 0);
-        assert_eq!((lists.get(&one.at()), lists.get(&two.at())), (&[3, 1, 2, 0][..], &[9][..]));
+        assert_eq!(lists.get(&one.at()), [3, 1, 2, 0]);
+        assert_eq!(lists.get(&two.at()), [9]);
         assert_eq!(lists.clear(&one.at()), [3, 1, 2, 0]);
         assert!(lists.get(&one.at()).is_empty());
     }

@@ -21,6 +21,7 @@ pub(crate) mod part_log;
 pub mod reducing;
 pub mod table;
 pub mod timers;
+pub mod ttl;
 pub mod value;
 
 use serde::Serialize;
@@ -34,6 +35,7 @@ pub use map::MapState;
 pub use reducing::ReducingState;
 pub use table::{KeyedTable, TableState};
 pub use timers::{Timer, TimerQueue};
+pub use ttl::{StateTtlConfig, UpdateType};
 pub use value::ValueState;
 
 use crate::barrier::Epoch;
@@ -41,6 +43,7 @@ use crate::checkpoint::Restore;
 use crate::error::{BoxError, CheckpointError, OperatorName};
 use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
+use crate::time::Timestamp;
 
 pub(crate) use encoding::{Encoder, Encoders};
 pub(crate) use table::{SharedGroup, UNNAMED, hash_in};
@@ -96,6 +99,11 @@ pub trait KeyedState {
     fn restore(&mut self, group: u16, part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError>;
     /// All parts have been added. What is shared next may go on from them with deltas if `continues`; else it must be whole.
     fn restored(&mut self, _continues: bool) {}
+    /// It is `now`, in processing time (milliseconds), for what expires. Returns whether anything does: it is then called again before
+    /// each batch, watermark, timer and barrier.
+    fn tick(&mut self, _now: Timestamp) -> bool {
+        false
+    }
 }
 
 /// Writes shared state into parts.
@@ -231,28 +239,59 @@ pub struct States<'a> {
     mode: Mode<'a>,
     /// The names so far.
     names: Vec<&'static str>,
+    /// Whether any of it expires.
+    perishes: bool,
     failure: Option<CheckpointError>,
 }
 
 enum Mode<'a> {
     Naming,
-    Opening { operator: OperatorName, parallelism: usize, groups: KeyGroups, restore: Option<&'a Restore> },
-    Snapshotting { epoch: Epoch, whole: bool, snapshots: Vec<StateSnapshot> },
+    /// It is so late.
+    Ticking(Timestamp),
+    Opening {
+        now: Timestamp,
+        operator: OperatorName,
+        parallelism: usize,
+        groups: KeyGroups,
+        restore: Option<&'a Restore>,
+    },
+    Snapshotting {
+        epoch: Epoch,
+        whole: bool,
+        snapshots: Vec<StateSnapshot>,
+    },
 }
 
 impl<'a> States<'a> {
     pub(crate) fn opening(context: &OperatorContext, restore: Option<&'a Restore>) -> Self {
         let (operator, groups) = (context.operator.clone(), context.key_groups.clone());
         Self {
-            mode: Mode::Opening { operator, parallelism: context.parallelism, groups, restore },
+            mode: Mode::Opening {
+                now: context.clock.now(),
+                operator,
+                parallelism: context.parallelism,
+                groups,
+                restore,
+            },
             names: Vec::new(),
+            perishes: false,
             failure: None,
         }
     }
 
+    /// Tells what expires the time.
+    pub(crate) fn ticking(now: Timestamp) -> Self {
+        Self { mode: Mode::Ticking(now), ..Self::naming() }
+    }
+
+    /// Whether any of the state expires.
+    pub(crate) fn perishes(&self) -> bool {
+        self.perishes
+    }
+
     /// Only asks for the names.
     pub(crate) fn naming() -> Self {
-        Self { mode: Mode::Naming, names: Vec::new(), failure: None }
+        Self { mode: Mode::Naming, names: Vec::new(), perishes: false, failure: None }
     }
 
     pub(crate) fn into_names(self) -> Vec<&'static str> {
@@ -273,28 +312,33 @@ impl<'a> States<'a> {
     /// A snapshot that says everything if `whole`, else one that follows those before.
     pub(crate) fn snapshotting(epoch: Epoch, whole: bool) -> Self {
         let mode = Mode::Snapshotting { epoch, whole, snapshots: Vec::new() };
-        Self { mode, names: Vec::new(), failure: None }
+        Self { mode, ..Self::naming() }
     }
 
     /// The epoch that is being snapshotted; `None` while state is opened.
     pub fn epoch(&self) -> Option<Epoch> {
         match &self.mode {
             Mode::Snapshotting { epoch, .. } => Some(*epoch),
-            Mode::Opening { .. } | Mode::Naming => None,
+            Mode::Opening { .. } | Mode::Naming | Mode::Ticking(_) => None,
         }
     }
 
     /// Keyed state: divided by key group.
     pub fn keyed(&mut self, name: &'static str, state: &mut impl KeyedState) {
+        if let Mode::Ticking(now) = self.mode {
+            self.perishes |= state.tick(now);
+            return;
+        }
         self.name(name);
         match &mut self.mode {
-            Mode::Naming => {}
+            Mode::Naming | Mode::Ticking(_) => {}
             Mode::Snapshotting { snapshots, whole, .. } => {
                 let (shape, encode) = (state.shape(), state.share(*whole));
                 snapshots.push(StateSnapshot { name, kind: StateKind::Keyed, shape, encode });
             }
-            Mode::Opening { operator, groups, restore, .. } => {
+            Mode::Opening { now, operator, groups, restore, .. } => {
                 state.open(groups);
+                self.perishes |= state.tick(*now);
                 let Some(restore) = restore else { return };
                 let owned = groups.owned();
                 let result = restore.read(
@@ -322,9 +366,12 @@ impl<'a> States<'a> {
     }
 
     fn operator_state<T: StateData>(&mut self, name: &'static str, kind: StateKind, items: &mut Vec<T>) {
+        if let Mode::Ticking(_) = self.mode {
+            return;
+        }
         self.name(name);
         match &mut self.mode {
-            Mode::Naming => {}
+            Mode::Naming | Mode::Ticking(_) => {}
             Mode::Snapshotting { snapshots, .. } => {
                 let shared = items.clone();
                 // What is empty is not there: whoever is gone with it is not missed.
@@ -358,7 +405,7 @@ impl<'a> States<'a> {
     pub(crate) fn into_snapshots(self) -> Vec<StateSnapshot> {
         match self.mode {
             Mode::Snapshotting { snapshots, .. } => snapshots,
-            Mode::Opening { .. } | Mode::Naming => Vec::new(),
+            Mode::Opening { .. } | Mode::Naming | Mode::Ticking(_) => Vec::new(),
         }
     }
 }

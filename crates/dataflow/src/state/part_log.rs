@@ -47,8 +47,14 @@ impl PartLog {
 
     /// Restores what a subtask of so many owns.
     pub(crate) fn restore<S: KeyedState>(&self, mut empty: S, of: (usize, usize), continues: bool) -> S {
+        empty.open(&KeyGroups::of_subtask(128, of.0, of.1));
+        self.restore_into(&mut empty, of, continues);
+        empty
+    }
+
+    /// Restores what a subtask of so many owns, into state that has been opened.
+    pub(crate) fn restore_into(&self, empty: &mut dyn KeyedState, of: (usize, usize), continues: bool) {
         let groups = KeyGroups::of_subtask(128, of.0, of.1);
-        empty.open(&groups);
         for group in groups.owned() {
             for (kind, bytes, schema) in self.0.get(&group).into_iter().flatten() {
                 let plan = Plan::new(schema);
@@ -56,6 +62,5 @@ impl PartLog {
             }
         }
         empty.restored(continues);
-        empty
     }
 }

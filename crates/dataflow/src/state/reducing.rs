@@ -13,7 +13,7 @@
 //! assert_eq!(highest.get(&ada.at()), Some(&3));
 //! ```
 
-use super::{Key, KeyedTable, StateData, TableState};
+use super::{Key, KeyedTable, StateData, StateTtlConfig, TableState};
 use crate::record::CurrentKey;
 
 /// One combined value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -29,9 +29,14 @@ impl<K: Key, V: StateData, F: FnMut(V, V) -> V> ReducingState<K, V, F> {
         Self { values: KeyedTable::default(), function }
     }
 
+    /// Combines values by `function`, and forgets those that expire: see [`ttl`](super::ttl).
+    pub fn with_ttl(function: F, config: StateTtlConfig) -> Self {
+        Self { values: KeyedTable::with_ttl(config), function }
+    }
+
     /// The combined value of a key, if anything was added.
-    pub fn get(&self, key: &CurrentKey<'_, K>) -> Option<&V> {
-        self.values.get(key.hash, key.key)
+    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> Option<&V> {
+        self.values.read(key.hash, key.key)
     }
 
     /// Combines a value with that of a key, and returns the result.

@@ -14,7 +14,7 @@
 //! assert_eq!(clicks.value(&ada.at()), None);
 //! ```
 
-use super::{Key, KeyedTable, StateData, TableState};
+use super::{Key, KeyedTable, StateData, StateTtlConfig, TableState};
 use crate::record::CurrentKey;
 
 /// One value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -30,10 +30,15 @@ impl<K, V> Default for ValueState<K, V> {
 }
 
 impl<K: Key, V: StateData> ValueState<K, V> {
+    /// Values that expire: see [`ttl`](super::ttl).
+    pub fn with_ttl(config: StateTtlConfig) -> Self {
+        Self { values: KeyedTable::with_ttl(config) }
+    }
+
     /// The value of a key, if it has one.
     #[inline]
-    pub fn value(&self, key: &CurrentKey<'_, K>) -> Option<&V> {
-        self.values.get(key.hash, key.key)
+    pub fn value(&mut self, key: &CurrentKey<'_, K>) -> Option<&V> {
+        self.values.read(key.hash, key.key)
     }
 
     /// The value of a key, to be changed in place.

@@ -6,6 +6,7 @@ use super::cursor::Cursor;
 use super::error::Error;
 use super::plan::Plan;
 use super::read::Reader;
+use super::schema::{Node, UNSEEN};
 use super::{ENTRY, HEAD};
 use crate::error::BoxError;
 
@@ -63,6 +64,29 @@ impl<'a> PartDecoder<'a> {
     ) -> Result<(), BoxError> {
         // The halves of an entry are its key and its value.
         self.each(|(key, value)| entry(key, value), Error::in_entry)
+    }
+
+    /// Whether its entries say when they were written last.
+    pub(crate) fn has_ages(&self) -> bool {
+        match &self.bytes {
+            Bytes::Postcard(_) => false,
+            Bytes::Schema(cursor) => {
+                let Plan { schema, .. } = cursor.plan;
+                let root = schema.roots[ENTRY];
+                root != UNSEEN && matches!(schema.node(root), Node::Tuple(items) if items.len() == 3)
+            }
+        }
+    }
+
+    /// Reads the entries as [`entries`](Self::entries) does, each with the time at which it was written last (milliseconds).
+    ///
+    /// # Errors
+    /// When one cannot be read as a `K` and a `V`, and those of `entry`.
+    pub(crate) fn aged_entries<K: DeserializeOwned, V: DeserializeOwned>(
+        self,
+        mut entry: impl FnMut(K, V, u64) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        self.each(|(key, value, time)| entry(key, value, time), Error::in_entry)
     }
 
     /// Reads the items of a list, to the end of the part, and hands each on.

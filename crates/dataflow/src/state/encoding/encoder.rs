@@ -151,6 +151,27 @@ impl PartEncoder<'_> {
         written.map_err(|error| error.in_entry().into())
     }
 
+    /// Writes entries as [`entries`](Self::entries) does, each with the time at which it was written last (milliseconds).
+    ///
+    /// # Errors
+    /// When one cannot be written, or not be read back.
+    pub(crate) fn aged_entries<'e, K, V, I>(
+        &mut self,
+        count: usize,
+        entries: impl Fn() -> I,
+    ) -> Result<(), BoxError>
+    where
+        K: Serialize + DeserializeOwned + 'e,
+        V: Serialize + DeserializeOwned + 'e,
+        I: Iterator<Item = (&'e K, &'e V, u64)>,
+    {
+        let written = self.0.run(|encoder| {
+            put(&mut encoder.sink.buffer, count as u64);
+            entries().try_for_each(|entry| encoder.value::<(K, V, u64), _>(ENTRY, &entry))
+        });
+        written.map_err(|error| error.in_entry().into())
+    }
+
     /// Writes the items of a list.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::page::Group;
+use super::page::{Group, Moment};
 use super::snapshot::SharedGroup;
 use crate::state::Key;
 
@@ -112,7 +112,8 @@ impl Changes {
         position: usize,
         of_groups: usize,
         group: &mut Group<K, V>,
-        generation: u64,
+        moment: Moment,
+        aged: bool,
     ) -> Option<Change<K, V>> {
         self.make(of_groups);
         let written = &mut self.groups[position];
@@ -129,14 +130,14 @@ impl Changes {
             || self.sizes[position].is_due(position, written.deltas)
         {
             *written = Written { whole: true, deltas: 0 };
-            return Some(Change::Whole(group.share(true, generation), size));
+            return Some(Change::Whole(group.share(true, moment, aged), size));
         }
         if differences == 0 {
             group.skip();
             return Some(Change::Unchanged(size));
         }
         written.deltas += 1;
-        Some(Change::Delta(group.share(false, generation), size))
+        Some(Change::Delta(group.share(false, moment, aged), size))
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod changes;
 mod page;
+mod perishing;
 mod snapshot;
 
 use hashbrown::hash_table::Entry;
@@ -18,12 +19,14 @@ use hashbrown::hash_table::Entry;
 pub(crate) use snapshot::SharedGroup;
 
 use self::changes::{Change, Changes};
-use self::page::{Books, Group, Stored, probe, probe_of};
+use self::page::{Books, Group, Moment, Stamp, Stored, probe, probe_of};
+use self::perishing::Perishing;
 use super::{Encode, Key, KeyedState, PartDecoder, StateData, shape_of};
 use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::key_group::{KeyGroups, group_of};
 use crate::record::Keyed;
+use crate::time::Timestamp;
 use crate::type_name::without_paths;
 
 /// A value for each key, divided by key group.
@@ -48,13 +51,23 @@ pub struct KeyedTable<K, V> {
     shards: Vec<Group<K, V>>,
     /// Counts the snapshots; begins with 1.
     generation: u64,
+    /// What changes now does so in this generation, and at this time.
+    moment: Moment,
     /// What the checkpoints have of it.
     changes: Changes,
+    ttl: Option<Perishing>,
 }
 
 impl<K, V> Default for KeyedTable<K, V> {
     fn default() -> Self {
-        Self { groups: KeyGroups::all(0), shards: Vec::new(), generation: 1, changes: Changes::default() }
+        Self {
+            groups: KeyGroups::all(0),
+            shards: Vec::new(),
+            generation: 1,
+            moment: Moment::new(1, 0, 0),
+            changes: Changes::default(),
+            ttl: None,
+        }
     }
 }
 
@@ -78,6 +91,9 @@ impl<'a, K, V> TableEntry<'a, K, V> {
         let stored = match self.entry {
             Entry::Occupied(entry) => {
                 let stored = entry.into_mut();
+                if !self.books.is_alive(&stored.stamp) {
+                    stored.value = make();
+                }
                 self.books.changed(&mut stored.stamp);
                 stored
             }
@@ -94,6 +110,12 @@ impl<'a, K, V> TableEntry<'a, K, V> {
         V: Clone,
     {
         let entry = match self.entry {
+            Entry::Occupied(mut entry) if !self.books.is_alive(&entry.get().stamp) => {
+                let stored = entry.get_mut();
+                self.books.changed(&mut stored.stamp);
+                stored.value = value;
+                entry
+            }
             // A value that owns nothing is copied out; one that owns memory is moved out and back in, never cloned.
             Entry::Occupied(entry) if std::mem::needs_drop::<V>() => {
                 let (Stored { key, value: old, mut stamp }, place) = entry.remove();
@@ -130,23 +152,30 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     #[inline]
     fn find(&self, hash: u64, key: &K) -> Option<&Stored<K, V>> {
         let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
-        self.shards[position].page(hash)?.find(probe(hash), |stored| stored.key == *key)
+        let stored = self.shards[position].page(hash)?.find(probe(hash), |stored| stored.key == *key)?;
+        stored.stamp.is_alive(self.moment.alive_from).then_some(stored)
     }
 
     /// The place of a key. `hash` is [`key_hash`] of `key`.
     #[inline]
     pub fn entry(&mut self, hash: u64, key: K) -> TableEntry<'_, K, V> {
         debug_assert_eq!(hash, key_hash(&key));
-        let generation = self.generation;
-        let place = self.shard_mut(hash).write(hash, generation);
+        let moment = self.moment;
+        let place = self.shard_mut(hash).write(hash, moment);
         let entry = place.table.entry(probe(hash), |stored| stored.key == key, probe_of);
         TableEntry { entry, key, books: place.books }
     }
 
-    /// The value of a key.
+    /// The value of a key. It does not make it young again, whatever the time to live says: see [`read`](Self::read).
     #[inline]
     pub fn get(&self, hash: u64, key: &K) -> Option<&V> {
         self.find(hash, key).map(|stored| &stored.value)
+    }
+
+    /// The value of a key. With a [time to live](super::ttl) for which reading counts, it is young again.
+    #[inline]
+    pub fn read(&mut self, hash: u64, key: &K) -> Option<&V> {
+        if self.reads_count() { self.get_mut(hash, key).map(|value| &*value) } else { self.get(hash, key) }
     }
 
     /// The keys that have this hash: one, but for an accident.
@@ -160,22 +189,27 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     /// The value of a key, to be changed.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V> {
-        let generation = self.generation;
-        let mut place = self.shard_mut(hash).write(hash, generation);
+        let moment = self.moment;
+        let mut place = self.shard_mut(hash).write(hash, moment);
         let stored = place.table.find_mut(probe(hash), |stored| stored.key == *key)?;
+        if !place.books.is_alive(&stored.stamp) {
+            return None;
+        }
         place.books.changed(&mut stored.stamp);
         Some(&mut stored.value)
     }
 
     /// Sets the value of a key, and returns the one it had. The key is cloned only if it is new.
     pub fn insert(&mut self, hash: u64, key: &K, value: V) -> Option<V> {
-        let generation = self.generation;
-        let mut place = self.shard_mut(hash).write(hash, generation);
+        let moment = self.moment;
+        let mut place = self.shard_mut(hash).write(hash, moment);
         match place.table.entry(probe(hash), |stored| stored.key == *key, probe_of) {
             Entry::Occupied(entry) => {
                 let stored = entry.into_mut();
+                let alive = place.books.is_alive(&stored.stamp);
                 place.books.changed(&mut stored.stamp);
-                Some(std::mem::replace(&mut stored.value, value))
+                let before = std::mem::replace(&mut stored.value, value);
+                alive.then_some(before)
             }
             Entry::Vacant(entry) => {
                 entry.insert(place.books.added(key.clone(), value));
@@ -186,33 +220,35 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 
     /// Forgets a key.
     pub fn remove(&mut self, hash: u64, key: &K) -> Option<(K, V)> {
-        let generation = self.generation;
-        let mut place = self.shard_mut(hash).write(hash, generation);
+        let moment = self.moment;
+        let mut place = self.shard_mut(hash).write(hash, moment);
         let entry = place.table.find_entry(probe(hash), |stored| stored.key == *key).ok()?;
         let stored = entry.remove().0;
         place.books.removed(&stored);
-        Some((stored.key, stored.value))
+        place.books.is_alive(&stored.stamp).then_some((stored.key, stored.value))
     }
 
     /// All keys and values, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        let pages = self.shards.iter().flat_map(Group::pages);
-        pages.flat_map(|page| page.iter().map(|stored| (&stored.key, &stored.value)))
+        let alive_from = self.moment.alive_from;
+        let stored = self.shards.iter().flat_map(Group::pages).flat_map(|page| page.iter());
+        let alive = stored.filter(move |stored| stored.stamp.is_alive(alive_from));
+        alive.map(|stored| (&stored.key, &stored.value))
     }
 
     /// Takes everything out. Tables keep their room for the next round.
     pub fn drain(&mut self) -> impl Iterator<Item = (K, V)> {
-        let generation = self.generation;
-        self.shards.iter_mut().flat_map(move |group| group.drain(generation))
+        let moment = self.moment;
+        self.shards.iter_mut().flat_map(move |group| group.drain(moment))
     }
 
     /// Keeps the entries for which `keep` says so; it may change the values.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let generation = self.generation;
-        self.shards.iter_mut().for_each(|group| group.retain(generation, &mut keep));
+        let moment = self.moment;
+        self.shards.iter_mut().for_each(|group| group.retain(moment, &mut keep));
     }
 
-    /// The number of keys.
+    /// The number of keys; with a time to live also those that have expired and are still in memory.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|group| group.len).sum()
     }
@@ -244,15 +280,16 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 
     /// Shares with a snapshot what has changed since the last one.
     fn share_changes(&mut self) -> Vec<(u16, Change<K, V>)> {
-        let (first, generation) = (self.groups.owned().start, self.generation);
-        self.generation += 1;
+        let (first, moment, aged) = (self.groups.owned().start, self.moment, self.ttl.is_some());
+        self.generation = Moment::next(self.generation);
+        self.set_moment();
         let Self { shards, changes, .. } = self;
         let count = shards.len();
         let groups = (first..).zip(shards).enumerate();
         groups
             .filter_map(|(position, (number, group))| {
                 // Of what is empty nothing is said, and so nothing is left.
-                Some((number, changes.of(position, count, group, generation)?))
+                Some((number, changes.of(position, count, group, moment, aged)?))
             })
             .collect()
     }
@@ -262,23 +299,28 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         hash_in(&self.groups, group, key)
     }
 
-    /// Puts in an entry of a checkpoint.
-    fn restore_entry(&mut self, hash: u64, key: K, value: V) {
+    /// Puts in an entry of a checkpoint, which was written last at `time`.
+    fn restore_entry(&mut self, hash: u64, key: K, value: V, time: u64) {
+        let moment = self.moment.of_restore();
         let group = self.shard_mut(hash);
         group.known = true;
         // Of a generation that no snapshot will be about.
-        let mut place = group.write(hash, 0);
+        let mut place = group.write(hash, moment);
         match place.table.entry(probe(hash), |stored| stored.key == key, probe_of) {
-            Entry::Occupied(entry) => entry.into_mut().value = value,
+            Entry::Occupied(entry) => {
+                let stored = entry.into_mut();
+                (stored.value, stored.stamp) = (value, Stamp::restored(time));
+            }
             Entry::Vacant(entry) => {
-                entry.insert(place.books.restored(key, value));
+                entry.insert(place.books.restored(key, value, time));
             }
         }
     }
 
     /// Takes a key out that a later checkpoint has not got any more.
     fn restore_removal(&mut self, hash: u64, key: &K) {
-        let mut place = self.shard_mut(hash).write(hash, 0);
+        let moment = self.moment.of_restore();
+        let mut place = self.shard_mut(hash).write(hash, moment);
         if let Ok(entry) = place.table.find_entry(probe(hash), |stored| stored.key == *key) {
             entry.remove();
             place.books.unrestored();
@@ -286,8 +328,7 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     }
 }
 
-/// Its key group says where the records of a key go.
-/// The hash of a key of a checkpoint, which has it in this group.
+/// The hash of a key of a checkpoint, which has it in this group: its key group says where the records of a key go.
 pub(crate) fn hash_in<K: Key>(groups: &KeyGroups, group: u16, key: &K) -> Result<u64, BoxError> {
     let hash = key_hash(key);
     match group_of(hash, groups.max_parallelism()) == group {
@@ -344,15 +385,39 @@ impl<T: TableState> KeyedState for T {
     }
 
     fn open(&mut self, groups: &KeyGroups) {
-        *self.table() = KeyedTable::new(groups);
+        self.table().open_for(groups);
     }
 
     fn share(&mut self, whole: bool) -> Encode {
-        let table = self.table();
+        self.table().share_all(whole)
+    }
+
+    fn restore(&mut self, group: u16, part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError> {
+        self.table().restore_part(group, part, delta, |value, _| value, |value| value)
+    }
+
+    fn restored(&mut self, continues: bool) {
+        self.table().has_restored(continues);
+    }
+
+    fn tick(&mut self, now: Timestamp) -> bool {
+        self.table().pass(now, |_, _| false, |_, _| {})
+    }
+}
+
+impl<K: Key, V: StateData> KeyedTable<K, V> {
+    /// Empties it, for these key groups.
+    pub(in crate::state) fn open_for(&mut self, groups: &KeyGroups) {
+        let ttl = self.ttl.map(|perishing| Perishing::new(perishing.config));
+        *self = Self { ttl, ..Self::new(groups) };
+    }
+
+    /// [`KeyedState::share`].
+    pub(in crate::state) fn share_all(&mut self, whole: bool) -> Encode {
         if whole {
-            table.changes = Changes::default();
+            self.changes = Changes::default();
         }
-        let changes = table.share_changes();
+        let changes = self.share_changes();
         Box::new(move |parts| {
             for (group, change) in changes {
                 match change {
@@ -373,26 +438,44 @@ impl<T: TableState> KeyedState for T {
         })
     }
 
-    fn restore(&mut self, group: u16, mut part: PartDecoder<'_>, delta: bool) -> Result<(), BoxError> {
-        let table = self.table();
-        let position = usize::from(group - table.groups.owned().start);
-        table.changes.restored_bytes(position, table.shards.len(), part.length(), delta);
+    /// [`KeyedState::restore`]. State without a time to live was written as `P`, and state with one as `A`; the first is made
+    /// a value as of a time, the second a value.
+    pub(super) fn restore_part<P: StateData, A: StateData>(
+        &mut self,
+        group: u16,
+        mut part: PartDecoder<'_>,
+        delta: bool,
+        of_plain: impl Fn(P, u64) -> V,
+        of_aged: impl Fn(A) -> V,
+    ) -> Result<(), BoxError> {
+        let position = usize::from(group - self.groups.owned().start);
+        self.changes.restored_bytes(position, self.shards.len(), part.length(), delta);
         if delta {
-            let removed: Vec<T::Key> = part.head()?;
+            let removed: Vec<K> = part.head()?;
             for key in removed {
-                let hash = table.hash_in(group, &key)?;
-                table.restore_removal(hash, &key);
+                let hash = self.hash_in(group, &key)?;
+                self.restore_removal(hash, &key);
             }
         }
-        part.entries(|key: T::Key, value: T::Value| {
-            let hash = table.hash_in(group, &key)?;
-            table.restore_entry(hash, key, value);
-            Ok(())
-        })
+        let (keeps, now) = (self.ttl.is_some(), self.now_bits());
+        if part.has_ages() {
+            part.aged_entries(|key: K, value: A, time| {
+                let hash = self.hash_in(group, &key)?;
+                self.restore_entry(hash, key, of_aged(value), if keeps { time } else { 0 });
+                Ok(())
+            })
+        } else {
+            part.entries(|key: K, value: P| {
+                let hash = self.hash_in(group, &key)?;
+                self.restore_entry(hash, key, of_plain(value, now), now);
+                Ok(())
+            })
+        }
     }
 
-    fn restored(&mut self, continues: bool) {
-        self.table().changes.restored(continues);
+    /// [`KeyedState::restored`].
+    pub(super) fn has_restored(&mut self, continues: bool) {
+        self.changes.restored(continues);
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A group grows by one page at a time (linear hashing: page `n` takes its share out of the page that had it so far), so no
 //! record ever waits for all of a group to be hashed anew. Every entry is stamped with the *generation* in which it changed last;
-//! a generation ends with each snapshot. So a snapshot can say what changed since the one before it.
+//! a generation ends with each snapshot. So a snapshot can say what changed since the one before it. With a
+//! [time to live](crate::state::ttl) the stamp also says when that was.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::snapshot::{Shared, SharedGroup};
+use super::snapshot::{Shared, SharedGroup, Wanted};
 use crate::hash::key_hash;
 use crate::state::Key;
 
@@ -24,42 +25,99 @@ pub(super) struct Stored<K, V> {
     pub(super) stamp: Stamp,
 }
 
-/// When an entry changed last, and whether a snapshot has it.
+/// When an entry changed last, and whether a snapshot has it. In one number, so that time costs no room:
+///
+/// ```text
+/// known: 1 | generation: 21 | milliseconds since 1970, with a time to live: 42
+/// ```
+///
+/// Generations are cut to 21 bits. So that none is taken for one that was two million snapshots ago, a page whose generation began
+/// with other high bits is gone through when it is next written to ([`Page::begin`]), and its entries get generation 0,
+/// which no snapshot has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp(u64);
+
+const TIME_BITS: u32 = 42;
+const GENERATION_BITS: u32 = 21;
+const TIME: u64 = (1 << TIME_BITS) - 1;
+const GENERATION: u64 = ((1 << GENERATION_BITS) - 1) << TIME_BITS;
+
+/// When something changes: in which generation of the table, and at what time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    generation: u64,
+    /// What a stamp says of it.
+    bits: u64,
+    /// What was last written before this time (milliseconds) has expired; 0 without a time to live.
+    pub(super) alive_from: u64,
+}
+
+impl Moment {
+    /// Of generation 0: what is put in is no change, as it comes out of a checkpoint.
+    pub(super) fn of_restore(self) -> Self {
+        Self { generation: 0, bits: self.bits & TIME, ..self }
+    }
+
+    pub(super) fn new(generation: u64, now: u64, alive_from: u64) -> Self {
+        let bits = generation << TIME_BITS & GENERATION | now.min(TIME);
+        Self { generation, bits, alive_from: alive_from.min(TIME) }
+    }
+
+    /// The generation after this.
+    pub(super) fn next(generation: u64) -> u64 {
+        let next = generation + 1;
+        // Those whose low bits are 0 are left out.
+        next + u64::from(next.trailing_zeros() >= GENERATION_BITS)
+    }
+}
 
 impl Stamp {
     const KNOWN: u64 = 1 << 63;
 
-    /// Of an entry that is new in this generation.
-    pub(super) fn new(generation: u64) -> Self {
-        Self(generation)
+    /// Of an entry that is new.
+    pub(super) fn new(moment: Moment) -> Self {
+        Self(moment.bits)
     }
 
-    /// Of an entry that came out of a checkpoint. Generations begin with 1.
-    pub(super) fn restored() -> Self {
-        Self(Self::KNOWN)
+    /// Of an entry that came out of a checkpoint, where it was written last at `time`. Generations begin with 1.
+    pub(super) fn restored(time: u64) -> Self {
+        Self(Self::KNOWN | time.min(TIME))
     }
 
     /// Whether the entry has changed in this generation.
     #[inline]
-    pub(super) fn is_of(self, generation: u64) -> bool {
-        self.0 & !Self::KNOWN == generation
+    pub(super) fn is_of(self, moment: Moment) -> bool {
+        (self.0 ^ moment.bits) & GENERATION == 0
     }
 
     /// Whether a snapshot before this generation has the entry.
-    pub(super) fn is_known(self, generation: u64) -> bool {
-        self.0 & Self::KNOWN != 0 || !self.is_of(generation)
+    pub(super) fn is_known(self, moment: Moment) -> bool {
+        self.0 & Self::KNOWN != 0 || !self.is_of(moment)
+    }
+
+    /// Whether the entry has not expired. Without a time to live none ever does.
+    #[inline]
+    pub(super) fn is_alive(self, alive_from: u64) -> bool {
+        self.time() >= alive_from
+    }
+
+    /// When the entry was written last (milliseconds); 0 without a time to live.
+    #[inline]
+    pub(super) fn time(self) -> u64 {
+        self.0 & TIME
     }
 
     /// The entry changes now. Returns whether that is the first time in this generation.
     #[inline]
-    pub(super) fn touch(&mut self, generation: u64) -> bool {
-        let first = !self.is_of(generation);
-        if first {
-            self.0 = generation | Self::KNOWN;
-        }
+    pub(super) fn touch(&mut self, moment: Moment) -> bool {
+        let first = !self.is_of(moment);
+        self.0 = moment.bits | if first { Self::KNOWN } else { self.0 & Self::KNOWN };
         first
+    }
+
+    /// Its generation is long over.
+    fn settle(&mut self) {
+        self.0 = self.0 & !GENERATION | Self::KNOWN;
     }
 }
 
@@ -98,6 +156,25 @@ impl<K, V> Page<K, V> {
 }
 
 impl<K: Clone, V: Clone> Page<K, V> {
+    /// The page may change from now on. Returns whether that is the first time in this generation.
+    #[inline]
+    fn begin(&mut self, moment: Moment) -> bool {
+        let first = self.touched != moment.generation;
+        if first {
+            if (self.touched ^ moment.generation) >> GENERATION_BITS != 0 {
+                self.settle();
+            }
+            self.touched = moment.generation;
+        }
+        first
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle(&mut self) {
+        self.owned().iter_mut().for_each(|stored| stored.stamp.settle());
+    }
+
     /// The table, to be changed.
     #[inline]
     fn owned(&mut self) -> &mut HashTable<Stored<K, V>> {
@@ -184,6 +261,11 @@ impl<K, V> Group<K, V> {
         self.pages.iter().map(Page::table)
     }
 
+    /// The number of pages.
+    pub(super) fn count(&self) -> usize {
+        self.pages.len()
+    }
+
     /// How many entries a delta would have: those changed, and those removed.
     pub(super) fn differences(&self) -> usize {
         self.changed + self.removed.len()
@@ -193,20 +275,19 @@ impl<K, V> Group<K, V> {
 impl<K: Key, V: Clone> Group<K, V> {
     /// What is to be looked at and written to when the entry of a key changes: its page, and the books.
     #[inline]
-    pub(super) fn write(&mut self, hash: u64, generation: u64) -> Writing<'_, K, V> {
+    pub(super) fn write(&mut self, hash: u64, moment: Moment) -> Writing<'_, K, V> {
         if self.len >= self.limit {
-            self.grow(generation);
+            self.grow(moment);
         }
         let index = self.index(hash);
         let page = &mut self.pages[index];
-        if page.touched != generation {
-            page.touched = generation;
+        if page.begin(moment) {
             self.touched.push(index as u32);
         }
         Writing {
             table: page.owned(),
             books: Books {
-                generation,
+                moment,
                 len: &mut self.len,
                 changed: &mut self.changed,
                 removed: &mut self.removed,
@@ -217,7 +298,7 @@ impl<K: Key, V: Clone> Group<K, V> {
     /// One more page.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, generation: u64) {
+    fn grow(&mut self, moment: Moment) {
         let new = self.pages.len();
         self.limit = (new + 1) * PAGE;
         let mut table = HashTable::new();
@@ -225,8 +306,7 @@ impl<K: Key, V: Clone> Group<K, V> {
             let mask = (new + 1).next_power_of_two() - 1;
             let old = new & (mask >> 1);
             let page = &mut self.pages[old];
-            if page.touched != generation {
-                page.touched = generation;
+            if page.begin(moment) {
                 self.touched.push(old as u32);
             }
             let from = page.owned();
@@ -236,66 +316,99 @@ impl<K: Key, V: Clone> Group<K, V> {
             }
             from.shrink_to_fit(probe_of);
         }
-        self.pages.push(Page { body: Body::Owned(table), touched: generation });
+        self.pages.push(Page { body: Body::Owned(table), touched: moment.generation });
         // What is restored has not changed.
-        if generation > 0 {
+        if moment.generation > 0 {
             self.touched.push(new as u32);
         }
     }
 
     /// Takes everything out.
-    pub(super) fn drain(&mut self, generation: u64) -> impl Iterator<Item = (K, V)> {
-        self.touch_all(generation);
+    pub(super) fn drain(&mut self, moment: Moment) -> impl Iterator<Item = (K, V)> {
+        self.touch_all(moment);
         self.cleared |= self.known;
         self.removed.clear();
         (self.len, self.changed) = (0, 0);
         let drain = self.pages.iter_mut().flat_map(|page| page.owned().drain());
-        ToItsEnd(drain.map(|stored| (stored.key, stored.value)))
+        let alive = drain.filter(move |stored| stored.stamp.is_alive(moment.alive_from));
+        ToItsEnd(alive.map(|stored| (stored.key, stored.value)))
     }
 
-    pub(super) fn retain(&mut self, generation: u64, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    pub(super) fn retain(&mut self, moment: Moment, mut keep: impl FnMut(&K, &mut V) -> bool) {
         if self.len == 0 {
             return;
         }
-        self.touch_all(generation);
-        for page in &mut self.pages {
+        self.touch_all(moment);
+        let Self { pages, len, changed, removed, .. } = self;
+        let mut books = Books { moment, len, changed, removed };
+        for page in pages {
             page.owned().retain(|stored| {
-                let kept = keep(&stored.key, &mut stored.value);
+                let kept = books.is_alive(&stored.stamp) && keep(&stored.key, &mut stored.value);
                 if kept {
-                    self.changed += usize::from(stored.stamp.touch(generation));
+                    books.changed(&mut stored.stamp);
                 } else {
-                    self.len -= 1;
-                    self.changed -= usize::from(stored.stamp.is_of(generation));
-                    if stored.stamp.is_known(generation) {
-                        self.removed.push(stored.key.clone());
-                    }
+                    books.removed(stored);
                 }
                 kept
             });
         }
     }
 
-    fn touch_all(&mut self, generation: u64) {
+    /// Removes from page `index` what has expired, and has of the rest whatever `is_stale` trimmed. A page in which there is nothing
+    /// of either is only looked at, and not taken from a snapshot that has it.
+    pub(super) fn sweep(
+        &mut self,
+        index: usize,
+        moment: Moment,
+        is_stale: impl Fn(&V) -> bool,
+        trim: impl Fn(&mut V),
+    ) {
+        let is_alive = |stamp: Stamp| stamp.is_alive(moment.alive_from);
+        let page = &mut self.pages[index];
+        if page.table().iter().all(|stored| is_alive(stored.stamp) && !is_stale(&stored.value)) {
+            return;
+        }
+        if page.begin(moment) {
+            self.touched.push(index as u32);
+        }
+        let Self { pages, len, changed, removed, .. } = self;
+        let mut books = Books { moment, len, changed, removed };
+        let table = pages[index].owned();
+        table.retain(|stored| {
+            let alive = is_alive(stored.stamp);
+            if !alive {
+                books.removed(stored);
+            } else if is_stale(&stored.value) {
+                // No change: what is trimmed has expired in every snapshot, too.
+                trim(&mut stored.value);
+            }
+            alive
+        });
+        if table.len() * 4 < table.capacity() {
+            table.shrink_to_fit(probe_of);
+        }
+    }
+
+    fn touch_all(&mut self, moment: Moment) {
         for (index, page) in self.pages.iter_mut().enumerate() {
-            if page.touched != generation {
-                page.touched = generation;
+            if page.begin(moment) {
                 self.touched.push(index as u32);
             }
         }
     }
 
     /// Ends the generation: leaves all pages to a snapshot, or those that have changed and what was removed.
-    pub(super) fn share(&mut self, whole: bool, generation: u64) -> SharedGroup<K, V> {
-        let mut snapshot = SharedGroup::new();
+    pub(super) fn share(&mut self, whole: bool, moment: Moment, aged: bool) -> SharedGroup<K, V> {
+        let mut snapshot = SharedGroup::new(aged);
         let removed = self.end_generation();
         if whole {
             for page in &mut self.pages {
-                page.body = Body::Shared(snapshot.add(page.share(), None));
+                page.body = Body::Shared(snapshot.add(page.share(), Wanted::all(moment)));
             }
         } else {
             for index in &self.touched {
                 let page = &mut self.pages[*index as usize];
-                page.body = Body::Shared(snapshot.add(page.share(), Some(generation)));
+                page.body = Body::Shared(snapshot.add(page.share(), Wanted::changed(moment)));
             }
             snapshot.set_removed(removed);
         }
@@ -325,7 +438,7 @@ pub(super) struct Writing<'a, K, V> {
 
 /// The books of a group.
 pub(super) struct Books<'a, K> {
-    pub(super) generation: u64,
+    pub(super) moment: Moment,
     len: &'a mut usize,
     changed: &'a mut usize,
     removed: &'a mut Vec<K>,
@@ -337,13 +450,19 @@ impl<K> Books<'_, K> {
     pub(super) fn added<V>(&mut self, key: K, value: V) -> Stored<K, V> {
         *self.len += 1;
         *self.changed += 1;
-        Stored { key, value, stamp: Stamp::new(self.generation) }
+        Stored { key, value, stamp: Stamp::new(self.moment) }
     }
 
     /// An entry changes.
     #[inline]
     pub(super) fn changed(&mut self, stamp: &mut Stamp) {
-        *self.changed += usize::from(stamp.touch(self.generation));
+        *self.changed += usize::from(stamp.touch(self.moment));
+    }
+
+    /// Whether an entry has not expired.
+    #[inline]
+    pub(super) fn is_alive(&self, stamp: &Stamp) -> bool {
+        stamp.is_alive(self.moment.alive_from)
     }
 
     /// An entry goes.
@@ -352,8 +471,8 @@ impl<K> Books<'_, K> {
         K: Clone,
     {
         *self.len -= 1;
-        *self.changed -= usize::from(stored.stamp.is_of(self.generation));
-        if stored.stamp.is_known(self.generation) {
+        *self.changed -= usize::from(stored.stamp.is_of(self.moment));
+        if stored.stamp.is_known(self.moment) {
             self.removed.push(stored.key.clone());
         }
     }
@@ -364,9 +483,9 @@ impl<K> Books<'_, K> {
     }
 
     /// An entry comes in out of a checkpoint.
-    pub(super) fn restored<V>(&mut self, key: K, value: V) -> Stored<K, V> {
+    pub(super) fn restored<V>(&mut self, key: K, value: V, time: u64) -> Stored<K, V> {
         *self.len += 1;
-        Stored { key, value, stamp: Stamp::restored() }
+        Stored { key, value, stamp: Stamp::restored(time) }
     }
 }
 
@@ -389,5 +508,30 @@ impl<I: Iterator> Iterator for ToItsEnd<I> {
 impl<I: Iterator> Drop for ToItsEnd<I> {
     fn drop(&mut self) {
         self.0.by_ref().for_each(drop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_not_taken_for_one_of_two_million_generations_ago() {
+        let last = (1 << GENERATION_BITS) - 1;
+        assert_eq!((Moment::next(1), Moment::next(last)), (2, last + 2), "low bits of 0 are left out");
+        let mut group: Group<u32, u32> = Group::default();
+        let first = Moment::new(7, 0, 0);
+        let again = Moment::new(7 + (1 << GENERATION_BITS), 0, 0);
+        let hash = key_hash(&1_u32);
+        let mut place = group.write(hash, first);
+        let stored = place.books.added(1, 10);
+        assert!(stored.stamp.is_of(first) && stored.stamp.is_of(again), "or there is nothing to be tested");
+        place.table.insert_unique(probe(hash), stored, probe_of);
+        group.share(false, first, false);
+        // Another key of the same page.
+        let place = group.write(key_hash(&2_u32), again);
+        let stored = place.table.find(probe(hash), |stored| stored.key == 1).unwrap();
+        assert!(!stored.stamp.is_of(again) && stored.stamp.is_known(again));
+        assert_eq!(group.changed, 0);
     }
 }

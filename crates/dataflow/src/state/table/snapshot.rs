@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
-use super::page::Stored;
+use super::page::{Moment, Stored};
 use crate::error::BoxError;
 use crate::state::{Key, PartEncoder, StateData};
 
@@ -24,14 +24,33 @@ pub(super) struct Shared<K, V> {
 #[derive(Debug)]
 struct Place<K, V> {
     content: Mutex<Content<K, V>>,
-    /// The generation that the snapshot ended: it is about what changed in that; `None` if it is about everything.
-    generation: Option<u64>,
+    wanted: Wanted,
+}
+
+/// Which entries of a page a snapshot is about: what had expired at its barrier is never among them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    moment: Moment,
+    all: bool,
+}
+
+impl Wanted {
+    /// All.
+    pub(super) fn all(moment: Moment) -> Self {
+        Self { moment, all: true }
+    }
+
+    /// Those that changed in the generation that the snapshot ended.
+    pub(super) fn changed(moment: Moment) -> Self {
+        Self { moment, all: false }
+    }
 }
 
 #[derive(Debug)]
 enum Content<K, V> {
     Page(Arc<HashTable<Stored<K, V>>>),
-    Copies(Vec<(K, V)>),
+    /// With when they were written last.
+    Copies(Vec<(K, V, u64)>),
     Taken,
 }
 
@@ -42,7 +61,8 @@ impl<K, V> Place<K, V> {
     }
 
     fn is_about(&self, stored: &Stored<K, V>) -> bool {
-        self.generation.is_none_or(|generation| stored.stamp.is_of(generation))
+        let Wanted { moment, all } = self.wanted;
+        (all || stored.stamp.is_of(moment)) && stored.stamp.is_alive(moment.alive_from)
     }
 }
 
@@ -54,7 +74,9 @@ impl<K: Clone, V: Clone> Shared<K, V> {
             if matches!(*content, Content::Page(_)) {
                 let wanted = self.table.iter().filter(|stored| self.place.is_about(stored));
                 *content = Content::Copies(
-                    wanted.map(|stored| (stored.key.clone(), stored.value.clone())).collect(),
+                    wanted
+                        .map(|stored| (stored.key.clone(), stored.value.clone(), stored.stamp.time()))
+                        .collect(),
                 );
             }
         }
@@ -67,20 +89,18 @@ pub(crate) struct SharedGroup<K, V> {
     places: Vec<Arc<Place<K, V>>>,
     /// Of a delta: the keys that have gone.
     removed: Vec<K>,
+    /// Whether it is told when each entry was written last.
+    aged: bool,
 }
 
 impl<K, V> SharedGroup<K, V> {
-    pub(super) fn new() -> Self {
-        Self { places: Vec::new(), removed: Vec::new() }
+    pub(super) fn new(aged: bool) -> Self {
+        Self { places: Vec::new(), removed: Vec::new(), aged }
     }
 
     /// Gives a page a place: for all of its entries, or for those that changed in one generation.
-    pub(super) fn add(
-        &mut self,
-        table: Arc<HashTable<Stored<K, V>>>,
-        generation: Option<u64>,
-    ) -> Shared<K, V> {
-        let place = Arc::new(Place { content: Mutex::new(Content::Page(table.clone())), generation });
+    pub(super) fn add(&mut self, table: Arc<HashTable<Stored<K, V>>>, wanted: Wanted) -> Shared<K, V> {
+        let place = Arc::new(Place { content: Mutex::new(Content::Page(table.clone())), wanted });
         self.places.push(place.clone());
         Shared { table, place }
     }
@@ -98,11 +118,12 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
             match content {
                 Content::Page(table) => {
                     let stored = || table.iter().filter(|stored| place.is_about(stored));
-                    let entries = || stored().map(|stored| (&stored.key, &stored.value));
-                    encode_entries(stored().count(), entries, part)?;
+                    let entries = || stored().map(|stored| (&stored.key, &stored.value, stored.stamp.time()));
+                    encode_entries(self.aged, stored().count(), entries, part)?;
                 }
                 Content::Copies(copies) => {
-                    encode_entries(copies.len(), || copies.iter().map(|(key, value)| (key, value)), part)?;
+                    let entries = || copies.iter().map(|(key, value, time)| (key, value, *time));
+                    encode_entries(self.aged, copies.len(), entries, part)?;
                 }
                 Content::Taken => unreachable!("a snapshot is encoded once"),
             }
@@ -117,10 +138,15 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
     }
 }
 
-fn encode_entries<'a, K: Key, V: StateData, I: Iterator<Item = (&'a K, &'a V)>>(
+fn encode_entries<'a, K: Key, V: StateData, I: Iterator<Item = (&'a K, &'a V, u64)>>(
+    aged: bool,
     count: usize,
     entries: impl Fn() -> I,
     part: &mut PartEncoder<'_>,
 ) -> Result<(), BoxError> {
-    if count == 0 { Ok(()) } else { part.entries(count, entries) }
+    match (count, aged) {
+        (0, _) => Ok(()),
+        (_, true) => part.aged_entries(count, entries),
+        (_, false) => part.entries(count, || entries().map(|(key, value, _)| (key, value))),
+    }
 }
