@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
-use datafusion_common::DFSchema;
-use datafusion_expr::ExprSchemable;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::{DFSchema, TableReference};
+use datafusion_expr::{ExprSchemable, ScalarUDF};
 use sqlparser::ast::Query;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::runtime::{Job, JobConfig};
 
-use crate::catalog::{Catalog, Column, ColumnSource, Relation, Table, View};
+use crate::catalog::{Catalog, Column, ColumnSource, Relation, Table, TablePath};
 use crate::chunk::Chunk;
 use crate::connectors::{Connector, Connectors};
 use crate::error::SqlError;
-use crate::parser::{
-    ColumnKind, CreateTable, Insert, Name, Options, Statement, StatementKind, TableSchema, parse_script,
-};
-use crate::plan::{Building, PlannedSink, Translator, plan_insert, sink};
+use crate::parser::{ColumnKind, Insert, Name, Options, Statement, StatementKind, TableSchema, parse_script};
+use crate::plan::{Building, Planned, PlannedSink, Translator, plan_insert, sink};
 use crate::planner::Planner;
 use crate::settings::Settings;
+use crate::table_functions::TableFunction;
 use crate::types::LogicalType;
 
 /// A session in which statements are run (Flink's `TableEnvironment`).
@@ -107,15 +106,8 @@ impl TableEnvironment {
 
     fn kind(&mut self, kind: &StatementKind) -> Result<Outcome, SqlError> {
         match kind {
-            StatementKind::CreateTable(create) => self.create_table(create).map(|()| Outcome::Done),
-            StatementKind::CreateView(create) => {
-                let columns = create.columns.iter().map(|word| word.value.clone()).collect();
-                let view = View { query: (*create.query).clone(), columns };
-                // A view that cannot be planned is refused when it is made, not when it is used.
-                self.planner().unoptimized(&view.query)?;
-                self.add(&create.name, Relation::View(Arc::new(view)), create.if_not_exists)?;
-                Ok(Outcome::Done)
-            }
+            StatementKind::CreateTable(create) => self.create_table(create),
+            StatementKind::CreateView(create) => self.create_view(create),
             StatementKind::Insert(insert) => {
                 self.plan_inserts(std::slice::from_ref(&**insert)).map(Outcome::Job)
             }
@@ -134,55 +126,77 @@ impl TableEnvironment {
                 self.settings.reset(key.as_deref());
                 Ok(Outcome::Done)
             }
-            StatementKind::Drop(drop) => {
-                let path = self.catalog.path_of(&drop.name);
-                match self.catalog.remove(&path) {
-                    None if !drop.if_exists => Err(self.catalog.missing(&path)),
-                    _ => Ok(Outcome::Done),
-                }
-            }
+            StatementKind::Drop(drop) => self.drop_object(drop),
             StatementKind::UseCatalog(catalog) => {
-                self.catalog.use_database(&catalog.value, "default_database")?;
+                let first = self.catalog.databases().find(|(of, _)| *of == catalog.value);
+                let database = first.map_or("default", |(_, database)| database).to_owned();
+                self.catalog.use_database(&catalog.value, &database)?;
                 Ok(Outcome::Done)
             }
             StatementKind::UseDatabase(name) => {
                 let parts: Vec<&str> = name.0.iter().map(|word| word.value.as_str()).collect();
-                let (catalog, database) = match parts[..] {
-                    [catalog, database] => (catalog.to_owned(), database),
-                    [database] => (self.catalog.current().0.to_owned(), database),
-                    _ => return Err(SqlError::new("a database has a name of one or two parts")),
-                };
-                self.catalog.use_database(&catalog, database)?;
+                let (catalog, database) = self.database_of(&parts)?;
+                self.catalog.use_database(&catalog, &database)?;
                 Ok(Outcome::Done)
             }
-            StatementKind::CreateNamespace(create) => {
-                let parts: Vec<&str> = create.name.0.iter().map(|word| word.value.as_str()).collect();
-                let (catalog, database) = match parts[..] {
-                    [catalog] if create.is_catalog => (catalog.to_owned(), "default_database"),
-                    [database] => (self.catalog.current().0.to_owned(), database),
-                    [catalog, database] => (catalog.to_owned(), database),
-                    _ => return Err(SqlError::new("a database has a name of one or two parts")),
-                };
-                match self.catalog.add_database(&catalog, database) || create.if_not_exists {
-                    true => Ok(Outcome::Done),
-                    false => Err(SqlError::new(format!("`{}` is there already", parts.join(".")))),
-                }
-            }
-            StatementKind::Describe(name) => self.describe(name).map(Outcome::Text),
-            StatementKind::Show(show) => self.list(show).map(Outcome::Text),
-            StatementKind::AlterTable(_) => Err(SqlError::new("ALTER TABLE is not there yet")),
-            StatementKind::CreateFunction(_) => {
-                Err(SqlError::new("functions of Java classes are not there; register functions from Rust"))
-            }
+            StatementKind::CreateNamespace(create) => self.create_namespace(create),
+            StatementKind::Describe(name) => self.columns_of(name, &None).map(Outcome::Text),
+            StatementKind::Show(show) => self.show_statement(show).map(Outcome::Text),
+            StatementKind::AlterTable(alter) => self.alter_table(alter),
+            StatementKind::AlterView(alter) => self.alter_view(alter),
+            StatementKind::CreateFunction(create) => self.create_function(create),
+            StatementKind::StopJob(_) => Err(SqlError::new("jobs are those of the shell")
+                .help("`thalweg sql` runs jobs in the background, and stops them")),
         }
     }
 
-    fn planner(&self) -> Planner {
+    /// What there is by name.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(crate) fn catalog_mut(&mut self) -> &mut Catalog {
+        &mut self.catalog
+    }
+
+    /// Adds a scalar function of a user, by the name it has.
+    pub fn create_scalar_function(&mut self, function: Arc<ScalarUDF>) {
+        let name = function.name().to_owned();
+        self.catalog.functions_mut().add_scalar(&name, function);
+    }
+
+    /// Adds a table function of a user.
+    pub fn create_table_function(&mut self, name: &str, function: Arc<dyn TableFunction>) {
+        self.catalog.functions_mut().add_table(name, function);
+    }
+
+    /// The columns of a table or view.
+    pub(crate) fn schema_of(&self, path: &TablePath) -> Result<SchemaRef, SqlError> {
+        use datafusion_expr::planner::ContextProvider;
+        let name = TableReference::full(path.catalog.as_str(), path.database.as_str(), path.table.as_str());
+        let context = crate::planner::Context::new(self.catalog.clone(), &self.settings);
+        Ok(context.get_table_source(name)?.schema())
+    }
+
+    pub(crate) fn planner(&self) -> Planner {
         Planner::new(&self.catalog, &self.settings)
     }
 
-    fn add(&mut self, name: &Name, relation: Relation, if_not_exists: bool) -> Result<(), SqlError> {
+    pub(crate) fn add(
+        &mut self,
+        name: &Name,
+        relation: Relation,
+        if_not_exists: bool,
+        temporary: bool,
+    ) -> Result<(), SqlError> {
         let path = self.catalog.path_of(name);
+        if !self.catalog.has_database(&path.catalog, &path.database) {
+            let text = format!("there is no database `{}.{}`", path.catalog, path.database);
+            return Err(match name.0.first() {
+                Some(word) => SqlError::at(word.span.clone(), text),
+                None => SqlError::new(text),
+            });
+        }
         let error = || {
             let error = SqlError::new(format!("there is a table or view `{}` already", path.table));
             match name.0.last() {
@@ -190,27 +204,10 @@ impl TableEnvironment {
                 None => error,
             }
         };
-        match self.catalog.add(path.clone(), relation) || if_not_exists {
+        match self.catalog.add(path.clone(), relation, temporary) || if_not_exists {
             true => Ok(()),
             false => Err(error()),
         }
-    }
-
-    fn create_table(&mut self, create: &CreateTable) -> Result<(), SqlError> {
-        if create.like.is_some() {
-            return Err(SqlError::new("CREATE TABLE … LIKE is not there yet"));
-        }
-        if create.query.is_some() {
-            return Err(SqlError::new("CREATE TABLE … AS is not there yet")
-                .help("create the table, then INSERT INTO it"));
-        }
-        let partitioned_by = create.partitioned_by.iter().map(|word| word.value.clone()).collect();
-        let mut table = self.table(&create.name, &create.schema, options_of(&create.options))?;
-        table.partitioned_by = partitioned_by;
-        if let (Some((first, _)), Some((_, last))) = (create.options.0.first(), create.options.0.last()) {
-            table.options_at = Some(first.span.start..last.span.end);
-        }
-        self.add(&create.name, Relation::Table(Arc::new(table)), create.if_not_exists)
     }
 
     /// Adds a table, for who has no statement of it.
@@ -225,10 +222,10 @@ impl TableEnvironment {
     ) -> Result<(), SqlError> {
         let name = Name(vec![crate::parser::Word { value: name.to_owned(), span: 0..0 }]);
         let table = self.table(&name, schema, options)?;
-        self.add(&name, Relation::Table(Arc::new(table)), false)
+        self.add(&name, Relation::Table(Arc::new(table)), false, false)
     }
 
-    fn table(
+    pub(crate) fn table(
         &self,
         name: &Name,
         schema: &TableSchema,
@@ -284,6 +281,8 @@ impl TableEnvironment {
             partitioned_by: Vec::new(),
             options,
             options_at: None,
+            comment: None,
+            declared: schema.clone(),
             columns: columns.clone(),
         };
         for column in table.primary_key.clone() {
@@ -302,7 +301,7 @@ impl TableEnvironment {
         Ok(table)
     }
 
-    fn plan_inserts(&self, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
+    pub(crate) fn plan_inserts(&self, inserts: &[Insert]) -> Result<PlannedJob, SqlError> {
         let planner = self.planner();
         let translator =
             Translator { planner: &planner, connectors: &self.connectors, settings: &self.settings };
@@ -316,12 +315,10 @@ impl TableEnvironment {
                 let Relation::Table(table) = relation else {
                     return Err(SqlError::new("rows are written into tables, not into views"));
                 };
-                let mut table = table.clone();
-                if !insert.hints.0.is_empty() {
-                    let mut hinted = (*table).clone();
-                    hinted.options.extend(options_of(&insert.hints));
-                    table = Arc::new(hinted);
-                }
+                let table = match insert.hints.0.is_empty() {
+                    true => table.clone(),
+                    false => Arc::new(table.with_options(&options_of(&insert.hints))),
+                };
                 let plan = plan_insert(&planner, &table, insert)?;
                 sink(&translator, &table, translator.translate(&plan)?)
             };
@@ -335,18 +332,24 @@ impl TableEnvironment {
     /// # Errors
     /// If the query is wrong; with the place.
     pub fn stream(&self, query: &str, job: &Job) -> Result<Stream<Chunk>, SqlError> {
+        Building::new(job.graph(), job.config().parallelism).build(&*self.planned(query)?)
+    }
+
+    /// The plan of operators of a query.
+    pub(crate) fn planned(&self, query: &str) -> Result<Arc<Planned>, SqlError> {
         let statements = parse_script(query)?;
         let [Statement { kind: StatementKind::Query(query), span }] = &statements[..] else {
             return Err(SqlError::new("one query is a stream, and no other statement is"));
         };
+        self.planned_query(query).map_err(|error: SqlError| error.or_at(span))
+    }
+
+    /// The plan of operators of a query.
+    pub(crate) fn planned_query(&self, query: &Query) -> Result<Arc<Planned>, SqlError> {
         let planner = self.planner();
         let translator =
             Translator { planner: &planner, connectors: &self.connectors, settings: &self.settings };
-        let planned = || {
-            let rows = translator.translate(&planner.plan(query)?)?;
-            Building::new(job.graph(), job.config().parallelism).build(&rows)
-        };
-        planned().map_err(|error: SqlError| error.or_at(span))
+        translator.translate(&planner.plan(query)?)
     }
 
     /// A job that shows the rows of a query on the standard output, each with its kind.
@@ -354,11 +357,7 @@ impl TableEnvironment {
     /// # Errors
     /// If the query is wrong; with the place.
     pub fn show(&self, query: &Query) -> Result<PlannedJob, SqlError> {
-        let planner = self.planner();
-        let translator =
-            Translator { planner: &planner, connectors: &self.connectors, settings: &self.settings };
-        let rows = translator.translate(&planner.plan(query)?)?;
-        Ok(PlannedJob { sinks: vec![PlannedSink::console(rows)] })
+        Ok(PlannedJob { sinks: vec![PlannedSink::console(self.planned_query(query)?)] })
     }
 
     fn explain(&self, kind: &StatementKind) -> Result<String, SqlError> {
@@ -383,60 +382,19 @@ impl TableEnvironment {
         }
     }
 
-    fn describe(&self, name: &Name) -> Result<String, SqlError> {
-        let (_, relation) = self.catalog.find(name)?;
-        match relation {
-            Relation::Table(table) => {
-                let lines =
-                    table.columns.iter().map(|column| format!("{} {}", column.name, column.data_type));
-                Ok(lines.collect::<Vec<_>>().join("\n"))
-            }
-            Relation::View(view) => {
-                let plan = self.planner().unoptimized(&view.query)?;
-                let lines = plan.schema().fields().iter().map(|field| {
-                    let of = LogicalType::from_arrow(field.data_type(), field.is_nullable())?;
-                    Ok(format!("{} {of}", field.name()))
-                });
-                Ok(lines.collect::<Result<Vec<_>, SqlError>>()?.join("\n"))
-            }
-        }
-    }
-
-    fn list(&self, show: &crate::parser::Show) -> Result<String, SqlError> {
-        use crate::parser::{ObjectKind, Show};
-        let names: Vec<String> = match show {
-            Show::Objects(ObjectKind::Table, _) => {
-                self.catalog.relations().map(|(name, _)| name.to_owned()).collect()
-            }
-            Show::Objects(ObjectKind::View, _) => {
-                let views =
-                    self.catalog.relations().filter(|(_, relation)| matches!(relation, Relation::View(_)));
-                views.map(|(name, _)| name.to_owned()).collect()
-            }
-            Show::Objects(ObjectKind::Function, _) => {
-                let mut names = crate::functions::scalar_names();
-                names.extend(crate::aggregates::aggregate_names().map(str::to_owned));
-                names.sort();
-                names
-            }
-            Show::Objects(ObjectKind::Database, _) => {
-                self.catalog.databases().map(|(_, database)| database.to_owned()).collect()
-            }
-            Show::Objects(ObjectKind::Catalog, _) => {
-                let mut names: Vec<String> =
-                    self.catalog.databases().map(|(catalog, _)| catalog.to_owned()).collect();
-                names.dedup();
-                names
-            }
-            Show::Columns(name) => return self.describe(name),
-            Show::CurrentCatalog => vec![self.catalog.current().0.to_owned()],
-            Show::CurrentDatabase => vec![self.catalog.current().1.to_owned()],
-            Show::Create(_) | Show::Jobs => return Err(SqlError::new("this SHOW is not there yet")),
+    /// The plan of a query or an INSERT, as EXPLAIN shows it.
+    ///
+    /// # Errors
+    /// If the statement is wrong; with the place.
+    pub fn explain_sql(&self, statement: &str) -> Result<String, SqlError> {
+        let statements = parse_script(statement)?;
+        let [statement] = &statements[..] else {
+            return Err(SqlError::new("one statement is explained"));
         };
-        Ok(names.join("\n"))
+        self.explain(&statement.kind).map_err(|error| error.or_at(&statement.span))
     }
 }
 
-fn options_of(options: &Options) -> BTreeMap<String, String> {
+pub(crate) fn options_of(options: &Options) -> BTreeMap<String, String> {
     options.0.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::{Result, internal_err, plan_err};
+use datafusion_common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
@@ -31,8 +31,17 @@ const NAMES: [(&str, Function); 18] = [
     ("APPROX_COUNT_DISTINCT", Function::Count),
 ];
 
+/// `GROUPING` and `GROUPING_ID`, by the name that DataFusion's rule knows, which computes them from the grouping set.
+pub(crate) const GROUPING: &str = "grouping";
+
 /// The aggregate function of this name, whatever its case.
 pub fn aggregate(name: &str) -> Option<Arc<AggregateUDF>> {
+    if name.eq_ignore_ascii_case(GROUPING) || name.eq_ignore_ascii_case("GROUPING_ID") {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        // What it is declared to be matters to nobody, but that it takes anything.
+        let declared = Declared { name: GROUPING, function: Function::Count, signature };
+        return Some(Arc::new(AggregateUDF::from(declared)));
+    }
     let (name, function) = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     let signature = Signature::user_defined(Volatility::Immutable);
     Some(Arc::new(AggregateUDF::from(Declared { name, function: *function, signature })))
@@ -106,6 +115,14 @@ impl AggregateUDFImpl for Declared {
         let types: Vec<DataType> = arguments.iter().map(|field| field.data_type().clone()).collect();
         let result = self.function.result(&types);
         Ok(Field::new(self.name, result, self.function.is_nullable()).into())
+    }
+
+    /// What a subquery gives that has no rows.
+    fn default_value(&self, of: &DataType) -> Result<ScalarValue> {
+        match self.function {
+            Function::Count | Function::Sum0 => ScalarValue::new_zero(of),
+            _ => ScalarValue::try_from(of),
+        }
     }
 
     fn accumulator(&self, _: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

@@ -9,6 +9,7 @@ mod numbers;
 use arrow::datatypes::DataType;
 
 pub use accumulator::{Accumulator, Aggregation};
+pub(crate) use declaration::GROUPING;
 pub use declaration::{aggregate, aggregate_names};
 
 /// Flink's aggregate functions.

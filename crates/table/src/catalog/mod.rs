@@ -1,10 +1,12 @@
 //! What there is by name: tables, views, and what they are made of.
 
+mod functions;
 pub(crate) mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use functions::UserFunctions;
 pub use table::{Column, ColumnSource, Table};
 
 use crate::error::SqlError;
@@ -43,6 +45,8 @@ pub struct View {
     pub query: sqlparser::ast::Query,
     /// The names of its columns, if they have other names than in the query.
     pub columns: Vec<String>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
 }
 
 /// All tables and views, and where a name without a catalog or database is looked for.
@@ -51,12 +55,21 @@ pub struct Catalog {
     current: (String, String),
     databases: BTreeSet<(String, String)>,
     relations: BTreeMap<TablePath, Relation>,
+    /// These are found before others of the same name.
+    temporary: BTreeMap<TablePath, Relation>,
+    functions: UserFunctions,
 }
 
 impl Default for Catalog {
     fn default() -> Self {
         let current = ("default_catalog".to_owned(), "default_database".to_owned());
-        Self { databases: [current.clone()].into(), current, relations: BTreeMap::new() }
+        Self {
+            databases: [current.clone()].into(),
+            current,
+            relations: BTreeMap::new(),
+            temporary: BTreeMap::new(),
+            functions: UserFunctions::default(),
+        }
     }
 }
 
@@ -80,7 +93,7 @@ impl Catalog {
 
     /// What goes by a path.
     pub fn get(&self, path: &TablePath) -> Option<&Relation> {
-        self.relations.get(path)
+        self.temporary.get(path).or_else(|| self.relations.get(path))
     }
 
     /// What goes by a name in a statement.
@@ -89,7 +102,7 @@ impl Catalog {
     /// If there is nothing of that name; with the nearest there is.
     pub fn find(&self, name: &Name) -> Result<(TablePath, &Relation), SqlError> {
         let path = self.path_of(name);
-        match self.relations.get(&path) {
+        match self.get(&path) {
             Some(relation) => Ok((path, relation)),
             None => {
                 let error = self.missing(&path);
@@ -103,7 +116,8 @@ impl Catalog {
 
     /// That there is nothing of that name.
     pub fn missing(&self, path: &TablePath) -> SqlError {
-        let here = self.relations.keys().filter(|known| known.database == path.database);
+        let all = self.relations.keys().chain(self.temporary.keys());
+        let here = all.filter(|known| known.database == path.database);
         let error = SqlError::new(format!("there is no table `{}`", path.table));
         match nearest(&path.table, here.map(|known| known.table.as_str())) {
             Some(name) => error.help(format!("did you mean `{name}`?")),
@@ -111,10 +125,11 @@ impl Catalog {
         }
     }
 
-    /// Adds a relation. Returns whether there was none of that name.
-    pub fn add(&mut self, path: TablePath, relation: Relation) -> bool {
+    /// Adds a relation. Returns whether there was none of that name; of one that is `temporary`, no other that is.
+    pub fn add(&mut self, path: TablePath, relation: Relation, temporary: bool) -> bool {
         use std::collections::btree_map::Entry;
-        match self.relations.entry(path) {
+        let relations = if temporary { &mut self.temporary } else { &mut self.relations };
+        match relations.entry(path) {
             Entry::Occupied(_) => false,
             Entry::Vacant(entry) => {
                 entry.insert(relation);
@@ -123,19 +138,43 @@ impl Catalog {
         }
     }
 
-    /// Removes a relation.
-    pub fn remove(&mut self, path: &TablePath) -> Option<Relation> {
-        self.relations.remove(path)
+    /// Puts a relation in the place of what goes by a path now, temporary as that is.
+    pub fn replace(&mut self, path: &TablePath, relation: Relation) {
+        let relations =
+            if self.temporary.contains_key(path) { &mut self.temporary } else { &mut self.relations };
+        relations.insert(path.clone(), relation);
     }
 
-    /// All relations of the current database, by name.
-    pub fn relations(&self) -> impl Iterator<Item = (&str, &Relation)> {
-        let (catalog, database) = &self.current;
-        let here = self
-            .relations
-            .iter()
-            .filter(move |(path, _)| path.catalog == *catalog && path.database == *database);
+    /// Whether what goes by a path is temporary.
+    pub fn is_temporary(&self, path: &TablePath) -> bool {
+        self.temporary.contains_key(path)
+    }
+
+    /// Removes a relation: the temporary one, if there is one.
+    pub fn remove(&mut self, path: &TablePath) -> Option<Relation> {
+        self.temporary.remove(path).or_else(|| self.relations.remove(path))
+    }
+
+    /// All relations of a database, by name.
+    pub fn relations<'a>(
+        &'a self,
+        catalog: &'a str,
+        database: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Relation)> {
+        let all: BTreeMap<&TablePath, &Relation> = self.relations.iter().chain(&self.temporary).collect();
+        let here =
+            all.into_iter().filter(move |(path, _)| path.catalog == catalog && path.database == database);
         here.map(|(path, relation)| (path.table.as_str(), relation))
+    }
+
+    /// The functions of users.
+    pub fn functions(&self) -> &UserFunctions {
+        &self.functions
+    }
+
+    /// The functions of users, to add some.
+    pub fn functions_mut(&mut self) -> &mut UserFunctions {
+        &mut self.functions
     }
 
     /// The current catalog and database.
@@ -146,6 +185,24 @@ impl Catalog {
     /// Adds a database.
     pub fn add_database(&mut self, catalog: &str, database: &str) -> bool {
         self.databases.insert((catalog.to_owned(), database.to_owned()))
+    }
+
+    /// Whether there is such a catalog.
+    pub fn has_catalog(&self, catalog: &str) -> bool {
+        self.databases.iter().any(|(known, _)| known == catalog)
+    }
+
+    /// Whether there is such a database.
+    pub fn has_database(&self, catalog: &str, database: &str) -> bool {
+        self.databases.contains(&(catalog.to_owned(), database.to_owned()))
+    }
+
+    /// Removes a database, and what is in it.
+    pub fn remove_database(&mut self, catalog: &str, database: &str) -> bool {
+        let inside = |path: &TablePath| path.catalog == catalog && path.database == database;
+        self.relations.retain(|path, _| !inside(path));
+        self.temporary.retain(|path, _| !inside(path));
+        self.databases.remove(&(catalog.to_owned(), database.to_owned()))
     }
 
     /// Makes a database the current one.

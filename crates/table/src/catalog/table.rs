@@ -8,6 +8,7 @@ use datafusion_expr::TableSource;
 
 use super::TablePath;
 use crate::error::Span;
+use crate::parser::TableSchema;
 use crate::types::LogicalType;
 
 /// A table of a connector.
@@ -27,6 +28,10 @@ pub struct Table {
     pub options: BTreeMap<String, String>,
     /// Where its options stand.
     pub options_at: Option<Span>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// Columns, watermark and key as they were declared.
+    pub declared: TableSchema,
 }
 
 /// One column.
@@ -89,6 +94,14 @@ impl Table {
     pub fn schema_of(&self, columns: &[usize]) -> SchemaRef {
         let fields = columns.iter().map(|index| self.columns[*index].field().with_nullable(true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The table, with these options in place of its own or besides.
+    pub(crate) fn with_options(&self, options: &BTreeMap<String, String>) -> Self {
+        // Where they stand is somewhere else.
+        let mut table = Self { options_at: None, ..self.clone() };
+        table.options.extend(options.iter().map(|(key, value)| (key.clone(), value.clone())));
+        table
     }
 
     /// An option.

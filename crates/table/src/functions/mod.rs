@@ -13,6 +13,7 @@ mod math;
 mod rows;
 mod text;
 mod time;
+pub mod user;
 
 use std::sync::Arc;
 

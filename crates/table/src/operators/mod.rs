@@ -5,6 +5,7 @@
 
 mod calc;
 mod changelog_normalize;
+mod correlate;
 mod due;
 mod group_aggregate;
 mod grouping;
@@ -37,6 +38,7 @@ use thalweg_dataflow::time::NO_TIMESTAMP;
 
 pub use calc::Calc;
 pub use changelog_normalize::ChangelogNormalize;
+pub use correlate::Correlate;
 pub use group_aggregate::GroupAggregate;
 pub use grouping::Grouping;
 pub use interval_join::IntervalJoin;

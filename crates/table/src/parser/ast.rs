@@ -29,6 +29,10 @@ pub enum StatementKind {
     Drop(Drop),
     /// `ALTER TABLE`.
     AlterTable(Box<AlterTable>),
+    /// `ALTER VIEW`.
+    AlterView(AlterView),
+    /// `STOP JOB 'id' [WITH SAVEPOINT] [WITH DRAIN]`.
+    StopJob(StopJob),
     /// `INSERT INTO`.
     Insert(Box<Insert>),
     /// `EXECUTE STATEMENT SET BEGIN … END`, and `BEGIN STATEMENT SET; … END`.
@@ -186,7 +190,7 @@ pub struct CreateFunction {
     pub system: bool,
     /// `IF NOT EXISTS`.
     pub if_not_exists: bool,
-    /// The class, or whatever is registered under that name.
+    /// The name that a function of ours is registered by.
     pub implementation: Word,
     /// `LANGUAGE`.
     pub language: Option<String>,
@@ -231,6 +235,8 @@ pub struct Drop {
     pub temporary: bool,
     /// `IF EXISTS`.
     pub if_exists: bool,
+    /// `CASCADE`: what is in a database goes with it.
+    pub cascade: bool,
 }
 
 /// `ALTER TABLE`.
@@ -253,8 +259,10 @@ pub enum AlterAction {
     Set(Options),
     /// `RESET (…)`.
     Reset(Vec<Word>),
-    /// `ADD (…)`: columns, watermark, primary key.
-    Add(Box<TableSchema>),
+    /// `ADD (…)`: columns, watermark, primary key; and where columns go, if not to the end: behind another, or to the beginning.
+    Add(Box<TableSchema>, Vec<(Word, Option<Word>)>),
+    /// `MODIFY (…)`: as `ADD`, in place of what is there.
+    Modify(Box<TableSchema>, Vec<(Word, Option<Word>)>),
     /// `DROP (a, b)`.
     DropColumns(Vec<Word>),
     /// `DROP WATERMARK`.
@@ -263,6 +271,26 @@ pub enum AlterAction {
     DropPrimaryKey,
     /// `RENAME a TO b`.
     RenameColumn(Word, Word),
+}
+
+/// `ALTER VIEW`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AlterView {
+    /// `RENAME TO`.
+    Rename(Name, Name),
+    /// `AS query`.
+    As(Name, Box<Query>),
+}
+
+/// `STOP JOB`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopJob {
+    /// The id of the job.
+    pub id: Word,
+    /// `WITH SAVEPOINT`.
+    pub savepoint: bool,
+    /// `WITH DRAIN`.
+    pub drain: bool,
 }
 
 /// `INSERT INTO`.
@@ -296,12 +324,19 @@ pub struct Explain {
 /// `SHOW …`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Show {
-    /// `SHOW TABLES`, `VIEWS`, `FUNCTIONS`, `DATABASES`, `CATALOGS`, with `LIKE 'pattern'`.
-    Objects(ObjectKind, Option<String>),
+    /// `SHOW TABLES`, `VIEWS`, `FUNCTIONS`, `DATABASES`, `CATALOGS`.
+    Objects {
+        /// What.
+        kind: ObjectKind,
+        /// `FROM` a database or catalog.
+        from: Option<Name>,
+        /// `[NOT] LIKE 'pattern'`; the flag is true if it is not to be like that.
+        like: Option<(bool, String)>,
+    },
     /// `SHOW CREATE TABLE`, `SHOW CREATE VIEW`.
-    Create(Name),
-    /// `SHOW COLUMNS FROM`.
-    Columns(Name),
+    Create(ObjectKind, Name),
+    /// `SHOW COLUMNS FROM … [[NOT] LIKE 'pattern']`.
+    Columns(Name, Option<(bool, String)>),
     /// `SHOW JOBS`.
     Jobs,
     /// `SHOW CURRENT CATALOG`.

@@ -6,11 +6,13 @@
 //! - `TABLE t [PARTITION BY a, b]` as an argument (of window functions) is a call `"$table"(query, a, b)`, the query being a
 //!   [`Subquery`](sqlparser::ast::Expr::Subquery) `SELECT * FROM t`;
 //! - `DESCRIPTOR(ts)` is a call of the function `DESCRIPTOR`;
-//! - `/*+ OPTIONS('k'='v') */` after a table is in [`with_hints`](sqlparser::ast::TableFactor::Table), each as `'k' = 'v'`;
+//! - `/*+ OPTIONS('k'='v') */` after a table is in its name (`hints.rs`);
 //! - `MATCH_RECOGNIZE (… WITHIN INTERVAL …)`: the interval is the last of the symbols, `"$within"`.
 
+mod alter;
 mod ast;
 mod dialect;
+pub(crate) mod hints;
 mod schema;
 mod statements;
 mod tokens;
@@ -61,7 +63,7 @@ pub fn parse_expression(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
 pub fn parse_schema(text: &str) -> Result<TableSchema, SqlError> {
     let tokens = Tokens::of(text)?;
     let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens.all().to_vec());
-    let schema = schema::columns(&tokens, &mut parser)?;
+    let schema = schema::columns(&tokens, &mut parser, true)?;
     tokens.end(&mut parser)?;
     Ok(schema)
 }

@@ -74,8 +74,12 @@ pub(super) fn names(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Vec<Word
     Ok(names)
 }
 
-/// Columns, watermark and key, with commas between them.
-pub(super) fn columns(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<TableSchema, SqlError> {
+/// Columns, watermark and key, with commas between them; or one of these, unless `several`.
+pub(super) fn columns(
+    tokens: &Tokens,
+    parser: &mut Parser<'_>,
+    several: bool,
+) -> Result<TableSchema, SqlError> {
     let mut schema = TableSchema::default();
     loop {
         let next_is_call = matches!(parser.peek_nth_token(1).token, Token::LParen);
@@ -93,7 +97,7 @@ pub(super) fn columns(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<TableS
         } else {
             column(tokens, parser, &mut schema)?;
         }
-        if !parser.consume_token(&Token::Comma) {
+        if !(several && parser.consume_token(&Token::Comma)) {
             return Ok(schema);
         }
     }

@@ -4,27 +4,22 @@ use sqlparser::ast::Query;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::alter::alter;
 use super::dialect::FlinkDialect;
+use super::hints;
 use super::schema::{columns, expect, name, names, symbol, take, take_all, text};
-use super::tokens::{Tokens, hint};
+use super::tokens::Tokens;
 use super::{
-    CreateNamespace, CreateTable, CreateView, Drop, Explain, Insert, Name, ObjectKind, Options, Show,
-    Statement, StatementKind,
+    CreateFunction, CreateNamespace, CreateTable, CreateView, Drop, Explain, Insert, Like, LikeOption, Name,
+    ObjectKind, Options, Show, Statement, StatementKind, StopJob, Word,
 };
 use crate::error::SqlError;
 
 /// Parses one statement.
 pub(super) fn parse(tokens: &Tokens, statement: &[TokenWithSpan]) -> Result<Statement, SqlError> {
-    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(statement.to_vec());
+    let named = hints::into_names(tokens, statement)?;
+    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(named);
     let span = tokens.span_of(statement);
-    // Whoever sets an option wants it to count.
-    let options = |token: &&TokenWithSpan| {
-        hint(&token.token).is_some_and(|hint| hint.trim_start().to_uppercase().starts_with("OPTIONS"))
-    };
-    if let Some(token) = statement.iter().find(options) {
-        return Err(SqlError::at(tokens.span(token), "OPTIONS hints are not there yet")
-            .help("set the options in CREATE TABLE"));
-    }
     let kind = kind(tokens, &mut parser, statement)?;
     tokens.end(&mut parser)?;
     Ok(Statement { kind, span })
@@ -72,7 +67,20 @@ fn kind(
         let kind = object_kind(tokens, parser)?;
         let if_exists = take_all(parser, &["IF", "EXISTS"]);
         let name = path(tokens, parser)?;
-        return Ok(StatementKind::Drop(Drop { kind, name, temporary, if_exists }));
+        let cascade = take(parser, "CASCADE");
+        if !cascade {
+            take(parser, "RESTRICT");
+        }
+        return Ok(StatementKind::Drop(Drop { kind, name, temporary, if_exists, cascade }));
+    }
+    if take(parser, "ALTER") {
+        return alter(tokens, parser);
+    }
+    if take_all(parser, &["STOP", "JOB"]) {
+        let id = text(tokens, parser)?;
+        let savepoint = take_all(parser, &["WITH", "SAVEPOINT"]);
+        let drain = take_all(parser, &["WITH", "DRAIN"]);
+        return Ok(StatementKind::StopJob(StopJob { id, savepoint, drain }));
     }
     if take(parser, "SET") {
         if parser.peek_token_ref().token == Token::EOF {
@@ -119,7 +127,7 @@ pub(super) fn path(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Name, Sql
     Ok(Name(parts))
 }
 
-fn query(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {
+pub(super) fn query(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Box<Query>, SqlError> {
     parser.parse_query().map_err(|error| tokens.error(parser, error))
 }
 
@@ -187,7 +195,24 @@ fn create(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<StatementKind, Sql
         let create = CreateNamespace { is_catalog, name, if_not_exists, options };
         return Ok(StatementKind::CreateNamespace(create));
     }
-    Err(tokens.expected(parser, "TABLE, VIEW, DATABASE or CATALOG"))
+    let system = temporary && take(parser, "SYSTEM");
+    if take(parser, "FUNCTION") {
+        let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
+        let name = path(tokens, parser)?;
+        expect(tokens, parser, "AS")?;
+        let implementation = text(tokens, parser)?;
+        let language =
+            if take(parser, "LANGUAGE") { Some(super::schema::name(tokens, parser)?.value) } else { None };
+        return Ok(StatementKind::CreateFunction(CreateFunction {
+            name,
+            temporary,
+            system,
+            if_not_exists,
+            implementation,
+            language,
+        }));
+    }
+    Err(tokens.expected(parser, "TABLE, VIEW, FUNCTION, DATABASE or CATALOG"))
 }
 
 fn create_table(
@@ -199,16 +224,14 @@ fn create_table(
     let name = path(tokens, parser)?;
     let mut schema = super::TableSchema::default();
     if parser.consume_token(&Token::LParen) {
-        schema = columns(tokens, parser)?;
+        schema = columns(tokens, parser, true)?;
         symbol(tokens, parser, &Token::RParen)?;
     }
     let comment = if take(parser, "COMMENT") { Some(text(tokens, parser)?.value) } else { None };
     let partitioned_by =
         if take_all(parser, &["PARTITIONED", "BY"]) { names(tokens, parser)? } else { Vec::new() };
     let options = if take(parser, "WITH") { options(tokens, parser)? } else { Options::default() };
-    if take(parser, "LIKE") {
-        return Err(tokens.expected(parser, "the end: LIKE is not there yet"));
-    }
+    let like = if take(parser, "LIKE") { Some(like(tokens, parser)?) } else { None };
     let query = if take(parser, "AS") { Some(query(tokens, parser)?) } else { None };
     Ok(StatementKind::CreateTable(Box::new(CreateTable {
         name,
@@ -218,9 +241,37 @@ fn create_table(
         comment,
         partitioned_by,
         options,
-        like: None,
+        like,
         query,
     })))
+}
+
+/// `t (INCLUDING ALL, EXCLUDING OPTIONS)`; the commas may be left out.
+fn like(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Like, SqlError> {
+    let table = path(tokens, parser)?;
+    let mut options = Vec::new();
+    if parser.consume_token(&Token::LParen) {
+        while !parser.consume_token(&Token::RParen) {
+            let mut one_of = |known: &[&str]| {
+                let found = known.iter().copied().find(|word| take(parser, word));
+                found.map(str::to_owned).ok_or_else(|| tokens.expected(parser, &known.join(", ")))
+            };
+            let strategy = one_of(&["INCLUDING", "EXCLUDING", "OVERWRITING"])?;
+            let what = one_of(&[
+                "ALL",
+                "CONSTRAINTS",
+                "DISTRIBUTION",
+                "GENERATED",
+                "METADATA",
+                "OPTIONS",
+                "PARTITIONS",
+                "WATERMARKS",
+            ])?;
+            options.push(LikeOption { strategy, what });
+            let _ = parser.consume_token(&Token::Comma);
+        }
+    }
+    Ok(Like { table, options })
 }
 
 fn insert(tokens: &Tokens, parser: &mut Parser<'_>, statement: &[TokenWithSpan]) -> Result<Insert, SqlError> {
@@ -228,7 +279,15 @@ fn insert(tokens: &Tokens, parser: &mut Parser<'_>, statement: &[TokenWithSpan])
     if !overwrite {
         expect(tokens, parser, "INTO")?;
     }
-    let table = path(tokens, parser)?;
+    let mut table = path(tokens, parser)?;
+    let mut hints = Options::default();
+    if let Some(last) = table.0.last_mut()
+        && let (name, Some(options)) = hints::split(&last.value)
+    {
+        let word = |value| Word { value, span: last.span.clone() };
+        hints.0 = options.into_iter().map(|(key, value)| (word(key), word(value))).collect();
+        last.value = name.to_owned();
+    }
     let mut partition = Vec::new();
     if take(parser, "PARTITION") {
         symbol(tokens, parser, &Token::LParen)?;
@@ -254,7 +313,7 @@ fn insert(tokens: &Tokens, parser: &mut Parser<'_>, statement: &[TokenWithSpan])
     };
     let query = query(tokens, parser)?;
     let span = tokens.span_of(statement);
-    Ok(Insert { table, hints: Options::default(), partition, columns, overwrite, query, span })
+    Ok(Insert { table, hints, partition, columns, overwrite, query, span })
 }
 
 fn inserts(
@@ -288,11 +347,13 @@ fn object_kind(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<ObjectKind, S
 }
 
 fn show(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Show, SqlError> {
-    if take_all(parser, &["CREATE", "TABLE"]) || take_all(parser, &["CREATE", "VIEW"]) {
-        return path(tokens, parser).map(Show::Create);
+    for (text, kind) in [("TABLE", ObjectKind::Table), ("VIEW", ObjectKind::View)] {
+        if take_all(parser, &["CREATE", text]) {
+            return Ok(Show::Create(kind, path(tokens, parser)?));
+        }
     }
     if take_all(parser, &["COLUMNS", "FROM"]) || take_all(parser, &["COLUMNS", "IN"]) {
-        return path(tokens, parser).map(Show::Columns);
+        return Ok(Show::Columns(path(tokens, parser)?, like_pattern(tokens, parser)?));
     }
     if take(parser, "JOBS") {
         return Ok(Show::Jobs);
@@ -305,6 +366,14 @@ fn show(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Show, SqlError> {
     }
     take(parser, "USER");
     let kind = object_kind(tokens, parser)?;
-    let pattern = if take(parser, "LIKE") { Some(text(tokens, parser)?.value) } else { None };
-    Ok(Show::Objects(kind, pattern))
+    let from = if take(parser, "FROM") || take(parser, "IN") { Some(path(tokens, parser)?) } else { None };
+    Ok(Show::Objects { kind, from, like: like_pattern(tokens, parser)? })
+}
+
+fn like_pattern(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Option<(bool, String)>, SqlError> {
+    let negated = take_all(parser, &["NOT", "LIKE"]);
+    if !negated && !take(parser, "LIKE") {
+        return Ok(None);
+    }
+    Ok(Some((negated, text(tokens, parser)?.value)))
 }

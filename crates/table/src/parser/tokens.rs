@@ -184,7 +184,10 @@ pub(super) fn hint(token: &Token) -> Option<&str> {
 }
 
 fn trim(mut tokens: &[TokenWithSpan]) -> &[TokenWithSpan] {
-    let blank = |token: &TokenWithSpan| is_space(token) || token.token == Token::EOF;
+    // A hint behind the last name belongs to the statement.
+    let blank = |token: &TokenWithSpan| {
+        (is_space(token) && hint(&token.token).is_none()) || token.token == Token::EOF
+    };
     while let Some((first, rest)) = tokens.split_first()
         && blank(first)
     {

@@ -177,8 +177,18 @@ fn grouping_sets(node: &Aggregate) -> Result<Option<GroupingSets>, SqlError> {
         return Ok(None);
     }
     let all = enumerate_grouping_sets(node.group_expr.clone())?;
-    let [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] = &all[..] else {
-        return Err(SqlError::new("these grouping sets are not there yet"));
+    let sets: Vec<Vec<Expr>> = match &all[..] {
+        [Expr::GroupingSet(GroupingSet::GroupingSets(sets))] => sets.clone(),
+        // The longest first.
+        [Expr::GroupingSet(GroupingSet::Rollup(of))] => {
+            (0..=of.len()).rev().map(|length| of[..length].to_vec()).collect()
+        }
+        [Expr::GroupingSet(GroupingSet::Cube(of))] if of.len() < 16 => {
+            let inside = |set: usize| move |place: &usize| set & (1 << place) != 0;
+            let set = |set: usize| (0..of.len()).filter(inside(set)).map(|place| of[place].clone()).collect();
+            (0..1 << of.len()).map(set).collect()
+        }
+        _ => return Err(SqlError::new("these grouping sets are not there yet")),
     };
     let columns: Vec<Expr> = grouping_set_to_exprlist(&all)?.into_iter().cloned().collect();
     let inside = |set: &Vec<Expr>| columns.iter().map(|column| set.contains(column)).collect::<Vec<bool>>();

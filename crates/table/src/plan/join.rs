@@ -80,6 +80,9 @@ fn kind_of(join_type: JoinType) -> Option<(JoinKind, bool)> {
 
 /// A join, of the kind that its inputs and its condition make it.
 pub(super) fn join(translator: &Translator<'_>, join: &Join) -> Result<Arc<Planned>, SqlError> {
+    if join.join_type == JoinType::LeftMark {
+        return mark(translator, join);
+    }
     let Some((kind, swapped)) = kind_of(join.join_type) else {
         return Err(SqlError::new(format!("a {} join is not there yet", join.join_type)));
     };
@@ -128,6 +131,18 @@ pub(super) fn join(translator: &Translator<'_>, join: &Join) -> Result<Arc<Plann
         }
         _ => regular(what, kind, (left, right), condition, nulls_equal),
     }
+}
+
+/// Rows of the left side, each with whether it has a partner: those that have one, and those that have none.
+fn mark(translator: &Translator<'_>, join: &Join) -> Result<Arc<Planned>, SqlError> {
+    let of = |join_type: JoinType, mark: bool| {
+        let schema = Arc::clone(join.left.schema());
+        let rows = translator.translate(&LogicalPlan::Join(Join { join_type, schema, ..join.clone() }))?;
+        let mut expressions: Vec<Expr> = join.left.schema().columns().into_iter().map(Expr::Column).collect();
+        expressions.push(datafusion_expr::lit(mark));
+        calc::project(translator, rows, join.left.schema(), &expressions, &join.schema)
+    };
+    Ok(super::translate::union_of(vec![of(JoinType::LeftSemi, true)?, of(JoinType::LeftAnti, false)?]))
 }
 
 /// The windows of both sides, if they are the same, and equal in the condition.

@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod calc;
+mod correlate;
 mod implicit;
 mod interval;
 mod join;

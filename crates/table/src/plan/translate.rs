@@ -7,11 +7,13 @@ use datafusion_expr::{Distinct, Expr, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::{
-    Planned, Traits, aggregate, calc, join, match_recognize, over, rank, sort, source, values, window,
+    Planned, Traits, aggregate, calc, correlate, join, match_recognize, over, rank, sort, source, values,
+    window,
 };
 use crate::connectors::Connectors;
 use crate::error::SqlError;
 use crate::planner::match_recognize::MatchRecognize;
+use crate::planner::table_function::TableCall;
 use crate::planner::temporal_table::TemporalTable;
 use crate::planner::window_function::WindowFunction;
 use crate::planner::{self, Planner};
@@ -70,6 +72,9 @@ impl Translator<'_> {
                 }
                 if let Some(node) = node.downcast_ref::<MatchRecognize>() {
                     return match_recognize::match_recognize(self, node);
+                }
+                if let Some(node) = node.downcast_ref::<TableCall>() {
+                    return correlate::correlate(self, node);
                 }
                 if node.is::<TemporalTable>() {
                     return Err(SqlError::new(

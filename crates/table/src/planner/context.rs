@@ -29,10 +29,12 @@ impl Context {
         let mut config = ConfigOptions::new();
         config.execution.time_zone = Some(settings.time_zone().name().to_owned());
         config.optimizer.filter_null_join_keys = false;
+        config.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
         config.sql_parser.enable_subquery_sort_elimination = false;
         let mut expressions: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(AggregatePlanner)];
         expressions.extend(functions::planners());
-        let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Relations)];
+        let relations: Vec<Arc<dyn RelationPlanner>> =
+            vec![Arc::new(Relations::new(catalog.functions().clone()))];
         Self { catalog, settings: settings.clone(), config: Arc::new(config), expressions, relations }
     }
 
@@ -93,7 +95,7 @@ impl ContextProvider for Context {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        functions::scalar(name)
+        self.catalog.functions().scalar(name).or_else(|| functions::scalar(name))
     }
 
     fn get_higher_order_meta(&self, _: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -117,7 +119,8 @@ impl ContextProvider for Context {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        functions::scalar_names()
+        let own = self.catalog.functions().names().map(str::to_owned);
+        functions::scalar_names().into_iter().chain(own).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

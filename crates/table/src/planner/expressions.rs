@@ -1,9 +1,12 @@
-//! Aggregates in the grammar: `COUNT(*)`, which counts rows whatever is in them.
+//! Aggregates in the grammar: `COUNT(*)`, which counts rows whatever is in them, and `GROUPING(…)`, which is computed from the set.
 
+use arrow::datatypes::DataType;
 use datafusion_common::Result;
-use datafusion_expr::Expr;
+use datafusion_expr::expr::AggregateFunction;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
-use datafusion_expr::{WindowFunctionDefinition, lit};
+use datafusion_expr::{Expr, WindowFunctionDefinition, cast, lit};
+
+use crate::aggregates::GROUPING;
 
 /// Plans `COUNT(*)` as the count of a constant.
 #[derive(Debug)]
@@ -19,6 +22,12 @@ impl ExprPlanner for AggregatePlanner {
     fn plan_aggregate(&self, mut call: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
         if counts_rows(call.func.name(), &call.args) {
             call.args = vec![lit(1)];
+        }
+        if call.func.name() == GROUPING {
+            let RawAggregateExpr { func, args, distinct, filter, order_by, null_treatment } = call;
+            let grouping = AggregateFunction::new_udf(func, args, distinct, filter, order_by, null_treatment);
+            let wide = cast(Expr::AggregateFunction(grouping), DataType::Int64);
+            return Ok(PlannerResult::Planned(wide));
         }
         Ok(PlannerResult::Original(call))
     }

@@ -3,7 +3,9 @@
 //! | pass | file |
 //! |---|---|
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
+//! | table functions beside their table | `table_function.rs` |
 //! | window functions, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
+//! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
 //! | rules: types, subqueries to joins, filters down | `optimize.rs` |
 //!
 //! What comes after, the plan of operators, is in [`plan`](crate::plan).
@@ -16,6 +18,8 @@ pub(crate) mod match_recognize;
 mod names;
 mod optimize;
 mod relations;
+mod subqueries;
+pub(crate) mod table_function;
 pub(crate) mod temporal_table;
 pub(crate) mod window_function;
 
@@ -77,9 +81,11 @@ impl Planner {
     pub(crate) fn unoptimized(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
         let mut query = query.clone();
         group_windows::rewrite(&mut query)?;
+        table_function::rewrite(&mut query);
         names::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
-        optimize::whole_numbers(self.sql().sql_statement_to_plan(statement)?, self.context.options())
+        let plan = table_function::correlate(self.sql().sql_statement_to_plan(statement)?)?;
+        optimize::whole_numbers(plan, self.context.options())
     }
 
     /// An expression over the columns of `schema`.

@@ -20,6 +20,7 @@ use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 
 use super::literals::{WholeNumbers, narrow};
+use super::subqueries;
 use crate::error::SqlError;
 
 fn analyzer() -> Analyzer {
@@ -48,6 +49,7 @@ pub(super) fn whole_numbers(plan: LogicalPlan, options: &ConfigOptions) -> Resul
 /// The plan, after all rules.
 pub(super) fn optimize(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan, SqlError> {
     let plan = analyzer().execute_and_check(plan, options, |_, _| {})?;
+    let plan = subqueries::as_joins(plan)?;
     let context = OptimizerContext::new_with_config_options(Arc::new(options.clone()));
     Ok(Optimizer::with_rules(rules()).optimize(plan, &context, |_, _| {})?)
 }

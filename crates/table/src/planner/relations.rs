@@ -3,16 +3,34 @@
 //! Every table goes through here, also a plain one: so a version (`FOR SYSTEM_TIME AS OF`) that nobody would plan is refused, and not
 //! taken for the table of now.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use datafusion_common::{Result, plan_err};
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use sqlparser::ast::{Expr, TableFactor, TableVersion};
+use sqlparser::ast::{
+    Expr, Ident, ObjectName, ObjectNamePart, TableAlias, TableAliasColumnDef, TableFactor, TableVersion,
+};
 
-use super::{match_recognize, temporal_table, window_function};
+use super::{match_recognize, table_function, temporal_table, window_function};
+use crate::catalog::UserFunctions;
+use crate::catalog::table::PlannedTable;
+use crate::parser::hints;
+use crate::table_functions::{Named, Unnest};
 
 /// The planner of what stands in `FROM`.
 #[derive(Debug)]
-pub(super) struct Relations;
+pub(super) struct Relations {
+    functions: UserFunctions,
+}
+
+impl Relations {
+    /// One that knows these table functions.
+    pub(super) fn new(functions: UserFunctions) -> Self {
+        Self { functions }
+    }
+}
 
 impl RelationPlanner for Relations {
     fn plan_relation(
@@ -24,6 +42,28 @@ impl RelationPlanner for Relations {
             Ok(RelationPlanning::Planned(Box::new(PlannedRelation { plan, alias })))
         };
         match relation {
+            // Options of a hint are those of the table, here.
+            TableFactor::Table { mut name, alias, with_hints, version, .. } if hinted(&name) => {
+                let options = name.0.last_mut().and_then(last_ident).and_then(hints::take);
+                let mut table = plain_table(name, with_hints);
+                if let TableFactor::Table { version: of, .. } = &mut table {
+                    *of = version;
+                }
+                let plan = with_options(context.plan(table)?, &options.unwrap_or_default())?;
+                planned(plan, alias)
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+                let unnest = Unnest { ordinality: with_ordinality };
+                let name: &str = if with_ordinality { "UNNEST WITH ORDINALITY" } else { "UNNEST" };
+                let function = Named { name: name.into(), function: Arc::new(unnest) };
+                let plan = table_function::plan(function, array_exprs, context)?;
+                let single = plan.schema().fields().len() == 1;
+                planned(plan, alias.map(|alias| if single { sole_column(alias) } else { alias }))
+            }
+            TableFactor::Function { name, args, with_ordinality: false, alias, .. } => {
+                let (function, arguments) = table_function::call_of(&name, &args, &self.functions)?;
+                planned(table_function::plan(function, arguments, context)?, alias)
+            }
             TableFactor::TableFunction { expr: Expr::Function(call), alias } => {
                 planned(window_function::plan(&call, context)?, alias)
             }
@@ -42,6 +82,38 @@ impl RelationPlanner for Relations {
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
     }
+}
+
+/// Of `UNNEST(…) AS x`, `x` is the name of the column, too, if there is one alone.
+fn sole_column(mut alias: TableAlias) -> TableAlias {
+    if alias.columns.is_empty() {
+        alias.columns.push(TableAliasColumnDef::from_name(alias.name.value.clone()));
+    }
+    alias
+}
+
+fn last_ident(part: &mut ObjectNamePart) -> Option<&mut Ident> {
+    match part {
+        ObjectNamePart::Identifier(name) => Some(name),
+        _ => None,
+    }
+}
+
+fn hinted(name: &ObjectName) -> bool {
+    let last = name.0.last().and_then(ObjectNamePart::as_ident);
+    last.is_some_and(|name| hints::split(&name.value).1.is_some())
+}
+
+/// The scan of a table with other options.
+fn with_options(plan: LogicalPlan, options: &BTreeMap<String, String>) -> Result<LogicalPlan> {
+    let LogicalPlan::TableScan(mut scan) = plan else {
+        return plan_err!("OPTIONS are those of a table, and this is a view");
+    };
+    let Some(planned) = scan.source.downcast_ref::<PlannedTable>() else {
+        return plan_err!("OPTIONS are those of a table, and `{}` is a view", scan.table_name);
+    };
+    scan.source = Arc::new(PlannedTable::new(Arc::new(planned.table.with_options(options))));
+    Ok(LogicalPlan::TableScan(scan))
 }
 
 fn plain_table(name: sqlparser::ast::ObjectName, with_hints: Vec<Expr>) -> TableFactor {
