@@ -33,6 +33,8 @@ pub(crate) struct Chained<O: Operator> {
     has_ended: bool,
     /// If any of its state expires: the time that the state was told last.
     told_time: Option<Timestamp>,
+    /// Its input idles, which is passed on when the operator holds no records any more.
+    idle_waits: bool,
 }
 
 /// What an operator with per-batch meaning holds back until its batch closes.
@@ -56,6 +58,7 @@ impl<O: Operator> Chained<O> {
             time_is_over: false,
             has_ended: false,
             told_time: None,
+            idle_waits: false,
         }
     }
 
@@ -122,6 +125,10 @@ impl<O: Operator> Chained<O> {
             }
             None => {}
         }
+        if self.idle_waits && !self.operator.holds_records() {
+            (self.idle_waits, self.said_idle) = (false, true);
+            self.output.control(&Control::Idle, &mut TaskContext::default())?;
+        }
         Ok(value)
     }
 
@@ -140,6 +147,7 @@ impl<O: Operator> Chained<O> {
     }
 
     fn open(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
+        self.context.waker = task.waker.clone();
         let context = self.context.clone();
         let restore = task.restore.clone();
         let perishes = self.call_on_state(|operator, _| {
@@ -168,6 +176,7 @@ impl<O: Operator> Chained<O> {
     }
 
     fn watermark(&mut self, watermark: Timestamp, task: &mut TaskContext) -> Result<(), Failure> {
+        self.idle_waits = false;
         let forward = self.call_on_state(|operator, output| operator.watermark(watermark, output))?;
         if let Some(watermark) = forward {
             self.context.metrics.set_watermark(watermark);
@@ -182,6 +191,10 @@ impl<O: Operator> Chained<O> {
         if self.time_is_over || self.operator.begins_event_time() {
             return Ok(());
         }
+        if self.operator.holds_records() {
+            self.idle_waits = true;
+            return Ok(());
+        }
         self.output.control(&Control::Idle, task)
     }
 
@@ -192,7 +205,8 @@ impl<O: Operator> Chained<O> {
         if self.operator.idle_timeout().is_some() {
             self.call_on_state(|operator, output| operator.caught_up(at, output))?;
         }
-        self.output.control(&Control::CaughtUp(at), task)
+        // Those that it holds are not idleness of the outside.
+        if self.operator.holds_records() { Ok(()) } else { self.output.control(&Control::CaughtUp(at), task) }
     }
 
     fn end(&mut self, task: &mut TaskContext) -> Result<(), Failure> {
@@ -281,6 +295,12 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
                         self.call_on_state(|operator, output| operator.processing_time(*now, output))?;
                     }
                     task.want_timer(self.operator.next_timer());
+                }
+                self.output.control(control, task)
+            }
+            Control::Woken => {
+                if !self.has_ended {
+                    self.call_on_state(|operator, output| operator.woken(output))?;
                 }
                 self.output.control(control, task)
             }

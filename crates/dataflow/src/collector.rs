@@ -37,6 +37,8 @@ pub(crate) enum Control {
     Flush,
     /// Fire processing-time timers up to now, and tell when the next is due.
     ProcessingTime(Timestamp),
+    /// Somebody has called the waker of the task.
+    Woken,
     /// An epoch has been committed.
     Committed(Epoch),
 }
@@ -50,6 +52,8 @@ pub(crate) struct TaskContext {
     pub(crate) notes: Vec<Box<dyn Any + Send>>,
     /// The earliest processing-time timer of the chain.
     pub(crate) next_timer: Option<Timestamp>,
+    /// What wakes the task up.
+    pub(crate) waker: crate::source::Waker,
     /// Where state is restored from.
     pub(crate) restore: Option<std::sync::Arc<crate::checkpoint::Restore>>,
 }

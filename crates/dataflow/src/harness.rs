@@ -21,6 +21,7 @@ use crate::operator::{Cancelled, Operator, OperatorContext, RunId};
 use crate::output::{Output, OutputTag, SidePort, TypedSidePort};
 use crate::record::{Batch, Hashed, Origin, Record};
 use crate::runtime::turns::Turn;
+use crate::source::Waker;
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
 
 /// What an operator emitted.
@@ -57,6 +58,7 @@ impl<T: Send> Collector<T> for Probe<T> {
             Control::End => Event::End,
             Control::Open
             | Control::Flush
+            | Control::Woken
             | Control::CaughtUp(_)
             | Control::ProcessingTime(_)
             | Control::Committed(_) => {
@@ -162,6 +164,7 @@ impl<O: Operator> Harness<O> {
             restored_epoch: restore.as_ref().map_or(0, |restore| restore.epoch()),
             run: RunId::unknown(),
             cancelled: Cancelled::default(),
+            waker: Waker::default(),
             turn: Turn::default(),
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);

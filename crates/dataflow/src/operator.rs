@@ -14,6 +14,7 @@ use crate::metrics::OperatorMetrics;
 use crate::output::Output;
 use crate::record::Batch;
 use crate::runtime::turns::Turn;
+use crate::source::Waker;
 use crate::state::States;
 use crate::time::{TaskClock, Timestamp};
 use std::sync::Arc;
@@ -96,6 +97,18 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
+    /// Somebody has called the [waker](OperatorContext::waker) of the task: something may be there that was waited for. Not called after the
+    /// last barrier.
+    fn woken(&mut self, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Whether records that it has been handed are still to come out of it, whatever the time of events is: as long as they are, idleness
+    /// of its input is not passed on.
+    fn holds_records(&self) -> bool {
+        false
+    }
+
     /// The interval, in milliseconds, of an operator with per-batch meaning: one that emits when a barrier
     /// closes its batch.
     ///
@@ -152,6 +165,8 @@ pub struct OperatorContext {
     pub run: RunId,
     /// Set when the attempt is over. Only a sink that waits for its system has to look at it.
     pub cancelled: Cancelled,
+    /// Wakes the task up, so that [`Operator::woken`] is called.
+    pub waker: Waker,
     /// When it is its turn, for an output of batches.
     pub(crate) turn: Turn,
 }
@@ -169,6 +184,7 @@ impl OperatorContext {
             restored_epoch: 0,
             cancelled: Cancelled::default(),
             run: RunId::unknown(),
+            waker: Waker::default(),
             turn: Turn::default(),
         }
     }

@@ -117,8 +117,8 @@ impl<T: Send + 'static> Output<T> {
         }
     }
 
-    /// Passes on what is buffered. Fails with the first failure of anything downstream since the last call.
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+    /// Passes on what is buffered; a failure of it is told of later. For who is about to wait.
+    pub(crate) fn pass_on(&mut self) {
         if !self.batch.is_empty() {
             self.flush_main();
         }
@@ -126,6 +126,11 @@ impl<T: Send + 'static> Output<T> {
             let result = side.flush();
             keep_first(&mut self.failure, result);
         }
+    }
+
+    /// Passes on what is buffered. Fails with the first failure of anything downstream since the last call.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.pass_on();
         self.failure.take().map_or(Ok(()), Err)
     }
 

@@ -15,6 +15,7 @@
 //! # Ok::<(), thalweg_datastream::JobError>(())
 //! ```
 
+mod async_data_stream;
 mod broadcast;
 mod connected;
 mod environment;
@@ -24,6 +25,7 @@ mod stream;
 mod triggered;
 mod window;
 
+pub use async_data_stream::AsyncDataStream;
 pub use broadcast::{BroadcastConnectedStream, BroadcastStream};
 pub use connected::ConnectedStreams;
 pub use environment::StreamExecutionEnvironment;
@@ -33,8 +35,8 @@ pub use stream::{Collector, DataStream};
 pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::operators::{
-    IntervalJoinContext, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer,
-    ProcessContext,
+    AsyncFunction, AsyncRetryStrategy, AsyncWait, IntervalJoinContext, KeyedCoProcessFunction,
+    KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
 };
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;

@@ -8,9 +8,9 @@ use thalweg_dataflow::source::CollectionSource;
 use thalweg_dataflow::state::{ListState, MapState, ReducingState, States, ValueState};
 use thalweg_datastream::aggregate::{Average, Count, Max};
 use thalweg_datastream::{
-    DataStream, EventTimeSessionWindows, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction,
-    OnTimer, SlidingEventTimeWindows, StreamExecutionEnvironment, TumblingEventTimeWindows,
-    WatermarkStrategy,
+    AsyncDataStream, DataStream, EventTimeSessionWindows, KeyedCoProcessFunction, KeyedProcessContext,
+    KeyedProcessFunction, OnTimer, SlidingEventTimeWindows, StreamExecutionEnvironment,
+    TumblingEventTimeWindows, WatermarkStrategy,
 };
 use thalweg_testkit::{Pipeline, Run};
 
@@ -291,4 +291,33 @@ fn two_connected_streams() {
         .collect();
     assert_eq!(pipeline.output(), expected);
     pipeline.check();
+}
+
+/// Requests of which every hundredth takes a while.
+async fn ask((sensor, value, time): (u8, i64, i64)) -> Result<Vec<(u8, i64)>, BoxError> {
+    if value % 100 == 0 {
+        tokio::time::sleep(ms(1)).await;
+    }
+    Ok(if value % 2 == 0 { vec![(sensor, time)] } else { Vec::new() })
+}
+
+#[test]
+fn requests_to_the_outside() {
+    let few = |reading: &(u8, i64, i64)| reading.2 % 10 == 0;
+    let mut expected: Vec<_> =
+        readings().into_iter().filter(few).filter(|reading| reading.1 % 2 == 0).collect();
+    expected.sort_by_key(|reading| (reading.0, reading.2));
+    let expected: Vec<(u8, i64)> = expected.into_iter().map(|(sensor, _, time)| (sensor, time)).collect();
+    for ordered in [true, false] {
+        let pipeline = Pipeline::new("requests", move |run| {
+            let few = source(run).filter(few).rebalance();
+            let asked = match ordered {
+                true => AsyncDataStream::ordered_wait(&few, ask, ms(60_000), 64),
+                false => AsyncDataStream::unordered_wait(&few, ask, ms(60_000), 64),
+            };
+            asked.stream().clone()
+        });
+        assert_eq!(pipeline.output(), expected);
+        pipeline.check();
+    }
 }

@@ -24,8 +24,9 @@ pub use thalweg_dataflow::window::{
     SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
 };
 pub use thalweg_datastream::{
-    Collector, DataStream, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, KeyedStream,
-    OnTimer, ProcessContext, StreamExecutionEnvironment, WindowedStream,
+    AsyncDataStream, AsyncFunction, AsyncRetryStrategy, Collector, DataStream, KeyedCoProcessFunction,
+    KeyedProcessContext, KeyedProcessFunction, KeyedStream, OnTimer, ProcessContext,
+    StreamExecutionEnvironment, WindowedStream,
 };
 pub use thalweg_dstream::{DStream, DataFrame, Rdd, SaveMode, State, StateSpec, StreamingContext};
 #[cfg(feature = "kafka")]

@@ -18,6 +18,7 @@ use crate::runtime::JobConfig;
 use crate::runtime::gate::Mailbox;
 use crate::runtime::task::Task;
 use crate::runtime::turns::{Turn, Turns};
+use crate::source::Waker;
 use crate::time::{TaskClock, Timestamp};
 
 /// One task of the physical plan.
@@ -304,6 +305,8 @@ impl Planner<'_> {
             restored_epoch: self.attempt.restored_epoch,
             run: self.attempt.run.clone(),
             cancelled: self.attempt.cancelled.clone(),
+            // It is known when the task starts.
+            waker: Waker::default(),
             turn: self.turn(node),
         }
     }

@@ -1,6 +1,7 @@
 //! The operators, one page each.
 
 pub mod aggregate;
+pub mod async_wait;
 pub mod batch_fold;
 pub mod batch_time;
 pub mod batch_window;
@@ -20,6 +21,7 @@ pub mod reduce_by_key_and_window;
 pub mod update_state_by_key;
 
 pub use aggregate::Aggregate;
+pub use async_wait::{AsyncFunction, AsyncRetryStrategy, AsyncWait};
 pub use batch_fold::BatchFold;
 pub use batch_time::BatchTime;
 pub use batch_window::BatchWindow;

@@ -105,7 +105,10 @@ impl<T: Send> Collector<T> for EdgeWriter<T> {
 
     fn control(&mut self, control: &Control, _: &mut TaskContext) -> Result<(), Failure> {
         // These are between the coordinator and one task.
-        if matches!(control, Control::Open | Control::ProcessingTime(_) | Control::Committed(_)) {
+        if matches!(
+            control,
+            Control::Open | Control::ProcessingTime(_) | Control::Woken | Control::Committed(_)
+        ) {
             return Ok(());
         }
         for target in 0..self.targets.targets.len() {

@@ -104,7 +104,7 @@ where
             job,
         };
         let restore = life.restore.clone();
-        let mut drive = Drive::new(Box::new(SourceChain(output)), life);
+        let mut drive = Drive::new(Box::new(SourceChain(output)), source_context.waker.clone(), life);
         drive.open()?;
         let mut running = guard(&context, &Origin::default(), || {
             let mut restored: Vec<SplitState<<S::Reader as SourceReader>::Position>> = Vec::new();
@@ -153,6 +153,9 @@ where
                 }
                 (None, SourceStatus::End) => Some(drive.wait(&gate, None)?),
             };
+            if let Some(Next::Woken) = next {
+                drive.woken()?;
+            }
             match next {
                 None => {
                     status = running.poll(&mut drive)?;

@@ -4,12 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gate::{Event, Gate, Mail, Next, Pace};
+use super::gate::{Event, Gate, Mail, Mailbox, Next, Pace};
 use crate::barrier::{Barrier, Epoch};
 use crate::checkpoint::{Aligner, Restore};
 use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
 use crate::error::Failure;
 use crate::metrics::TaskMetrics;
+use crate::source::Waker;
 use crate::time::{Clock, TaskClock, Timestamp};
 use crate::watermark::{Combined, Watermarks};
 
@@ -52,8 +53,8 @@ pub(crate) struct Drive<T> {
 }
 
 impl<T> Drive<T> {
-    pub(crate) fn new(chain: Box<dyn Collector<T>>, life: TaskLife) -> Self {
-        let context = TaskContext { restore: life.restore.clone(), ..TaskContext::default() };
+    pub(crate) fn new(chain: Box<dyn Collector<T>>, waker: Waker, life: TaskLife) -> Self {
+        let context = TaskContext { restore: life.restore.clone(), waker, ..TaskContext::default() };
         let now = Instant::now();
         Self {
             chain,
@@ -91,6 +92,12 @@ impl<T> Drive<T> {
             self.account();
         }
         Ok(())
+    }
+
+    /// Somebody has called the waker.
+    pub(crate) fn woken(&mut self) -> Result<(), Failure> {
+        // After the last barrier nothing may be emitted any more.
+        if self.last.is_some() { Ok(()) } else { self.control(&Control::Woken) }
     }
 
     fn fire_timers(&mut self, now: Timestamp) -> Result<(), Failure> {
@@ -194,11 +201,12 @@ pub(crate) struct OperatorTask<T> {
     pub(crate) chain: Box<dyn Collector<T>>,
 }
 
-impl<T: Send> Task for OperatorTask<T> {
+impl<T: Send + 'static> Task for OperatorTask<T> {
     fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure> {
         let Self { gate, chain } = *self;
         let channels = gate.channels();
-        let mut drive = Drive::new(chain, life);
+        let waker = gate.clone();
+        let mut drive = Drive::new(chain, Waker::new(move || waker.wake()), life);
         drive.open()?;
         let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
         let (mut ended, mut pace) = (0, Pace::default());
@@ -256,7 +264,11 @@ impl<T: Send> Task for OperatorTask<T> {
                     }
                 }
                 Next::Cancelled => return Err(Failure::Cancelled),
-                Next::Mail(_) | Next::Woken | Next::Timeout => drive.tick()?,
+                Next::Woken => {
+                    drive.tick()?;
+                    drive.woken()?;
+                }
+                Next::Mail(_) | Next::Timeout => drive.tick()?,
             }
         }
     }

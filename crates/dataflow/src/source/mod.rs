@@ -209,9 +209,23 @@ impl SourceContext {
     }
 }
 
-/// Wakes a source subtask that said [`SourceStatus::Idle`]. May be called from any thread, at any time, also too often.
+/// Wakes a source subtask that said [`SourceStatus::Idle`], or the task of an [operator](crate::operator::Operator::woken). May be called from
+/// any thread, at any time, also too often.
 #[derive(Clone)]
 pub struct Waker(Arc<dyn Fn() + Send + Sync>);
+
+impl Default for Waker {
+    /// One that wakes nobody.
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl std::fmt::Debug for Waker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waker")
+    }
+}
 
 impl Waker {
     /// A waker that calls `wake`. The engine makes them; so may a test of a reader.

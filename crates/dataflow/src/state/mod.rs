@@ -323,6 +323,11 @@ impl<'a> States<'a> {
         }
     }
 
+    /// Whether state is opened, and what there was is gone.
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.mode, Mode::Opening { .. })
+    }
+
     /// Keyed state: divided by key group.
     pub fn keyed(&mut self, name: &'static str, state: &mut impl KeyedState) {
         if let Mode::Ticking(now) = self.mode {
