@@ -45,3 +45,25 @@ pub fn millis(text: &str) -> Option<i64> {
 pub fn duration(text: &str) -> Option<Duration> {
     millis(text).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
 }
+
+/// A number of bytes: `128MB`, `1 kb`, `64 mebibytes`, or a plain number; in units of 1024, as Flink counts.
+///
+/// ```
+/// use thalweg_table::options::bytes;
+///
+/// assert_eq!([bytes("128MB"), bytes("1 kb"), bytes("7"), bytes("much")], [Some(134_217_728), Some(1024), Some(7), None]);
+/// ```
+pub fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let power = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" | "byte" | "bytes" => 0,
+        "k" | "kb" | "kib" | "kibibyte" | "kibibytes" => 1,
+        "m" | "mb" | "mib" | "mebibyte" | "mebibytes" => 2,
+        "g" | "gb" | "gib" | "gibibyte" | "gibibytes" => 3,
+        "t" | "tb" | "tib" | "tebibyte" | "tebibytes" => 4,
+        _ => return None,
+    };
+    number.checked_mul(1 << (10 * power))
+}

@@ -8,4 +8,4 @@ mod watched;
 
 pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
 pub use sink::{FileSink, FileSinkError};
-pub use source::{TextFileError, TextFileReader, TextFileSource};
+pub use source::{Line, LineOf, TextFileError, TextFileReader, TextFileSource};

@@ -18,6 +18,7 @@
 //! - **State**: list, `pending`: the files of this and earlier epochs that are to be renamed.
 //! - Without checkpoints, files become visible when the job ends.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -76,13 +77,26 @@ pub enum FileSinkError {
 pub struct FileSink<T, F> {
     folder: PathBuf,
     format: F,
+    /// The folder inside of the folder that a record goes into; without it, into the folder itself.
+    bucket: Option<fn(&T) -> &str>,
+    /// A file that has grown to so many bytes gets no more.
+    roll_at: Option<u64>,
     opened: Option<Opened>,
-    writing: Option<(BufWriter<File>, Pending)>,
+    /// By bucket.
+    writing: HashMap<String, Writing>,
     epoch: Epoch,
     pending: Vec<Pending>,
     /// Of files that have been made visible, and that the next checkpoint will not speak of any more.
     receipts: Vec<PathBuf>,
     records: std::marker::PhantomData<fn(T)>,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+struct Writing {
+    writer: BufWriter<File>,
+    bytes: u64,
+    pending: Pending,
 }
 
 /// Who is writing.
@@ -109,7 +123,8 @@ struct Pending {
 impl<T, F: Clone> Clone for FileSink<T, F> {
     /// A sink to the same folder that has written nothing yet.
     fn clone(&self) -> Self {
-        Self::new(self.folder.clone(), self.format.clone())
+        let fresh = Self::new(self.folder.clone(), self.format.clone());
+        Self { bucket: self.bucket, roll_at: self.roll_at, ..fresh }
     }
 }
 
@@ -120,8 +135,10 @@ impl<T, F> FileSink<T, F> {
         Self {
             folder: folder.into(),
             format,
+            bucket: None,
+            roll_at: None,
             opened: None,
-            writing: None,
+            writing: HashMap::new(),
             epoch: 0,
             pending: Vec::new(),
             receipts: Vec::new(),
@@ -129,50 +146,100 @@ impl<T, F> FileSink<T, F> {
         }
     }
 
-    fn writer(&mut self) -> Result<&mut BufWriter<File>, FileSinkError> {
-        if self.writing.is_none() {
+    /// A record goes into the folder, inside of the folder, that `bucket` says: `dt=2020-01-01/hm=08:00`. It is made if it is not there.
+    #[must_use]
+    pub fn with_buckets(mut self, bucket: fn(&T) -> &str) -> Self {
+        self.bucket = Some(bucket);
+        self
+    }
+
+    /// A file that has grown to so many bytes gets no more; what follows goes into another one. Without this, files end with
+    /// checkpoints alone.
+    #[must_use]
+    pub fn roll_at(mut self, bytes: u64) -> Self {
+        self.roll_at = Some(bytes);
+        self
+    }
+
+    fn writer(&mut self, bucket: &str) -> Result<&mut Writing, FileSinkError> {
+        if !self.writing.contains_key(bucket) {
             let (epoch, token) = (self.epoch + 1, RunId::token());
             let (subtask, run) = match &self.opened {
                 Some(opened) => (opened.subtask, opened.run_name()),
                 None => (0, String::new()),
             };
+            let folder = match bucket.is_empty() {
+                true => self.folder.clone(),
+                false => self.folder.join(bucket),
+            };
+            if !bucket.is_empty() {
+                fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+            }
             let name = format!("part-{subtask}-{epoch}-{token:016x}");
-            let hidden = self.folder.join(format!(".{name}.{run}.inprogress"));
+            let hidden = folder.join(format!(".{name}.{run}.inprogress"));
             let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
             let file = file.map_err(failed("create", &hidden))?;
-            let pending = Pending { epoch, hidden, visible: self.folder.join(name) };
-            self.writing = Some((BufWriter::with_capacity(64 << 10, file), pending));
+            let pending = Pending { epoch, hidden, visible: folder.join(name) };
+            let writer = BufWriter::with_capacity(64 << 10, file);
+            self.writing.insert(bucket.to_owned(), Writing { writer, bytes: 0, pending });
         }
-        match &mut self.writing {
-            Some((writer, _)) => Ok(writer),
+        match self.writing.get_mut(bucket) {
+            Some(writing) => Ok(writing),
             None => unreachable!("just opened"),
         }
     }
 
-    /// Closes the file being written; it belongs to `epoch`.
+    /// Closes the files being written; they belong to `epoch`.
     fn close(&mut self, epoch: Epoch) -> Result<(), FileSinkError> {
-        if let Some((writer, pending)) = self.writing.take() {
-            let hidden = &pending.hidden;
-            let file = writer.into_inner().map_err(|error| failed("write", hidden)(error.into_error()))?;
-            file.sync_all().map_err(failed("sync", hidden))?;
-            self.pending.push(Pending { epoch, ..pending });
+        for (_, writing) in self.writing.drain() {
+            self.pending.push(Pending { epoch, ..writing.finish()? });
         }
+        // Those that were full before.
+        self.pending.iter_mut().filter(|pending| pending.epoch > epoch).for_each(|full| full.epoch = epoch);
         self.epoch = epoch;
         Ok(())
     }
 
+    /// The folder, and those in it that this run has written into.
+    fn folders(&self) -> io::Result<Vec<PathBuf>> {
+        let mut folders = vec![self.folder.clone()];
+        let mut next = 0;
+        while self.bucket.is_some() && next < folders.len() {
+            for entry in fs::read_dir(&folders[next])? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+            next += 1;
+        }
+        Ok(folders)
+    }
+
     /// Removes what earlier runs of this job left unfinished. Whatever counts of it is visible by now, in all subtasks.
     fn remove_leftovers(&self, opened: &Opened) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if opened.is_leftover(&path) && !self.receipts.contains(&path) {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
+        for folder in self.folders()? {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if opened.is_leftover(&path) && !self.receipts.contains(&path) {
+                    match fs::remove_file(&path) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Writing {
+    /// Writes down the last of it.
+    fn finish(self) -> Result<Pending, FileSinkError> {
+        let hidden = &self.pending.hidden;
+        let file = self.writer.into_inner().map_err(|error| failed("write", hidden)(error.into_error()))?;
+        file.sync_all().map_err(failed("sync", hidden))?;
+        Ok(self.pending)
     }
 }
 
@@ -282,8 +349,17 @@ where
             line.clear();
             (self.format)(&record.value, &mut line);
             line.push(b'\n');
-            let path = self.folder.clone();
-            self.writer()?.write_all(&line).map_err(failed("write to", &path))?;
+            let bucket = self.bucket.map_or("", |bucket| bucket(&record.value));
+            let roll_at = self.roll_at;
+            let writing = self.writer(bucket)?;
+            writing.writer.write_all(&line).map_err(failed("write to", &writing.pending.hidden))?;
+            writing.bytes += line.len() as u64;
+            if roll_at.is_some_and(|bytes| writing.bytes >= bytes)
+                && let Some(full) = self.writing.remove(bucket)
+            {
+                // It is part of the next checkpoint, whichever number that has.
+                self.pending.push(Pending { epoch: Epoch::MAX, ..full.finish()? });
+            }
         }
         Ok(())
     }
@@ -313,8 +389,14 @@ where
                 Err(error) => return Err(error.into()),
             }
         }
-        if let Ok(folder) = File::open(&self.folder) {
-            folder.sync_all().map_err(failed("sync", &self.folder))?;
+        let mut folders: Vec<&Path> = self.receipts.iter().filter_map(|receipt| receipt.parent()).collect();
+        folders.sort_unstable();
+        folders.dedup();
+        folders.push(&self.folder);
+        for path in folders {
+            if let Ok(folder) = File::open(path) {
+                folder.sync_all().map_err(failed("sync", path))?;
+            }
         }
         for receipt in receipts {
             // One that cannot be removed is of no consequence.

@@ -6,7 +6,9 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thalweg_dataflow::error::{BoxError, Fatal};
@@ -90,15 +92,66 @@ impl TextFileError {
 /// A file, or all files of a folder, as lines without their line ends.
 ///
 /// Names that begin with `.` or `_` are passed over, as the field does: they are files that are still being written.
-#[derive(Clone, Debug)]
-pub struct TextFileSource {
+///
+/// `L` is what a line becomes: a `String`, or a [`LineOf`] that knows its file.
+#[derive(Debug)]
+pub struct TextFileSource<L = String> {
     watched: Watched,
+    lines: PhantomData<fn() -> L>,
+}
+
+/// What a line of a file becomes.
+pub trait Line: Send + 'static {
+    /// The line, without its end, of that file.
+    fn of(file: &Arc<Path>, line: &str) -> Self;
+}
+
+impl Line for String {
+    fn of(_: &Arc<Path>, line: &str) -> Self {
+        line.to_owned()
+    }
+}
+
+/// A line, and the file that it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineOf {
+    /// The file.
+    pub file: Arc<Path>,
+    /// The line, without its end.
+    pub line: String,
+}
+
+impl Line for LineOf {
+    fn of(file: &Arc<Path>, line: &str) -> Self {
+        Self { file: file.clone(), line: line.to_owned() }
+    }
+}
+
+impl<L> Clone for TextFileSource<L> {
+    fn clone(&self) -> Self {
+        Self { watched: self.watched.clone(), lines: PhantomData }
+    }
 }
 
 impl TextFileSource {
     /// Reads what is there, then ends.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { watched: Watched::new(path.into()) }
+        Self { watched: Watched::new(path.into()), lines: PhantomData }
+    }
+}
+
+impl<L> TextFileSource<L> {
+    /// Each line comes with its file.
+    #[must_use]
+    pub fn with_files(self) -> TextFileSource<LineOf> {
+        TextFileSource { watched: self.watched, lines: PhantomData }
+    }
+
+    /// Files in folders of the folder are read, too, at any depth.
+    #[must_use]
+    pub fn recursively(mut self) -> Self {
+        self.watched.recursive = true;
+        self
     }
 
     /// Reads what is there, then looks for new files in the folder every so often, for ever. A file is to
@@ -118,21 +171,23 @@ impl TextFileSource {
     }
 }
 
-impl Source for TextFileSource {
-    type Item = String;
-    type Reader = TextFileReader;
+impl<L: Line> Source for TextFileSource<L> {
+    type Item = L;
+    type Reader = TextFileReader<L>;
 
     fn identity(&self) -> String {
         self.watched.path.display().to_string()
     }
 
-    fn reader(&self, context: &SourceContext) -> Result<TextFileReader, BoxError> {
-        Ok(TextFileReader { context: context.clone(), watch: Watch::new(&self.watched), blocks: Vec::new() })
+    fn reader(&self, context: &SourceContext) -> Result<TextFileReader<L>, BoxError> {
+        let watch = Watch::new(&self.watched);
+        Ok(TextFileReader { context: context.clone(), watch, blocks: Vec::new(), lines: PhantomData })
     }
 }
 
 /// Reads the blocks of one subtask.
-pub struct TextFileReader {
+pub struct TextFileReader<L = String> {
+    lines: PhantomData<fn() -> L>,
     context: SourceContext,
     watch: Watch,
     /// Blocks of this subtask, in the order of discovery; the first unfinished one is read.
@@ -144,7 +199,7 @@ struct Block {
     name: String,
     /// What its position is kept under.
     identity: String,
-    path: PathBuf,
+    path: Arc<Path>,
     end: u64,
     /// Where the next line begins.
     next: u64,
@@ -161,7 +216,7 @@ struct OpenFile {
     at_end: bool,
 }
 
-impl TextFileReader {
+impl<L> TextFileReader<L> {
     fn discover(&mut self) -> Result<(), TextFileError> {
         for path in self.watch.new_files()? {
             let length = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
@@ -181,7 +236,7 @@ impl TextFileReader {
                 let name = format!("{file}@{start}");
                 let known = known.next.get(&name).copied().or(passed_over.then_some(end));
                 let next = known.unwrap_or(start);
-                let (path, done) = (path.clone(), known.is_some() && next >= end);
+                let (path, done) = (Arc::from(path.as_path()), known.is_some() && next >= end);
                 let identity = identity(&name, head);
                 self.blocks.push(Block { name, identity, path, end, next, split: None, open: None, done });
             }
@@ -206,8 +261,8 @@ fn check(known: &Known, path: &Path, length: u64) -> Result<Head, TextFileError>
     Ok(head)
 }
 
-impl SourceReader for TextFileReader {
-    type Item = String;
+impl<L: Line> SourceReader for TextFileReader<L> {
+    type Item = L;
     type Position = u64;
 
     fn open(&mut self, restored: Option<Vec<(String, u64)>>) -> Result<(), BoxError> {
@@ -215,7 +270,7 @@ impl SourceReader for TextFileReader {
         self.discover().map_err(TextFileError::boxed)
     }
 
-    fn poll(&mut self, output: &mut SourceOutput<String>) -> Result<SourceStatus, BoxError> {
+    fn poll(&mut self, output: &mut SourceOutput<L>) -> Result<SourceStatus, BoxError> {
         if self.watch.is_due(self.context.clock.now()) {
             self.discover().map_err(TextFileError::boxed)?;
         }
@@ -247,7 +302,7 @@ impl SourceReader for TextFileReader {
 
 impl Block {
     /// Reads up to a batch of lines.
-    fn read(&mut self, output: &mut SourceOutput<String>) -> Result<(), TextFileError> {
+    fn read<L: Line>(&mut self, output: &mut SourceOutput<L>) -> Result<(), TextFileError> {
         if self.open.is_none() {
             self.open = Some(self.open_at_line()?);
         }
@@ -262,11 +317,14 @@ impl Block {
             let (line, length) = match memchr::memchr(b'\n', rest) {
                 Some(at) => (&rest[..at], at + 1),
                 None if open.at_end && rest.is_empty() => {
-                    return Err(TextFileError::Shrunk { path: self.path.clone() });
+                    return Err(TextFileError::Shrunk { path: self.path.to_path_buf() });
                 }
                 None if open.at_end => (rest, rest.len()),
                 None if rest.len() > LONGEST_LINE => {
-                    return Err(TextFileError::LineTooLong { path: self.path.clone(), offset: self.next });
+                    return Err(TextFileError::LineTooLong {
+                        path: self.path.to_path_buf(),
+                        offset: self.next,
+                    });
                 }
                 None => {
                     open.fill().map_err(|error| io(&self.path, error))?;
@@ -275,8 +333,8 @@ impl Block {
             };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let line = std::str::from_utf8(line)
-                .map_err(|_| TextFileError::NotUtf8 { path: self.path.clone(), offset: self.next })?;
-            output.push(line.to_owned(), NO_TIMESTAMP);
+                .map_err(|_| TextFileError::NotUtf8 { path: self.path.to_path_buf(), offset: self.next })?;
+            output.push(L::of(&self.path, line), NO_TIMESTAMP);
             output.weigh(line.len());
             open.taken += length;
             self.next += length as u64;
@@ -332,7 +390,7 @@ pub(super) fn io(path: &Path, error: std::io::Error) -> TextFileError {
 }
 
 /// The file itself, or the files of the folder, sorted.
-pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
+pub(super) fn files(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, TextFileError> {
     let metadata = std::fs::metadata(path).map_err(|error| io(path, error))?;
     if !metadata.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -341,8 +399,13 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
     for entry in std::fs::read_dir(path).map_err(|error| io(path, error))? {
         let entry = entry.map_err(|error| io(path, error))?;
         let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
+        if hidden {
+            continue;
+        }
+        match entry.path() {
+            path if path.is_file() => files.push(path),
+            path if recursive && path.is_dir() => files.extend(self::files(&path, true)?),
+            _ => {}
         }
     }
     files.sort();
@@ -351,7 +414,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, TextFileError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use thalweg_dataflow::checkpoint::CheckpointStorage;
     use thalweg_dataflow::graph::StreamGraph;

@@ -17,19 +17,21 @@ pub(super) struct Watched {
     pub(super) path: PathBuf,
     /// How often to look for new ones.
     pub(super) every: Option<Duration>,
+    /// Whether folders in the folder are looked into.
+    pub(super) recursive: bool,
     /// What was there before, and is not to be read.
     passed_over: Arc<BTreeSet<PathBuf>>,
 }
 
 impl Watched {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, every: None, passed_over: Arc::default() }
+        Self { path, every: None, recursive: false, passed_over: Arc::default() }
     }
 
     /// Passes over the files that are there now.
     pub(super) fn pass_over_present(&mut self) {
         // A folder that cannot be read is told of when the job starts.
-        self.passed_over = Arc::new(files(&self.path).into_iter().flatten().collect());
+        self.passed_over = Arc::new(files(&self.path, self.recursive).into_iter().flatten().collect());
     }
 }
 
@@ -61,7 +63,7 @@ impl Watch {
 
     /// The files that have not been seen before, in order.
     pub(super) fn new_files(&mut self) -> Result<Vec<PathBuf>, TextFileError> {
-        let mut new = files(&self.watched.path)?;
+        let mut new = files(&self.watched.path, self.watched.recursive)?;
         new.retain(|path| self.known.insert(path.clone()));
         Ok(new)
     }

@@ -2,10 +2,13 @@
 
 mod blackhole;
 mod datagen;
+mod filesystem;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod nexmark;
 mod print;
 mod shape;
+mod socket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,7 +132,10 @@ impl Default for Connectors {
         let mut connectors = Self(BTreeMap::new());
         connectors.register("blackhole", Arc::new(blackhole::Blackhole));
         connectors.register("datagen", Arc::new(datagen::Datagen));
+        connectors.register("filesystem", Arc::new(filesystem::Filesystem));
+        connectors.register("nexmark", Arc::new(nexmark::Nexmark));
         connectors.register("print", Arc::new(print::Print));
+        connectors.register("socket", Arc::new(socket::Socket));
         #[cfg(feature = "kafka")]
         {
             connectors.register("kafka", Arc::new(kafka::Kafka::new(false, None)));

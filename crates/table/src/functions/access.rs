@@ -44,7 +44,11 @@ impl ExprPlanner for AccessPlanner {
         let column = Expr::Column(Column::from((qualifier, field)));
         let nested =
             names.iter().fold(column, |inner, name| FUNCTIONS[0].udf().call(vec![inner, lit(name.clone())]));
-        Ok(PlannerResult::Planned(nested))
+        // A field goes by its own name, wherever it is selected.
+        Ok(PlannerResult::Planned(match names.last() {
+            Some(name) => nested.alias(name),
+            None => nested,
+        }))
     }
 }
 

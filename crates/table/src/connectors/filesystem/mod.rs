@@ -1,0 +1,128 @@
+//! `filesystem`: tables in folders of text files, a line for each row.
+//!
+//! | option | |
+//! |---|---|
+//! | `path` | the folder, or the file to read; `file://` may stand before it |
+//! | `format` | `json`, `csv`, `raw` |
+//! | `source.monitor-interval` | new files are looked for so often; without it the table ends with the files that are there |
+//! | `source.path.regex-pattern` | files whose path does not match are passed over |
+//! | `partition.default-name` | stands for NULL in the name of a folder: `__DEFAULT_PARTITION__` |
+//! | `sink.rolling-policy.file-size` | a file that has grown to this gets no more: `128MB` |
+//! | `sink.rolling-policy.rollover-interval`, `.check-interval` | nothing goes by them: files end with each checkpoint, and are seen then |
+//! | `sink.partition-commit.policy.kind` | `success-file`: a file says that a partition is whole |
+//! | `sink.partition-commit.trigger` | `process-time` (unless it is set), or `partition-time`, by the watermark |
+//! | `sink.partition-commit.delay` | so long after its time a partition is whole: `0 s` |
+//! | `sink.partition-commit.success-file.name` | `_SUCCESS` |
+//! | `partition.time-extractor.timestamp-pattern` | the time of a partition, with `$column` for the value of a column |
+//! | `partition.time-extractor.timestamp-formatter` | `yyyy-MM-dd HH:mm:ss`, which is all there is |
+//!
+//! `PARTITIONED BY (dt, hm)`: rows are in the folders `dt=…/hm=…`, and their files do not have these columns. Metadata: `file.path`,
+//! `file.name`, `file.size`, `file.modification-time`.
+//!
+//! Files are seen when the checkpoint that they belong to is committed, each row once; without checkpoints, when the job ends.
+
+mod partitions;
+mod sink;
+mod source;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Connector, TableScan, TableSink, only};
+use crate::catalog::{ColumnSource, Table};
+use crate::error::SqlError;
+use crate::formats::{Field, Format, format};
+use crate::settings::Settings;
+
+/// The connector.
+pub(super) struct Filesystem;
+
+const OPTIONS: [&str; 18] = [
+    "path",
+    "format",
+    "partition.default-name",
+    "source.monitor-interval",
+    "source.path.regex-pattern",
+    "source.report-statistics",
+    "scan.watermark.idle-timeout",
+    "sink.rolling-policy.file-size",
+    "sink.rolling-policy.rollover-interval",
+    "sink.rolling-policy.check-interval",
+    "sink.rolling-policy.inactivity-interval",
+    "sink.partition-commit.policy.kind",
+    "sink.partition-commit.trigger",
+    "sink.partition-commit.delay",
+    "sink.partition-commit.success-file.name",
+    "partition.time-extractor.kind",
+    "partition.time-extractor.timestamp-pattern",
+    "partition.time-extractor.timestamp-formatter",
+];
+
+/// Stands for NULL in the name of a folder.
+const NO_VALUE: &str = "__DEFAULT_PARTITION__";
+
+/// Where the values of columns are: places among those that are read or written.
+struct Layout {
+    path: PathBuf,
+    format: Arc<dyn Format>,
+    /// In the lines.
+    lines: Vec<usize>,
+    /// In the names of folders: with the name of each.
+    partitions: Vec<(usize, String)>,
+    metadata: Vec<(usize, String)>,
+    no_value: String,
+}
+
+impl Layout {
+    fn of(table: &Table, columns: &[usize]) -> Result<Self, SqlError> {
+        only(table, &OPTIONS, &["json.", "csv.", "raw."])?;
+        let (mut lines, mut partitions, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, column) in columns.iter().enumerate() {
+            let column = &table.columns[*column];
+            match &column.source {
+                ColumnSource::Metadata { key, .. } => metadata.push((place, key.clone())),
+                _ if table.partitioned_by.contains(&column.name) => {}
+                _ => lines.push(place),
+            }
+        }
+        for name in &table.partitioned_by {
+            let place = columns.iter().position(|column| table.columns[*column].name == *name);
+            let place = place.ok_or_else(|| {
+                SqlError::new(format!("PARTITIONED BY has `{name}`, which is no column of the files"))
+            })?;
+            partitions.push((place, name.clone()));
+        }
+        let option = |key: &str| {
+            table.option(key).ok_or_else(|| {
+                let error =
+                    SqlError::new(format!("the table `{}` wants the option `{key}`", table.path.table));
+                match &table.options_at {
+                    Some(span) => error.or_at(span),
+                    None => error,
+                }
+            })
+        };
+        let path = option("path")?;
+        let path = path.strip_prefix("file://").unwrap_or(path);
+        if let Some((scheme, _)) = path.split_once("://") {
+            return Err(SqlError::new(format!("`path` is on this machine; there is no `{scheme}://`")));
+        }
+        let field = |place: &usize| -> Field {
+            let column = &table.columns[columns[*place]];
+            (column.name.clone(), column.data_type.clone())
+        };
+        let format = format(table, option("format")?, "", lines.iter().map(field).collect())?;
+        let no_value = table.option("partition.default-name").unwrap_or(NO_VALUE).to_owned();
+        Ok(Self { path: path.into(), format, lines, partitions, metadata, no_value })
+    }
+}
+
+impl Connector for Filesystem {
+    fn source(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableScan>, SqlError> {
+        source::scan(table)
+    }
+
+    fn sink(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
+        sink::sink(table)
+    }
+}

@@ -1,0 +1,300 @@
+//! Writes the files of a table, and says when a partition is whole.
+//!
+//! - **Rows** become lines of files, in the folder of their partition; each file is seen when its checkpoint is committed.
+//! - **Watermarks** tell, with the trigger `partition-time`, which partitions are whole; that is said at the next commit.
+//! - **State**: what the files need, and `partitions`: those that are not whole yet. Where it is said of partitions, one subtask writes all rows
+//!   of one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use serde::{Deserialize, Serialize};
+use thalweg_connectors::files::FileSink;
+use thalweg_dataflow::Output;
+use thalweg_dataflow::barrier::{Barrier, Epoch};
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::operator::{Operator, OperatorContext};
+use thalweg_dataflow::operators::Collect;
+use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::state::States;
+use thalweg_dataflow::time::{TaskClock, Timestamp};
+
+use super::super::{Changelog, TableSink};
+use super::Layout;
+use super::partitions::escape;
+use crate::catalog::Table;
+use crate::chunk::Chunk;
+use crate::display::display;
+use crate::error::SqlError;
+use crate::operators::KeyBy;
+use crate::options;
+
+/// The folder of a partition, and some of its rows, as lines.
+type Part = (Arc<str>, Vec<u8>);
+
+fn folder(part: &Part) -> &str {
+    &part.0
+}
+
+struct Folder {
+    layout: Arc<Layout>,
+    schema: arrow::datatypes::SchemaRef,
+    roll_at: u64,
+    commit: Option<Commit>,
+}
+
+/// When partitions are whole, and how that is said.
+#[derive(Clone, Debug)]
+struct Commit {
+    by_watermark: bool,
+    delay: i64,
+    file: String,
+    pattern: Option<String>,
+    names: Vec<String>,
+    folder: PathBuf,
+}
+
+pub(super) fn sink(table: &Arc<Table>) -> Result<Box<dyn TableSink>, SqlError> {
+    let columns = table.written_columns();
+    let layout = Layout::of(table, &columns)?;
+    let size = table.option("sink.rolling-policy.file-size").unwrap_or("128MB");
+    let roll_at = options::bytes(size).filter(|bytes| *bytes > 0).ok_or_else(|| {
+        SqlError::new(format!("`sink.rolling-policy.file-size` is a size such as `128MB`, not `{size}`"))
+    })?;
+    let commit = Commit::of(table, &layout)?;
+    let schema = table.schema_of(&columns);
+    Ok(Box::new(Folder { layout: Arc::new(layout), schema, roll_at, commit }))
+}
+
+impl Commit {
+    fn of(table: &Table, layout: &Layout) -> Result<Option<Self>, SqlError> {
+        let Some(kinds) = table.option("sink.partition-commit.policy.kind") else { return Ok(None) };
+        if kinds.trim() != "success-file" {
+            return Err(SqlError::new(format!(
+                "`sink.partition-commit.policy.kind` is `success-file`, not `{kinds}`"
+            ))
+            .help("there is no metastore to be told"));
+        }
+        if layout.partitions.is_empty() {
+            return Err(SqlError::new(
+                "what says that partitions are whole is for a table PARTITIONED BY columns",
+            ));
+        }
+        let by_watermark = match table.option("sink.partition-commit.trigger").unwrap_or("process-time") {
+            "process-time" => false,
+            "partition-time" => true,
+            other => {
+                return Err(SqlError::new(format!(
+                    "`sink.partition-commit.trigger` is process-time or partition-time, not `{other}`"
+                )));
+            }
+        };
+        let delay = table.option("sink.partition-commit.delay").unwrap_or("0 s");
+        let wrong =
+            || SqlError::new(format!("`sink.partition-commit.delay` is a length of time, not `{delay}`"));
+        let formatter = table.option("partition.time-extractor.timestamp-formatter");
+        if let Some(other) = formatter.filter(|of| !matches!(*of, "yyyy-MM-dd HH:mm:ss" | "yyyy-MM-dd")) {
+            return Err(SqlError::new(format!(
+                "the time of a partition is `yyyy-MM-dd HH:mm:ss`, not `{other}`"
+            )));
+        }
+        let file = table.option("sink.partition-commit.success-file.name").unwrap_or("_SUCCESS");
+        Ok(Some(Self {
+            by_watermark,
+            delay: options::millis(delay).ok_or_else(wrong)?,
+            file: file.to_owned(),
+            pattern: table.option("partition.time-extractor.timestamp-pattern").map(str::to_owned),
+            names: layout.partitions.iter().map(|(_, name)| name.clone()).collect(),
+            folder: layout.path.clone(),
+        }))
+    }
+
+    /// The time of a partition, from its folder.
+    fn time_of(&self, partition: &str) -> Result<i64, SqlError> {
+        let values = partition.split('/').filter_map(|part| part.split_once('='));
+        let values: Vec<String> = values.map(|(_, value)| super::partitions::unescape(value)).collect();
+        let text = match &self.pattern {
+            // Longer names first: `$dt` is the beginning of `$dtime`.
+            Some(pattern) => {
+                let mut pairs: Vec<(&String, &String)> = self.names.iter().zip(&values).collect();
+                pairs.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+                pairs
+                    .iter()
+                    .fold(pattern.clone(), |text, (name, value)| text.replace(&format!("${name}"), value))
+            }
+            None => values.join(" "),
+        };
+        let whole = match text.trim().len() {
+            10 => format!("{} 00:00:00", text.trim()),
+            16 => format!("{}:00", text.trim()),
+            _ => text.trim().to_owned(),
+        };
+        NaiveDateTime::parse_from_str(&whole, "%Y-%m-%d %H:%M:%S")
+            .map(|time| time.and_utc().timestamp_millis())
+            .map_err(|_| {
+                SqlError::new(format!("the partition `{partition}` has no time: `{text}`"))
+                    .help("set `partition.time-extractor.timestamp-pattern`, such as `$dt $hour:00:00`")
+            })
+    }
+}
+
+impl Layout {
+    /// The lines of a chunk, by the folder that they go into.
+    fn parts(&self, chunk: &Chunk) -> Result<Vec<Part>, BoxError> {
+        if self.partitions.is_empty() {
+            return Ok(vec![("".into(), self.lines(chunk, 0..chunk.len())?)]);
+        }
+        let mut rows: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for row in 0..chunk.len() {
+            let folders = self.partitions.iter().map(|(place, name)| {
+                let column = chunk.rows().column(*place);
+                let value = match arrow::array::Array::is_null(column, row) {
+                    true => self.no_value.clone(),
+                    false => display(column, row),
+                };
+                format!("{}={}", escape(name), escape(&value))
+            });
+            rows.entry(folders.collect::<Vec<_>>().join("/")).or_default().push(row);
+        }
+        rows.into_iter().map(|(folder, rows)| Ok((folder.into(), self.lines(chunk, rows)?))).collect()
+    }
+
+    /// Rows as lines; the end of the last one is the sink's.
+    fn lines(&self, chunk: &Chunk, rows: impl IntoIterator<Item = usize>) -> Result<Vec<u8>, BoxError> {
+        let mut out = Vec::new();
+        for (number, row) in rows.into_iter().enumerate() {
+            if number > 0 {
+                out.push(b'\n');
+            }
+            self.format.encode(chunk, &self.lines, row, &mut out)?;
+        }
+        Ok(out)
+    }
+}
+
+impl TableSink for Folder {
+    fn changelog(&self) -> Changelog {
+        Changelog::Append
+    }
+
+    fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError> {
+        let layout = self.layout.clone();
+        let parts = move |chunk: Chunk, out: &mut Collect<'_, Part>| {
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            layout.parts(&chunk)?.into_iter().for_each(|part| out.collect(part));
+            Ok(())
+        };
+        let rows = match &self.commit {
+            None => rows,
+            // One subtask knows of all rows of a partition.
+            Some(_) => {
+                let key: Vec<usize> = self.layout.partitions.iter().map(|(place, _)| *place).collect();
+                let key_by =
+                    KeyBy::new(&key, &self.schema).map_err(|error| SqlError::new(error.to_string()))?;
+                rows.apply("key by", key_by).exchange_divided()
+            }
+        };
+        let parts = rows.flat_map("partitions", parts).determined();
+        let format = |(_, lines): &Part, out: &mut Vec<u8>| out.extend_from_slice(lines);
+        let files = FileSink::new(&self.layout.path, format).with_buckets(folder).roll_at(self.roll_at);
+        match &self.commit {
+            None => parts.apply(name, files),
+            Some(commit) => parts.apply(name, WholePartitions::new(files, commit.clone())),
+        };
+        Ok(())
+    }
+}
+
+/// A partition that is not whole yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Growing {
+    folder: String,
+    /// Its own time, or the one at which it was first written to.
+    time: i64,
+}
+
+/// Says of partitions when they are whole, behind the files.
+#[derive(Clone)]
+struct WholePartitions<F> {
+    files: FileSink<Part, F>,
+    commit: Commit,
+    growing: Vec<Growing>,
+    watermark: Timestamp,
+    clock: TaskClock,
+    ended: bool,
+}
+
+impl<F: Clone> WholePartitions<F> {
+    fn new(files: FileSink<Part, F>, commit: Commit) -> Self {
+        let (growing, watermark) = (Vec::new(), Timestamp::MIN);
+        Self { files, commit, growing, watermark, clock: TaskClock::default(), ended: false }
+    }
+}
+
+impl<F> Operator for WholePartitions<F>
+where
+    F: FnMut(&Part, &mut Vec<u8>) + Clone + Send + 'static,
+{
+    type In = Part;
+    type Out = ();
+
+    fn identity(&self) -> String {
+        self.files.identity()
+    }
+
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.clock = context.clock.clone();
+        self.files.open(context)
+    }
+
+    fn states(&mut self, states: &mut States<'_>) {
+        self.files.states(states);
+        states.list("partitions", &mut self.growing);
+    }
+
+    fn process(&mut self, batch: &mut Batch<Part>, output: &mut Output<()>) -> Result<(), BoxError> {
+        for record in &batch.records {
+            let folder = &record.value.0;
+            if self.growing.iter().rev().any(|growing| *growing.folder == **folder) {
+                continue;
+            }
+            let time = match self.commit.by_watermark {
+                true => self.commit.time_of(folder)?,
+                false => self.clock.now(),
+            };
+            self.growing.push(Growing { folder: folder.to_string(), time });
+        }
+        self.files.process(batch, output)
+    }
+
+    fn watermark(&mut self, watermark: Timestamp, _: &mut Output<()>) -> Result<Option<Timestamp>, BoxError> {
+        self.watermark = watermark;
+        Ok(Some(watermark))
+    }
+
+    fn barrier(&mut self, barrier: &Barrier, output: &mut Output<()>) -> Result<(), BoxError> {
+        self.files.barrier(barrier, output)
+    }
+
+    fn end(&mut self, _: &mut Output<()>) -> Result<(), BoxError> {
+        self.ended = true;
+        Ok(())
+    }
+
+    fn committed(&mut self, epoch: Epoch) -> Result<(), BoxError> {
+        self.files.committed(epoch)?;
+        let now = if self.commit.by_watermark { self.watermark } else { self.clock.now() };
+        let (delay, ended) = (self.commit.delay, self.ended);
+        for whole in self.growing.extract_if(.., |of| ended || of.time.saturating_add(delay) <= now) {
+            let path = self.commit.folder.join(&whole.folder).join(&self.commit.file);
+            std::fs::write(&path, "")
+                .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
