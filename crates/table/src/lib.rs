@@ -5,6 +5,7 @@
 //! exactly-once. DataFusion plans, optimises and evaluates expressions; execution, state and time are ours.
 
 pub mod aggregates;
+pub mod cast;
 pub mod catalog;
 pub mod chunk;
 pub mod connectors;

@@ -94,7 +94,12 @@ pub(super) static FUNCTIONS: [Builtin; 2] = [
             other => plan_err!("{other} has no items"),
         }),
         result: |arguments| match &arguments.types[0] {
-            DataType::List(item) => Ok(item.data_type().clone()),
+            DataType::List(item) => match arguments.constants.get(1) {
+                Some(Some(ScalarValue::Int64(Some(number)))) if *number < 1 => {
+                    plan_err!("items of arrays count from 1, and this is {number}")
+                }
+                _ => Ok(item.data_type().clone()),
+            },
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(fields) => Ok(fields[1].data_type().clone()),
                 other => plan_err!("{other} are no entries of a map"),

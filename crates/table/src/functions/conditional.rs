@@ -85,10 +85,17 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     },
     of_common("COALESCE", (1, usize::MAX), coalesce),
     of_common("IFNULL", (2, 2), coalesce),
-    of_common("NULLIF", (2, 2), |call| {
-        let equal = known(&cmp::eq(&call.arguments[0], &call.arguments[1])?);
-        Ok(nullif(&call.arguments[0], &equal)?)
-    }),
+    Builtin {
+        name: "NULLIF",
+        takes: Takes::By((2, 2), super::builtin::as_they_are),
+        result: first,
+        run: |call| {
+            let of = common(&[call.arguments[0].data_type().clone(), call.arguments[1].data_type().clone()])?;
+            let equal = known(&cmp::eq(&cast(&call.arguments[0], &of)?, &cast(&call.arguments[1], &of)?)?);
+            Ok(nullif(&call.arguments[0], &equal)?)
+        },
+        volatility: Volatility::Immutable,
+    },
     of_common("GREATEST", (1, usize::MAX), |call| extreme(call, true)),
     of_common("LEAST", (1, usize::MAX), |call| extreme(call, false)),
     Builtin {

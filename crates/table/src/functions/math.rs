@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Decimal128Array};
 use arrow::compute::cast;
 use arrow::compute::kernels::numeric::{neg_wrapping, rem};
 use arrow::datatypes::{DataType, Decimal128Type};
-use datafusion_common::{Result, exec_err, plan_err};
+use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::Volatility;
 
 use super::builtin::{Arguments, Builtin, Call, Takes, float, floats, int, longs, pure};
@@ -23,17 +23,27 @@ fn number(types: &[DataType]) -> Result<Vec<DataType>> {
         other => return plan_err!("{other} is no number"),
     };
     let mut all = vec![of];
-    all.extend(types[1..].iter().map(|_| DataType::Int64));
+    // As they are, so that a constant remains one: by it goes the type of the result.
+    all.extend(types[1..].iter().map(|of| if of.is_integer() { of.clone() } else { DataType::Int64 }));
     Ok(all)
 }
 
 /// A function of one number: whole ones as they are, decimals by their digits, floating point ones by `float`.
 fn rounded(call: &Call<'_>, float: fn(f64, i64) -> f64, decimal: fn(i128, i128) -> i128) -> Result<ArrayRef> {
     let values = &call.arguments[0];
+    if let Some(digits) = call.arguments.get(1).filter(|digits| *digits.data_type() != DataType::Int64) {
+        let arguments = [values.clone(), cast(digits, &DataType::Int64)?];
+        return rounded(&Call { arguments: &arguments, ..*call }, float, decimal);
+    }
     let digits = |row: usize| match call.arguments.get(1) {
         Some(digits) => digits.as_primitive::<arrow::datatypes::Int64Type>().value(row),
         None => 0,
     };
+    if let Some(unknown) = call.arguments.get(1).filter(|digits| digits.null_count() > 0) {
+        let known = Call { arguments: &[values.clone(), zeroed(unknown)], ..*call };
+        let made = rounded(&known, float, decimal)?;
+        return Ok(arrow::compute::nullif(&made, &arrow::compute::is_null(unknown)?)?);
+    }
     match values.data_type() {
         DataType::Decimal128(_, scale) => {
             let DataType::Decimal128(precision, to) = call.result else { return exec_err!("no decimal") };
@@ -69,10 +79,35 @@ fn rounded(call: &Call<'_>, float: fn(f64, i64) -> f64, decimal: fn(i128, i128) 
     }
 }
 
+/// Numbers with 0 for NULL.
+fn zeroed(numbers: &ArrayRef) -> ArrayRef {
+    let numbers = numbers.as_primitive::<arrow::datatypes::Int64Type>();
+    Arc::new(numbers.iter().map(|number| Some(number.unwrap_or(0))).collect::<arrow::array::Int64Array>())
+}
+
 fn whole(arguments: &Arguments<'_>) -> Result<DataType> {
     Ok(match &arguments.types[0] {
         DataType::Decimal128(precision, _) => DataType::Decimal128(*precision, 0),
         other => other.clone(),
+    })
+}
+
+/// The type of a number that is rounded at a digit: a decimal has no more of them behind the point.
+fn at_digit(arguments: &Arguments<'_>) -> Result<DataType> {
+    let DataType::Decimal128(precision, scale) = &arguments.types[0] else {
+        return same(arguments);
+    };
+    let digits = match arguments.constants.get(1) {
+        None => 0,
+        Some(Some(ScalarValue::Int64(Some(digits)))) => *digits,
+        Some(Some(ScalarValue::Int32(Some(digits)))) => i64::from(*digits),
+        Some(_) => return same(arguments),
+    };
+    let (precision, scale) = (i64::from(*precision), i64::from(*scale));
+    Ok(match digits {
+        digits if digits >= scale => DataType::Decimal128(precision as u8, scale as i8),
+        digits if digits < 0 => DataType::Decimal128((1 + precision - scale).min(38) as u8, 0),
+        digits => DataType::Decimal128((1 + precision - scale + digits).min(38) as u8, digits as i8),
     })
 }
 
@@ -116,10 +151,10 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         rounded(call, |value, _| value.ceil(), |value, unit| -((-value).div_euclid(unit)))
     }),
     of_number("FLOOR", (1, 1), whole, |call| rounded(call, |value, _| value.floor(), i128::div_euclid)),
-    of_number("ROUND", (1, 2), same, |call| {
+    of_number("ROUND", (1, 2), at_digit, |call| {
         rounded(call, |value, digits| at_digits(value, digits, f64::round), half_up)
     }),
-    of_number("TRUNCATE", (1, 2), same, |call| {
+    of_number("TRUNCATE", (1, 2), at_digit, |call| {
         rounded(call, |value, digits| at_digits(value, digits, f64::trunc), |value, unit| value / unit)
     }),
     Builtin {
@@ -139,6 +174,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin {
         name: "MOD",
         takes: Takes::By((2, 2), |types| match types {
+            [a, b] if a.is_decimal() || b.is_decimal() => Ok(vec![a.clone(), b.clone()]),
             [a, b] if a.is_numeric() && b.is_numeric() => {
                 match datafusion_expr::type_coercion::binary::type_union_coercion(a, b) {
                     Some(of) => Ok(vec![of.clone(), of]),
@@ -178,12 +214,6 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("RADIANS", "d", float, |call| one(call, f64::to_radians)),
     pure("PI", "", float, |call| floats(call, |_| Some(std::f64::consts::PI))),
     pure("E", "", float, |call| floats(call, |_| Some(std::f64::consts::E))),
-    pure("BIN", "i", super::builtin::text, |call| {
-        super::builtin::texts(call, |row| Some(format!("{:b}", row.int(0)?)))
-    }),
-    pure("HEX", "i", super::builtin::text, |call| {
-        super::builtin::texts(call, |row| Some(format!("{:X}", row.int(0)?)))
-    }),
     Builtin {
         name: "HASH_CODE",
         takes: Takes::Letters("s"),

@@ -7,12 +7,21 @@
 //! - The session's time zone is `execution.time_zone` of the arguments' `ConfigOptions`.
 
 mod access;
+mod bits;
 mod builtin;
+mod collections;
 mod conditional;
+mod conversion;
+mod decimal;
+mod hash;
+mod json;
+mod json_path;
 mod math;
+mod regex;
 mod rows;
 mod text;
 mod time;
+mod url;
 pub mod user;
 
 use std::sync::Arc;
@@ -21,12 +30,21 @@ use datafusion_expr::ScalarUDF;
 use datafusion_expr::planner::ExprPlanner;
 
 use self::builtin::Builtin;
+pub(crate) use self::decimal::arithmetic;
 
 /// All functions, those with a name of their own and those that the grammar has another form for (`$…`).
 fn all() -> impl Iterator<Item = &'static Builtin> {
-    let pages: [&'static [Builtin]; 6] = [
+    let pages: [&'static [Builtin]; 14] = [
         &access::FUNCTIONS,
+        bits::FUNCTIONS,
+        collections::FUNCTIONS,
         conditional::FUNCTIONS,
+        &conversion::FUNCTIONS,
+        &decimal::FUNCTIONS,
+        hash::FUNCTIONS,
+        json::FUNCTIONS,
+        regex::FUNCTIONS,
+        url::FUNCTIONS,
         math::FUNCTIONS,
         rows::FUNCTIONS,
         text::FUNCTIONS,
@@ -38,6 +56,17 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
 /// The scalar function of this name.
 pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
     all().find(|builtin| builtin.name.eq_ignore_ascii_case(name)).map(Builtin::udf)
+}
+
+/// A call of the scalar function of this name.
+pub(crate) fn call(
+    name: &str,
+    arguments: Vec<datafusion_expr::Expr>,
+) -> datafusion_common::Result<datafusion_expr::Expr> {
+    match scalar(name) {
+        Some(function) => Ok(function.call(arguments)),
+        None => datafusion_common::plan_err!("there is no function {name}"),
+    }
 }
 
 /// The names of all scalar functions, in upper case.

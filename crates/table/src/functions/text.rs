@@ -1,14 +1,14 @@
 //! Strings. Letters are Unicode's, and count from one.
 
-use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
+use arrow::array::{AsArray, BinaryArray};
+use arrow::datatypes::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datafusion_common::{DFSchema, Result};
+use datafusion_common::{DFSchema, Result, exec_err};
 use datafusion_expr::Expr;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult};
-use regex::Regex;
 
 use super::builtin::{Builtin, flag, flags, int, ints, pure, text, texts};
 
@@ -17,14 +17,6 @@ use super::builtin::{Builtin, flag, flags, int, ints, pure, text, texts};
 pub(super) struct TextPlanner;
 
 impl ExprPlanner for TextPlanner {
-    fn plan_substring(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        call("SUBSTRING", arguments)
-    }
-
-    fn plan_position(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        call("POSITION", arguments)
-    }
-
     fn plan_overlay(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         call("OVERLAY", arguments)
     }
@@ -34,7 +26,7 @@ impl ExprPlanner for TextPlanner {
     }
 
     fn plan_struct_literal(&self, arguments: Vec<Expr>, _: bool) -> Result<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Original(arguments))
+        call("ROW", arguments)
     }
 
     fn plan_array_literal(&self, items: Vec<Expr>, _: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
@@ -70,6 +62,23 @@ fn position(part: &str, text: &str) -> i32 {
     text.find(part).map_or(0, |at| text[..at].chars().count() as i32 + 1)
 }
 
+/// Where a part is in a text for the `which`th time, from letter `from` on, or backwards from its end if that is negative.
+fn instr(text: &str, part: &str, from: i64, which: i64) -> Option<i32> {
+    let (letters, part): (Vec<char>, Vec<char>) = (text.chars().collect(), part.chars().collect());
+    if from == 0 || which < 1 {
+        return None;
+    }
+    let places = 0..(letters.len() + 1).saturating_sub(part.len());
+    let is_there = |place: &usize| letters[*place..].starts_with(&part);
+    let mut found: Box<dyn Iterator<Item = usize>> = match from {
+        from if from > 0 => Box::new(places.skip(from as usize - 1).filter(is_there)),
+        from => {
+            Box::new(places.take((letters.len() as i64 + from + 1).max(0) as usize).rev().filter(is_there))
+        }
+    };
+    Some(found.nth(which as usize - 1).map_or(0, |place| place as i32 + 1))
+}
+
 fn padded(text: &str, length: i64, with: &str, left: bool) -> Option<String> {
     let length = usize::try_from(length).ok()?;
     let count = text.chars().count();
@@ -83,20 +92,108 @@ fn padded(text: &str, length: i64, with: &str, left: bool) -> Option<String> {
     Some(if left { padding + text } else { text.to_owned() + &padding })
 }
 
-/// A pattern, compiled once.
-fn pattern(text: &str) -> Option<Regex> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pattern) = known.get(text) {
-        return pattern.clone();
+/// A text in a set of characters that Java knows by name; none, if it is not known.
+fn encoded(text: &str, set: &str) -> Option<Vec<u8>> {
+    let units = || text.encode_utf16();
+    Some(match set.to_ascii_uppercase().as_str() {
+        "UTF-8" | "UTF8" => text.as_bytes().to_vec(),
+        "US-ASCII" | "ASCII" => text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect(),
+        "ISO-8859-1" => text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect(),
+        "UTF-16BE" => units().flat_map(u16::to_be_bytes).collect(),
+        "UTF-16LE" => units().flat_map(u16::to_le_bytes).collect(),
+        "UTF-16" => [0xfe, 0xff].into_iter().chain(units().flat_map(u16::to_be_bytes)).collect(),
+        _ => return None,
+    })
+}
+
+fn decoded(bytes: &[u8], set: &str) -> Option<String> {
+    let units = |of: fn([u8; 2]) -> u16, bytes: &[u8]| {
+        let units = bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]]));
+        String::from_utf16_lossy(&units.collect::<Vec<_>>())
+    };
+    Some(match set.to_ascii_uppercase().as_str() {
+        "UTF-8" | "UTF8" => String::from_utf8_lossy(bytes).into_owned(),
+        "US-ASCII" | "ASCII" => {
+            bytes.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '\u{fffd}' }).collect()
+        }
+        "ISO-8859-1" => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        "UTF-16BE" => units(u16::from_be_bytes, bytes),
+        "UTF-16LE" => units(u16::from_le_bytes, bytes),
+        "UTF-16" => match bytes {
+            [0xff, 0xfe, rest @ ..] => units(u16::from_le_bytes, rest),
+            [0xfe, 0xff, rest @ ..] | rest => units(u16::from_be_bytes, rest),
+        },
+        _ => return None,
+    })
+}
+
+/// `%s`, `%d`, `%5.2f`, `%x`, `%%`, `%n` with widths and the flags `-` and `0`.
+fn printf(format: &str, values: &[arrow::array::ArrayRef], row: usize) -> Result<String> {
+    let (mut out, mut letters, mut next) = (String::new(), format.chars().peekable(), 0);
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            out.push(letter);
+            continue;
+        }
+        let mut directive = String::new();
+        while let Some(more) = letters.next_if(|letter| !letter.is_alphabetic() && *letter != '%') {
+            directive.push(more);
+        }
+        let kind = match letters.next() {
+            Some('%') => {
+                out.push('%');
+                continue;
+            }
+            Some('n') => {
+                out.push('\n');
+                continue;
+            }
+            Some(kind) => kind,
+            None => return exec_err!("PRINTF: the format ends within `%`"),
+        };
+        let Some(value) = values.get(next) else {
+            return exec_err!("PRINTF: there are fewer values than the format '{format}' has places");
+        };
+        next += 1;
+        let text = crate::cast::text(value, row, chrono_tz::Tz::UTC);
+        let text =
+            text.map(|text| if value.data_type() == &DataType::Boolean { text.to_lowercase() } else { text });
+        let flags: String = directive.chars().take_while(|letter| "-+0, #".contains(*letter)).collect();
+        let (width, digits) =
+            directive[flags.len()..].split_once('.').unwrap_or((&directive[flags.len()..], ""));
+        let is_number = value.data_type().is_numeric();
+        let text = match (kind, text) {
+            (_, None) => "null".to_owned(),
+            ('s' | 'S', Some(text)) => match digits.parse::<usize>() {
+                Ok(most) => text.chars().take(most).collect(),
+                Err(_) => text,
+            },
+            ('d', Some(text)) if value.data_type().is_integer() => text,
+            ('b', Some(text)) => text,
+            ('x', Some(text)) if value.data_type().is_integer() => {
+                format!("{:x}", text.parse::<i64>().unwrap_or(0))
+            }
+            ('f', Some(text)) if is_number && !value.data_type().is_integer() => {
+                format!("{:.*}", digits.parse().unwrap_or(6), text.parse::<f64>().unwrap_or(f64::NAN))
+            }
+            (kind, Some(_)) => return exec_err!("PRINTF: `%{kind}` does not take {}", value.data_type()),
+        };
+        let text = if flags.contains('+') && is_number && !text.starts_with('-') {
+            format!("+{text}")
+        } else {
+            text
+        };
+        let lacking = width.parse::<usize>().unwrap_or(0).saturating_sub(text.chars().count());
+        if flags.contains('-') {
+            out.push_str(&(text + &" ".repeat(lacking)));
+        } else if flags.contains('0') && is_number {
+            let (sign, number) = text.strip_prefix('-').map_or(("", text.as_str()), |number| ("-", number));
+            out.push_str(&format!("{sign}{}{number}", "0".repeat(lacking)));
+        } else {
+            out.push_str(&(" ".repeat(lacking) + &text));
+        }
     }
-    let pattern = Regex::new(text).ok();
-    // Patterns that come out of columns are not kept for ever.
-    if known.len() > 256 {
-        known.clear();
-    }
-    known.insert(text.to_owned(), pattern.clone());
-    pattern
+    Ok(out)
 }
 
 fn initials(text: &str) -> String {
@@ -116,7 +213,9 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("CHAR_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.chars().count() as i32))),
     pure("CHARACTER_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.chars().count() as i32))),
     pure("OCTET_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.len() as i32))),
-    pure("ASCII", "s", int, |call| ints(call, |row| Some(row.text(0)?.bytes().next().map_or(0, i32::from)))),
+    pure("ASCII", "s", int, |call| {
+        ints(call, |row| Some(row.text(0)?.bytes().next().map_or(0, |byte| i32::from(byte as i8))))
+    }),
     pure("CHR", "i", text, |call| {
         texts(call, |row| match row.int(0)? {
             code if code < 0 => Some(String::new()),
@@ -137,13 +236,13 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     }),
     pure("SUBSTRING", "si?i", text, |call| {
         texts(call, |row| {
-            let length = if row.len() > 2 { Some(row.int(2)?) } else { None };
+            let length = if row.len() > 2 { Some(row.int(2).filter(|length| *length >= 0)?) } else { None };
             Some(substring(row.text(0)?, row.int(1)?, length))
         })
     }),
     pure("SUBSTR", "si?i", text, |call| {
         texts(call, |row| {
-            let length = if row.len() > 2 { Some(row.int(2)?) } else { None };
+            let length = if row.len() > 2 { Some(row.int(2).filter(|length| *length >= 0)?) } else { None };
             Some(substring(row.text(0)?, row.int(1)?, length))
         })
     }),
@@ -176,10 +275,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("LOCATE", "ss?i", int, |call| {
         ints(call, |row| {
             let (part, text) = (row.text(0)?, row.text(1)?);
-            let from = if row.len() > 2 { row.int(2)? } else { 1 };
-            if from <= 0 {
-                return Some(0);
-            }
+            let from = if row.len() > 2 { row.int(2)?.max(1) } else { 1 };
             let rest: String = text.chars().skip(from as usize - 1).collect();
             Some(match position(part, &rest) {
                 0 => 0,
@@ -187,14 +283,20 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             })
         })
     }),
-    pure("INSTR", "ss", int, |call| ints(call, |row| Some(position(row.text(1)?, row.text(0)?)))),
+    pure("INSTR", "ss?ii", int, |call| {
+        ints(call, |row| {
+            let from = if row.len() > 2 { row.int(2)? } else { 1 };
+            let which = if row.len() > 3 { row.int(3)? } else { 1 };
+            instr(row.text(0)?, row.text(1)?, from, which)
+        })
+    }),
     pure("REPLACE", "sss", text, |call| {
         texts(call, |row| Some(row.text(0)?.replace(row.text(1)?, row.text(2)?)))
     }),
     pure("TRANSLATE", "sss", text, |call| {
         texts(call, |row| {
             let (from, to): (Vec<char>, Vec<char>) =
-                (row.text(1)?.chars().collect(), row.text(2)?.chars().collect());
+                (row.text(1)?.chars().collect(), row.text(2).unwrap_or_default().chars().collect());
             let letter = |letter: char| match from.iter().position(|known| *known == letter) {
                 Some(place) => to.get(place).copied(),
                 None => Some(letter),
@@ -229,28 +331,87 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             Some(row.text(0)?.trim_end_matches(|letter| what.contains(letter)).to_owned())
         })
     }),
+    pure("ELT", "is+", text, |call| {
+        texts(call, |row| {
+            let place = usize::try_from(row.int(0)?).ok().filter(|place| *place > 0 && *place < row.len())?;
+            row.text(place).map(str::to_owned)
+        })
+    }),
+    pure("PRINTF", "s*+", text, |call| {
+        let format = call.arguments[0].as_string::<i32>();
+        let one = |row: usize| match format.iter().nth(row).flatten() {
+            Some(format) => printf(format, &call.arguments[1..], row).map(Some),
+            None => Ok(None),
+        };
+        Ok(Arc::new((0..call.rows).map(one).collect::<Result<arrow::array::StringArray>>()?))
+    }),
+    pure(
+        "ENCODE",
+        "ss",
+        |_| Ok(DataType::Binary),
+        |call| {
+            let (texts, sets) = (call.arguments[0].as_string::<i32>(), call.arguments[1].as_string::<i32>());
+            let bytes = texts.iter().zip(sets).map(|(text, set)| encoded(text?, set?));
+            Ok(Arc::new(bytes.collect::<BinaryArray>()))
+        },
+    ),
+    Builtin {
+        name: "DECODE",
+        takes: super::builtin::Takes::By((2, 2), |_| Ok(vec![DataType::Binary, DataType::Utf8])),
+        result: text,
+        run: |call| {
+            let (bytes, sets) = (call.arguments[0].as_binary::<i32>(), call.arguments[1].as_string::<i32>());
+            let texts = bytes.iter().zip(sets).map(|(bytes, set)| decoded(bytes?, set?));
+            Ok(Arc::new(texts.collect::<arrow::array::StringArray>()))
+        },
+        volatility: datafusion_expr::Volatility::Immutable,
+    },
+    Builtin {
+        name: "UUID",
+        takes: super::builtin::Takes::Letters(""),
+        result: text,
+        run: |call| texts(call, |_| Some(uuid::Uuid::new_v4().to_string())),
+        volatility: datafusion_expr::Volatility::Volatile,
+    },
     pure("STARTSWITH", "ss", flag, |call| flags(call, |row| Some(row.text(0)?.starts_with(row.text(1)?)))),
     pure("ENDSWITH", "ss", flag, |call| flags(call, |row| Some(row.text(0)?.ends_with(row.text(1)?)))),
-    pure("SPLIT_INDEX", "ssi", text, |call| {
-        texts(call, |row| {
-            let (text, between, place) = (row.text(0)?, row.text(1)?, usize::try_from(row.int(2)?).ok()?);
-            if between.is_empty() { None } else { text.split(between).nth(place).map(str::to_owned) }
-        })
-    }),
-    pure("REGEXP", "ss", flag, |call| flags(call, |row| Some(pattern(row.text(1)?)?.is_match(row.text(0)?)))),
-    pure("REGEXP_REPLACE", "sss", text, |call| {
-        texts(call, |row| Some(pattern(row.text(1)?)?.replace_all(row.text(0)?, row.text(2)?).into_owned()))
-    }),
-    pure("REGEXP_EXTRACT", "ss?i", text, |call| {
-        texts(call, |row| {
-            let group = if row.len() > 2 { usize::try_from(row.int(2)?).ok()? } else { 0 };
-            let found = pattern(row.text(1)?)?.captures(row.text(0)?)?.get(group)?.as_str().to_owned();
-            Some(found)
-        })
-    }),
+    Builtin {
+        name: "SPLIT_INDEX",
+        takes: super::builtin::Takes::By((3, 3), |types| {
+            let between = if types[1].is_integer() { DataType::Int64 } else { DataType::Utf8 };
+            Ok(vec![DataType::Utf8, between, DataType::Int64])
+        }),
+        result: text,
+        run: |call| {
+            texts(call, |row| {
+                // A number is the letter of that code.
+                let code = match call.arguments[1].data_type() {
+                    DataType::Int64 => Some(char::from(u8::try_from(row.int(1)?).ok()?).to_string()),
+                    _ => None,
+                };
+                let between = match &code {
+                    Some(code) => code.as_str(),
+                    None => row.text(1)?,
+                };
+                let (text, place) = (row.text(0)?, usize::try_from(row.int(2)?).ok()?);
+                if between.is_empty() || text.is_empty() {
+                    None
+                } else {
+                    text.split(between).nth(place).map(str::to_owned)
+                }
+            })
+        },
+        volatility: datafusion_expr::Volatility::Immutable,
+    },
     pure("TO_BASE64", "s", text, |call| texts(call, |row| Some(STANDARD.encode(row.text(0)?)))),
     pure("FROM_BASE64", "s", text, |call| {
-        texts(call, |row| String::from_utf8(STANDARD.decode(row.text(0)?).ok()?).ok())
+        let texts = call.arguments[0].as_string::<i32>().iter();
+        let read = |text: &str| match STANDARD.decode(text) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => exec_err!("FROM_BASE64: '{text}' is no base64: {error}"),
+        };
+        let read = texts.map(|text| text.map(read).transpose());
+        Ok(Arc::new(read.collect::<Result<arrow::array::StringArray>>()?))
     }),
     pure("IS_ALPHA", "s", flag, |call| {
         flags(call, |row| {

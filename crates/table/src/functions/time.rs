@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray, Time32MillisecondArray,
+    TimestampMillisecondArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{
+    DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time32MillisecondType,
+    TimeUnit,
+};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
-use datafusion_common::Result;
+use datafusion_common::{Result, ScalarValue, exec_err};
 use datafusion_expr::Volatility;
 use thalweg_dataflow::time::MIN_WATERMARK;
 
@@ -15,7 +21,7 @@ use super::builtin::{
     Arguments, Builtin, Call, Takes, as_they_are, int, ints, long, longs, pure, text, texts,
 };
 use crate::now;
-use crate::operators::{to_local, to_utc};
+use crate::operators::{from_millis, millis, to_local, to_utc};
 
 const LOCAL: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
@@ -43,10 +49,175 @@ const fn now_called(name: &'static str) -> Builtin {
     }
 }
 
+/// The time of the day, by the clock of the session's time zone, in whole seconds.
+const fn time_called(name: &'static str) -> Builtin {
+    Builtin {
+        name,
+        takes: Takes::By((0, 0), as_they_are),
+        result: |_: &Arguments<'_>| Ok(DataType::Time32(TimeUnit::Millisecond)),
+        run: |call| {
+            let local = to_local(Some(zone(call)), now::processing_time());
+            let of_day = local.rem_euclid(86_400_000) / 1000 * 1000;
+            Ok(Arc::new(Time32MillisecondArray::from_value(of_day as i32, call.rows)))
+        },
+        volatility: Volatility::Volatile,
+    }
+}
+
+/// A date, a time of the day, an interval, or what becomes a point in time.
+fn as_time(of: &DataType) -> DataType {
+    match of {
+        DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..) | DataType::Interval(_) => {
+            of.clone()
+        }
+        _ => LOCAL,
+    }
+}
+
+/// Milliseconds since the epoch, or of the day.
+fn millis_at(values: &ArrayRef, row: usize) -> Option<i64> {
+    if values.is_null(row) {
+        return None;
+    }
+    Some(match values.data_type() {
+        DataType::Date32 => i64::from(values.as_primitive::<Date32Type>().value(row)) * 86_400_000,
+        DataType::Time32(_) => i64::from(values.as_primitive::<Time32MillisecondType>().value(row)),
+        _ => millis(&values.slice(row, 1)).ok()?.value(0),
+    })
+}
+
+/// A time with an interval added.
+fn added(intervals: &ArrayRef, row: usize, time: i64) -> Option<i64> {
+    let by =
+        intervals.is_valid(row).then(|| intervals.as_primitive::<IntervalMonthDayNanoType>().value(row))?;
+    let moved = by_months(time, i64::from(by.months))?;
+    moved.checked_add(i64::from(by.days) * 86_400_000 + by.nanoseconds / 1_000_000)
+}
+
+/// A time so many months later, on the same day or the last of the month.
+fn by_months(time: i64, months: i64) -> Option<i64> {
+    let date = DateTime::from_timestamp_millis(time)?;
+    let size = chrono::Months::new(u32::try_from(months.abs()).ok()?);
+    let moved = if months < 0 { date.checked_sub_months(size) } else { date.checked_add_months(size) };
+    moved.map(|moved| moved.timestamp_millis())
+}
+
+fn timestamp_add(call: &Call<'_>) -> Result<ArrayRef> {
+    let values = &call.arguments[2];
+    let (units, by) = (call.arguments[0].as_string::<i32>(), call.arguments[1].as_primitive::<Int64Type>());
+    let moved = |row: usize| {
+        let time = millis_at(values, row)?;
+        let by = by.is_valid(row).then(|| by.value(row))?;
+        let unit = units.value(row).to_uppercase();
+        let unit = unit.strip_prefix("SQL_TSI_").unwrap_or(&unit).trim_end_matches('S');
+        match unit {
+            "MONTH" => by_months(time, by),
+            "QUARTER" => by_months(time, by.checked_mul(3)?),
+            "YEAR" => by_months(time, by.checked_mul(12)?),
+            unit => time.checked_add(by.checked_mul(length(unit)?)?),
+        }
+    };
+    let moved: Int64Array = (0..call.rows).map(moved).collect();
+    if !matches!(values.data_type(), DataType::Timestamp(..)) {
+        return back(moved, call.result);
+    }
+    // What is finer than a millisecond stays as it was.
+    let (before, exact) =
+        (from_millis(millis(values)?, values.data_type())?, cast(values, &DataType::Int64)?);
+    let rest = arrow::compute::kernels::numeric::sub(&exact, &cast(&before, &DataType::Int64)?)?;
+    let moved = cast(&from_millis(moved, values.data_type())?, &DataType::Int64)?;
+    Ok(cast(&arrow::compute::kernels::numeric::add(&moved, &rest)?, call.result)?)
+}
+
+/// Milliseconds as times of a type.
+fn back(times: Int64Array, to: &DataType) -> Result<ArrayRef> {
+    Ok(match to {
+        DataType::Date32 => Arc::new(times.unary::<_, Date32Type>(|time| time.div_euclid(86_400_000) as i32)),
+        DataType::Time32(_) => {
+            Arc::new(times.unary::<_, Time32MillisecondType>(|time| time.rem_euclid(86_400_000) as i32))
+        }
+        to => from_millis(times, to)?,
+    })
+}
+
+/// Milliseconds of a unit that is always as long.
+fn length(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "MILLISECOND" | "FRAC_SECOND" => 1,
+        "SECOND" => 1000,
+        "MINUTE" => 60_000,
+        "HOUR" => 3_600_000,
+        "DAY" => 86_400_000,
+        "WEEK" => 7 * 86_400_000,
+        _ => return None,
+    })
+}
+
+/// Each time rounded to a unit, by the clock that it is shown on.
+fn rounded(call: &Call<'_>, round: fn(&str, i64) -> Option<i64>) -> Result<ArrayRef> {
+    let (units, values, shown) =
+        (call.arguments[0].as_string::<i32>(), &call.arguments[1], shown_in(call, 1));
+    let time = |row: usize| {
+        let local = to_local(shown, millis_at(values, row)?);
+        Some(to_utc(shown, round(&units.value(row).to_uppercase(), local)?))
+    };
+    let times: Int64Array = (0..call.rows).map(time).collect();
+    back(times, call.result)
+}
+
+fn extract(call: &Call<'_>) -> Result<ArrayRef> {
+    let (units, values, shown) =
+        (call.arguments[0].as_string::<i32>(), &call.arguments[1], shown_in(call, 1));
+    if matches!(values.data_type(), DataType::Interval(_)) {
+        let intervals = values.as_primitive::<IntervalMonthDayNanoType>();
+        let part = |row: usize| {
+            let of = intervals.is_valid(row).then(|| intervals.value(row))?;
+            let (months, millis) =
+                (i64::from(of.months), i64::from(of.days) * 86_400_000 + of.nanoseconds / 1_000_000);
+            Some(match units.value(row).to_uppercase().as_str() {
+                "YEAR" => months / 12,
+                "QUARTER" => months % 12 / 3 + 1,
+                "MONTH" => months % 12,
+                "DAY" => millis / 86_400_000,
+                "HOUR" => millis / 3_600_000 % 24,
+                "MINUTE" => millis / 60_000 % 60,
+                "SECOND" => millis / 1000 % 60,
+                "EPOCH" => millis / 1000,
+                _ => return None,
+            })
+        };
+        return Ok(Arc::new((0..call.rows).map(part).collect::<Int64Array>()));
+    }
+    // Digits that a millisecond has no room for.
+    let fine = match values.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, zone) => {
+            let fine = cast(values, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
+            Some(cast(&fine, &DataType::Int64)?)
+        }
+        _ => None,
+    };
+    let nanos = |row: usize, millis: i64| match &fine {
+        Some(fine) => fine.as_primitive::<Int64Type>().value(row).rem_euclid(1_000_000_000),
+        None => millis.rem_euclid(1000) * 1_000_000,
+    };
+    let part = |row: usize| {
+        let time = millis_at(values, row)?;
+        match units.value(row).to_uppercase().as_str() {
+            "MICROSECOND" => Some(nanos(row, time) / 1000),
+            "NANOSECOND" => Some(nanos(row, time)),
+            unit => part(unit, to_local(shown, time)),
+        }
+    };
+    Ok(Arc::new((0..call.rows).map(part).collect::<Int64Array>()))
+}
+
 pub(super) static FUNCTIONS: &[Builtin] = &[
     now_called("PROCTIME"),
     now_called("CURRENT_TIMESTAMP"),
     now_called("NOW"),
+    now_called("CURRENT_ROW_TIMESTAMP"),
+    time_called("LOCALTIME"),
+    time_called("CURRENT_TIME"),
     Builtin {
         name: "CURRENT_WATERMARK",
         takes: Takes::By((1, 1), as_they_are),
@@ -107,7 +278,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                 match formats {
                     None => Some(local.format("%Y-%m-%d %H:%M:%S").to_string()),
                     Some(formats) if formats.is_null(row) => None,
-                    Some(formats) => Some(local.format(&pattern(formats.value(row))).to_string()),
+                    Some(formats) => Some(local.format(&pattern(formats.value(row))?).to_string()),
                 }
             };
             Ok(Arc::new((0..call.rows).map(value).collect::<StringArray>()))
@@ -146,32 +317,44 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             longs(call, |row| {
                 let local = match row.len() {
                     0 => return Some(now::processing_time() / 1000),
-                    1 => parse(row.text(0)?)?,
-                    _ => parse_as(row.text(0)?, row.text(1)?)?,
+                    1 => parse(row.text(0)?),
+                    _ => parse_as(row.text(0)?, row.text(1)?),
                 };
-                Some(to_utc(Some(zone), local).div_euclid(1000))
+                // What cannot be read is the least number, in Flink.
+                Some(local.map_or(i64::MIN, |local| to_utc(Some(zone), local).div_euclid(1000)))
             })
         },
         volatility: Volatility::Volatile,
     },
     pure("DATE_FORMAT", "ts", text, |call| {
         let shown = shown_in(call, 0);
+        let formats = call.arguments[1].as_string::<i32>();
+        if let Some(odd) = formats.iter().flatten().find(|format| pattern(format).is_none()) {
+            return exec_err!("DATE_FORMAT: '{odd}' has a letter that is no part of a time");
+        }
         texts(call, |row| {
             let local = DateTime::from_timestamp_millis(to_local(shown, row.time(0)?))?;
-            Some(local.naive_utc().format(&pattern(row.text(1)?)).to_string())
+            Some(local.naive_utc().format(&pattern(row.text(1)?)?).to_string())
         })
     }),
     pure(
         "TO_TIMESTAMP_LTZ",
-        "*?*",
+        "*?**",
         |_| Ok(point_in_time()),
         |call| {
-            let zone = zone(call);
             let times: ArrayRef = match call.arguments[0].data_type() {
                 DataType::Utf8 => {
-                    let texts = call.arguments[0].as_string::<i32>().iter();
-                    let times = texts.map(|text| Some(to_utc(Some(zone), parse(text?)?)));
-                    Arc::new(times.collect::<TimestampMillisecondArray>())
+                    // Of UTC, unless a zone is given.
+                    let time = |row: usize| {
+                        let row = super::builtin::Row { arguments: call.arguments, row };
+                        let zone = if row.len() > 2 { row.text(2)?.parse().ok()? } else { Tz::UTC };
+                        let local = match row.len() {
+                            1 => parse(row.text(0)?)?,
+                            _ => parse_as(row.text(0)?, row.text(1)?)?,
+                        };
+                        Some(to_utc(Some(zone), local))
+                    };
+                    Arc::new((0..call.rows).map(time).collect::<TimestampMillisecondArray>())
                 }
                 _ => {
                     let numbers = cast(&call.arguments[0], &DataType::Int64)?;
@@ -207,10 +390,13 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             Ok(Arc::new(dates.collect::<arrow::array::Date32Array>()))
         },
     ),
-    pure("$extract", "st", long, |call| {
-        let shown = shown_in(call, 1);
-        longs(call, |row| part(row.text(0)?, to_local(shown, row.time(1)?)))
-    }),
+    Builtin {
+        name: "$extract",
+        takes: Takes::By((2, 2), |types| Ok(vec![DataType::Utf8, as_time(&types[1])])),
+        result: long,
+        run: extract,
+        volatility: Volatility::Immutable,
+    },
     pure("YEAR", "t", long, |call| longs(call, |row| part("YEAR", row.time(0)?))),
     pure("QUARTER", "t", long, |call| longs(call, |row| part("QUARTER", row.time(0)?))),
     pure("MONTH", "t", long, |call| longs(call, |row| part("MONTH", row.time(0)?))),
@@ -221,19 +407,65 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("HOUR", "t", long, |call| longs(call, |row| part("HOUR", row.time(0)?))),
     pure("MINUTE", "t", long, |call| longs(call, |row| part("MINUTE", row.time(0)?))),
     pure("SECOND", "t", long, |call| longs(call, |row| part("SECOND", row.time(0)?))),
-    pure(
-        "$floor",
-        "ts",
-        |arguments| Ok(arguments.types[0].clone()),
-        |call| {
-            let shown = shown_in(call, 0);
-            let times = (0..call.rows).map(|row| {
-                let row = super::builtin::Row { arguments: call.arguments, row };
-                Some(to_utc(shown, floor(row.text(1)?, to_local(shown, row.time(0)?))?))
+    Builtin {
+        name: "$floor",
+        takes: Takes::By((2, 2), |types| Ok(vec![DataType::Utf8, as_time(&types[1])])),
+        result: |arguments| Ok(arguments.types[1].clone()),
+        run: |call| rounded(call, floor),
+        volatility: Volatility::Immutable,
+    },
+    Builtin {
+        name: "$ceil",
+        takes: Takes::By((2, 2), |types| Ok(vec![DataType::Utf8, as_time(&types[1])])),
+        result: |arguments| Ok(arguments.types[1].clone()),
+        run: |call| rounded(call, ceil),
+        volatility: Volatility::Immutable,
+    },
+    Builtin {
+        name: "$interval_times",
+        takes: Takes::By((2, 2), |types| Ok(vec![types[0].clone(), DataType::Int64])),
+        result: |arguments| Ok(arguments.types[0].clone()),
+        run: |call| {
+            let intervals = call.arguments[0].as_primitive::<IntervalMonthDayNanoType>().iter();
+            let by = call.arguments[1].as_primitive::<Int64Type>().iter();
+            let times = intervals.zip(by).map(|(interval, by)| {
+                let (interval, by) = (interval?, by?);
+                Some(IntervalMonthDayNano::new(
+                    i32::try_from(i64::from(interval.months).checked_mul(by)?).ok()?,
+                    i32::try_from(i64::from(interval.days).checked_mul(by)?).ok()?,
+                    interval.nanoseconds.checked_mul(by)?,
+                ))
             });
-            Ok(cast(&times.collect::<TimestampMillisecondArray>(), call.result)?)
+            Ok(Arc::new(times.collect::<IntervalMonthDayNanoArray>()))
         },
-    ),
+        volatility: Volatility::Immutable,
+    },
+    Builtin {
+        name: "$overlaps",
+        takes: Takes::By((4, 4), as_they_are),
+        result: super::builtin::flag,
+        run: |call| {
+            let point = |place: usize, row: usize| millis_at(&call.arguments[place], row);
+            let end = |place: usize, row: usize| match call.arguments[place].data_type() {
+                DataType::Interval(_) => added(&call.arguments[place], row, point(place - 1, row)?),
+                _ => point(place, row),
+            };
+            let both = |row: usize| {
+                let (a, b, c, d) = (point(0, row)?, end(1, row)?, point(2, row)?, end(3, row)?);
+                let ((a, b), (c, d)) = ((a.min(b), a.max(b)), (c.min(d), c.max(d)));
+                Some(a <= d && c <= b)
+            };
+            Ok(Arc::new((0..call.rows).map(both).collect::<arrow::array::BooleanArray>()))
+        },
+        volatility: Volatility::Immutable,
+    },
+    pure("CONVERT_TZ", "sss", text, |call| {
+        texts(call, |row| {
+            let (from, to): (Tz, Tz) = (row.text(1)?.parse().ok()?, row.text(2)?.parse().ok()?);
+            let time = DateTime::from_timestamp_millis(to_utc(Some(from), parse(row.text(0)?)?))?;
+            Some(time.with_timezone(&to).format("%Y-%m-%d %H:%M:%S").to_string())
+        })
+    }),
     pure("TIMESTAMPDIFF", "stt", int, |call| {
         ints(call, |row| {
             let (from, to) = (row.time(1)?, row.time(2)?);
@@ -252,44 +484,24 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             Some(((to - from) / length) as i32)
         })
     }),
-    pure(
-        "TIMESTAMPADD",
-        "sit",
-        |arguments| Ok(arguments.types[2].clone()),
-        |call| {
-            let times = (0..call.rows).map(|row| {
-                let row = super::builtin::Row { arguments: call.arguments, row };
-                let (by, time) = (row.int(1)?, row.time(2)?);
-                let unit = row.text(0)?.trim_end_matches('S').to_uppercase();
-                let length = match unit.as_str() {
-                    "SECOND" => 1000,
-                    "MINUTE" => 60_000,
-                    "HOUR" => 3_600_000,
-                    "DAY" => 86_400_000,
-                    "WEEK" => 7 * 86_400_000,
-                    "MONTH" | "QUARTER" | "YEAR" => {
-                        let months = by
-                            * match unit.as_str() {
-                                "MONTH" => 1,
-                                "QUARTER" => 3,
-                                _ => 12,
-                            };
-                        let date = DateTime::from_timestamp_millis(time)?;
-                        let size = chrono::Months::new(u32::try_from(months.abs()).ok()?);
-                        let moved = if months < 0 {
-                            date.checked_sub_months(size)
-                        } else {
-                            date.checked_add_months(size)
-                        };
-                        return moved.map(|moved| moved.timestamp_millis());
-                    }
-                    _ => return None,
-                };
-                time.checked_add(by.checked_mul(length)?)
-            });
-            Ok(cast(&times.collect::<TimestampMillisecondArray>(), call.result)?)
+    Builtin {
+        name: "TIMESTAMPADD",
+        takes: Takes::By((3, 3), |types| Ok(vec![DataType::Utf8, DataType::Int64, as_time(&types[2])])),
+        result: |arguments| {
+            // A date with hours added is no date any more.
+            let unit = match arguments.constants[0] {
+                Some(ScalarValue::Utf8(Some(unit))) => unit.to_uppercase(),
+                _ => String::new(),
+            };
+            let is_clock = ["HOUR", "MINUTE", "SECOND"].iter().any(|clock| unit.contains(clock));
+            Ok(match &arguments.types[2] {
+                DataType::Date32 if is_clock => DataType::Timestamp(TimeUnit::Microsecond, None),
+                of => of.clone(),
+            })
         },
-    ),
+        run: timestamp_add,
+        volatility: Volatility::Immutable,
+    },
 ];
 
 /// The zone in whose clock an argument is shown: of a point in time that of the session.
@@ -317,17 +529,51 @@ fn part(unit: &str, local: i64) -> Option<i64> {
         "HOUR" => i64::from(time.hour()),
         "MINUTE" => i64::from(time.minute()),
         "SECOND" => i64::from(time.second()),
-        "MILLISECOND" => i64::from(time.second()) * 1000 + i64::from(time.nanosecond() / 1_000_000),
+        "MILLISECOND" => i64::from(time.nanosecond() / 1_000_000),
+        "ISOYEAR" => i64::from(time.iso_week().year()),
+        "DECADE" => i64::from(time.year()).div_euclid(10),
+        "CENTURY" => begun(time.year(), 100),
+        "MILLENNIUM" => begun(time.year(), 1000),
         "EPOCH" => local.div_euclid(1000),
         _ => return None,
     })
+}
+
+/// The number of the century (of 100 years) or millennium that a year is in; the year 2000 is still in the 20th.
+fn begun(year: i32, years: i64) -> i64 {
+    match i64::from(year) {
+        year if year > 0 => (year - 1) / years + 1,
+        year => year / years - 1,
+    }
+}
+
+/// The end of the unit that a time is in, or the time itself, if that is where one ends.
+fn ceil(unit: &str, local: i64) -> Option<i64> {
+    let begin = floor(unit, local)?;
+    if begin == local {
+        return Some(local);
+    }
+    match unit {
+        "MONTH" => by_months(begin, 1),
+        "QUARTER" => by_months(begin, 3),
+        "YEAR" => by_months(begin, 12),
+        "DECADE" => by_months(begin, 120),
+        "CENTURY" => by_months(begin, 1200),
+        "MILLENNIUM" => by_months(begin, 12_000),
+        unit => begin.checked_add(length(unit)?),
+    }
 }
 
 /// The beginning of the unit that a time is in.
 fn floor(unit: &str, local: i64) -> Option<i64> {
     use chrono::{Datelike, Days};
     let date = DateTime::from_timestamp_millis(local)?.date_naive();
-    let begin = match unit.to_uppercase().as_str() {
+    let year = |year: i32| NaiveDate::from_ymd_opt(year, 1, 1);
+    let begin = match unit {
+        "MILLISECOND" => return Some(local),
+        "DECADE" => year(date.year().div_euclid(10) * 10)?,
+        "CENTURY" => year((date.year() - 1).div_euclid(100) * 100 + 1)?,
+        "MILLENNIUM" => year((date.year() - 1).div_euclid(1000) * 1000 + 1)?,
         "SECOND" => return Some(local - local.rem_euclid(1000)),
         "MINUTE" => return Some(local - local.rem_euclid(60_000)),
         "HOUR" => return Some(local - local.rem_euclid(3_600_000)),
@@ -341,38 +587,35 @@ fn floor(unit: &str, local: i64) -> Option<i64> {
     Some(begin.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
 }
 
-/// Whole months from one time to another.
+/// Whole months from one time to another: the last day of a month ends the month that began on a later day.
 fn months_between(from: i64, to: i64) -> i32 {
-    use chrono::Datelike;
-    let (Some(a), Some(b)) = (DateTime::from_timestamp_millis(from), DateTime::from_timestamp_millis(to))
-    else {
-        return 0;
-    };
-    let months = (b.year() - a.year()) * 12 + b.month() as i32 - a.month() as i32;
-    let rest = |time: DateTime<chrono::Utc>| (time.day(), time.time());
-    match months {
-        months if months > 0 && rest(b) < rest(a) => months - 1,
-        months if months < 0 && rest(b) > rest(a) => months + 1,
-        months => months,
+    const DAY: i64 = 86_400_000;
+    fn of_days(from: i64, to: i64) -> i64 {
+        if to < from {
+            return -of_days(to, from);
+        }
+        let mut months = (to - from) / DAY / 31;
+        loop {
+            match (by_months(from, months), by_months(from, months + 1)) {
+                (Some(end), Some(next)) if end < to && next <= to => months += 1,
+                _ => return months,
+            }
+        }
     }
+    let (from_day, to_day) = (from.div_euclid(DAY) * DAY, to.div_euclid(DAY) * DAY);
+    let months = of_days(from_day, to_day);
+    let is_short = by_months(from_day, months) == Some(to_day) && to - to_day < from - from_day;
+    (months - i64::from(is_short)) as i32
 }
 
 /// `2020-04-15 08:00:05[.123]`, or `2020-04-15`.
 fn parse(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f"));
-    match time {
-        Ok(time) => Some(time.and_utc().timestamp_millis()),
-        Err(_) => {
-            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-            Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
-        }
-    }
+    crate::cast::parse_timestamp(text.trim()).map(|time| time.and_utc().timestamp_millis())
 }
 
 fn parse_as(text: &str, format: &str) -> Option<i64> {
-    let pattern = pattern(format);
+    // As many digits behind a point as there are.
+    let pattern = pattern(format)?.replace(".%3f", "%.f").replace(".%6f", "%.f").replace(".%9f", "%.f");
     if let Ok(time) = NaiveDateTime::parse_from_str(text, &pattern) {
         return Some(time.and_utc().timestamp_millis());
     }
@@ -380,8 +623,8 @@ fn parse_as(text: &str, format: &str) -> Option<i64> {
     Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
 }
 
-/// A pattern of Java's as one of `chrono`'s.
-fn pattern(java: &str) -> String {
+/// A pattern of Java's as one of `chrono`'s; none, if it has a letter that is not known.
+fn pattern(java: &str) -> Option<String> {
     let (mut pattern, mut letters) = (String::new(), java.chars().peekable());
     while let Some(letter) = letters.next() {
         if letter == '\'' {
@@ -407,6 +650,7 @@ fn pattern(java: &str) -> String {
             ('D', _) => pattern.push_str("%j"),
             ('H', 1) => pattern.push_str("%-H"),
             ('H', _) => pattern.push_str("%H"),
+            ('h', 1) => pattern.push_str("%-I"),
             ('h', _) => pattern.push_str("%I"),
             ('m', 1) => pattern.push_str("%-M"),
             ('m', _) => pattern.push_str("%M"),
@@ -418,10 +662,12 @@ fn pattern(java: &str) -> String {
             ('a', _) => pattern.push_str("%p"),
             ('E', 1..=3) => pattern.push_str("%a"),
             ('E', _) => pattern.push_str("%A"),
+            (letter, _) if letter.is_ascii_alphabetic() => return None,
+            ('%', length) => (0..length).for_each(|_| pattern.push_str("%%")),
             (other, length) => (0..length).for_each(|_| pattern.push(other)),
         }
     }
-    pattern
+    Some(pattern)
 }
 
 #[cfg(test)]

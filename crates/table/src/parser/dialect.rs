@@ -8,6 +8,8 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
+use super::{forms, json_forms};
+
 /// Flink's dialect.
 #[derive(Debug)]
 pub(super) struct FlinkDialect;
@@ -88,15 +90,44 @@ impl Dialect for FlinkDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
-        let Token::Word(word) = &parser.peek_token_ref().token else { return None };
-        if word.keyword != Keyword::TABLE || word.quote_style.is_some() {
-            return None;
-        }
-        // `TABLE t`, not a column of that name.
-        match parser.peek_nth_token(1).token {
-            Token::Word(_) => Some(table_argument(parser)),
+        let word = match &parser.peek_token_ref().token {
+            Token::Word(word) if word.quote_style.is_none() => word.clone(),
+            // `1e3` is a floating point number; `1000.0` is a decimal.
+            Token::Number(number, _) if number.contains(['e', 'E']) && !number.starts_with("0x") => {
+                return Some(forms::floating(parser));
+            }
+            _ => return None,
+        };
+        let next = parser.peek_nth_token(1).token;
+        match (word.keyword, next) {
+            // `TABLE t`, not a column of that name.
+            (Keyword::TABLE, Token::Word(_)) => Some(table_argument(parser)),
+            (Keyword::CAST, Token::LParen) => Some(forms::cast(parser, "$cast")),
+            (Keyword::TRY_CAST, Token::LParen) => Some(forms::cast(parser, "$try_cast")),
+            (Keyword::DATE | Keyword::TIME | Keyword::TIMESTAMP, Token::SingleQuotedString(_)) => {
+                Some(forms::time_literal(parser))
+            }
+            (Keyword::INTERVAL, Token::SingleQuotedString(_) | Token::Minus) => forms::interval(parser),
+            (Keyword::LOCALTIME | Keyword::CURRENT_TIME, next)
+                if !matches!(next, Token::LParen | Token::Period) =>
+            {
+                parser.next_token();
+                Some(Ok(forms::function(&word.value.to_uppercase(), Vec::new())))
+            }
+            (Keyword::TRIM, Token::LParen) => forms::trim(parser),
+            (Keyword::MAP, Token::LBracket) => Some(forms::map(parser)),
+            (_, Token::LParen) => json_forms::prefix(parser, &word.value),
             _ => None,
         }
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        expr: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        forms::infix(parser, expr, precedence)
     }
 }
 

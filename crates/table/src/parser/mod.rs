@@ -7,12 +7,17 @@
 //!   [`Subquery`](sqlparser::ast::Expr::Subquery) `SELECT * FROM t`;
 //! - `DESCRIPTOR(ts)` is a call of the function `DESCRIPTOR`;
 //! - `/*+ OPTIONS('k'='v') */` after a table is in its name (`hints.rs`);
+//! - `CAST(x AS t)` and `TRY_CAST` are calls `"$cast"(x, 't')` and `"$try_cast"`, and so are `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`;
+//! - `MAP[k, v]` is a call `"$map"(k, v)`; `x IS JSON OBJECT` and the functions of JSON with their clauses are calls as well, see
+//!   `json_forms.rs`;
 //! - `MATCH_RECOGNIZE (… WITHIN INTERVAL …)`: the interval is the last of the symbols, `"$within"`.
 
 mod alter;
 mod ast;
 mod dialect;
+mod forms;
 pub(crate) mod hints;
+mod json_forms;
 mod schema;
 mod statements;
 mod tokens;
@@ -66,4 +71,16 @@ pub fn parse_schema(text: &str) -> Result<TableSchema, SqlError> {
     let schema = schema::columns(&tokens, &mut parser, true)?;
     tokens.end(&mut parser)?;
     Ok(schema)
+}
+
+/// A data type, as it stands in a table or in a cast.
+///
+/// # Errors
+/// If there is no such type; with the place.
+pub fn parse_type(text: &str) -> Result<crate::types::LogicalType, SqlError> {
+    let tokens = Tokens::of(text)?;
+    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens.all().to_vec());
+    let of = schema::data_type(&tokens, &mut parser)?;
+    tokens.end(&mut parser)?;
+    Ok(of)
 }

@@ -1,10 +1,12 @@
-//! Aggregates in the grammar: `COUNT(*)`, which counts rows whatever is in them, and `GROUPING(…)`, which is computed from the set.
+//! Aggregates in the grammar: `COUNT(*)`, which counts rows whatever is in them, and `GROUPING(…)`, which is computed from the set;
+//! operators that are calls.
 
 use arrow::datatypes::DataType;
-use datafusion_common::Result;
-use datafusion_expr::expr::AggregateFunction;
-use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
-use datafusion_expr::{Expr, WindowFunctionDefinition, cast, lit};
+use datafusion_common::{DFSchema, Result};
+use datafusion_expr::expr::{AggregateFunction, BinaryExpr};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
+use datafusion_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition, cast, lit};
+use sqlparser::ast::BinaryOperator;
 
 use crate::aggregates::GROUPING;
 
@@ -19,6 +21,30 @@ fn counts_rows(name: &str, arguments: &[Expr]) -> bool {
 }
 
 impl ExprPlanner for AggregatePlanner {
+    /// What DataFusion has no operator for, and so is a call from the beginning.
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let op = match raw.op {
+            BinaryOperator::Multiply => Operator::Multiply,
+            BinaryOperator::Eq => Operator::Eq,
+            BinaryOperator::NotEq => Operator::NotEq,
+            _ => return Ok(PlannerResult::Original(raw)),
+        };
+        let types = [raw.left.get_type(schema)?, raw.right.get_type(schema)?];
+        let has = |of: fn(&DataType) -> bool| types.iter().any(of);
+        let is_ours = match op {
+            Operator::Multiply => has(|of| matches!(of, DataType::Interval(_))),
+            _ => has(|of| *of == DataType::Boolean) && has(|of| *of == DataType::Utf8),
+        };
+        if !is_ours {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let binary = BinaryExpr::new(Box::new(raw.left.clone()), op, Box::new(raw.right.clone()));
+        Ok(match super::comparisons::operator(&binary, schema)? {
+            Some(call) => PlannerResult::Planned(call),
+            None => PlannerResult::Original(raw),
+        })
+    }
+
     fn plan_aggregate(&self, mut call: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
         if counts_rows(call.func.name(), &call.args) {
             call.args = vec![lit(1)];

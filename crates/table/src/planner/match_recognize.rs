@@ -17,7 +17,7 @@ use sqlparser::ast::{
     MatchRecognizeSymbol, RepetitionQuantifier, RowsPerMatch, TableFactor,
 };
 
-use super::literals::narrow;
+use super::literals::typed;
 use super::optimize::types_of;
 use crate::aggregates::Function;
 use crate::aggregates::declaration::{aggregate, function_of};
@@ -161,7 +161,7 @@ pub(super) fn plan(clause: TableFactor, context: &mut dyn RelationPlannerContext
     let reference_schema = Arc::new(DFSchema::from_unqualified_fields(fields.into(), HashMap::new())?);
     let typed = |expression: ast::Expr, context: &mut dyn RelationPlannerContext| {
         let planned = context.sql_to_expr(expression, &reference_schema)?;
-        types_of(narrow(planned)?.data, &reference_schema).map_err(DataFusionError::from)
+        types_of(planned, &reference_schema).map_err(DataFusionError::from)
     };
     let conditions =
         conditions.into_iter().map(|condition| condition.map(|one| typed(one, context)).transpose());
@@ -319,7 +319,7 @@ impl Clause<'_, '_> {
             }
             _ => return Ok(None),
         };
-        let value = narrow(self.context.sql_to_expr(value, self.input)?)?.data;
+        let value = typed(self.context.sql_to_expr(value, self.input)?, self.input)?.data;
         self.references.push(Reference { name, kind, value });
         self.known.insert(key, self.references.len() - 1);
         Ok(Some(self.references.len() - 1))

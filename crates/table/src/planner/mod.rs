@@ -2,16 +2,20 @@
 //!
 //! | pass | file |
 //! |---|---|
+//! | syntax tree → syntax tree: windows of old, names, forms of expressions | `group_windows.rs`, `names.rs`, `forms.rs` |
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
 //! | table functions beside their table | `table_function.rs` |
+//! | types: whole numbers, decimals, comparisons | `literals.rs`, `comparisons.rs` |
 //! | window functions, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
 //! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
 //! | rules: types, subqueries to joins, filters down | `optimize.rs` |
 //!
 //! What comes after, the plan of operators, is in [`plan`](crate::plan).
 
+mod comparisons;
 pub mod context;
 mod expressions;
+mod forms;
 pub(crate) mod group_windows;
 mod literals;
 pub(crate) mod match_recognize;
@@ -83,6 +87,7 @@ impl Planner {
         group_windows::rewrite(&mut query)?;
         table_function::rewrite(&mut query);
         names::rewrite(&mut query);
+        forms::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
         let plan = table_function::correlate(self.sql().sql_statement_to_plan(statement)?)?;
         optimize::whole_numbers(plan, self.context.options())
@@ -93,7 +98,9 @@ impl Planner {
     /// # Errors
     /// If something in it is not there, or does not fit.
     pub fn expression(&self, expression: &ast::Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
-        let expression = self.sql().sql_to_expr(expression.clone(), schema, &mut PlannerContext::new())?;
+        let mut expression = expression.clone();
+        forms::rewrite(&mut expression);
+        let expression = self.sql().sql_to_expr(expression, schema, &mut PlannerContext::new())?;
         optimize::types_of(expression, schema)
     }
 

@@ -19,7 +19,7 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerContext, OptimizerRule};
 
-use super::literals::{WholeNumbers, narrow};
+use super::literals::{WholeNumbers, typed};
 use super::subqueries;
 use crate::error::SqlError;
 
@@ -57,7 +57,8 @@ pub(super) fn optimize(plan: LogicalPlan, options: &ConfigOptions) -> Result<Log
 /// The expression, with its types made to fit.
 pub(super) fn types_of(expression: Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
     use datafusion_common::tree_node::TreeNode;
+    let expression = typed(expression, schema)?.data;
     let schema: DFSchemaRef = Arc::new(schema.clone());
     let mut rewriter = TypeCoercionRewriter::new(&schema);
-    Ok(narrow(expression)?.data.rewrite(&mut rewriter)?.data)
+    Ok(expression.rewrite(&mut rewriter)?.data)
 }
