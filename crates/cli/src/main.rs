@@ -11,6 +11,8 @@ mod demo;
 mod envelope;
 mod format;
 mod groups;
+#[cfg(feature = "sql")]
+mod inside;
 mod interrupt;
 mod position;
 mod printable;

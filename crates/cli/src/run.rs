@@ -11,6 +11,7 @@ use thalweg_table::error::SqlError;
 use thalweg_table::options;
 use thalweg_table::parser::{Statement, parse_script};
 
+use crate::inside::Inside;
 use crate::interrupt::Interrupt;
 use crate::usage::Usage;
 
@@ -39,6 +40,10 @@ pub(crate) struct Args {
     /// A savepoint to begin from
     #[arg(long, value_name = "FOLDER", requires = "checkpoint_dir")]
     from_savepoint: Option<PathBuf>,
+    /// The folder of the broker inside, which tables `WITH ('connector' = 'kafka')` without `properties.bootstrap.servers` are in;
+    /// in memory without it
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// Show the plans of the jobs, and run none
     #[arg(long)]
     explain: bool,
@@ -61,6 +66,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         (None, None) => bail!(Usage("a script, or statements with -e".to_owned())),
     };
     let mut environment = TableEnvironment::new();
+    // It goes on until the jobs have ended.
+    let inside = Inside::new(args.data.clone());
+    inside.register(&mut environment);
     for setting in &args.set {
         let Some((key, value)) = setting.split_once('=') else {
             bail!(Usage(format!("`{setting}` is no KEY=VALUE")));
@@ -69,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let told = |error: SqlError| anyhow::anyhow!("{}", error.render(&script));
     let interrupt = Interrupt::listen()?;
-    let mut jobs = Vec::new();
+    let (mut jobs, mut started) = (Vec::new(), 0);
     for statement in parse_script(&script).map_err(told)? {
         let planned = match environment.execute(&statement).map_err(told)? {
             Outcome::Done => continue,
@@ -86,14 +94,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             println!("{}", planned.explain().trim_end());
             continue;
         }
-        let job =
-            start(args, &mut environment, &planned, &statement, &name, jobs.len()).map_err(|error| {
-                match error.downcast::<SqlError>() {
-                    Ok(error) => told(error),
-                    Err(error) => error,
+        let job = start(args, &mut environment, &planned, &statement, &name, started).map_err(|error| {
+            match error.downcast::<SqlError>() {
+                Ok(error) => told(error),
+                Err(error) => error,
+            }
+        })?;
+        // Each INSERT is at its end before the next statement begins, if that is wanted.
+        match environment.settings().get("table.dml-sync") {
+            Some(sync) if sync.eq_ignore_ascii_case("true") => {
+                started += 1;
+                wait(vec![job], &interrupt)?;
+                if interrupt.is_set() {
+                    return Ok(());
                 }
-            })?;
-        jobs.push(job);
+            }
+            _ => {
+                started += 1;
+                jobs.push(job);
+            }
+        }
     }
     wait(jobs, &interrupt)
 }

@@ -53,9 +53,17 @@ impl PlannedJob {
     /// If an operator or a connector cannot be made.
     pub fn build(&self, config: JobConfig) -> Result<Job, SqlError> {
         let job = Job::new(config);
-        let building = Building::new(job.graph(), job.config().parallelism);
-        self.sinks.iter().try_for_each(|sink| sink.build(&building))?;
+        self.add_to(&job)?;
         Ok(job)
+    }
+
+    /// Adds it to a job.
+    ///
+    /// # Errors
+    /// If an operator or a connector cannot be made.
+    pub fn add_to(&self, job: &Job) -> Result<(), SqlError> {
+        let building = Building::new(job.graph(), job.config().parallelism);
+        self.sinks.iter().try_for_each(|sink| sink.build(&building))
     }
 
     /// The plan as a tree.
@@ -342,6 +350,25 @@ impl TableEnvironment {
             return Err(SqlError::new("one query is a stream, and no other statement is"));
         };
         self.planned_query(query).map_err(|error: SqlError| error.or_at(span))
+    }
+
+    /// The columns of a query.
+    pub(crate) fn schema_of_query(&self, query: &str) -> Result<SchemaRef, SqlError> {
+        let statements = parse_script(query)?;
+        let [Statement { kind: StatementKind::Query(query), span }] = &statements[..] else {
+            return Err(SqlError::new("one query is a table, and no other statement is"));
+        };
+        let planned = || Ok(self.planner().plan(query)?.schema().inner().clone());
+        planned().map_err(|error: SqlError| error.or_at(span))
+    }
+
+    /// The table of this name, between back-ticks or not.
+    pub(crate) fn table_of(&self, name: &str) -> Result<Arc<Table>, SqlError> {
+        let path = self.catalog.path(&[name.trim_matches('`')]);
+        match self.catalog.get(&path) {
+            Some(Relation::Table(table)) => Ok(table.clone()),
+            _ => Err(self.catalog.missing(&path)),
+        }
     }
 
     /// The plan of operators of a query.

@@ -1,10 +1,11 @@
-//! SQL in Flink's dialect, and later its Table API, over the Thalweg engine.
+//! SQL in Flink's dialect, and its Table API ([`api`]), over the Thalweg engine.
 //!
 //! A script is parsed into statements ([`parser`]), a query is planned into a graph of operators over *chunks* (Arrow record
 //! batches whose rows are additions or retractions), and the engine runs that graph: its checkpoints, its key groups, its
 //! exactly-once. DataFusion plans, optimises and evaluates expressions; execution, state and time are ours.
 
 pub mod aggregates;
+pub mod api;
 pub mod cast;
 pub mod catalog;
 pub mod chunk;

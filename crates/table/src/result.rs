@@ -92,14 +92,23 @@ impl TableResult {
             let Some(rows) = &self.rows else { return Ok(Next::End) };
             match rows.recv_timeout(patience) {
                 Ok(rows) => self.waiting = rows.into_iter(),
-                Err(RecvTimeoutError::Timeout) => return Ok(Next::Nothing),
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.rows = None;
-                    self.job.take().map_or(Ok(()), |job| job.wait().map(drop))?;
-                    return Ok(Next::End);
+                // A graph that is kept keeps the channel open when the job has ended.
+                Err(RecvTimeoutError::Timeout) if self.job.as_ref().is_some_and(JobHandle::is_finished) => {
+                    match rows.try_recv() {
+                        Ok(rows) => self.waiting = rows.into_iter(),
+                        Err(_) => return self.end(),
+                    }
                 }
+                Err(RecvTimeoutError::Timeout) => return Ok(Next::Nothing),
+                Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
         }
+    }
+
+    fn end(&mut self) -> Result<Next, JobError> {
+        self.rows = None;
+        self.job.take().map_or(Ok(()), |job| job.wait().map(drop))?;
+        Ok(Next::End)
     }
 
     /// All rows, of a query that ends.
@@ -129,8 +138,7 @@ impl Drop for TableResult {
 }
 
 /// Runs what is planned, and hands over its rows.
-pub(crate) fn start(rows: &Planned, config: JobConfig) -> Result<TableResult, SqlError> {
-    let job = Job::new(config);
+pub(crate) fn start(rows: &Planned, job: Job) -> Result<TableResult, SqlError> {
     let building = Building::new(job.graph(), job.config().parallelism);
     let stream = building.build(rows)?;
     let key = rows.traits.keys.first().cloned().unwrap_or_default();
@@ -174,6 +182,6 @@ impl TableEnvironment {
     /// # Errors
     /// If the query is wrong, with the place; or the job cannot be started.
     pub fn execute_query(&self, query: &str, config: JobConfig) -> Result<TableResult, SqlError> {
-        start(&*self.planned(query)?, config)
+        start(&*self.planned(query)?, Job::new(config))
     }
 }

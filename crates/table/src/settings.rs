@@ -9,7 +9,10 @@ use thalweg_dataflow::tell;
 use crate::error::SqlError;
 
 /// The keys that something goes by, here or in the binary.
-const OBEYED: [&str; 12] = [
+const OBEYED: [&str; 15] = [
+    "table.dml-sync",
+    "sql-client.execution.result-mode",
+    "sql-client.execution.max-table-result.rows",
     "table.local-time-zone",
     "table.exec.source.cdc-events-duplicate",
     "table.exec.source.idle-timeout",

@@ -3,6 +3,8 @@
 #[cfg(feature = "kafka")]
 mod kafka_utils;
 pub mod prelude;
+#[cfg(feature = "sql")]
+pub mod table;
 
 #[cfg(feature = "kafka")]
 pub use kafka_utils::{DirectStream, KafkaUtils};
@@ -15,3 +17,5 @@ pub use thalweg_dstream as dstream;
 pub use thalweg_kafka as kafka;
 #[cfg(feature = "ml")]
 pub use thalweg_ml as ml;
+#[cfg(feature = "sql")]
+pub use thalweg_table as sql;

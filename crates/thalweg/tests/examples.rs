@@ -133,3 +133,21 @@ fn flink_kafka_averages_each_key_of_the_topic() {
     let expected = (0..4).map(|key| (format!("k{key}"), format!("{:.3}", mean(key)))).collect();
     assert_eq!(last, expected);
 }
+
+#[cfg(feature = "sql")]
+#[test]
+fn table_kafka_counts_each_line_of_the_topic_also_when_it_is_started_again() {
+    let cluster = Cluster::new();
+    let (topic, output) = (cluster.topic("lines"), cluster.topic("line-counts"));
+    for round in 1..=2_usize {
+        cluster.write(&topic, (0..3000).map(|i| format!("v{}", i % 9)));
+        cluster.run("table_kafka", &topic, &output, &[]);
+        // Counts of one value are in order, in one partition: the last one is the count.
+        let last: HashMap<String, String> = cluster.read(&output).into_iter().collect();
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        (0..round * 3000).for_each(|i| *counts.entry(format!("v{}", i % 3000 % 9)).or_insert(0) += 1);
+        let row =
+            |(value, n): (String, usize)| (value.clone(), format!("{{\"value\":\"{value}\",\"count\":{n}}}"));
+        assert_eq!(last, counts.into_iter().map(row).collect(), "round {round}");
+    }
+}

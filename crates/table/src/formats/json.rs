@@ -104,7 +104,7 @@ fn text(text: &str, out: &mut Vec<u8>) -> Result<(), SqlError> {
 }
 
 /// A value as JSON. Times are text, as Flink writes them by the SQL standard; decimals have all of their digits.
-fn write(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), SqlError> {
+pub(super) fn write(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<(), SqlError> {
     if values.is_null(row) {
         out.extend_from_slice(b"null");
         return Ok(());

@@ -14,6 +14,16 @@ use serde_json::Value;
 use crate::error::SqlError;
 use crate::types::{LogicalType, TypeKind};
 
+/// A value of a column as JSON.
+///
+/// # Errors
+/// If it has no form in JSON.
+pub fn json(values: &ArrayRef, row: usize) -> Result<Value, SqlError> {
+    let mut text = Vec::new();
+    super::json::write(values, row, &mut text)?;
+    serde_json::from_slice(&text).map_err(|error| SqlError::new(error.to_string()))
+}
+
 static NULL: Value = Value::Null;
 
 /// A column of these values. Rows may be objects, by name, or arrays, by place.

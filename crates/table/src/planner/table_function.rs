@@ -84,6 +84,11 @@ pub(super) fn rewrite(query: &mut Query) {
                 let items = std::mem::take(&mut array.elem);
                 *expression = ast::Expr::Function(call(Ident::with_quote('`', "$array"), items));
             }
+            // `SECOND(3)`: how many digits there may be is of no account.
+            if let ast::Expr::Interval(interval) = expression {
+                interval.leading_precision = None;
+                interval.fractional_seconds_precision = None;
+            }
             ControlFlow::Continue(())
         }
     }

@@ -1,0 +1,4 @@
+-- How often each word comes. The result changes with each word: +I is a first count, -U and +U are how it was and how it is.
+CREATE TABLE words (word STRING) WITH ('connector' = 'filesystem', 'path' = 'data/words.txt', 'format' = 'raw');
+
+SELECT word, COUNT(*) AS n FROM words GROUP BY word;
