@@ -7,6 +7,8 @@ SELECT card, tries, amount, charged FROM charges MATCH_RECOGNIZE (
   ORDER BY charged
   MEASURES COUNT(SMALL.amount) AS tries, LARGE.amount AS amount, LARGE.charged AS charged
   AFTER MATCH SKIP PAST LAST ROW
-  PATTERN (SMALL+ LARGE) WITHIN INTERVAL '5' MINUTE
-  DEFINE SMALL AS SMALL.amount < 1, LARGE AS LARGE.amount > 500
+  PATTERN (SMALL+ LARGE)
+  DEFINE
+    SMALL AS SMALL.amount < 1,
+    LARGE AS LARGE.amount > 500 AND LARGE.charged < FIRST(SMALL.charged) + INTERVAL '5' MINUTE
 );
