@@ -5,6 +5,7 @@
 //! are both that.
 
 pub mod barrier;
+pub mod cep;
 mod chain;
 pub mod checkpoint;
 mod collector;

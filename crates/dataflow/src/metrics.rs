@@ -42,6 +42,7 @@ pub struct OperatorMetrics {
     watermark: AtomicI64,
     held_back_by: Mutex<Option<Arc<str>>>,
     gauges: Mutex<BTreeMap<&'static str, f64>>,
+    counters: Mutex<BTreeMap<&'static str, Arc<Counter>>>,
 }
 
 impl Default for OperatorMetrics {
@@ -56,6 +57,7 @@ impl Default for OperatorMetrics {
             watermark: AtomicI64::new(MIN_WATERMARK),
             held_back_by: Mutex::new(None),
             gauges: Mutex::default(),
+            counters: Mutex::default(),
         }
     }
 }
@@ -78,6 +80,17 @@ impl OperatorMetrics {
     /// The operator's own numbers, as they were last set.
     pub fn gauges(&self) -> BTreeMap<&'static str, f64> {
         self.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A counter of the operator's own, to be taken once, in `open`, and added to as often as one likes. The same name is the same counter.
+    pub fn counter(&self, name: &'static str) -> Arc<Counter> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
+    }
+
+    /// The operator's own counters.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().map(|(name, counter)| (*name, counter.get())).collect()
     }
 
     /// For a source: the split (partition, file) whose watermark is the lowest, and so holds the job's back.

@@ -104,6 +104,19 @@ pub struct CurrentKey<'a, K> {
     pub(crate) key: &'a K,
 }
 
+/// What knows the key whose state is read or written: a key with its hash, or the context that a keyed function is called with.
+pub trait KeyContext<K> {
+    /// The key, with its hash.
+    fn at_key(&self) -> CurrentKey<'_, K>;
+}
+
+impl<K> KeyContext<K> for CurrentKey<'_, K> {
+    #[inline]
+    fn at_key(&self) -> CurrentKey<'_, K> {
+        CurrentKey { hash: self.hash, key: self.key }
+    }
+}
+
 impl<'a, K> CurrentKey<'a, K> {
     /// The key itself.
     pub fn key(&self) -> &'a K {

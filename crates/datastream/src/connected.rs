@@ -13,7 +13,7 @@
 //! ```
 
 use thalweg_dataflow::graph::{Either, Stream};
-use thalweg_dataflow::operators::{KeyedCoProcess, KeyedCoProcessFunction};
+use thalweg_dataflow::operators::{CoProcessFunction, KeyedCoProcess, KeyedCoProcessFunction, ProcessWith};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::Key;
 
@@ -54,6 +54,65 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
             Ok(())
         });
         DataStream::over(self.env.clone(), both)
+    }
+
+    /// Calls a function with a life, counters and state of its subtask on the records of both sides; with state of keys, after [`key_by`](Self::key_by).
+    pub fn process_function<F>(&self, function: F) -> DataStream<F::Out>
+    where
+        F: CoProcessFunction<In1 = A, In2 = B>,
+        F::Out: Data,
+    {
+        DataStream::over(self.env.clone(), self.stream.apply("co-process", ProcessWith::of_both(function)))
+    }
+
+    /// Partitions both streams, each by a key of its own, of the same type: records of one key meet in one place.
+    ///
+    /// ```
+    /// use thalweg_dataflow::state::{States, ValueState};
+    /// use thalweg_datastream::{BoxError, KeyedCoProcessFunction, KeyedProcessContext, StreamExecutionEnvironment};
+    ///
+    /// /// The sum of both sides.
+    /// #[derive(Clone, Default)]
+    /// struct Total(ValueState<char, u32>);
+    ///
+    /// impl KeyedCoProcessFunction for Total {
+    ///     type Key = char;
+    ///     type In1 = (char, u32);
+    ///     type In2 = char;
+    ///     type Out = u32;
+    ///
+    ///     fn states(&mut self, states: &mut States<'_>) {
+    ///         states.keyed("total", &mut self.0);
+    ///     }
+    ///
+    ///     fn process_element1(&mut self, (_, n): (char, u32), context: &mut KeyedProcessContext<'_, char, u32>) -> Result<(), BoxError> {
+    ///         let total = n + self.0.value(context).copied().unwrap_or(0);
+    ///         self.0.update(context, total);
+    ///         context.collect(total);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn process_element2(&mut self, letter: char, context: &mut KeyedProcessContext<'_, char, u32>) -> Result<(), BoxError> {
+    ///         self.process_element1((letter, 1), context)
+    ///     }
+    /// }
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let (pairs, letters) = (env.from_collection(vec![('a', 5), ('b', 7)]), env.from_collection(vec!['a', 'a']));
+    /// let totals = pairs.connect(&letters).key_by(|pair| pair.0, |letter| *letter).process(Total::default());
+    /// assert_eq!(totals.execute_and_collect("totals")?.into_iter().max(), Some(7));
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn key_by<K: Key>(
+        &self,
+        mut first: impl FnMut(&A) -> K + Clone + Send + 'static,
+        mut second: impl FnMut(&B) -> K + Clone + Send + 'static,
+    ) -> ConnectedStreams<Keyed<K, A>, Keyed<K, B>> {
+        let stream = self.stream.map("key-by", move |value| match value {
+            Either::Left(value) => Either::Left(Keyed::new(first(&value), value)),
+            Either::Right(value) => Either::Right(Keyed::new(second(&value), value)),
+        });
+        ConnectedStreams { env: self.env.clone(), stream }
     }
 }
 

@@ -88,14 +88,14 @@ impl<K: Key, A: Data, B: Data> JoinedWhere<K, A, B> {
     }
 }
 
-impl<K: Key, A: Data, B: Data> JoinedByKey<K, A, B> {
+impl<K: Key, A: StateData, B: StateData> JoinedByKey<K, A, B> {
     /// The windows that records have to share.
-    pub fn window<W: WindowAssigner>(self, assigner: W) -> WindowedJoin<K, A, B, W> {
+    pub fn window<W: WindowAssigner<Either<A, B>>>(self, assigner: W) -> WindowedJoin<K, A, B, W> {
         WindowedJoin { joined: self, assigner, lateness: Lateness::default() }
     }
 }
 
-impl<K: Key, A: StateData, B: StateData, W: WindowAssigner> WindowedJoin<K, A, B, W> {
+impl<K: Key, A: StateData, B: StateData, W: WindowAssigner<Either<A, B>>> WindowedJoin<K, A, B, W> {
     /// Keeps windows of event time for so long after their end. A record that comes within it makes its windows fire again, with all
     /// of their pairs.
     #[must_use]

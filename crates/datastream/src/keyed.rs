@@ -226,7 +226,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     }
 
     /// Cuts the stream into windows.
-    pub fn window<W: WindowAssigner>(&self, assigner: W) -> WindowedStream<K, T, W> {
+    pub fn window<W: WindowAssigner<T>>(&self, assigner: W) -> WindowedStream<K, T, W> {
         WindowedStream::new(self.env.clone(), self.stream.clone(), assigner)
     }
 

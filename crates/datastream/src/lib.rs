@@ -17,6 +17,7 @@
 
 mod async_data_stream;
 mod broadcast;
+pub mod cep;
 mod connected;
 mod environment;
 mod join;
@@ -34,9 +35,11 @@ pub use keyed::KeyedStream;
 pub use stream::{Collector, DataStream};
 pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
+pub use thalweg_dataflow::operator::OperatorContext as RuntimeContext;
 pub use thalweg_dataflow::operators::{
-    AsyncFunction, AsyncRetryStrategy, AsyncWait, IntervalJoinContext, KeyedCoProcessFunction,
-    KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
+    AsyncFunction, AsyncRetryStrategy, AsyncWait, CoProcessFunction, ContextOf, IntervalJoinContext,
+    KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
+    ProcessFunction,
 };
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::operators::{Collect, Process, ProcessContext};
+use thalweg_dataflow::operators::{Collect, Process, ProcessContext, ProcessFunction, ProcessWith};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::state::Key;
@@ -111,6 +111,15 @@ impl<T: Data> DataStream<T> {
         self.then(self.stream.apply("process", process))
     }
 
+    /// Calls a function on every record that has a life (`open`, `close`), counters, and state of its subtask: see [`ProcessFunction`].
+    pub fn process_function<F>(&self, function: F) -> DataStream<F::Out>
+    where
+        F: ProcessFunction<In = T>,
+        F::Out: Data,
+    {
+        self.then(self.stream.apply("process", ProcessWith::new(function)))
+    }
+
     /// This stream and another, of any type, as the two inputs of one function.
     pub fn connect<U: Data>(&self, other: &DataStream<U>) -> ConnectedStreams<T, U> {
         ConnectedStreams { env: self.env.clone(), stream: self.stream.either(&other.stream) }
@@ -128,7 +137,7 @@ impl<T: Data> DataStream<T> {
     }
 
     /// Windows of the whole stream, in one place: every record goes through one subtask.
-    pub fn window_all<W: WindowAssigner>(&self, assigner: W) -> WindowedStream<(), T, W> {
+    pub fn window_all<W: WindowAssigner<T>>(&self, assigner: W) -> WindowedStream<(), T, W> {
         let keyed = self.stream.map("window-all", |value| Keyed::new((), value)).exchange();
         WindowedStream::new(self.env.clone(), keyed, assigner).with_parallelism(1)
     }

@@ -24,9 +24,7 @@ use thalweg_dataflow::time::millis;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::evictor::{CountEvictor, Evictor, NoEvictor};
 use thalweg_dataflow::window::trigger::{CountTrigger, PurgingTrigger, TimeTrigger, Trigger};
-use thalweg_dataflow::window::{
-    FixedWindows, GlobalWindows, Lateness, TimeWindow, TriggeredWindows, WindowAssigner,
-};
+use thalweg_dataflow::window::{FixedWindows, GlobalWindows, Lateness, TimeWindow, TriggeredWindows};
 
 use crate::keyed::{greater_by, lesser_by};
 use crate::{Collector, DataStream, KeyedStream, StreamExecutionEnvironment, WindowedStream};
@@ -81,7 +79,7 @@ impl<K, T, W, R, E> TriggeredStream<K, T, W, R, E>
 where
     K: Key,
     T: StateData,
-    W: FixedWindows + WindowAssigner,
+    W: FixedWindows,
     R: Trigger<T>,
     E: Evictor<T>,
 {

@@ -41,7 +41,7 @@ pub struct WindowedStream<K, T, W> {
     pub(crate) parallelism: Option<usize>,
 }
 
-impl<K: Key, T: Data, W: WindowAssigner> WindowedStream<K, T, W> {
+impl<K: Key, T: Data, W: WindowAssigner<T>> WindowedStream<K, T, W> {
     pub(crate) fn new(env: StreamExecutionEnvironment, stream: Stream<Keyed<K, T>>, assigner: W) -> Self {
         Self { env, stream, assigner, lateness: Lateness::default(), parallelism: None }
     }

@@ -119,4 +119,38 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         let update = UpdateStateByKey::new(function, self.interval);
         self.then(self.keyed().exchange().apply("update-state-by-key", update))
     }
+
+    /// [`update_state_by_key`](Self::update_state_by_key) of keys that have a state at the very start of the job (Spark's `initialRDD`); after a
+    /// restart from a checkpoint it does not count. Which keys meet in which partition is up to the engine, so that state can be divided
+    /// anew: there is no partitioner, but [`set_parallelism`](Self::set_parallelism) says how many partitions there are.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::time::Duration;
+    /// use thalweg_dstream::StreamingContext;
+    ///
+    /// let ssc = StreamingContext::new("totals", Duration::from_millis(10));
+    /// let words = ssc.queue_stream(vec![vec!["hello", "deep"]]).map(|word| (word.to_owned(), 1));
+    /// let initial = vec![("hello".to_owned(), 1), ("world".to_owned(), 1)];
+    /// let count = |_: &String, new: Vec<i32>, count: Option<i32>| Some(count.unwrap_or(0) + new.iter().sum::<i32>());
+    /// let (sender, results) = std::sync::mpsc::channel();
+    /// let counts = words.update_state_by_key_with_initial_state(initial, count);
+    /// counts.foreach_rdd(move |rdd, _time| rdd.collect().into_iter().try_for_each(|count| sender.send(count)));
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let last: BTreeMap<String, i32> = results.try_iter().collect();
+    /// assert_eq!((last["hello"], last["world"], last["deep"]), (2, 1, 1));
+    /// # Ok::<(), thalweg_dstream::JobError>(())
+    /// ```
+    pub fn update_state_by_key_with_initial_state<S: StateData>(
+        &self,
+        initial: Vec<(K, S)>,
+        function: impl FnMut(&K, Vec<V>, Option<S>) -> Option<S> + Clone + Send + 'static,
+    ) -> DStream<(K, S)>
+    where
+        V: StateData,
+    {
+        let update = UpdateStateByKey::new(function, self.interval).initial_state(initial);
+        self.then(self.keyed().exchange().apply("update-state-by-key", update))
+    }
 }

@@ -135,6 +135,11 @@ impl<T: Data> DStream<T> {
         self.then(self.stream.repartition(partitions))
     }
 
+    /// Sets the number of subtasks of the operator that this stream comes out of, which is how many partitions its batches have.
+    pub fn set_parallelism(self, parallelism: usize) -> Self {
+        Self { stream: self.stream.parallelism(parallelism), ..self }
+    }
+
     /// Writes the stream to a sink of the engine, such as Kafka.
     pub fn sink_to(&self, sink: impl Sink<T>) -> DStream<()> {
         self.then(self.context.job().graph().output(|| sink.add_to(&self.stream)))

@@ -23,10 +23,11 @@ pub use thalweg_dataflow::window::{
     EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
     SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
 };
+pub use thalweg_datastream::cep::{AfterMatchSkipStrategy, Cep, Pattern, PatternMatch};
 pub use thalweg_datastream::{
-    AsyncDataStream, AsyncFunction, AsyncRetryStrategy, Collector, DataStream, KeyedCoProcessFunction,
-    KeyedProcessContext, KeyedProcessFunction, KeyedStream, OnTimer, ProcessContext,
-    StreamExecutionEnvironment, WindowedStream,
+    AsyncDataStream, AsyncFunction, AsyncRetryStrategy, CoProcessFunction, Collector, ContextOf, DataStream,
+    KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, KeyedStream, OnTimer, ProcessContext,
+    ProcessFunction, RuntimeContext, StreamExecutionEnvironment, WindowedStream,
 };
 pub use thalweg_dstream::{DStream, DataFrame, Rdd, SaveMode, State, StateSpec, StreamingContext};
 #[cfg(feature = "kafka")]

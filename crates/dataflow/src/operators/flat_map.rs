@@ -23,7 +23,7 @@ use std::marker::PhantomData;
 
 use crate::error::BoxError;
 use crate::operator::Operator;
-use crate::output::Output;
+use crate::output::{Output, OutputTag};
 use crate::record::Batch;
 use crate::time::Timestamp;
 
@@ -42,6 +42,11 @@ impl<'a, T: Send + 'static> Collect<'a, T> {
     #[inline]
     pub fn collect(&mut self, value: T) {
         self.output.push(value, self.timestamp);
+    }
+
+    /// Hands `value` to a side output, with the same event time. Where nobody reads it, it is dropped.
+    pub fn output<S: Send + 'static>(&mut self, tag: &OutputTag<S>, value: S) {
+        self.output.push_side(tag, value, self.timestamp);
     }
 
     /// The event time of the record (milliseconds), or [`NO_TIMESTAMP`](crate::time::NO_TIMESTAMP).

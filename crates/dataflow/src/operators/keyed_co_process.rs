@@ -51,6 +51,7 @@
 //! ```
 
 use super::keyed_process::{KeyedProcessContext, KeyedTime, OnTimer};
+use super::rich::Rich;
 use crate::error::BoxError;
 use crate::graph::Either;
 use crate::operator::{Operator, OperatorContext};
@@ -117,19 +118,22 @@ pub trait KeyedCoProcessFunction: Clone + Send + 'static {
     ) -> Result<(), BoxError> {
         Ok(())
     }
+
+    /// Called once after everything else, if it was opened: also when the job fails or is cancelled.
+    fn close(&mut self) {}
 }
 
 /// The operator. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct KeyedCoProcess<F: KeyedCoProcessFunction> {
-    function: F,
+    function: Rich<F>,
     time: KeyedTime<F::Key>,
 }
 
 impl<F: KeyedCoProcessFunction> KeyedCoProcess<F> {
     /// Calls `function` on every record and timer.
     pub fn new(function: F) -> Self {
-        Self { function, time: KeyedTime::default() }
+        Self { function: Rich::new(function, F::close), time: KeyedTime::default() }
     }
 }
 
@@ -143,7 +147,7 @@ impl<F: KeyedCoProcessFunction> Operator for KeyedCoProcess<F> {
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.time.open(context);
-        self.function.open(context)
+        self.function.open(|function| function.open(context))
     }
 
     fn states(&mut self, states: &mut States<'_>) {

@@ -16,7 +16,7 @@
 //! ```
 //! use thalweg_dataflow::error::BoxError;
 //! use thalweg_dataflow::harness::Harness;
-//! use thalweg_dataflow::operators::{KeyedProcess, KeyedProcessContext, KeyedProcessFunction, OnTimer};
+//! use thalweg_dataflow::operators::{ContextOf, KeyedProcess, KeyedProcessFunction, OnTimer};
 //! use thalweg_dataflow::record::Keyed;
 //! use thalweg_dataflow::state::{States, ValueState};
 //!
@@ -35,18 +35,17 @@
 //!         states.keyed("clicks", &mut self.clicks);
 //!     }
 //!
-//!     fn process_element(&mut self, (): (), context: &mut KeyedProcessContext<'_, String, Self::Out>) -> Result<(), BoxError> {
-//!         let user = context.current_key();
-//!         let (clicks, last) = self.clicks.value(&user).copied().unwrap_or_default();
+//!     fn process_element(&mut self, (): (), context: &mut ContextOf<'_, Self>) -> Result<(), BoxError> {
+//!         let (clicks, last) = self.clicks.value(context).copied().unwrap_or_default();
 //!         context.delete_event_time_timer(last + 100);
-//!         self.clicks.update(&user, (clicks + 1, context.timestamp()));
+//!         self.clicks.update(context, (clicks + 1, context.timestamp()));
 //!         context.register_event_time_timer(context.timestamp() + 100);
 //!         Ok(())
 //!     }
 //!
-//!     fn on_timer(&mut self, _: OnTimer, context: &mut KeyedProcessContext<'_, String, Self::Out>) -> Result<(), BoxError> {
-//!         if let Some((clicks, _)) = self.clicks.clear(&context.current_key()) {
-//!             context.collect((context.current_key().key().clone(), clicks));
+//!     fn on_timer(&mut self, _: OnTimer, context: &mut ContextOf<'_, Self>) -> Result<(), BoxError> {
+//!         if let Some((clicks, _)) = self.clicks.clear(context) {
+//!             context.collect((context.key().clone(), clicks));
 //!         }
 //!         Ok(())
 //!     }
@@ -61,12 +60,13 @@
 //! assert_eq!(harness.values(), [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
 //! ```
 
+use super::rich::Rich;
 use super::{Collect, ProcessContext};
 use crate::error::{BoxError, OperatorName};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
-use crate::record::{Batch, CurrentKey, Keyed, Record};
+use crate::record::{Batch, CurrentKey, KeyContext, Keyed, Record};
 use crate::state::{Key, States, TimerQueue};
 use crate::time::{MAX_WATERMARK, TaskClock, Timestamp};
 use crate::type_name::own_name;
@@ -116,6 +116,9 @@ pub trait KeyedProcessFunction: Clone + Send + 'static {
     ) -> Result<(), BoxError> {
         Ok(())
     }
+
+    /// Called once after everything else, if it was opened: also when the job fails or is cancelled.
+    fn close(&mut self) {}
 }
 
 /// A timer that is due.
@@ -177,7 +180,12 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
         self.base.current_processing_time()
     }
 
-    /// The key, as state wants it.
+    /// The key.
+    pub fn key(&self) -> &'a K {
+        self.key.key
+    }
+
+    /// The key with its hash: state takes it, and the context itself as well.
     pub fn current_key(&self) -> CurrentKey<'a, K> {
         CurrentKey { hash: self.key.hash, key: self.key.key }
     }
@@ -202,6 +210,17 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
         self.timers.processing.delete(&self.key, time)
     }
 }
+
+impl<K, Out> KeyContext<K> for KeyedProcessContext<'_, K, Out> {
+    #[inline]
+    fn at_key(&self) -> CurrentKey<'_, K> {
+        CurrentKey { hash: self.key.hash, key: self.key.key }
+    }
+}
+
+/// The context of a function `F`, for its signatures: `context: &mut ContextOf<'_, Self>`.
+pub type ContextOf<'a, F> =
+    KeyedProcessContext<'a, <F as KeyedProcessFunction>::Key, <F as KeyedProcessFunction>::Out>;
 
 /// The timers of both times.
 #[derive(Clone, Debug)]
@@ -316,14 +335,14 @@ impl<K: Key> KeyedTime<K> {
 /// The operator. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct KeyedProcess<F: KeyedProcessFunction> {
-    function: F,
+    function: Rich<F>,
     time: KeyedTime<F::Key>,
 }
 
 impl<F: KeyedProcessFunction> KeyedProcess<F> {
     /// Calls `function` on every record and timer.
     pub fn new(function: F) -> Self {
-        Self { function, time: KeyedTime::default() }
+        Self { function: Rich::new(function, F::close), time: KeyedTime::default() }
     }
 }
 
@@ -337,7 +356,7 @@ impl<F: KeyedProcessFunction> Operator for KeyedProcess<F> {
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.time.open(context);
-        self.function.open(context)
+        self.function.open(|function| function.open(context))
     }
 
     fn states(&mut self, states: &mut States<'_>) {

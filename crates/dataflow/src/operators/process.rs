@@ -30,10 +30,10 @@ use crate::time::{MIN_WATERMARK, TaskClock, Timestamp};
 
 /// What a function sees and emits to while it works on one record.
 pub struct ProcessContext<'a, Out> {
-    pub(super) output: &'a mut Output<Out>,
-    pub(super) timestamp: Timestamp,
-    pub(super) watermark: Timestamp,
-    pub(super) clock: &'a TaskClock,
+    pub(crate) output: &'a mut Output<Out>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) watermark: Timestamp,
+    pub(crate) clock: &'a TaskClock,
 }
 
 impl<Out: Send + 'static> ProcessContext<'_, Out> {

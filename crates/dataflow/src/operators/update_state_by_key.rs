@@ -25,10 +25,13 @@
 //! assert_eq!(harness.values(), [(7, 3), (7, 3)]);
 //! ```
 
+use std::sync::Arc;
+
 use crate::barrier::Barrier;
 use crate::error::BoxError;
 use crate::hash::key_hash;
-use crate::operator::Operator;
+use crate::key_group::KeyGroups;
+use crate::operator::{Operator, OperatorContext};
 use crate::output::Output;
 use crate::record::{Batch, Keyed};
 use crate::state::{Key, KeyedTable, StateData, States};
@@ -40,6 +43,10 @@ pub struct UpdateStateByKey<K, V, S, F> {
     values: KeyedTable<K, Vec<V>>,
     function: F,
     interval: i64,
+    /// What keys have at the very start of the job.
+    initial: Arc<Vec<(K, S)>>,
+    /// Whether that is still to be put in, and of which groups.
+    begins: Option<KeyGroups>,
 }
 
 impl<K: Key, V: StateData, S: StateData, F> UpdateStateByKey<K, V, S, F>
@@ -49,7 +56,24 @@ where
     /// Brings state up to date by `function`: from the key, the batch's values, and the state there was. The
     /// interval is in milliseconds.
     pub fn new(function: F, interval: i64) -> Self {
-        Self { state: KeyedTable::default(), values: KeyedTable::default(), function, interval }
+        let (state, values) = (KeyedTable::default(), KeyedTable::default());
+        Self { state, values, function, interval, initial: Arc::default(), begins: None }
+    }
+
+    /// The state that keys have at the very start of the job. After a restore it does not count.
+    #[must_use]
+    pub fn initial_state(self, initial: Vec<(K, S)>) -> Self {
+        Self { initial: Arc::new(initial), ..self }
+    }
+
+    fn begin(&mut self) {
+        let Some(groups) = self.begins.take() else { return };
+        for (key, state) in self.initial.iter() {
+            let hash = key_hash(key);
+            if groups.position(hash).is_some() {
+                self.state.insert(hash, key, state.clone());
+            }
+        }
     }
 }
 
@@ -63,7 +87,16 @@ where
     type In = Keyed<K, V>;
     type Out = (K, S);
 
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.begins = (context.restored_epoch == 0).then(|| context.key_groups.clone());
+        Ok(())
+    }
+
     fn states(&mut self, states: &mut States<'_>) {
+        // Also of a checkpoint before the first batch.
+        if states.epoch().is_some() {
+            self.begin();
+        }
         states.keyed("state", &mut self.state);
         states.keyed("values", &mut self.values);
     }
@@ -84,6 +117,7 @@ where
         if !barrier.closes_batch(self.interval) {
             return Ok(());
         }
+        self.begin();
         let Self { state, values, function, .. } = self;
         state.retain(|key, state| {
             let new = values.remove(key_hash(key), key).map_or_else(Vec::new, |(_, new)| new);
@@ -144,5 +178,20 @@ mod tests {
                 prop_assert_eq!(&emitted, &model);
             }
         }
+    }
+
+    #[test]
+    fn keys_begin_with_their_initial_state_and_only_once() {
+        let total =
+            |_: &u8, new: Vec<i64>, old: Option<i64>| Some(old.unwrap_or(0) + new.iter().sum::<i64>());
+        let operator = || UpdateStateByKey::new(total, 1000).initial_state(vec![(1, 100), (2, 200)]);
+        let mut harness = Harness::new(operator());
+        harness.push(Keyed::new(1, 5), 0);
+        let mut harness = harness.restore(operator(), 3);
+        harness.push(Keyed::new(1, 5), 0);
+        harness.barrier(1000, Then::Continue);
+        let mut values = harness.values();
+        values.sort();
+        assert_eq!(values, [(1, 110), (2, 200)]);
     }
 }

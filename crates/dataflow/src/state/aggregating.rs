@@ -15,7 +15,7 @@
 //! ```
 
 use super::{Key, KeyedTable, StateTtlConfig, TableState};
-use crate::record::CurrentKey;
+use crate::record::KeyContext;
 use crate::window::aggregate::AggregateFunction;
 
 /// An accumulator for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -37,13 +37,15 @@ impl<K: Key, A: AggregateFunction> AggregatingState<K, A> {
     }
 
     /// The result for a key, if anything was added.
-    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> Option<A::Out> {
+    pub fn get(&mut self, key: &impl KeyContext<K>) -> Option<A::Out> {
+        let key = &key.at_key();
         let accumulator = self.accumulators.read(key.hash, key.key)?;
         Some(self.function.get_result(accumulator))
     }
 
     /// Adds a value.
-    pub fn add(&mut self, key: &CurrentKey<'_, K>, value: A::In) {
+    pub fn add(&mut self, key: &impl KeyContext<K>, value: A::In) {
+        let key = &key.at_key();
         let Self { accumulators, function } = self;
         let entry = accumulators.entry(key.hash, key.key.clone());
         let accumulator = entry.or_insert_with(|| function.create_accumulator());
@@ -51,7 +53,8 @@ impl<K: Key, A: AggregateFunction> AggregatingState<K, A> {
     }
 
     /// Forgets what was added for a key.
-    pub fn clear(&mut self, key: &CurrentKey<'_, K>) {
+    pub fn clear(&mut self, key: &impl KeyContext<K>) {
+        let key = &key.at_key();
         self.accumulators.remove(key.hash, key.key);
     }
 }

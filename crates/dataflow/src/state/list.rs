@@ -16,7 +16,7 @@
 use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, StateTtlConfig, shape_of};
 use crate::error::BoxError;
 use crate::key_group::KeyGroups;
-use crate::record::CurrentKey;
+use crate::record::KeyContext;
 use crate::time::Timestamp;
 
 /// A list for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -73,7 +73,8 @@ impl<K: Key, V: StateData> ListState<K, V> {
     }
 
     /// The items of a key, in the order in which they were added.
-    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> &[V] {
+    pub fn get(&mut self, key: &impl KeyContext<K>) -> &[V] {
+        let key = &key.at_key();
         match &mut self.lists {
             Lists::Plain(lists) => lists.get(key.hash, key.key).map_or(&[], Vec::as_slice),
             Lists::Aged(lists) => {
@@ -92,12 +93,13 @@ impl<K: Key, V: StateData> ListState<K, V> {
     }
 
     /// Appends an item.
-    pub fn add(&mut self, key: &CurrentKey<'_, K>, item: V) {
+    pub fn add(&mut self, key: &impl KeyContext<K>, item: V) {
         self.add_all(key, [item]);
     }
 
     /// Appends items.
-    pub fn add_all(&mut self, key: &CurrentKey<'_, K>, items: impl IntoIterator<Item = V>) {
+    pub fn add_all(&mut self, key: &impl KeyContext<K>, items: impl IntoIterator<Item = V>) {
+        let key = &key.at_key();
         match &mut self.lists {
             Lists::Plain(lists) => {
                 lists.entry(key.hash, key.key.clone()).or_insert_with(Vec::new).extend(items)
@@ -114,7 +116,8 @@ impl<K: Key, V: StateData> ListState<K, V> {
     }
 
     /// Replaces the items of a key, and returns those it had.
-    pub fn update(&mut self, key: &CurrentKey<'_, K>, items: Vec<V>) -> Vec<V> {
+    pub fn update(&mut self, key: &impl KeyContext<K>, items: Vec<V>) -> Vec<V> {
+        let key = &key.at_key();
         match &mut self.lists {
             Lists::Plain(lists) => lists.insert(key.hash, key.key, items).unwrap_or_default(),
             Lists::Aged(lists) => {
@@ -126,7 +129,8 @@ impl<K: Key, V: StateData> ListState<K, V> {
     }
 
     /// Forgets the items of a key, and returns them.
-    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Vec<V> {
+    pub fn clear(&mut self, key: &impl KeyContext<K>) -> Vec<V> {
+        let key = &key.at_key();
         match &mut self.lists {
             Lists::Plain(lists) => lists.remove(key.hash, key.key).map(|(_, items)| items),
             Lists::Aged(lists) => {

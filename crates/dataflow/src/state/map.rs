@@ -19,7 +19,7 @@ use super::ttl::Aged;
 use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, StateTtlConfig, shape_of};
 use crate::error::BoxError;
 use crate::key_group::KeyGroups;
-use crate::record::CurrentKey;
+use crate::record::{CurrentKey, KeyContext};
 use crate::time::Timestamp;
 
 /// A map for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
@@ -49,7 +49,8 @@ impl<K: Key, UK: Key, UV: StateData> MapState<K, UK, UV> {
     }
 
     /// The value under `user_key` in the map of a key.
-    pub fn get(&mut self, key: &CurrentKey<'_, K>, user_key: &UK) -> Option<&UV> {
+    pub fn get(&mut self, key: &impl KeyContext<K>, user_key: &UK) -> Option<&UV> {
+        let key = &key.at_key();
         match &mut self.maps {
             Maps::Plain(maps) => maps.get(key.hash, key.key)?.get(user_key),
             Maps::Aged(maps) => {
@@ -68,12 +69,13 @@ impl<K: Key, UK: Key, UV: StateData> MapState<K, UK, UV> {
     }
 
     /// Whether the map of a key has `user_key`.
-    pub fn contains(&mut self, key: &CurrentKey<'_, K>, user_key: &UK) -> bool {
+    pub fn contains(&mut self, key: &impl KeyContext<K>, user_key: &UK) -> bool {
         self.get(key, user_key).is_some()
     }
 
     /// Sets a value in the map of a key, and returns the one that was there.
-    pub fn put(&mut self, key: &CurrentKey<'_, K>, user_key: UK, value: UV) -> Option<UV> {
+    pub fn put(&mut self, key: &impl KeyContext<K>, user_key: UK, value: UV) -> Option<UV> {
+        let key = &key.at_key();
         match &mut self.maps {
             Maps::Plain(maps) => {
                 maps.entry(key.hash, key.key.clone()).or_insert_with(HashMap::new).insert(user_key, value)
@@ -87,7 +89,8 @@ impl<K: Key, UK: Key, UV: StateData> MapState<K, UK, UV> {
     }
 
     /// Removes a value from the map of a key. A map that becomes empty is forgotten.
-    pub fn remove(&mut self, key: &CurrentKey<'_, K>, user_key: &UK) -> Option<UV> {
+    pub fn remove(&mut self, key: &impl KeyContext<K>, user_key: &UK) -> Option<UV> {
+        let key = &key.at_key();
         match &mut self.maps {
             Maps::Plain(maps) => remove(maps, key, user_key),
             Maps::Aged(maps) => {
@@ -98,7 +101,8 @@ impl<K: Key, UK: Key, UV: StateData> MapState<K, UK, UV> {
     }
 
     /// The map of a key, in no particular order.
-    pub fn entries(&mut self, key: &CurrentKey<'_, K>) -> impl Iterator<Item = (&UK, &UV)> {
+    pub fn entries(&mut self, key: &impl KeyContext<K>) -> impl Iterator<Item = (&UK, &UV)> {
+        let key = &key.at_key();
         let (plain, aged) = match &mut self.maps {
             Maps::Plain(maps) => (maps.get(key.hash, key.key), None),
             Maps::Aged(maps) => {
@@ -119,7 +123,8 @@ impl<K: Key, UK: Key, UV: StateData> MapState<K, UK, UV> {
     }
 
     /// Forgets the map of a key, and returns it.
-    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> HashMap<UK, UV> {
+    pub fn clear(&mut self, key: &impl KeyContext<K>) -> HashMap<UK, UV> {
+        let key = &key.at_key();
         match &mut self.maps {
             Maps::Plain(maps) => maps.remove(key.hash, key.key).map(|(_, map)| map),
             Maps::Aged(maps) => {

@@ -14,7 +14,7 @@
 //! ```
 
 use super::{Key, KeyedTable, StateData, StateTtlConfig, TableState};
-use crate::record::CurrentKey;
+use crate::record::KeyContext;
 
 /// One combined value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
 #[derive(Clone, Debug)]
@@ -35,17 +35,20 @@ impl<K: Key, V: StateData, F: FnMut(V, V) -> V> ReducingState<K, V, F> {
     }
 
     /// The combined value of a key, if anything was added.
-    pub fn get(&mut self, key: &CurrentKey<'_, K>) -> Option<&V> {
+    pub fn get(&mut self, key: &impl KeyContext<K>) -> Option<&V> {
+        let key = &key.at_key();
         self.values.read(key.hash, key.key)
     }
 
     /// Combines a value with that of a key, and returns the result.
-    pub fn add(&mut self, key: &CurrentKey<'_, K>, value: V) -> &V {
+    pub fn add(&mut self, key: &impl KeyContext<K>, value: V) -> &V {
+        let key = &key.at_key();
         self.values.entry(key.hash, key.key.clone()).merge(value, &mut self.function).1
     }
 
     /// Forgets the value of a key, and returns it.
-    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Option<V> {
+    pub fn clear(&mut self, key: &impl KeyContext<K>) -> Option<V> {
+        let key = &key.at_key();
         self.values.remove(key.hash, key.key).map(|(_, value)| value)
     }
 }

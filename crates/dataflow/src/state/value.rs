@@ -15,7 +15,7 @@
 //! ```
 
 use super::{Key, KeyedTable, StateData, StateTtlConfig, TableState};
-use crate::record::CurrentKey;
+use crate::record::KeyContext;
 
 /// One value for each key. It is shown to the engine by [`States::keyed`](super::States::keyed).
 #[derive(Clone, Debug)]
@@ -37,24 +37,28 @@ impl<K: Key, V: StateData> ValueState<K, V> {
 
     /// The value of a key, if it has one.
     #[inline]
-    pub fn value(&mut self, key: &CurrentKey<'_, K>) -> Option<&V> {
+    pub fn value(&mut self, key: &impl KeyContext<K>) -> Option<&V> {
+        let key = &key.at_key();
         self.values.read(key.hash, key.key)
     }
 
     /// The value of a key, to be changed in place.
     #[inline]
-    pub fn value_mut(&mut self, key: &CurrentKey<'_, K>) -> Option<&mut V> {
+    pub fn value_mut(&mut self, key: &impl KeyContext<K>) -> Option<&mut V> {
+        let key = &key.at_key();
         self.values.get_mut(key.hash, key.key)
     }
 
     /// Sets the value of a key, and returns the one it had.
     #[inline]
-    pub fn update(&mut self, key: &CurrentKey<'_, K>, value: V) -> Option<V> {
+    pub fn update(&mut self, key: &impl KeyContext<K>, value: V) -> Option<V> {
+        let key = &key.at_key();
         self.values.insert(key.hash, key.key, value)
     }
 
     /// Forgets the value of a key.
-    pub fn clear(&mut self, key: &CurrentKey<'_, K>) -> Option<V> {
+    pub fn clear(&mut self, key: &impl KeyContext<K>) -> Option<V> {
+        let key = &key.at_key();
         self.values.remove(key.hash, key.key).map(|(_, value)| value)
     }
 }

@@ -22,20 +22,20 @@ pub enum TimeDomain {
 }
 
 /// Says which windows a record belongs to, and so which operator makes them.
-pub trait WindowAssigner: Copy + Send + 'static {
+pub trait WindowAssigner<T: Data>: Clone + Send + 'static {
     /// Adds these windows to a keyed stream. When a window fires, `function` is handed each key, the window and
     /// the aggregate's result.
     fn apply<K, A, F, Out>(
         self,
-        stream: &Stream<Keyed<K, A::In>>,
+        stream: &Stream<Keyed<K, T>>,
         name: &str,
-        lateness: Lateness<A::In>,
+        lateness: Lateness<T>,
         aggregate: A,
         function: F,
     ) -> Stream<Out>
     where
         K: Key,
-        A: AggregateFunction,
+        A: AggregateFunction<In = T>,
         F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
             + Clone
             + Send
@@ -57,6 +57,25 @@ pub struct Aligned {
     pub(super) pane: i64,
 }
 
+/// How long after the epoch and its multiples windows begin, or, if it is negative, before: a [`Duration`], or a number of milliseconds. It
+/// must be less than the time from one window to the next. Days of a place eight hours ahead of UTC begin at `-8 * 3_600_000`.
+///
+/// Flink's `WindowStagger` is not there: it spreads the load of windows that fire at the same time, which here is that of one watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowOffset(i64);
+
+impl From<Duration> for WindowOffset {
+    fn from(offset: Duration) -> Self {
+        Self(millis(offset))
+    }
+}
+
+impl From<i64> for WindowOffset {
+    fn from(millis: i64) -> Self {
+        Self(millis)
+    }
+}
+
 /// Windows that span the records of one key between two gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -65,18 +84,18 @@ pub struct Session {
     pub(super) gap: i64,
 }
 
-impl WindowAssigner for Aligned {
+impl<T: Data> WindowAssigner<T> for Aligned {
     fn apply<K, A, F, Out>(
         self,
-        stream: &Stream<Keyed<K, A::In>>,
+        stream: &Stream<Keyed<K, T>>,
         name: &str,
-        lateness: Lateness<A::In>,
+        lateness: Lateness<T>,
         aggregate: A,
         function: F,
     ) -> Stream<Out>
     where
         K: Key,
-        A: AggregateFunction,
+        A: AggregateFunction<In = T>,
         F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
             + Clone
             + Send
@@ -87,6 +106,12 @@ impl WindowAssigner for Aligned {
             let Self { size, slide, .. } = self;
             let reason = format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms");
             stream.graph().refuse(reason);
+        } else if self.offset.unsigned_abs() >= self.slide.unsigned_abs() {
+            let Self { slide, offset, .. } = self;
+            let reason = format!(
+                "windows that begin every {slide} ms, with an offset of {offset} ms; it must be less than that"
+            );
+            stream.graph().refuse(reason);
         }
         let what = format!("{} {}", self.describe(), own_name::<A>());
         stream
@@ -95,18 +120,18 @@ impl WindowAssigner for Aligned {
     }
 }
 
-impl WindowAssigner for Session {
+impl<T: Data> WindowAssigner<T> for Session {
     fn apply<K, A, F, Out>(
         self,
-        stream: &Stream<Keyed<K, A::In>>,
+        stream: &Stream<Keyed<K, T>>,
         name: &str,
-        lateness: Lateness<A::In>,
+        lateness: Lateness<T>,
         aggregate: A,
         function: F,
     ) -> Stream<Out>
     where
         K: Key,
-        A: AggregateFunction,
+        A: AggregateFunction<In = T>,
         F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
             + Clone
             + Send
@@ -126,8 +151,13 @@ impl WindowAssigner for Session {
 }
 
 impl Aligned {
-    pub(super) fn new(domain: TimeDomain, size: Duration, slide: Duration, offset: Duration) -> Self {
-        let (size, slide, offset) = (millis(size), millis(slide), millis(offset));
+    pub(super) fn new(
+        domain: TimeDomain,
+        size: Duration,
+        slide: Duration,
+        offset: impl Into<WindowOffset>,
+    ) -> Self {
+        let (size, slide, offset) = (millis(size), millis(slide), offset.into().0);
         Self { domain, size, slide, offset, pane: gcd(size, slide) }
     }
 
@@ -212,10 +242,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_record_is_in_the_windows_that_span_it(
-            time in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in 0_i64..30,
+            time in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in -30_i64..30,
         ) {
             let ms = |n: i64| Duration::from_millis(n as u64);
-            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), ms(offset));
+            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), offset);
             let found: Vec<TimeWindow> = aligned.windows_of(aligned.pane_of(time)).collect();
             let expected: Vec<TimeWindow> = (-200_i64..200)
                 .map(|n| offset + n * slide)
@@ -227,10 +257,10 @@ mod tests {
 
         #[test]
         fn the_first_window_that_has_not_fired_is_found_without_looking_at_all(
-            pane in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in 0_i64..30, fired in -150_i64..150,
+            pane in -100_i64..100, size in 1_i64..30, slide in 1_i64..30, offset in -30_i64..30, fired in -150_i64..150,
         ) {
             let ms = |n: i64| Duration::from_millis(n as u64);
-            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), ms(offset));
+            let aligned = Aligned::new(TimeDomain::Event, ms(size), ms(slide), offset);
             let pane = aligned.pane_of(pane);
             let unfired = |window: &TimeWindow| window.max_timestamp() > fired;
             let expected = aligned.windows_of(pane).find(unfired);

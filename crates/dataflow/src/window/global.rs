@@ -22,7 +22,7 @@ impl GlobalWindows {
 }
 
 /// Windows that do not move when records come, so that they may be given a trigger.
-pub trait FixedWindows: WindowAssigner {
+pub trait FixedWindows: Copy + Send + 'static {
     /// The windows of a time, the earliest first.
     fn windows_at(&self, time: Timestamp) -> impl Iterator<Item = TimeWindow> + use<Self>;
 
@@ -71,19 +71,19 @@ impl FixedWindows for Aligned {
     }
 }
 
-impl WindowAssigner for GlobalWindows {
+impl<T: Data> WindowAssigner<T> for GlobalWindows {
     /// Refused: nothing would ever come out.
     fn apply<K, A, F, Out>(
         self,
-        stream: &Stream<Keyed<K, A::In>>,
+        stream: &Stream<Keyed<K, T>>,
         name: &str,
-        _: Lateness<A::In>,
+        _: Lateness<T>,
         _: A,
         _: F,
     ) -> Stream<Out>
     where
         K: Key,
-        A: AggregateFunction,
+        A: AggregateFunction<In = T>,
         F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
             + Clone
             + Send

@@ -32,9 +32,11 @@ pub mod tumbling;
 use std::fmt;
 
 pub use aligned::AlignedWindows;
-pub use assigner::{Aligned, Session, TimeDomain, WindowAssigner};
+pub use assigner::{Aligned, Session, TimeDomain, WindowAssigner, WindowOffset};
 pub use global::{FixedWindows, GlobalWindows};
-pub use session::{EventTimeSessionWindows, ProcessingTimeSessionWindows, SessionWindows};
+pub use session::{
+    DynamicSession, EventTimeSessionWindows, ProcessingTimeSessionWindows, SessionGap, SessionWindows,
+};
 pub use sliding::{SlidingEventTimeWindows, SlidingProcessingTimeWindows};
 pub use triggered::TriggeredWindows;
 pub use tumbling::{TumblingEventTimeWindows, TumblingProcessingTimeWindows};

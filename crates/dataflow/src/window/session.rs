@@ -37,15 +37,17 @@ use std::time::Duration;
 use super::aggregate::AggregateFunction;
 use super::runs::{Runs, Sessions};
 use super::time::WindowTime;
-use super::{Lateness, Session, TimeDomain, TimeWindow};
+use super::{Lateness, Session, TimeDomain, TimeWindow, WindowAssigner};
 use crate::error::BoxError;
+use crate::graph::Stream;
 use crate::hash::key_hash;
 use crate::operator::{Operator, OperatorContext};
 use crate::operators::Collect;
 use crate::output::Output;
-use crate::record::{Batch, Keyed, Record};
+use crate::record::{Batch, Data, Keyed, Record};
 use crate::state::{Key, KeyedTable, States, TimerQueue};
 use crate::time::{MAX_WATERMARK, Timestamp, millis};
+use crate::type_name::own_name;
 
 /// Sessions of event time.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,22 @@ impl EventTimeSessionWindows {
     /// Sessions that end when no record of the key has come for `gap`.
     pub fn with_gap(gap: Duration) -> Session {
         Session { domain: TimeDomain::Event, gap: millis(gap) }
+    }
+
+    /// Sessions that end when no record of the key has come for as long as the records say: a session lasts until the latest of its records' times
+    /// and gaps (Flink's `withDynamicGap`). A gap below a millisecond fails the job.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dataflow::window::EventTimeSessionWindows;
+    ///
+    /// struct Click { patience: u64 }
+    ///
+    /// let sessions = EventTimeSessionWindows::with_dynamic_gap(|click: &Click| Duration::from_millis(click.patience));
+    /// # let _ = sessions;
+    /// ```
+    pub fn with_dynamic_gap<T, F: FnMut(&T) -> Duration>(gap: F) -> DynamicSession<T, F> {
+        DynamicSession { domain: TimeDomain::Event, gap, records: PhantomData }
     }
 }
 
@@ -67,6 +85,81 @@ impl ProcessingTimeSessionWindows {
     pub fn with_gap(gap: Duration) -> Session {
         Session { domain: TimeDomain::Processing, gap: millis(gap) }
     }
+
+    /// Sessions that end when no record of the key has come for as long as the records say: see
+    /// [`EventTimeSessionWindows::with_dynamic_gap`].
+    pub fn with_dynamic_gap<T, F: FnMut(&T) -> Duration>(gap: F) -> DynamicSession<T, F> {
+        DynamicSession { domain: TimeDomain::Processing, gap, records: PhantomData }
+    }
+}
+
+/// How long after a record its session ends, if nothing comes.
+pub trait SessionGap<T>: Clone + Send + 'static {
+    /// Which time sessions are made of.
+    fn domain(&self) -> TimeDomain;
+    /// The gap after this record (milliseconds).
+    fn after(&mut self, record: &T) -> i64;
+}
+
+impl<T> SessionGap<T> for Session {
+    fn domain(&self) -> TimeDomain {
+        self.domain
+    }
+
+    #[inline]
+    fn after(&mut self, _: &T) -> i64 {
+        self.gap
+    }
+}
+
+/// Windows that span the records of one key between two gaps that the records themselves say.
+pub struct DynamicSession<T, F> {
+    domain: TimeDomain,
+    gap: F,
+    records: PhantomData<fn(T)>,
+}
+
+// Also of records that cannot be cloned.
+impl<T, F: Clone> Clone for DynamicSession<T, F> {
+    fn clone(&self) -> Self {
+        Self { domain: self.domain, gap: self.gap.clone(), records: PhantomData }
+    }
+}
+
+impl<T: 'static, F: FnMut(&T) -> Duration + Clone + Send + 'static> SessionGap<T> for DynamicSession<T, F> {
+    fn domain(&self) -> TimeDomain {
+        self.domain
+    }
+
+    #[inline]
+    fn after(&mut self, record: &T) -> i64 {
+        millis((self.gap)(record))
+    }
+}
+
+impl<T: Data, F: FnMut(&T) -> Duration + Clone + Send + 'static> WindowAssigner<T> for DynamicSession<T, F> {
+    fn apply<K, A, G, Out>(
+        self,
+        stream: &Stream<Keyed<K, T>>,
+        name: &str,
+        lateness: Lateness<T>,
+        aggregate: A,
+        function: G,
+    ) -> Stream<Out>
+    where
+        K: Key,
+        A: AggregateFunction<In = T>,
+        G: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
+            + Clone
+            + Send
+            + 'static,
+        Out: Data,
+    {
+        let what = format!("{:?} time, gap of the records {}", self.domain, own_name::<A>());
+        stream
+            .apply(name, SessionWindows::new(self, lateness, aggregate, function))
+            .described(what.trim_end())
+    }
 }
 
 /// When a key has to be looked at, and its hash: it is found by that.
@@ -74,8 +167,8 @@ type Deadline = (Timestamp, u64);
 
 /// The operator. See the [module](super).
 #[derive(Clone, Debug)]
-pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
-    windows: Session,
+pub struct SessionWindows<K, A: AggregateFunction, F, Out, G = Session> {
+    windows: G,
     lateness: Lateness<A::In>,
     aggregate: A,
     function: F,
@@ -92,15 +185,17 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out> {
     out: PhantomData<fn() -> Out>,
 }
 
-impl<K, A, F, Out> SessionWindows<K, A, F, Out>
+impl<K, A, F, Out, G> SessionWindows<K, A, F, Out, G>
 where
     K: Key,
     A: AggregateFunction,
+    G: SessionGap<A::In>,
     F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>,
     Out: Send + 'static,
 {
     /// Aggregates by `aggregate`, and hands each key, session and result to `function` when a session fires.
-    pub fn new(windows: Session, lateness: Lateness<A::In>, aggregate: A, function: F) -> Self {
+    pub fn new(windows: G, lateness: Lateness<A::In>, aggregate: A, function: F) -> Self {
+        let domain = windows.domain();
         Self {
             windows,
             lateness,
@@ -110,7 +205,7 @@ where
             deadlines: BinaryHeap::new(),
             due: Vec::new(),
             sequence: 0,
-            time: WindowTime::new(windows.domain),
+            time: WindowTime::new(domain),
             out: PhantomData,
         }
     }
@@ -126,7 +221,11 @@ where
         time: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
-        let mut session = TimeWindow { start: time, end: time.saturating_add(self.windows.gap) };
+        let gap = self.windows.after(&value);
+        if gap <= 0 {
+            return Err(format!("a session gap of {gap} ms; it must be at least 1 ms").into());
+        }
+        let mut session = TimeWindow { start: time, end: time.saturating_add(gap) };
         let (mut first, mut after) = (0, 0);
         if let Some(Sessions { sessions, .. }) = self.sessions.get(hash, &key) {
             first = sessions.partition_point(|(other, _)| other.end < session.start);
@@ -255,10 +354,11 @@ where
     }
 }
 
-impl<K, A, F, Out> Operator for SessionWindows<K, A, F, Out>
+impl<K, A, F, Out, G> Operator for SessionWindows<K, A, F, Out, G>
 where
     K: Key,
     A: AggregateFunction,
+    G: SessionGap<A::In>,
     F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError> + Send + 'static,
     Out: Send + 'static,
 {

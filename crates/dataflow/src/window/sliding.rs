@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use super::{Aligned, TimeDomain};
+use super::{Aligned, TimeDomain, WindowOffset};
 
 /// Sliding windows of event time.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +33,8 @@ impl SlidingEventTimeWindows {
         Self::with_offset(size, slide, Duration::ZERO)
     }
 
-    /// Windows of length `size`, one every `slide`, that begin `offset` after the epoch and its multiples.
-    pub fn with_offset(size: Duration, slide: Duration, offset: Duration) -> Aligned {
+    /// Windows of length `size`, one every `slide`, that begin `offset` after the epoch and its multiples, or before: see [`WindowOffset`].
+    pub fn with_offset(size: Duration, slide: Duration, offset: impl Into<WindowOffset>) -> Aligned {
         Aligned::new(TimeDomain::Event, size, slide, offset)
     }
 }
@@ -49,8 +49,8 @@ impl SlidingProcessingTimeWindows {
         Self::with_offset(size, slide, Duration::ZERO)
     }
 
-    /// Windows of length `size`, one every `slide`, that begin `offset` after the epoch and its multiples.
-    pub fn with_offset(size: Duration, slide: Duration, offset: Duration) -> Aligned {
+    /// Windows of length `size`, one every `slide`, that begin `offset` after the epoch and its multiples, or before: see [`WindowOffset`].
+    pub fn with_offset(size: Duration, slide: Duration, offset: impl Into<WindowOffset>) -> Aligned {
         Aligned::new(TimeDomain::Processing, size, slide, offset)
     }
 }

@@ -24,7 +24,7 @@
 
 use std::time::Duration;
 
-use super::{Aligned, TimeDomain};
+use super::{Aligned, TimeDomain, WindowOffset};
 
 /// Tumbling windows of event time.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +36,8 @@ impl TumblingEventTimeWindows {
         Self::with_offset(size, Duration::ZERO)
     }
 
-    /// Windows of this length that begin `offset` after the epoch and its multiples.
-    pub fn with_offset(size: Duration, offset: Duration) -> Aligned {
+    /// Windows of this length that begin `offset` after the epoch and its multiples, or before: see [`WindowOffset`].
+    pub fn with_offset(size: Duration, offset: impl Into<WindowOffset>) -> Aligned {
         Aligned::new(TimeDomain::Event, size, size, offset)
     }
 }
@@ -52,8 +52,8 @@ impl TumblingProcessingTimeWindows {
         Self::with_offset(size, Duration::ZERO)
     }
 
-    /// Windows of this length that begin `offset` after the epoch and its multiples.
-    pub fn with_offset(size: Duration, offset: Duration) -> Aligned {
+    /// Windows of this length that begin `offset` after the epoch and its multiples, or before: see [`WindowOffset`].
+    pub fn with_offset(size: Duration, offset: impl Into<WindowOffset>) -> Aligned {
         Aligned::new(TimeDomain::Processing, size, size, offset)
     }
 }

@@ -18,7 +18,7 @@ type OfError = Arc<dyn Fn(&BoxError) -> bool + Send + Sync>;
 /// // 100 ms, 200 ms, 400 ms, and then it is given up.
 /// let patient: AsyncRetryStrategy<Vec<u32>> =
 ///     AsyncRetryStrategy::exponential_backoff(3, Duration::from_millis(100), Duration::from_secs(5), 2.0)
-///         .if_result(|found| found.is_empty());
+///         .if_result(|found: &Vec<u32>| found.is_empty());
 /// # let _ = patient;
 /// ```
 pub struct AsyncRetryStrategy<R> {

@@ -21,10 +21,22 @@ fn sessions(gap: i64, allowed: i64) -> impl Operator<In = Keyed<u8, i64>, Out = 
     SessionWindows::new(session, Lateness { allowed, tag: None }, Elements::new(), function)
 }
 
+/// Each record says how much longer than `gap` its own is.
+fn dynamic(gap: i64, spread: i64, allowed: i64) -> impl Operator<In = Keyed<u8, i64>, Out = Fired> + Clone {
+    let of_record = move |value: &i64| Duration::from_millis((gap + value % (spread + 1)) as u64);
+    let session = EventTimeSessionWindows::with_dynamic_gap(of_record);
+    let function = |key: &u8, window: TimeWindow, all: Vec<i64>, out: &mut Collect<'_, Fired>| {
+        out.collect((*key, window.start, window.end, all));
+        Ok(())
+    };
+    SessionWindows::new(session, Lateness { allowed, tag: None }, Elements::new(), function)
+}
+
 /// Sessions as the definition has them: a list for each key of those that are still known.
 #[derive(Default)]
 struct Oracle {
     gap: i64,
+    spread: i64,
     allowed: i64,
     watermark: i64,
     known: Vec<Fired>,
@@ -33,8 +45,9 @@ struct Oracle {
 
 impl Oracle {
     fn push(&mut self, key: u8, time: i64, value: i64) -> Vec<Fired> {
-        let (mut start, mut end, mut all) = (time, time + self.gap, vec![value]);
-        let touches = |other: &Fired| other.0 == key && other.1 <= time + self.gap && time <= other.2;
+        let gap = self.gap + value % (self.spread + 1);
+        let (mut start, mut end, mut all) = (time, time + gap, vec![value]);
+        let touches = |other: &Fired| other.0 == key && other.1 <= time + gap && time <= other.2;
         for (_, from, to, values) in self.known.iter().filter(|other| touches(other)) {
             (start, end) = (start.min(*from), end.max(*to));
             all.extend(values);
@@ -70,34 +83,44 @@ proptest! {
     fn sessions_hold_what_the_records_say(
         steps in prop::collection::vec((0_u8..9, 0_u8..3, 0_i64..80), 1..60),
         gap in 1_i64..9,
+        spread in 0_i64..9,
         allowed in 0_i64..15,
     ) {
-        let mut harness = Harness::new(sessions(gap, allowed));
-        let mut oracle = Oracle { gap, allowed, watermark: i64::MIN, ..Oracle::default() };
-        let mut reached = i64::MIN;
-        for (index, (step, key, time)) in steps.into_iter().enumerate() {
-            let expected = match step {
-                0..6 => {
-                    harness.push(Keyed::new(key, index as i64), time);
-                    oracle.push(key, time, index as i64)
-                }
-                6 | 7 if time > reached => {
-                    reached = time;
-                    harness.watermark(time);
-                    oracle.watermark(time)
-                }
-                6 | 7 => Vec::new(),
-                _ => {
-                    harness = harness.restore(sessions(gap, allowed), usize::from(key) + 1);
-                    Vec::new()
-                }
-            };
-            prop_assert_eq!(sorted(harness.values()), sorted(expected));
-            prop_assert_eq!(harness.metrics().late_records.get(), oracle.late);
-        }
-        harness.end();
-        prop_assert_eq!(sorted(harness.values()), sorted(oracle.watermark(i64::MAX - 100)));
+        check(|| sessions(gap, allowed), Oracle { gap, allowed, watermark: i64::MIN, ..Oracle::default() }, steps.clone())?;
+        check(|| dynamic(gap, spread, allowed), Oracle { gap, spread, allowed, watermark: i64::MIN, ..Oracle::default() }, steps)?;
     }
+}
+
+fn check<O: Operator<In = Keyed<u8, i64>, Out = Fired> + Clone>(
+    make: impl Fn() -> O,
+    mut oracle: Oracle,
+    steps: Vec<(u8, u8, i64)>,
+) -> Result<(), TestCaseError> {
+    let mut harness = Harness::new(make());
+    let mut reached = i64::MIN;
+    for (index, (step, key, time)) in steps.into_iter().enumerate() {
+        let expected = match step {
+            0..6 => {
+                harness.push(Keyed::new(key, index as i64), time);
+                oracle.push(key, time, index as i64)
+            }
+            6 | 7 if time > reached => {
+                reached = time;
+                harness.watermark(time);
+                oracle.watermark(time)
+            }
+            6 | 7 => Vec::new(),
+            _ => {
+                harness = harness.restore(make(), usize::from(key) + 1);
+                Vec::new()
+            }
+        };
+        prop_assert_eq!(sorted(harness.values()), sorted(expected));
+        prop_assert_eq!(harness.metrics().late_records.get(), oracle.late);
+    }
+    harness.end();
+    prop_assert_eq!(sorted(harness.values()), sorted(oracle.watermark(i64::MAX - 100)));
+    Ok(())
 }
 
 #[test]

@@ -1,0 +1,340 @@
+//! A pattern as a non-deterministic automaton: states, and under which conditions an event leads from one to another.
+//!
+//! The states are made from the last step to the first. There are three kinds of transitions: an event is *taken*, and belongs to the match; it is
+//! *ignored*; or the automaton *proceeds* to another state, which is asked about the same event. A step that takes several events is a
+//! row of states, the last of which leads to itself if there is no most. A step that is optional proceeds to what comes after it; once an
+//! event has been ignored for its sake it does no more, so a second state waits for it.
+//!
+//! A step that is not to be has no state: what waits for the step after it *proceeds* to a stop state when the event comes, and with
+//! that everything that came of it is given up.
+
+use super::pattern::{Condition, Consume, Pattern, Step};
+use super::skip::AfterMatchSkipStrategy;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Take,
+    Ignore,
+    Proceed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Normal,
+    /// It is a match.
+    Final,
+    /// What came of it is given up.
+    Stop,
+    /// It is a match when its time is over.
+    Pending,
+}
+
+/// When a transition is open, in terms of the conditions of the pattern.
+#[derive(Clone, Debug)]
+pub(super) enum When {
+    Always,
+    Holds(usize),
+    Not(Box<When>),
+    Both(Box<When>, Box<When>),
+}
+
+impl When {
+    fn not(self) -> Self {
+        When::Not(Box::new(self))
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (When::Always, other) | (other, When::Always) => other,
+            (a, b) => When::Both(Box::new(a), Box::new(b)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Transition {
+    pub(super) action: Action,
+    pub(super) to: usize,
+    pub(super) when: When,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) step: u16,
+    pub(super) kind: Kind,
+    pub(super) transitions: Vec<Transition>,
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub(super) struct Automaton<T> {
+    pub(super) states: Vec<State>,
+    pub(super) start: usize,
+    pub(super) conditions: Vec<Condition<T>>,
+    pub(super) names: Vec<String>,
+    pub(super) within: Option<i64>,
+    pub(super) skip: AfterMatchSkipStrategy,
+}
+
+impl<T: 'static> Automaton<T> {
+    pub(super) fn new(pattern: &Pattern<T>) -> Self {
+        let mut maker = Maker {
+            steps: &pattern.steps,
+            states: Vec::new(),
+            conditions: Vec::new(),
+            takes: Vec::new(),
+            untils: Vec::new(),
+            before_greedy: None,
+        };
+        for step in &pattern.steps {
+            let take = maker.condition(step.condition.as_ref());
+            maker.takes.push(take.unwrap_or(When::Always));
+            let until = maker.condition(step.until.as_ref());
+            maker.untils.push(until);
+        }
+        let mut sink = maker.state(0, Kind::Final);
+        for (index, step) in pattern.steps.iter().enumerate().rev() {
+            sink = match step.consume {
+                Consume::NotFollow if maker.states[sink].kind != Kind::Final => sink,
+                Consume::NotFollow => maker.pending(index),
+                Consume::NotNext => maker.not_next(index, sink),
+                _ => maker.step(index, sink),
+            };
+        }
+        let Maker { states, conditions, .. } = maker;
+        let names = pattern.steps.iter().map(|step| step.name.clone()).collect();
+        Self { states, start: sink, conditions, names, within: pattern.within, skip: pattern.skip.clone() }
+    }
+}
+
+struct Maker<'p, T> {
+    steps: &'p [Step<T>],
+    states: Vec<State>,
+    conditions: Vec<Condition<T>>,
+    takes: Vec<When>,
+    untils: Vec<Option<When>>,
+    /// Of a greedy step with an end: the state after it, as it was before it had to wait for the step.
+    before_greedy: Option<usize>,
+}
+
+impl<T> Maker<'_, T> {
+    fn condition(&mut self, condition: Option<&Condition<T>>) -> Option<When> {
+        self.conditions.push(condition?.clone());
+        Some(When::Holds(self.conditions.len() - 1))
+    }
+
+    fn state(&mut self, step: usize, kind: Kind) -> usize {
+        self.states.push(State { step: step as u16, kind, transitions: Vec::new() });
+        self.states.len() - 1
+    }
+
+    fn add(&mut self, from: usize, action: Action, to: usize, when: When) {
+        self.states[from].transitions.push(Transition { action, to, when });
+    }
+
+    fn stop(&mut self, step: usize) -> usize {
+        let stop = self.state(step, Kind::Stop);
+        self.add(stop, Action::Take, stop, self.takes[step].clone());
+        stop
+    }
+
+    /// `from` is given up when an event of a step comes that is not to be.
+    fn stop_at(&mut self, from: usize, not: usize) {
+        let stop = self.stop(not);
+        self.add(from, Action::Proceed, stop, self.takes[not].clone());
+    }
+
+    /// A last step that is not to be within the time of the pattern.
+    fn pending(&mut self, step: usize) -> usize {
+        let pending = self.state(step, Kind::Pending);
+        self.stop_at(pending, step);
+        self.add(pending, Action::Ignore, pending, self.takes[step].clone().not());
+        pending
+    }
+
+    fn not_next(&mut self, step: usize, sink: usize) -> usize {
+        let state = self.state(step, Kind::Normal);
+        // At the end of a pattern it takes an event to know.
+        let action = if self.states[sink].kind == Kind::Final { Action::Ignore } else { Action::Proceed };
+        self.add(state, action, sink, self.takes[step].clone().not());
+        self.stop_at(state, step);
+        state
+    }
+
+    fn step(&mut self, index: usize, sink: usize) -> usize {
+        self.before_greedy = None;
+        let step = &self.steps[index];
+        let (from, to, single) = (step.from, step.to, step.is_single());
+        let first = match to {
+            None => {
+                let after = self.without_nots(index, sink);
+                let looping = self.looping(index, after);
+                self.times(index, looping, sink, (from, from))
+            }
+            Some(_) if single => {
+                let ignore = self.ignore(index, self.steps[index].consume);
+                self.single(index, sink, sink, self.takes[index].clone(), ignore, self.steps[index].optional)
+            }
+            Some(to) => self.times(index, sink, sink, (from, to)),
+        };
+        for not in self.nots_before(index) {
+            self.stop_at(first, not);
+        }
+        first
+    }
+
+    /// When an event is ignored while one of the step is waited for; `None`: never.
+    fn ignore(&self, step: usize, consume: Consume) -> Option<When> {
+        match consume {
+            Consume::SkipTillNext => Some(self.takes[step].clone().not()),
+            Consume::SkipTillAny => Some(When::Always),
+            Consume::Strict | Consume::NotNext | Consume::NotFollow => None,
+        }
+    }
+
+    /// The same, between two events of the step; and when one is taken.
+    fn inner(&self, step: usize) -> (Option<When>, When) {
+        let (ignore, take) = (self.ignore(step, self.steps[step].inner), self.takes[step].clone());
+        match &self.untils[step] {
+            None => (ignore, take),
+            Some(until) => {
+                (ignore.map(|ignore| until.clone().not().and(ignore)), until.clone().not().and(take))
+            }
+        }
+    }
+
+    /// One state for one event, which leads to `sink`; if it is optional, or else to `after`.
+    fn single(
+        &mut self,
+        step: usize,
+        sink: usize,
+        after: usize,
+        take: When,
+        ignore: Option<When>,
+        optional: bool,
+    ) -> usize {
+        let state = self.state(step, Kind::Normal);
+        // Once the event has been taken, what must not be before it may be.
+        let taken = self.without_nots(step, sink);
+        self.add(state, Action::Take, taken, take.clone());
+        if optional {
+            self.proceed(step, state, after);
+        }
+        if let Some(ignore) = ignore {
+            let mut waiting = state;
+            if optional {
+                waiting = self.state(step, Kind::Normal);
+                self.add(waiting, Action::Take, taken, take);
+                self.add(waiting, Action::Ignore, waiting, ignore.clone());
+                for not in self.nots_before(step) {
+                    self.stop_at(waiting, not);
+                }
+            }
+            self.add(state, Action::Ignore, waiting, ignore);
+        }
+        state
+    }
+
+    fn proceed(&mut self, step: usize, from: usize, to: usize) {
+        match (self.untils[step].clone(), self.before_greedy) {
+            (Some(until), Some(before)) if self.steps[step].greedy => {
+                self.add(from, Action::Proceed, before, until.clone());
+                self.add(from, Action::Proceed, to, until.not());
+            }
+            _ => self.add(from, Action::Proceed, to, When::Always),
+        }
+    }
+
+    /// Makes `sink` wait until the greedy step takes no event.
+    fn wait_for_greedy(&mut self, step: usize, sink: usize, take: &When) {
+        if !self.steps[step].greedy {
+            return;
+        }
+        if self.untils[step].is_some() {
+            self.states.push(self.states[sink].clone());
+            self.before_greedy = Some(self.states.len() - 1);
+        }
+        for transition in &mut self.states[sink].transitions {
+            transition.when = std::mem::replace(&mut transition.when, When::Always).and(take.clone().not());
+        }
+    }
+
+    /// A state that takes event after event.
+    fn looping(&mut self, step: usize, sink: usize) -> usize {
+        let (ignore, take) = self.inner(step);
+        let state = self.state(step, Kind::Normal);
+        self.wait_for_greedy(step, sink, &self.takes[step].clone());
+        self.proceed(step, state, sink);
+        self.add(state, Action::Take, state, take.clone());
+        self.stop_after(step, state);
+        if let Some(ignore) = ignore {
+            let waiting = self.state(step, Kind::Normal);
+            self.add(waiting, Action::Take, state, take);
+            self.add(waiting, Action::Ignore, waiting, ignore.clone());
+            self.add(state, Action::Ignore, waiting, ignore);
+            self.stop_after(step, waiting);
+        }
+        state
+    }
+
+    /// A row of states: so many events, and then `sink`; from those that need not be, `after`.
+    fn times(&mut self, step: usize, sink: usize, after: usize, (from, to): (u32, u32)) -> usize {
+        let (ignore, take) = self.inner(step);
+        if from != to {
+            self.wait_for_greedy(step, sink, &take);
+        }
+        let mut last = sink;
+        for _ in from..to {
+            last = self.single(step, last, after, take.clone(), ignore.clone(), true);
+            self.stop_after(step, last);
+        }
+        for _ in 1..from {
+            last = self.single(step, last, after, take.clone(), ignore.clone(), false);
+            self.stop_after(step, last);
+        }
+        let Step { consume, optional, .. } = self.steps[step];
+        let ignore = self.ignore(step, consume);
+        self.single(step, last, after, take, ignore, optional)
+    }
+
+    /// Steps before this one that are not to be until it is: those right before it, and before optional ones.
+    fn nots_before(&self, step: usize) -> Vec<usize> {
+        let before = (0..step).rev().take_while(|before| {
+            let Step { consume, optional, .. } = &self.steps[*before];
+            *optional || *consume == Consume::NotFollow
+        });
+        before.filter(|before| self.steps[*before].consume == Consume::NotFollow).collect()
+    }
+
+    /// If the step after this one is not to be, it is not to be between the events of this one either.
+    fn stop_after(&mut self, step: usize, state: usize) {
+        if self.steps.get(step + 1).is_some_and(|next| next.consume == Consume::NotFollow) {
+            self.stop_at(state, step + 1);
+        }
+    }
+
+    /// `sink`, for who comes from an optional step that has taken its event: what was not to be before that does not matter any more.
+    fn without_nots(&mut self, step: usize, sink: usize) -> usize {
+        let nots = self.nots_before(step);
+        if nots.is_empty() || !self.steps[step].optional {
+            return sink;
+        }
+        self.copy_without(&nots, sink)
+    }
+
+    fn copy_without(&mut self, nots: &[usize], of: usize) -> usize {
+        let State { step, kind, transitions } = self.states[of].clone();
+        let copy = self.state(usize::from(step), kind);
+        for Transition { action, to, when } in transitions {
+            if action != Action::Proceed {
+                self.add(copy, action, if to == of { copy } else { to }, when);
+            } else if self.states[to].kind != Kind::Stop {
+                let to = self.copy_without(nots, to);
+                self.add(copy, action, to, when);
+            } else if !nots.contains(&usize::from(self.states[to].step)) {
+                self.add(copy, action, to, when);
+            }
+        }
+        copy
+    }
+}
