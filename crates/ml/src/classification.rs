@@ -34,16 +34,21 @@ pub(crate) fn check_binary(class: Class) -> Result<(), Rejected> {
     }
 }
 
+/// A number for each class. Those of up to twelve classes are in place; beyond, each prediction allocates.
+pub type Votes = SmallVec<[f64; 12]>;
+
 /// The probability of each class. Empty before anything was learnt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Classification {
-    probabilities: SmallVec<[f64; 4]>,
+    probabilities: Votes,
+    /// Of several most probable classes, the one that it says, if that is not the lowest.
+    says: Option<Class>,
 }
 
 impl Classification {
     /// Of these probabilities, class 0 first.
-    pub fn new(probabilities: SmallVec<[f64; 4]>) -> Self {
-        Self { probabilities }
+    pub fn new(probabilities: Votes) -> Self {
+        Self { probabilities, says: None }
     }
 
     /// Of two classes, by the probability of class 1.
@@ -52,21 +57,34 @@ impl Classification {
         let mut probabilities = SmallVec::new();
         probabilities.push(1.0 - positive);
         probabilities.push(positive);
-        Self { probabilities }
+        Self { probabilities, says: None }
     }
 
     /// Of votes, which are scaled to sum to 1; left as they are if all are 0.
-    pub fn from_votes(mut votes: SmallVec<[f64; 4]>) -> Self {
+    pub fn from_votes(mut votes: Votes) -> Self {
         let total: f64 = votes.iter().sum();
         if total > 0.0 {
             votes.iter_mut().for_each(|vote| *vote /= total);
         }
-        Self { probabilities: votes }
+        Self { probabilities: votes, says: None }
     }
 
-    /// The most probable class; the lowest of several. `None` before anything was learnt.
+    /// Says, of several classes that are the most probable, the one that comes first in this order: that in which a learner saw them.
+    #[must_use]
+    pub fn of_equals_the_first(mut self, order: impl IntoIterator<Item = Class>) -> Self {
+        let most = self.probabilities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let is_most = |class: &Class| self.probabilities.get(*class as usize) == Some(&most);
+        self.says = order.into_iter().find(is_most);
+        self
+    }
+
+    /// The most probable class; of several the lowest, or the one that was seen first, as the learner says. `None` before anything was
+    /// learnt.
     #[inline]
     pub fn class(&self) -> Option<Class> {
+        if self.says.is_some() {
+            return self.says;
+        }
         let mut best: Option<(Class, f64)> = None;
         for (class, probability) in self.probabilities.iter().enumerate() {
             if best.is_none_or(|(_, most)| *probability > most) {
@@ -85,6 +103,36 @@ impl Classification {
     /// The probabilities, class 0 first.
     pub fn probabilities(&self) -> &[f64] {
         &self.probabilities
+    }
+}
+
+/// The classes that a learner has seen, in the order in which they appeared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Appearance {
+    order: Vec<Class>,
+    seen: Vec<bool>,
+}
+
+impl Appearance {
+    /// Notes a class.
+    #[inline]
+    pub(crate) fn see(&mut self, class: Class) {
+        if !self.has(class) {
+            self.seen.resize(self.seen.len().max(class as usize + 1), false);
+            self.seen[class as usize] = true;
+            self.order.push(class);
+        }
+    }
+
+    /// Whether a class was seen.
+    #[inline]
+    pub(crate) fn has(&self, class: Class) -> bool {
+        self.seen.get(class as usize).is_some_and(|seen| *seen)
+    }
+
+    /// They, the first to have appeared first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Class> + '_ {
+        self.order.iter().copied()
     }
 }
 
@@ -139,6 +187,16 @@ impl Classes {
     /// [`Rejected::Category`] if it was not.
     pub fn known(&self, name: &str) -> Result<Class, Rejected> {
         self.numbers.get(name).copied().ok_or_else(|| Rejected::Category(name.to_owned()))
+    }
+
+    /// How many there are: the number that a new name gets.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 
     /// The name of a number.

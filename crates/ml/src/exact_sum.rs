@@ -180,27 +180,57 @@ impl ExactSum {
 
     /// The sum, rounded once, to the nearest.
     pub fn value(&self) -> f64 {
-        let mut whole = self.clone();
-        whole.spread();
-        whole.carry();
-        let negative = whole.words.last().is_some_and(|last| *last < 0);
-        if negative {
-            whole.words.iter_mut().for_each(|word| *word = -*word);
-            whole.carry();
+        // In space of its own, of which the words that may be other than 0 are looked at.
+        let mut words = [0_i64; WORDS + 6];
+        let (mut low, mut high) = (NEAR_WORD as usize, NEAR_WORD as usize + 5);
+        if !self.words.is_empty() {
+            let first = self.first as usize;
+            words[first..first + self.words.len()].copy_from_slice(&self.words);
+            (low, high) = (low.min(first), high.max(first + self.words.len()));
         }
-        let Some(top) = whole.words.iter().rposition(|word| *word != 0) else { return 0.0 };
+        let near = self.near();
+        let sign = if near < 0 { -1 } else { 1 };
+        let (mut rest, mut word, mut bits) = (near.unsigned_abs(), NEAR_WORD as usize, 32 - NEAR_SHIFT);
+        while rest != 0 {
+            let part = (rest & ((1 << bits) - 1)) as i64;
+            words[word] += sign * if word == NEAR_WORD as usize { part << NEAR_SHIFT } else { part };
+            (rest, word, bits) = (rest >> bits, word + 1, 32);
+        }
+        let words = &mut words[low..(high + 2).min(WORDS + 6)];
+        carry(words);
+        let negative = words.last().is_some_and(|last| *last < 0);
+        if negative {
+            words.iter_mut().for_each(|word| *word = -*word);
+            carry(words);
+        }
+        let Some(top) = words.iter().rposition(|word| *word != 0) else { return 0.0 };
         // The highest bits, and whether any bit below them is set: what rounding needs to know.
-        let word = |index: usize| u128::from(whole.words[index] as u64);
+        let word = |index: usize| u128::from(words[index] as u64);
         let mut high = word(top);
         let mut lowest = top;
         while lowest > 0 && (high >> 64) == 0 {
             lowest -= 1;
             high = (high << 32) | word(lowest);
         }
-        let sticky = whole.words[..lowest].iter().any(|word| *word != 0);
-        let exponent = (whole.first as i32 + lowest as i32) * 32 - 1074;
+        let sticky = words[..lowest].iter().any(|word| *word != 0);
+        let exponent = (low as i32 + lowest as i32) * 32 - 1074;
         let magnitude = compose(high, sticky, exponent);
         if negative { -magnitude } else { magnitude }
+    }
+}
+
+/// Passes carries on, so that each word but the last holds 32 bits; the last has the sign.
+fn carry(words: &mut [i64]) {
+    let mut carry = 0_i64;
+    let last = words.len() - 1;
+    for (place, word) in words.iter_mut().enumerate() {
+        let sum = *word + carry;
+        if place == last {
+            *word = sum;
+            return;
+        }
+        carry = sum >> 32;
+        *word = sum & 0xFFFF_FFFF;
     }
 }
 

@@ -56,17 +56,27 @@ pub fn to_json<M: Serialize>(name: &str, model: &M) -> Result<String, ExportErro
     Ok(serde_json::to_string(&Envelope { format: FORMAT, name: name.to_owned(), model })?)
 }
 
+/// Reads what [`to_json`] wrote, whatever its name, which is given too.
+///
+/// # Errors
+/// When it is a model of another type, or none.
+pub fn from_any_json<M: DeserializeOwned>(json: &str) -> Result<(String, M), ExportError> {
+    let envelope: Envelope<serde_json::Value> = serde_json::from_str(json)?;
+    if envelope.format > FORMAT {
+        return Err(ExportError::Format(envelope.format));
+    }
+    Ok((envelope.name, serde_json::from_value(envelope.model)?))
+}
+
 /// Reads what [`to_json`] wrote.
 ///
 /// # Errors
 /// When it is another model, or none.
 pub fn from_json<M: DeserializeOwned>(name: &str, json: &str) -> Result<M, ExportError> {
-    let envelope: Envelope<serde_json::Value> = serde_json::from_str(json)?;
-    if envelope.format > FORMAT {
-        return Err(ExportError::Format(envelope.format));
+    // Whether it is the model asked for comes before whether it is of the type.
+    let (found, model) = from_any_json::<serde_json::Value>(json)?;
+    if found != name {
+        return Err(ExportError::Name { expected: name.to_owned(), found });
     }
-    if envelope.name != name {
-        return Err(ExportError::Name { expected: name.to_owned(), found: envelope.name });
-    }
-    Ok(serde_json::from_value(envelope.model)?)
+    Ok(serde_json::from_value(model)?)
 }

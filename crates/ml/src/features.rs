@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::learner::{MAX_MAGNITUDE, Rejected};
+use crate::scratch::Pooled;
 
 /// A vector of numbers, as a linear learner sees it.
 pub trait Features {
@@ -124,7 +125,18 @@ impl Features for Slice<'_> {
 }
 
 dense!(Vec<f64>,);
+dense!(Dense,);
 dense!([f64; N], const N: usize);
+
+/// A dense vector that a transformer makes: like a `Vec<f64>`, in space of its thread that is used again.
+///
+/// ```
+/// use thalweg_ml::Dense;
+///
+/// let x: Dense = [1.0, 2.0].into_iter().collect();
+/// assert_eq!((x[1], x.to_vec()), (2.0, vec![1.0, 2.0]));
+/// ```
+pub type Dense = Pooled<f64>;
 
 /// A vector that is zero almost everywhere.
 ///
@@ -139,8 +151,8 @@ dense!([f64; N], const N: usize);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sparse {
     width: u32,
-    indices: Vec<u32>,
-    values: Vec<f64>,
+    indices: Pooled<u32>,
+    values: Pooled<f64>,
 }
 
 impl Sparse {
@@ -149,8 +161,9 @@ impl Sparse {
     /// # Errors
     /// [`Rejected::Dimension`] for a place outside of the vector.
     pub fn new(width: u32, entries: impl IntoIterator<Item = (u32, f64)>) -> Result<Self, Rejected> {
-        let mut entries: Vec<(u32, f64)> = entries.into_iter().collect();
-        entries.sort_by_key(|(index, _)| *index);
+        let mut entries: Pooled<(u32, f64)> = entries.into_iter().collect();
+        // Those of one place are summed in the order of their values, whatever the order in which they came.
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         if let Some((index, _)) = entries.last()
             && *index >= width
         {
@@ -163,7 +176,8 @@ impl Sparse {
             }
             same
         });
-        let (indices, values) = entries.into_iter().unzip();
+        let indices = entries.iter().map(|(index, _)| *index).collect();
+        let values = entries.iter().map(|(_, value)| *value).collect();
         Ok(Self { width, indices, values })
     }
 
@@ -224,7 +238,7 @@ mod tests {
         assert_eq!(vec![1e101].check(None), Err(Rejected::Feature { feature: 0 }));
         assert_eq!(vec![1.0].check(Some(2)), Err(Rejected::Dimension { expected: 2, found: 1 }));
         assert_eq!(vec![-1e100, 0.0].check(Some(2)), Ok(()));
-        let unsorted = Sparse { width: 5, indices: vec![2, 1], values: vec![1.0, 1.0] };
+        let unsorted = Sparse { width: 5, indices: vec![2, 1].into(), values: vec![1.0, 1.0].into() };
         assert!(unsorted.check(None).is_err());
     }
 }

@@ -47,6 +47,8 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::state::StateData;
 use thiserror::Error;
 
+use crate::scratch::Spare;
+
 /// Values beyond this are rejected: their squares, and sums of those, would leave what an `f64` can hold.
 pub const MAX_MAGNITUDE: f64 = 1e100;
 
@@ -181,15 +183,22 @@ pub trait Transformer<X>: StateData {
 
 /// Two transformers, one behind the other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "A: Serialize, B: Serialize",
+    deserialize = "A: Deserialize<'de>, B: Deserialize<'de>"
+))]
 pub struct Chain<A, B> {
     first: A,
     next: B,
+    /// Space for what the first was before a record.
+    #[serde(skip)]
+    before: Spare<Option<A>>,
 }
 
 impl<A, B> Chain<A, B> {
     /// One transformer before another.
     pub fn new(first: A, next: B) -> Self {
-        Self { first, next }
+        Self { first, next, before: Spare(None) }
     }
 }
 
@@ -198,11 +207,16 @@ impl<X, A: Transformer<X>, B: Transformer<A::Out>> Transformer<X> for Chain<A, B
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         // What the second refuses must not have been learnt by the first.
-        let before = self.first.clone();
+        match &mut self.before.0 {
+            Some(before) => before.clone_from(&self.first),
+            None => self.before.0 = Some(self.first.clone()),
+        }
         self.first.learn(x)?;
         let result = self.first.transform(x).and_then(|x| self.next.learn(&x));
-        if result.is_err() {
-            self.first = before;
+        if result.is_err()
+            && let Some(before) = &mut self.before.0
+        {
+            std::mem::swap(&mut self.first, before);
         }
         result
     }

@@ -55,12 +55,13 @@ mod pairs;
 pub mod preprocessing;
 pub mod recommend;
 pub mod rng;
+pub mod scratch;
 pub mod sketch;
 pub mod tree;
 
 pub use classification::{Class, Classes, Classification, MAX_CLASS};
-pub use export::{ExportError, from_json, to_json};
-pub use features::{Features, Sparse};
+pub use export::{ExportError, from_any_json, from_json, to_json};
+pub use features::{Dense, Features, Sparse};
 pub use learner::{Chain, Learner, MAX_MAGNITUDE, Mergeable, Pipeline, Rejected, Transformer};
 pub use mini_batch::MiniBatch;
 

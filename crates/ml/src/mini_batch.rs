@@ -24,20 +24,28 @@
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::state::StateData;
 
+use crate::scratch::Spare;
 use crate::{Learner, Rejected};
 
 /// The learner of batches as a learner of records. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "L: Serialize, X: Serialize, Y: Serialize",
+    deserialize = "L: Deserialize<'de>, X: Deserialize<'de>, Y: Deserialize<'de>"
+))]
 pub struct MiniBatch<L, X, Y> {
     learner: L,
     size: usize,
     batch: Vec<(X, Y)>,
+    /// Space of the records of batches before.
+    #[serde(skip)]
+    spare: Spare<Vec<(X, Y)>>,
 }
 
 impl<L, X, Y> MiniBatch<L, X, Y> {
     /// Has `learner` learn batches of `size` records (Flink ML's `globalBatchSize`, which is 32 there).
     pub fn new(learner: L, size: usize) -> Self {
-        Self { learner, size: size.max(1), batch: Vec::new() }
+        Self { learner, size: size.max(1), batch: Vec::new(), spare: Spare::default() }
     }
 
     /// The learner, as it was after the last batch.
@@ -57,10 +65,18 @@ impl<X: StateData, L: Learner<X>> Learner<X> for MiniBatch<L, X, L::Target> {
             Ok(_) | Err(Rejected::NotReady(_)) => {}
             Err(reason) => return Err(reason),
         }
-        self.batch.push((x.clone(), y.clone()));
+        let record = match self.spare.0.pop() {
+            Some(mut space) => {
+                space.0.clone_from(x);
+                space.1.clone_from(y);
+                space
+            }
+            None => (x.clone(), y.clone()),
+        };
+        self.batch.push(record);
         if self.batch.len() >= self.size {
             self.learner.learn_batch(&self.batch, &mut |_, _| {});
-            self.batch.clear();
+            self.spare.0.append(&mut self.batch);
         }
         Ok(())
     }

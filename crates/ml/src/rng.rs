@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::scratch::Pooled;
+
 /// A source of seeded chance.
 ///
 /// ```
@@ -65,8 +67,8 @@ impl Rng {
     }
 
     /// `count` different numbers below `n`, in the order in which they were drawn; all of them if there are no more.
-    pub fn sample(&mut self, n: usize, count: usize) -> Vec<usize> {
-        let mut pool: Vec<usize> = (0..n).collect();
+    pub fn sample(&mut self, n: usize, count: usize) -> Pooled<usize> {
+        let mut pool: Pooled<usize> = (0..n).collect();
         let count = count.min(n);
         for index in 0..count {
             let other = index + self.below(n - index);

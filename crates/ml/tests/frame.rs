@@ -238,11 +238,11 @@ fn a_data_stream_trains_in_parallel_what_can_be_merged() {
 /// Scaling learnt in parts is that learnt record by record.
 #[test]
 fn scalers_can_be_merged() {
-    use thalweg_ml::Mergeable;
     use thalweg_ml::preprocessing::{MinMaxScaler, StandardScaler};
-    fn of<L>(model: L) -> (Vec<f64>, Vec<f64>)
+    use thalweg_ml::{Dense, Mergeable};
+    fn of<L>(model: L) -> (Dense, Dense)
     where
-        L: Mergeable<Vec<f64>, Target = (), Prediction = Vec<f64>>,
+        L: Mergeable<Vec<f64>, Target = (), Prediction = Dense>,
     {
         let points = points(3000, 9);
         let (mut one_by_one, mut in_parts) = (model.clone(), model);

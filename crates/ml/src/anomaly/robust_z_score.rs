@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scratch::Pooled;
 use crate::{Learner, Rejected};
 
 /// The learner: its prediction is the score. See the [module](self).
@@ -71,8 +72,8 @@ impl Learner<f64> for RobustZScore {
             return Ok(0.0);
         }
         let center = median(&self.sorted);
-        let mut apart: Vec<f64> = self.sorted.iter().map(|value| (value - center).abs()).collect();
-        apart.sort_by(f64::total_cmp);
+        let mut apart: Pooled<f64> = self.sorted.iter().map(|value| (value - center).abs()).collect();
+        apart.sort_unstable_by(f64::total_cmp);
         let deviation = 1.4826 * median(&apart);
         let off = (x - center).abs();
         Ok(if off == 0.0 { 0.0 } else { off / deviation })

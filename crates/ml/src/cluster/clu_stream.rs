@@ -73,6 +73,13 @@ impl MicroCluster {
         self.center.iter_mut().zip(&self.features).for_each(|(center, moments)| *center = moments.mean());
     }
 
+    /// Begins anew, in the space that is there.
+    fn reset(&mut self, x: &[f64], time: f64) {
+        self.time = Moments::default();
+        self.features.fill(Moments::default());
+        self.insert(x, time);
+    }
+
     fn merge(&mut self, other: &Self) {
         self.time.merge(&other.time);
         self.features.iter_mut().zip(&other.features).for_each(|(own, other)| own.merge(other));
@@ -145,11 +152,10 @@ impl CluStream {
     }
 
     fn make_room(&mut self, x: &[f64], time: f64) {
-        let new = MicroCluster::new(x, time);
         let limit = time - self.window;
         let forgotten = self.micro.iter().position(|micro| micro.relevance(self.max_micro as f64) < limit);
         if let Some(at) = forgotten {
-            self.micro[at] = new;
+            self.micro[at].reset(x, time);
             return;
         }
         let (mut nearest, mut least) = ((0, 1), f64::INFINITY);
@@ -161,8 +167,11 @@ impl CluStream {
                 }
             }
         }
-        let other = std::mem::replace(&mut self.micro[nearest.1], new);
-        self.micro[nearest.0].merge(&other);
+        // The second is before the first.
+        let (before, rest) = self.micro.split_at_mut(nearest.0);
+        let (Some(one), Some(other)) = (rest.first_mut(), before.get_mut(nearest.1)) else { return };
+        one.merge(other);
+        other.reset(x, time);
     }
 }
 

@@ -19,12 +19,13 @@
 //! # Ok::<(), thalweg_ml::Rejected>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Assignment, assign, squared_distance};
 use crate::features::check_dense;
+use crate::scratch::Pooled;
 use crate::{Learner, Rejected};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,45 +108,56 @@ impl DbStream {
 
     /// The clusters: their centres.
     pub fn clusters(&self) -> Vec<Vec<f64>> {
-        let mut neighbours: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for ((a, b), (density, _)) in &self.shared {
-            let (Some(one), Some(other)) = (self.micro.get(a), self.micro.get(b)) else { continue };
-            let strong = one.weight > self.min_weight && other.weight > self.min_weight;
-            if strong && density / ((one.weight + other.weight) / 2.0) > self.intersection {
-                neighbours.entry(*a).or_default().push(*b);
-            }
-        }
-        let mut labels: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut count = 0;
-        for (id, micro) in &self.micro {
-            if labels.contains_key(id) || micro.weight < self.min_weight {
+        let width = self.width.unwrap_or(1).max(1);
+        self.centers().chunks_exact(width).map(<[f64]>::to_vec).collect()
+    }
+
+    /// Whether two micro-clusters share enough density to belong together.
+    fn belong(&self, a: u32, b: u32, density: f64) -> bool {
+        let (Some(one), Some(other)) = (self.micro.get(&a), self.micro.get(&b)) else { return false };
+        let strong = one.weight > self.min_weight && other.weight > self.min_weight;
+        strong && density / ((one.weight + other.weight) / 2.0) > self.intersection
+    }
+
+    /// The centres of the clusters, one after the other.
+    fn centers(&self) -> Pooled<f64> {
+        const NONE: u32 = u32::MAX;
+        let ids: Pooled<u32> = self.micro.keys().copied().collect();
+        let mut labels: Pooled<u32> = ids.iter().map(|_| NONE).collect();
+        let (mut count, mut open) = (0, Pooled::<u32>::new());
+        for (place, (id, micro)) in self.micro.iter().enumerate() {
+            if labels[place] != NONE || micro.weight < self.min_weight {
                 continue;
             }
             // As in river, densities are followed from the lower number to the higher only.
-            let (mut open, mut seen) = (vec![*id], BTreeSet::new());
+            open.push(*id);
             while let Some(at) = open.pop() {
-                if labels.contains_key(&at) || !seen.insert(at) {
+                let Ok(place) = ids.binary_search(&at) else { continue };
+                if labels[place] != NONE {
                     continue;
                 }
-                labels.insert(at, count);
-                open.extend(neighbours.get(&at).into_iter().flatten().copied());
+                labels[place] = count;
+                let shared = self.shared.range((at, 0)..=(at, u32::MAX));
+                let near = shared.filter(|((a, b), (density, _))| self.belong(*a, *b, *density));
+                open.extend(near.map(|((_, b), _)| *b));
             }
             count += 1;
         }
-        let mut clusters: Vec<Option<(Vec<f64>, f64)>> = vec![None; count];
-        for (id, label) in &labels {
-            let micro = &self.micro[id];
-            match &mut clusters[*label] {
-                None => clusters[*label] = Some((micro.center.clone(), micro.weight)),
-                Some((center, weight)) => {
-                    for (own, other) in center.iter_mut().zip(&micro.center) {
-                        *own = (*own * *weight + other * micro.weight) / (*weight + micro.weight);
-                    }
-                    *weight += micro.weight;
+        let width = self.width.unwrap_or(0);
+        let mut centers: Pooled<f64> = std::iter::repeat_n(0.0, count as usize * width).collect();
+        let mut weights: Pooled<f64> = std::iter::repeat_n(0.0, count as usize).collect();
+        for (label, micro) in labels.iter().zip(self.micro.values()).filter(|(label, _)| **label != NONE) {
+            let (label, center) = (*label as usize, &mut centers[*label as usize * width..][..width]);
+            if weights[label] == 0.0 {
+                center.copy_from_slice(&micro.center);
+            } else {
+                for (own, other) in center.iter_mut().zip(&micro.center) {
+                    *own = (*own * weights[label] + other * micro.weight) / (weights[label] + micro.weight);
                 }
             }
+            weights[label] += micro.weight;
         }
-        clusters.into_iter().flatten().map(|(center, _)| center).collect()
+        centers
     }
 }
 
@@ -158,13 +170,15 @@ impl<X: AsRef<[f64]>> Learner<X> for DbStream {
         check_dense(x, self.width)?;
         self.width = Some(x.len());
         let near = |micro: &MicroCluster| squared_distance(&micro.center, x).sqrt() < self.radius;
-        let neighbours: Vec<u32> =
+        let neighbours: Pooled<u32> =
             self.micro.iter().filter(|(_, micro)| near(micro)).map(|(id, _)| *id).collect();
         if neighbours.is_empty() {
             let id = self.micro.last_key_value().map_or(0, |(id, _)| id + 1);
             self.micro.insert(id, MicroCluster { center: x.to_vec(), updated: self.time, weight: 1.0 });
         }
-        let before: Vec<Vec<f64>> = neighbours.iter().map(|id| self.micro[id].center.clone()).collect();
+        // Where they were, one after the other.
+        let mut before = Pooled::<f64>::new();
+        neighbours.iter().for_each(|id| before.extend_from_slice(&self.micro[id].center));
         for (index, id) in neighbours.iter().enumerate() {
             let (time, sigma) = (self.time, self.radius / 3.0);
             let faded = self.faded(self.micro[id].updated);
@@ -176,9 +190,12 @@ impl<X: AsRef<[f64]>> Learner<X> for DbStream {
             }
             for other in &neighbours[index + 1..] {
                 let place = (*id, *other);
-                let density =
-                    self.shared.get(&place).map_or(1.0, |(density, at)| density * self.faded(*at) + 1.0);
-                self.shared.insert(place, (density, time));
+                let (fading, now) = (self.fading, self.time);
+                let faded = |since: f64| libm::exp2(-fading * (now - since));
+                match self.shared.get_mut(&place) {
+                    Some((density, at)) => (*density, *at) = (*density * faded(*at) + 1.0, time),
+                    None => drop(self.shared.insert(place, (1.0, time))),
+                }
             }
         }
         // Centres that would come too close to each other stay where they were.
@@ -188,7 +205,7 @@ impl<X: AsRef<[f64]>> Learner<X> for DbStream {
                 if squared_distance(one, other).sqrt() < self.radius {
                     for index in [a, b] {
                         if let Some(micro) = self.micro.get_mut(&neighbours[index]) {
-                            micro.center.clone_from(&before[index]);
+                            micro.center.copy_from_slice(&before[index * x.len()..][..x.len()]);
                         }
                     }
                 }
@@ -203,6 +220,6 @@ impl<X: AsRef<[f64]>> Learner<X> for DbStream {
 
     fn predict_one(&self, x: &X) -> Result<Assignment, Rejected> {
         check_dense(x.as_ref(), self.width)?;
-        Ok(assign(&self.clusters().concat(), x.as_ref()))
+        Ok(assign(&self.centers(), x.as_ref()))
     }
 }

@@ -7,6 +7,10 @@
 //! - **Parallel**: [`Mergeable`]; a batch's sums are exact, so the centres do not depend on the parallelism.
 //! - **Numbers** agree with pyspark's to 1e-9 (`tests/learners/spark.rs`), and, in a [`MiniBatch`](crate::MiniBatch), with those of Flink ML's
 //!   `OnlineKMeans` (`tests/learners/flink.rs`).
+//! - **Where Spark's has no one answer**: the halves of a cluster that died are 1e-14 of their size apart. A point may be as near to both as numbers
+//!   can tell; which takes it is then up to the rounding of the sums before, and so to the order of the records. Spark's own centres of ImageSegments
+//!   with a decay factor of 0 are 22 % apart when the records of its batches are shuffled, or come in three partitions (`make_spark.py order`; of all
+//!   other cases that are compared, 5e-16). Ours are those of exact sums, whatever the order.
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -167,9 +171,20 @@ impl<X: AsRef<[f64]>> Learner<X> for StreamingKMeans {
     type Prediction = Assignment;
 
     fn learn_one(&mut self, x: &X, y: &()) -> Result<(), Rejected> {
-        let mut part = Part::default();
-        self.accumulate(&mut part, x, y)?;
-        Mergeable::<X>::update(self, &part);
+        // A batch of one, without the sums of all clusters.
+        let ((), x) = (*y, x.as_ref());
+        self.check(x)?;
+        let (cluster, _, _) = nearest(&self.centers, x);
+        self.weights.iter_mut().for_each(|weight| *weight *= self.decay);
+        let weight = self.weights[cluster] + 1.0;
+        let share = 1.0 / weight.max(1e-16);
+        self.weights[cluster] = weight;
+        for (center, x) in self.centers[cluster * self.dimensions..][..self.dimensions].iter_mut().zip(x) {
+            *center = *center * (1.0 - share) + share * x;
+        }
+        if self.splits {
+            self.save_the_dying();
+        }
         Ok(())
     }
 

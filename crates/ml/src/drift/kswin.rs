@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
+use crate::scratch::Pooled;
 
 /// The detector. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,8 +56,8 @@ impl Kswin {
         }
         let older = self.window_size - self.stat_size;
         let drawn = self.rng.sample(older, self.stat_size);
-        let sample: Vec<f64> = drawn.into_iter().map(|index| self.window[index]).collect();
-        let newest: Vec<f64> = self.window.iter().skip(older).copied().collect();
+        let sample: Pooled<f64> = drawn.iter().map(|index| self.window[*index]).collect();
+        let newest: Pooled<f64> = self.window.iter().skip(older).copied().collect();
         let (statistic, p_value) = kolmogorov_smirnov(sample, newest);
         self.drifted = p_value <= self.alpha && statistic > 0.1;
         self.drifted
@@ -64,9 +65,9 @@ impl Kswin {
 }
 
 /// The largest distance of the distributions of two samples of one size, and how probable one as large is when they do not differ.
-pub(crate) fn kolmogorov_smirnov(mut a: Vec<f64>, mut b: Vec<f64>) -> (f64, f64) {
-    a.sort_by(f64::total_cmp);
-    b.sort_by(f64::total_cmp);
+pub(crate) fn kolmogorov_smirnov(mut a: Pooled<f64>, mut b: Pooled<f64>) -> (f64, f64) {
+    a.sort_unstable_by(f64::total_cmp);
+    b.sort_unstable_by(f64::total_cmp);
     let n = a.len();
     let (mut i, mut j, mut largest) = (0, 0, 0_usize);
     while i < n && j < n {
@@ -88,7 +89,7 @@ fn exact_p_value(n: usize, distance: usize) -> f64 {
         return 1.0;
     }
     // probability[j]: of a path at (i, j) that all ways into it stayed within; the ways are weighted as drawn without replacement.
-    let mut inside = vec![0.0; n + 1];
+    let mut inside: Pooled<f64> = (0..=n).map(|_| 0.0).collect();
     for i in 0..=n {
         for j in 0..=n {
             inside[j] = if i.abs_diff(j) >= distance {

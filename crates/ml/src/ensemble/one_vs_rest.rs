@@ -24,7 +24,7 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::{Class, Classification, Learner, Rejected};
 
 /// The learner. See the [module](self).
@@ -32,12 +32,13 @@ use crate::{Class, Classification, Learner, Rejected};
 pub struct OneVsRest<L> {
     learner: L,
     classes: Vec<Option<L>>,
+    appearance: Appearance,
 }
 
 impl<L> OneVsRest<L> {
     /// With a copy of `learner` for each class.
     pub fn new(learner: L) -> Self {
-        Self { learner, classes: Vec::new() }
+        Self { learner, classes: Vec::new(), appearance: Appearance::default() }
     }
 }
 
@@ -66,6 +67,7 @@ where
                 self.classes.resize(class + 1, None);
             }
             self.classes[class] = Some(own);
+            self.appearance.see(*y);
         }
         for (other, learner) in self.classes.iter_mut().enumerate() {
             if other != class
@@ -78,7 +80,7 @@ where
     }
 
     fn predict_one(&self, x: &X) -> Result<Classification, Rejected> {
-        let mut votes: SmallVec<[f64; 4]> = SmallVec::new();
+        let mut votes: crate::classification::Votes = SmallVec::new();
         for learner in &self.classes {
             votes.push(match learner {
                 Some(learner) => learner.predict_one(x)?.probability(1),
@@ -94,6 +96,6 @@ where
             votes =
                 self.classes.iter().map(|class| if class.is_some() { 1.0 / known } else { 0.0 }).collect();
         }
-        Ok(Classification::from_votes(votes))
+        Ok(Classification::from_votes(votes).of_equals_the_first(self.appearance.iter()))
     }
 }

@@ -5,7 +5,8 @@
 //!   practice", chapter 8. The first season sets the start.
 //! - **Learns** finite values. **Refuses** what is no number, and what would make a multiplicative season infinite (levels around 0).
 //! - **Parallel**: one subtask, or one series for each key.
-//! - **Numbers** agree with river's `HoltWinters` to 1e-9 (`tests/learners/forecast.rs`); with an additive season they do if it
+//! - **Numbers** agree with river's `HoltWinters` to 1e-9 (`tests/learners/forecast.rs`, `wide.rs`), also around 0, where a season that multiplies
+//!   amplifies the last rounding: operations are in river's order, and the first mean is rounded once, as there; with an additive season they do if it
 //!   [begins with ratios](HoltWinters::begin_with_ratios).
 //!
 //! ```
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Forecaster, forecaster_learns};
 use crate::Rejected;
+use crate::exact_sum::ExactSum;
 
 /// The forecaster. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,17 +91,47 @@ impl HoltWinters {
         self
     }
 
+    /// The value that comes `h` after the next.
+    fn ahead(&self, h: usize) -> f64 {
+        let base = self.level + (h + 1) as f64 * self.slope;
+        match self.season.get(h % self.season.len().max(1)) {
+            None => base,
+            Some(season) if self.multiplicative => base * season,
+            Some(season) => base + season,
+        }
+    }
+
     fn begin(&mut self) {
-        let count = self.first.len() as f64;
-        self.level = self.first.iter().sum::<f64>() / count;
+        self.level = mean(&self.first);
         if self.beta.is_some() {
-            self.slope = self.first.windows(2).map(|pair| pair[1] - pair[0]).sum::<f64>() / (count - 1.0);
+            let steps: Vec<f64> = self.first.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            self.slope = mean(&steps);
         }
         let of_season = |y: &f64| if self.ratios { y / self.level } else { y - self.level };
-        self.season = self.first.iter().take(self.seasonality).map(of_season).collect();
+        // A season of one value has seen two.
+        let last = self.first.iter().skip(self.first.len() - self.seasonality);
+        self.season = if self.seasonality == 0 { VecDeque::new() } else { last.map(of_season).collect() };
         self.first = Vec::new();
         self.begun = true;
     }
+}
+
+/// The mean of some values, rounded once (as Python's `statistics.mean` rounds it).
+fn mean(values: &[f64]) -> f64 {
+    let (mut sum, count) = (ExactSum::default(), values.len() as f64);
+    values.iter().for_each(|value| sum.add(*value));
+    let near = sum.value() / count;
+    // The sum was rounded, and so was the quotient: of that and its neighbours, the one that is nearest.
+    let off = |mean: &f64| {
+        let (mut rest, product) = (sum.clone(), mean * count);
+        rest.add(-product);
+        rest.add(-mean.mul_add(count, -product));
+        rest.value().abs()
+    };
+    [near, near.next_up(), near.next_down()]
+        .into_iter()
+        .min_by(|a, b| off(a).total_cmp(&off(b)))
+        .unwrap_or(near)
 }
 
 impl Forecaster for HoltWinters {
@@ -125,8 +157,13 @@ impl Forecaster for HoltWinters {
         let level = self.alpha * deseasoned + (1.0 - self.alpha) * before;
         let slope = self.beta.map_or(0.0, |beta| beta * (level - self.level) + (1.0 - beta) * self.slope);
         let season = season.map(|season| {
-            let now = if self.multiplicative { y / before } else { y - before };
-            self.gamma * now + (1.0 - self.gamma) * season
+            // In river's order of operations: around 0, a season amplifies the last rounding to the first digit.
+            let now = if self.multiplicative {
+                self.gamma * y / before
+            } else {
+                self.gamma * (y - self.level - self.slope)
+            };
+            now + (1.0 - self.gamma) * season
         });
         if !(level.is_finite() && slope.is_finite() && season.is_none_or(f64::is_finite)) {
             return Err(Rejected::Diverges);
@@ -140,18 +177,12 @@ impl Forecaster for HoltWinters {
     }
 
     fn forecast(&self, horizon: usize) -> Vec<f64> {
-        if !self.begun {
-            return Vec::new();
-        }
-        let ahead = |h: usize| {
-            let base = self.level + (h + 1) as f64 * self.slope;
-            match self.season.get(h % self.season.len().max(1)) {
-                None => base,
-                Some(season) if self.multiplicative => base * season,
-                Some(season) => base + season,
-            }
-        };
-        (0..horizon).map(ahead).collect()
+        let horizon = if self.begun { horizon } else { 0 };
+        (0..horizon).map(|h| self.ahead(h)).collect()
+    }
+
+    fn next(&self) -> Option<f64> {
+        self.begun.then(|| self.ahead(0))
     }
 }
 

@@ -23,9 +23,7 @@ pub trait Forecaster: StateData {
     fn forecast(&self, horizon: usize) -> Vec<f64>;
 
     /// The next value, if it has seen enough.
-    fn next(&self) -> Option<f64> {
-        self.forecast(1).first().copied()
-    }
+    fn next(&self) -> Option<f64>;
 }
 
 /// Forecasters as learners: the features are the empty tuple, the target is the next value, which is foreseen as 0 before enough was

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::{Forecaster, forecaster_learns};
 use crate::Rejected;
 use crate::moments::Scale;
+use crate::scratch::Spare;
 
 /// The forecaster. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ pub struct Snarimax {
     errors: VecDeque<f64>,
     /// Of each lag, its scale and its weight.
     lags: Vec<(Scale, f64)>,
+    /// How past values count when the series is differenced.
+    past: Vec<(usize, f64)>,
+    /// Space for what the lags were before a value.
+    #[serde(skip)]
+    before: Spare<Vec<(Scale, f64)>>,
 }
 
 /// Adds to the front, and keeps so many.
@@ -58,7 +64,7 @@ fn push(queue: &mut VecDeque<f64>, value: f64, keep: usize) {
 impl Snarimax {
     /// ARIMA(p, d, q), with river's learning rates of 0.01.
     pub fn new(p: usize, d: usize, q: usize) -> Self {
-        Self {
+        let mut model = Self {
             p,
             d,
             q,
@@ -73,7 +79,11 @@ impl Snarimax {
             differences: VecDeque::new(),
             errors: VecDeque::new(),
             lags: vec![(Scale::default(), 0.0); p + q],
-        }
+            past: Vec::new(),
+            before: Spare::default(),
+        };
+        model.past = model.coefficients();
+        model
     }
 
     /// Seasons of `m` values: the values of `sp` seasons, differences of `sd`, errors of `sq`.
@@ -81,6 +91,7 @@ impl Snarimax {
     pub fn seasonal(mut self, m: usize, sp: usize, sd: usize, sq: usize) -> Self {
         (self.m, self.sp, self.sd, self.sq) = (m.max(1), sp, sd, sq);
         self.lags = vec![(Scale::default(), 0.0); self.p + sp + self.q + sq];
+        self.past = self.coefficients();
         self
     }
 
@@ -99,7 +110,7 @@ impl Snarimax {
     }
 
     /// How often each past value counts when the series is differenced: the product of (1 - B)^d and (1 - B^m)^sd, as lags and
-    /// coefficients, those of 0 left out. Of the present it is 1.
+    /// coefficients, those of 0 and the present left out, of which it is 1.
     fn coefficients(&self) -> Vec<(usize, f64)> {
         let binomial = |n: usize, lag: usize| {
             let step = move |(k, coefficient): (usize, f64)| {
@@ -116,93 +127,111 @@ impl Snarimax {
                 }
             }
         }
-        all.retain(|(_, coefficient)| *coefficient != 0.0);
+        all.retain(|(lag, coefficient)| *lag > 0 && *coefficient != 0.0);
         all
     }
 
     /// The lags that are there, by their places among all.
-    fn features(&self, differences: &VecDeque<f64>, errors: &VecDeque<f64>) -> Vec<(usize, f64)> {
-        let mut features = Vec::with_capacity(self.lags.len());
+    fn features<'a>(
+        &self,
+        differences: &'a VecDeque<f64>,
+        errors: &'a VecDeque<f64>,
+    ) -> impl Iterator<Item = (usize, f64)> + Clone + use<'a> {
+        let (p, sp, q) = (self.p, self.sp, self.q);
         let groups = [
-            (differences, 1, self.p),
-            (differences, self.m, self.sp),
-            (errors, 1, self.q),
-            (errors, self.m, self.sq),
+            (differences, 1, p, 0),
+            (differences, self.m, sp, p),
+            (errors, 1, q, p + sp),
+            (errors, self.m, self.sq, p + sp + q),
         ];
-        let mut place = 0;
-        for (queue, step, count) in groups {
-            for lag in 1..=count {
-                if let Some(value) = queue.get(lag * step - 1) {
-                    features.push((place + lag - 1, *value));
-                }
-            }
-            place += count;
-        }
-        features
+        groups.into_iter().flat_map(|(queue, step, count, place)| {
+            let of = move |lag: usize| Some((place + lag - 1, *queue.get(lag * step - 1)?));
+            (1..=count).filter_map(of)
+        })
     }
 
     fn scaled(&self, (place, value): (usize, f64)) -> f64 {
         self.lags[place].0.scale(value)
     }
 
-    fn predict(&self, features: &[(usize, f64)]) -> f64 {
-        let weighted = features.iter().map(|feature| self.scaled(*feature) * self.lags[feature.0].1);
+    fn predict(&self, features: impl Iterator<Item = (usize, f64)>) -> f64 {
+        let weighted = features.map(|feature| self.scaled(feature) * self.lags[feature.0].1);
         weighted.sum::<f64>() + self.intercept
     }
 
     /// The difference of a value to those before it, or back from one: as far as they are there.
-    fn against(coefficients: &[(usize, f64)], values: &VecDeque<f64>) -> f64 {
-        let past = coefficients.iter().filter(|(lag, _)| *lag > 0);
-        past.map_while(|(lag, coefficient)| Some(coefficient * values.get(lag - 1)?)).sum()
+    fn against(&self, values: &VecDeque<f64>) -> f64 {
+        self.past.iter().map_while(|(lag, coefficient)| Some(coefficient * values.get(lag - 1)?)).sum()
+    }
+
+    /// Learns a difference from the lags before it. Says how far it was off.
+    fn fit(
+        &mut self,
+        differences: &VecDeque<f64>,
+        errors: &VecDeque<f64>,
+        y: f64,
+    ) -> Result<(f64, f64), Rejected> {
+        let features = self.features(differences, errors);
+        let difference = y + self.against(&self.values);
+        let error = difference - self.predict(features.clone());
+        self.before.0.clone_from(&self.lags);
+        let intercept = self.intercept;
+        for (place, value) in features.clone() {
+            self.lags[place].0.update(value);
+        }
+        // The scales have learnt; the regression learns from what they make now.
+        let gradient = 2.0 * (self.predict(features.clone()) - difference).clamp(-5e11, 5e11);
+        self.intercept -= self.intercept_rate * gradient;
+        for feature in features {
+            let scaled = self.scaled(feature);
+            self.lags[feature.0].1 -= self.rate * gradient * scaled;
+        }
+        let sound = |(scale, weight): &(Scale, f64)| weight.is_finite() && scale.is_sound();
+        if !self.intercept.is_finite() || !self.lags.iter().all(sound) || !error.is_finite() {
+            std::mem::swap(&mut self.lags, &mut self.before.0);
+            self.intercept = intercept;
+            return Err(Rejected::Diverges);
+        }
+        Ok((difference, error))
     }
 }
 
 impl Forecaster for Snarimax {
     fn learn(&mut self, y: f64) -> Result<(), Rejected> {
         Rejected::unless_finite(y)?;
-        let coefficients = self.coefficients();
-        let past = coefficients.iter().map(|(lag, _)| *lag).max().unwrap_or(0);
+        let past = self.past.iter().map(|(lag, _)| *lag).max().unwrap_or(0);
         if self.values.len() >= past {
-            let features = self.features(&self.differences, &self.errors);
-            let difference = y + Self::against(&coefficients, &self.values);
-            let error = difference - self.predict(&features);
-            let before = (self.lags.clone(), self.intercept);
-            for (place, value) in &features {
-                self.lags[*place].0.update(*value);
+            let (mut differences, mut errors) =
+                (std::mem::take(&mut self.differences), std::mem::take(&mut self.errors));
+            let fitted = self.fit(&differences, &errors, y);
+            if let Ok((difference, error)) = fitted {
+                push(&mut differences, difference, self.p.max(self.m * self.sp));
+                push(&mut errors, error, self.q.max(self.m * self.sq));
             }
-            // The scales have learnt; the regression learns from what they make now.
-            let gradient = 2.0 * (self.predict(&features) - difference).clamp(-5e11, 5e11);
-            self.intercept -= self.intercept_rate * gradient;
-            for feature in &features {
-                let scaled = self.scaled(*feature);
-                self.lags[feature.0].1 -= self.rate * gradient * scaled;
-            }
-            let sound = |(scale, weight): &(Scale, f64)| weight.is_finite() && scale.is_sound();
-            if !self.intercept.is_finite() || !self.lags.iter().all(sound) || !error.is_finite() {
-                (self.lags, self.intercept) = before;
-                return Err(Rejected::Diverges);
-            }
-            push(&mut self.differences, difference, self.p.max(self.m * self.sp));
-            push(&mut self.errors, error, self.q.max(self.m * self.sq));
+            (self.differences, self.errors) = (differences, errors);
+            fitted?;
         }
         push(&mut self.values, y, self.d + self.m * self.sd);
         Ok(())
     }
 
     fn forecast(&self, horizon: usize) -> Vec<f64> {
-        let coefficients = self.coefficients();
         let (mut values, mut differences, mut errors) =
             (self.values.clone(), self.differences.clone(), self.errors.clone());
         let mut forecasts = Vec::with_capacity(horizon);
         for _ in 0..horizon {
-            let difference = self.predict(&self.features(&differences, &errors));
-            let value = difference - Self::against(&coefficients, &values);
+            let difference = self.predict(self.features(&differences, &errors));
+            let value = difference - self.against(&values);
             push(&mut differences, difference, self.p.max(self.m * self.sp));
             push(&mut values, value, self.d + self.m * self.sd);
             push(&mut errors, 0.0, self.q.max(self.m * self.sq));
             forecasts.push(value);
         }
         forecasts
+    }
+
+    fn next(&self) -> Option<f64> {
+        Some(self.predict(self.features(&self.differences, &self.errors)) - self.against(&self.values))
     }
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exact_sum::ExactSum;
 use crate::features::check_dense;
+use crate::scratch::Pooled;
 use crate::{Learner, Mergeable, Rejected};
 
 /// Exact sums of products of features, a constant 1 and the target.
@@ -91,20 +92,20 @@ impl LeastSquares {
             self.products.sums[i * size - i * (i + 1) / 2 + j].value()
         };
         let count = sum(width, width);
-        let mean: Vec<f64> = (0..width).map(|i| sum(i, width) / count).collect();
+        let mean: Pooled<f64> = (0..width).map(|i| sum(i, width) / count).collect();
         let target = sum(width, width + 1) / count;
         // Around the means, so that the intercept is not penalised, and large means cost no digits of the rest.
-        let mut matrix = vec![0.0; width * width];
+        let mut matrix: Pooled<f64> = std::iter::repeat_n(0.0, width * width).collect();
         for i in 0..width {
             for j in 0..width {
                 matrix[i * width + j] = sum(i, j) - count * mean[i] * mean[j];
             }
             matrix[i * width + i] += self.ridge;
         }
-        let right: Vec<f64> = (0..width).map(|i| sum(i, width + 1) - count * mean[i] * target).collect();
+        let right: Pooled<f64> = (0..width).map(|i| sum(i, width + 1) - count * mean[i] * target).collect();
         if let Some(weights) = cholesky_solve(matrix, right) {
             self.intercept = target - weights.iter().zip(&mean).map(|(a, b)| a * b).sum::<f64>();
-            self.weights = weights;
+            self.weights.clone_from(&weights);
         } else if self.weights.is_empty() {
             (self.weights, self.intercept) = (vec![0.0; width], target);
         }
@@ -112,7 +113,7 @@ impl LeastSquares {
 }
 
 /// Solves `matrix · x = right` for a symmetric, positive definite matrix; `None` for any other.
-fn cholesky_solve(mut matrix: Vec<f64>, mut right: Vec<f64>) -> Option<Vec<f64>> {
+fn cholesky_solve(mut matrix: Pooled<f64>, mut right: Pooled<f64>) -> Option<Pooled<f64>> {
     let n = right.len();
     for j in 0..n {
         for i in j..n {
@@ -149,9 +150,10 @@ impl<X: AsRef<[f64]>> Learner<X> for LeastSquares {
     }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
-        let mut part = Products::default();
-        self.accumulate(&mut part, x, y)?;
-        Mergeable::<X>::update(self, &part);
+        Rejected::unless_finite(*y)?;
+        check_dense(x.as_ref(), self.products.width)?;
+        self.products.add(x.as_ref(), *y);
+        self.solve();
         Ok(())
     }
 

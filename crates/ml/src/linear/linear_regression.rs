@@ -21,7 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Glm, Optimizer};
+use super::{Glm, Optimizer, glm_parameters};
 use crate::features::{Features, Slice};
 use crate::{Learner, Rejected};
 
@@ -54,6 +54,8 @@ impl LinearRegression {
         self.glm.l2 = penalty;
         self
     }
+
+    glm_parameters!();
 
     /// Sets the learning rate of the intercept: 0.01 unless it is set.
     #[must_use]

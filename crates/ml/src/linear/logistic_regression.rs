@@ -26,7 +26,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Glm, Optimizer, sigmoid};
+use super::{Glm, Optimizer, glm_parameters, sigmoid};
 use crate::classification::check_binary;
 use crate::features::Features;
 use crate::{Class, Classification, Learner, Rejected};
@@ -60,6 +60,8 @@ impl LogisticRegression {
         self.glm.l2 = penalty;
         self
     }
+
+    glm_parameters!();
 
     /// Sets the learning rate of the intercept: 0.01 unless it is set.
     #[must_use]

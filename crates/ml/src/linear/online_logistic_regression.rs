@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::classification::check_binary;
 use crate::exact_sum::ExactSum;
 use crate::features::Features;
+use crate::scratch::Pooled;
 use crate::{Class, Classification, Learner, Mergeable, Rejected};
 
 /// The learner. See the [module](self).
@@ -96,6 +97,39 @@ impl OnlineLogisticRegression {
         &self.weights
     }
 
+    fn widen(&mut self, width: usize) {
+        for state in [&mut self.weights, &mut self.z, &mut self.n] {
+            state.resize(width, 0.0);
+        }
+    }
+
+    /// A step along a gradient; nothing, if it would leave the numbers.
+    fn descend(&mut self, gradient: &[f64]) {
+        let width = gradient.len();
+        self.width = Some(width);
+        self.widen(width);
+        let step = |i: usize| {
+            let g = gradient[i];
+            let sum = self.n[i] + g * g;
+            let sigma = (sum.sqrt() - self.n[i].sqrt()) / self.alpha;
+            let z = self.z[i] + (g - sigma * self.weights[i]);
+            let weight = if z.abs() <= self.l1 {
+                0.0
+            } else {
+                let l1 = if z < 0.0 { -self.l1 } else { self.l1 };
+                (l1 - z) / ((self.beta + sum.sqrt()) / self.alpha + self.l2)
+            };
+            [weight, z, sum]
+        };
+        let stepped: Pooled<f64> = (0..width).flat_map(step).collect();
+        if !stepped.iter().all(|value| value.is_finite()) {
+            return;
+        }
+        for (i, of) in stepped.chunks_exact(3).enumerate() {
+            (self.weights[i], self.z[i], self.n[i]) = (of[0], of[1], of[2]);
+        }
+    }
+
     fn probability(&self, x: &impl Features) -> Result<f64, Rejected> {
         x.check(self.width)?;
         let raw = x.dot(&self.weights);
@@ -113,9 +147,11 @@ impl<X: Features> Learner<X> for OnlineLogisticRegression {
     }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
-        let mut part = Gradients::default();
-        self.accumulate(&mut part, x, y)?;
-        Mergeable::<X>::update(self, &part);
+        check_binary(*y)?;
+        let error = self.probability(x)? - f64::from(*y);
+        let mut gradient: Pooled<f64> = std::iter::repeat_n(0.0, x.width()).collect();
+        x.each(|i, value| gradient[i] = error * value);
+        self.descend(&gradient);
         Ok(())
     }
 
@@ -161,32 +197,13 @@ impl<X: Features> Mergeable<X> for OnlineLogisticRegression {
 
     fn update(&mut self, batch: &Gradients) {
         let Some(width) = self.width.or(batch.width) else { return };
-        let before = self.clone();
-        self.width = Some(width);
-        for state in [&mut self.weights, &mut self.z, &mut self.n] {
-            state.resize(width, 0.0);
-        }
         if batch.width.is_none() {
+            (self.width, ()) = (Some(width), self.widen(width));
             return;
         }
         // Features that no record of the batch has are of gradient 0, which may still move their weights, as in Flink ML.
-        for i in 0..width {
-            let mean = |(sum, records): &(ExactSum, u64)| sum.value() / *records as f64;
-            let g = batch.of.get(&(i as u32)).map_or(0.0, mean);
-            let sum = self.n[i] + g * g;
-            let sigma = (sum.sqrt() - self.n[i].sqrt()) / self.alpha;
-            self.z[i] += g - sigma * self.weights[i];
-            self.n[i] = sum;
-            let z = self.z[i];
-            self.weights[i] = if z.abs() <= self.l1 {
-                0.0
-            } else {
-                let l1 = if z < 0.0 { -self.l1 } else { self.l1 };
-                (l1 - z) / ((self.beta + sum.sqrt()) / self.alpha + self.l2)
-            };
-        }
-        if !self.weights.iter().chain(&self.z).chain(&self.n).all(|value| value.is_finite()) {
-            *self = before;
-        }
+        let mean = |(sum, records): &(ExactSum, u64)| sum.value() / *records as f64;
+        let gradient: Pooled<f64> = (0..width).map(|i| batch.of.get(&(i as u32)).map_or(0.0, mean)).collect();
+        self.descend(&gradient);
     }
 }

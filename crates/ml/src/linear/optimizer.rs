@@ -59,6 +59,13 @@ impl Optimizer {
         Self::FtrlProximal { alpha, beta, l1, l2, z: Vec::new(), n: Vec::new() }
     }
 
+    /// The learning rate.
+    pub(crate) fn rate(&self) -> f64 {
+        match self {
+            Self::Sgd { rate } | Self::AdaGrad { rate, .. } | Self::FtrlProximal { alpha: rate, .. } => *rate,
+        }
+    }
+
     /// Whether a step of `weights` against the gradient `x · gradient + l2 · weights` would leave each of them a number.
     #[inline]
     pub(crate) fn check(

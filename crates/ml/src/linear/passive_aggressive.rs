@@ -42,11 +42,12 @@ struct Weights {
     variant: Variant,
     weights: Vec<f64>,
     intercept: f64,
+    learns_intercept: bool,
 }
 
 impl Weights {
     fn new(aggressiveness: f64, variant: Variant) -> Self {
-        Self { aggressiveness, variant, weights: Vec::new(), intercept: 0.0 }
+        Self { aggressiveness, variant, weights: Vec::new(), intercept: 0.0, learns_intercept: true }
     }
 
     fn raw(&self, x: &impl Features) -> Result<f64, Rejected> {
@@ -74,7 +75,9 @@ impl Weights {
             return Err(Rejected::Diverges);
         }
         x.each(|i, value| self.weights[i] += step * value);
-        self.intercept += step;
+        if self.learns_intercept {
+            self.intercept += step;
+        }
         Ok(())
     }
 }
@@ -89,6 +92,13 @@ impl PassiveAggressiveClassifier {
     /// With this aggressiveness (the C of the paper).
     pub fn new(aggressiveness: f64, variant: Variant) -> Self {
         Self { weights: Weights::new(aggressiveness, variant) }
+    }
+
+    /// Keeps the intercept at 0.
+    #[must_use]
+    pub fn without_intercept(mut self) -> Self {
+        self.weights.learns_intercept = false;
+        self
     }
 
     /// The weights.
@@ -129,6 +139,13 @@ impl PassiveAggressiveRegressor {
     /// Errors of up to `epsilon` are well enough.
     pub fn new(aggressiveness: f64, variant: Variant, epsilon: f64) -> Self {
         Self { weights: Weights::new(aggressiveness, variant), epsilon }
+    }
+
+    /// Keeps the intercept at 0.
+    #[must_use]
+    pub fn without_intercept(mut self) -> Self {
+        self.weights.learns_intercept = false;
+        self
     }
 }
 

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::sigmoid;
 use crate::classification::check_binary;
 use crate::features::Features;
+use crate::scratch::Pooled;
 use crate::{Class, Classification, Learner, Rejected};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,9 +56,9 @@ impl GradientDescent {
         multiplier: impl Fn(f64, f64) -> f64,
     ) -> Result<(), Rejected> {
         let Some((first, _)) = batch.first() else { return Ok(()) };
-        let mut weights = self.weights.clone();
+        let mut weights: Pooled<f64> = self.weights.iter().copied().collect();
         weights.resize(first.width(), 0.0);
-        let mut gradient = vec![0.0; weights.len()];
+        let mut gradient: Pooled<f64> = weights.iter().map(|_| 0.0).collect();
         for iteration in 1..=self.iterations {
             gradient.fill(0.0);
             for (x, y) in batch {
@@ -66,7 +67,7 @@ impl GradientDescent {
             }
             let step = self.step_size / f64::from(iteration).sqrt();
             let (mut moved, mut norm) = (0.0, 0.0);
-            for (weight, gradient) in weights.iter_mut().zip(&gradient) {
+            for (weight, gradient) in weights.iter_mut().zip(gradient.iter()) {
                 let before = *weight;
                 *weight =
                     *weight * (1.0 - step * self.regularization) - step * (gradient / batch.len() as f64);
@@ -81,7 +82,7 @@ impl GradientDescent {
                 break;
             }
         }
-        self.weights = weights;
+        self.weights.clone_from(&weights);
         Ok(())
     }
 }
@@ -164,13 +165,26 @@ fn learn_batch<X: Features, Y>(
     }
 }
 
-fn learn_one<X>(learn: impl FnOnce(&mut dyn FnMut(usize, Rejected)), _: &X) -> Result<(), Rejected> {
-    let mut result = Ok(());
-    learn(&mut |_, reason| result = Err(reason));
-    result
+/// A batch of one.
+fn learn_one<X: Features>(
+    descent: &mut GradientDescent,
+    x: &X,
+    y: f64,
+    multiplier: impl Fn(f64, f64) -> f64,
+) -> Result<(), Rejected> {
+    x.check(descent.width())?;
+    descent.descend(&[(x, y)], multiplier)
 }
 
-impl<X: Features + Clone> Learner<X> for StreamingLinearRegressionWithSgd {
+fn of_line(raw: f64, y: f64) -> f64 {
+    raw - y
+}
+
+fn of_curve(raw: f64, y: f64) -> f64 {
+    1.0 / (1.0 + (-raw).exp()) - y
+}
+
+impl<X: Features> Learner<X> for StreamingLinearRegressionWithSgd {
     type Target = f64;
     type Prediction = f64;
 
@@ -180,8 +194,8 @@ impl<X: Features + Clone> Learner<X> for StreamingLinearRegressionWithSgd {
     }
 
     fn learn_one(&mut self, x: &X, y: &f64) -> Result<(), Rejected> {
-        let batch = [(x.clone(), *y)];
-        learn_one(|rejected| self.learn_batch(&batch, rejected), x)
+        Rejected::unless_finite(*y)?;
+        learn_one(&mut self.descent, x, *y, of_line)
     }
 
     fn predict_one(&self, x: &X) -> Result<f64, Rejected> {
@@ -190,11 +204,11 @@ impl<X: Features + Clone> Learner<X> for StreamingLinearRegressionWithSgd {
 
     fn learn_batch(&mut self, batch: &[(X, f64)], rejected: &mut dyn FnMut(usize, Rejected)) {
         let target = |y: &f64| Rejected::unless_finite(*y).map(|()| *y);
-        learn_batch(&mut self.descent, batch, rejected, target, |raw, y| raw - y);
+        learn_batch(&mut self.descent, batch, rejected, target, of_line);
     }
 }
 
-impl<X: Features + Clone> Learner<X> for StreamingLogisticRegressionWithSgd {
+impl<X: Features> Learner<X> for StreamingLogisticRegressionWithSgd {
     type Target = Class;
     type Prediction = Classification;
 
@@ -204,8 +218,8 @@ impl<X: Features + Clone> Learner<X> for StreamingLogisticRegressionWithSgd {
     }
 
     fn learn_one(&mut self, x: &X, y: &Class) -> Result<(), Rejected> {
-        let batch = [(x.clone(), *y)];
-        learn_one(|rejected| self.learn_batch(&batch, rejected), x)
+        check_binary(*y)?;
+        learn_one(&mut self.descent, x, f64::from(*y), of_curve)
     }
 
     fn predict_one(&self, x: &X) -> Result<Classification, Rejected> {
@@ -214,6 +228,6 @@ impl<X: Features + Clone> Learner<X> for StreamingLogisticRegressionWithSgd {
 
     fn learn_batch(&mut self, batch: &[(X, Class)], rejected: &mut dyn FnMut(usize, Rejected)) {
         let target = |y: &Class| check_binary(*y).map(|()| f64::from(*y));
-        learn_batch(&mut self.descent, batch, rejected, target, |raw, y| 1.0 / (1.0 + (-raw).exp()) - y);
+        learn_batch(&mut self.descent, batch, rejected, target, of_curve);
     }
 }

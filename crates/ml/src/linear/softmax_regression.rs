@@ -23,10 +23,9 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::Optimizer;
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::features::Features;
 use crate::{Class, Classification, Learner, Rejected};
 
@@ -40,6 +39,7 @@ pub struct SoftmaxRegression {
     l2: f64,
     width: Option<usize>,
     classes: Vec<OfClass>,
+    appearance: Appearance,
 }
 
 impl Default for SoftmaxRegression {
@@ -51,7 +51,7 @@ impl Default for SoftmaxRegression {
 impl SoftmaxRegression {
     /// With an optimizer of this kind for each class.
     pub fn with(optimizer: Optimizer) -> Self {
-        Self { optimizer, l2: 0.0, width: None, classes: Vec::new() }
+        Self { optimizer, l2: 0.0, width: None, classes: Vec::new(), appearance: Appearance::default() }
     }
 
     /// Sets the L2 penalty.
@@ -61,10 +61,10 @@ impl SoftmaxRegression {
         self
     }
 
-    fn probabilities(&self, x: &impl Features) -> Result<SmallVec<[f64; 4]>, Rejected> {
+    fn probabilities(&self, x: &impl Features) -> Result<crate::classification::Votes, Rejected> {
         x.check(self.width)?;
         let raw = |class: &OfClass| class.as_ref().map_or(f64::NEG_INFINITY, |(weights, _)| x.dot(weights));
-        let mut values: SmallVec<[f64; 4]> = self.classes.iter().map(raw).collect();
+        let mut values: crate::classification::Votes = self.classes.iter().map(raw).collect();
         let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if values.iter().any(|value| value.is_nan()) || largest == f64::INFINITY {
             return Err(Rejected::Diverges);
@@ -100,6 +100,7 @@ impl<X: Features> Learner<X> for SoftmaxRegression {
             self.classes.resize(y + 1, None);
         }
         self.width = Some(x.width());
+        self.appearance.see(y as Class);
         let new = || (vec![0.0; x.width()], self.optimizer.clone());
         self.classes[y].get_or_insert_with(new);
         for (index, class) in self.classes.iter_mut().enumerate() {
@@ -112,7 +113,7 @@ impl<X: Features> Learner<X> for SoftmaxRegression {
     }
 
     fn predict_one(&self, x: &X) -> Result<Classification, Rejected> {
-        Ok(Classification::new(self.probabilities(x)?))
+        Ok(Classification::new(self.probabilities(x)?).of_equals_the_first(self.appearance.iter()))
     }
 }
 

@@ -72,8 +72,8 @@ macro_rules! names {
 }
 pub(crate) use names;
 
-/// Shows a report among the metrics of an operator.
-pub(crate) fn show<M: Metric>(report: &Report<M::Report>, metrics: &OperatorMetrics) {
+/// Shows a report among the metrics of an operator, each number under its [`Names`].
+pub fn show<M: Metric>(report: &Report<M::Report>, metrics: &OperatorMetrics) {
     for (place, report) in [&report.all, &report.window, &report.fading].into_iter().enumerate() {
         M::values(report).into_iter().for_each(|(names, value)| metrics.set_gauge(names[place], value));
     }

@@ -18,10 +18,9 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::of_log_likelihoods;
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::features::check_dense;
 use crate::{Class, Classification, Learner, Mergeable, Rejected};
 
@@ -38,6 +37,7 @@ pub struct BernoulliNb {
     alpha: f64,
     threshold: f64,
     counts: Counts,
+    appearance: Appearance,
 }
 
 impl Counts {
@@ -69,7 +69,7 @@ impl Counts {
 impl BernoulliNb {
     /// With this smoothing; a feature is there above `threshold`.
     pub fn new(alpha: f64, threshold: f64) -> Self {
-        Self { alpha, threshold, counts: Counts::default() }
+        Self { alpha, threshold, counts: Counts::default(), appearance: Appearance::default() }
     }
 }
 
@@ -86,6 +86,7 @@ impl<X: AsRef<[f64]>> Learner<X> for BernoulliNb {
         check_class(*y)?;
         check_dense(x.as_ref(), self.counts.width)?;
         self.counts.add(x.as_ref(), *y, self.threshold);
+        self.appearance.see(*y);
         Ok(())
     }
 
@@ -104,8 +105,8 @@ impl<X: AsRef<[f64]>> Learner<X> for BernoulliNb {
             };
             libm::log(*records as f64 / all as f64) + counts.iter().zip(x).map(feature).sum::<f64>()
         };
-        let logs: SmallVec<[f64; 4]> = self.counts.classes.iter().map(log_likelihood).collect();
-        Ok(of_log_likelihoods(logs))
+        let logs: crate::classification::Votes = self.counts.classes.iter().map(log_likelihood).collect();
+        Ok(of_log_likelihoods(logs).of_equals_the_first(self.appearance.iter()))
     }
 }
 
@@ -125,5 +126,7 @@ impl<X: AsRef<[f64]>> Mergeable<X> for BernoulliNb {
 
     fn update(&mut self, batch: &Counts) {
         self.counts.merge(batch);
+        let seen = batch.classes.iter().enumerate().filter(|(_, (records, _))| *records > 0);
+        seen.for_each(|(class, _)| self.appearance.see(class as Class));
     }
 }

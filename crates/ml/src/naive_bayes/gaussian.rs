@@ -20,10 +20,9 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::of_log_likelihoods;
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::features::check_dense;
 use crate::moments::{ExactMoments, Moments};
 use crate::{Class, Classification, Learner, Mergeable, Rejected};
@@ -35,6 +34,7 @@ pub struct GaussianNb {
     count: f64,
     /// Of each class, the number of its records, and the moments of each feature. No moments: not seen yet.
     classes: Vec<(f64, Vec<Moments>)>,
+    appearance: Appearance,
 }
 
 /// A part of a batch.
@@ -65,6 +65,7 @@ impl GaussianNb {
             self.classes.resize(class + 1, (0.0, Vec::new()));
         }
         self.width = Some(width);
+        self.appearance.see(class as Class);
         let of_class = &mut self.classes[class];
         of_class.1.resize(width, Moments::default());
         of_class
@@ -101,8 +102,8 @@ impl<X: AsRef<[f64]>> Learner<X> for GaussianNb {
             let likelihood: f64 = moments.iter().zip(x).map(|(moments, x)| log_density(moments, *x)).sum();
             libm::log(count / self.count) + likelihood
         };
-        let logs: SmallVec<[f64; 4]> = self.classes.iter().map(log_likelihood).collect();
-        Ok(of_log_likelihoods(logs))
+        let logs: crate::classification::Votes = self.classes.iter().map(log_likelihood).collect();
+        Ok(of_log_likelihoods(logs).of_equals_the_first(self.appearance.iter()))
     }
 }
 

@@ -5,8 +5,6 @@ pub mod bernoulli;
 pub mod gaussian;
 pub mod multinomial;
 
-use smallvec::SmallVec;
-
 pub use bernoulli::BernoulliNb;
 pub use gaussian::GaussianNb;
 pub use multinomial::MultinomialNb;
@@ -14,7 +12,7 @@ pub use multinomial::MultinomialNb;
 use crate::Classification;
 
 /// Probabilities out of the logarithms of what is proportional to them; minus infinity is a class that was never seen.
-pub(crate) fn of_log_likelihoods(mut logs: SmallVec<[f64; 4]>) -> Classification {
+pub(crate) fn of_log_likelihoods(mut logs: crate::classification::Votes) -> Classification {
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return Classification::default();

@@ -21,10 +21,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::of_log_likelihoods;
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::exact_sum::ExactSum;
 use crate::features::Features;
 use crate::{Class, Classification, Learner, Mergeable, Rejected};
@@ -36,6 +35,7 @@ pub struct MultinomialNb {
     width: Option<usize>,
     count: f64,
     classes: Vec<OfClass>,
+    appearance: Appearance,
     /// Which features were seen.
     terms: BTreeMap<u32, Vec<f64>>,
 }
@@ -77,7 +77,8 @@ fn check(x: &impl Features, y: Class, width: Option<usize>) -> Result<(), Reject
 impl MultinomialNb {
     /// With this smoothing: what is added to each count.
     pub fn new(alpha: f64) -> Self {
-        Self { alpha, width: None, count: 0.0, classes: Vec::new(), terms: BTreeMap::new() }
+        let (classes, terms, appearance) = (Vec::new(), BTreeMap::new(), Appearance::default());
+        Self { alpha, width: None, count: 0.0, classes, appearance, terms }
     }
 
     fn class(&mut self, y: Class) -> &mut OfClass {
@@ -111,6 +112,7 @@ impl<X: Features> Learner<X> for MultinomialNb {
         check(x, *y, self.width)?;
         self.width = Some(x.width());
         self.count += 1.0;
+        self.appearance.see(*y);
         self.class(*y).records += 1.0;
         x.each(|i, frequency| self.add(i as u32, *y, frequency));
         Ok(())
@@ -122,7 +124,7 @@ impl<X: Features> Learner<X> for MultinomialNb {
         let log_prior = |class: &OfClass| {
             if class.records == 0.0 { f64::NEG_INFINITY } else { libm::log(class.records / self.count) }
         };
-        let mut logs: SmallVec<[f64; 4]> = self.classes.iter().map(log_prior).collect();
+        let mut logs: crate::classification::Votes = self.classes.iter().map(log_prior).collect();
         x.each(|i, frequency| {
             let counts = self.terms.get(&(i as u32));
             for (class, log) in logs.iter_mut().enumerate() {
@@ -131,7 +133,7 @@ impl<X: Features> Learner<X> for MultinomialNb {
                 *log += frequency * libm::log((count + self.alpha) / of_all);
             }
         });
-        Ok(of_log_likelihoods(logs))
+        Ok(of_log_likelihoods(logs).of_equals_the_first(self.appearance.iter()))
     }
 }
 
@@ -164,6 +166,9 @@ impl<X: Features> Mergeable<X> for MultinomialNb {
     fn update(&mut self, batch: &Part) {
         self.width = self.width.or(batch.width);
         for (class, records) in batch.records.iter().enumerate() {
+            if *records > 0 {
+                self.appearance.see(class as Class);
+            }
             self.count += *records as f64;
             self.class(class as Class).records += *records as f64;
         }

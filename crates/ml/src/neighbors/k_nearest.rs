@@ -25,7 +25,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::classification::check_class;
+use crate::classification::{Appearance, check_class};
 use crate::cluster::squared_distance;
 use crate::features::check_dense;
 use crate::{Class, Classification, Learner, Rejected};
@@ -59,8 +59,8 @@ impl<Y: Copy> Window<Y> {
     }
 
     /// The nearest, with their distances, the nearest first; of equals, the oldest.
-    fn nearest(&self, x: &[f64]) -> SmallVec<[(f64, Y); 8]> {
-        let mut nearest: SmallVec<[(f64, Y); 8]> = SmallVec::new();
+    fn nearest(&self, x: &[f64]) -> SmallVec<[(f64, Y); 32]> {
+        let mut nearest: SmallVec<[(f64, Y); 32]> = SmallVec::new();
         // Roots are compared, as squares that differ may have the same; but few roots have to be drawn.
         let mut limit = f64::INFINITY;
         for (record, y) in &self.records {
@@ -91,12 +91,35 @@ impl<Y: Copy> Window<Y> {
 pub struct KNearestClassifier {
     window: Window<Class>,
     classes: u32,
+    appearance: Appearance,
+    weighted: bool,
+    softmax: bool,
 }
 
 impl KNearestClassifier {
     /// Of the last `window` records, the `k` nearest vote.
     pub fn new(k: usize, window: usize) -> Self {
-        Self { window: Window::new(k, window), classes: 0 }
+        Self {
+            window: Window::new(k, window),
+            classes: 0,
+            appearance: Appearance::default(),
+            weighted: true,
+            softmax: false,
+        }
+    }
+
+    /// Lets neighbours vote alike, however far they are.
+    #[must_use]
+    pub fn unweighted(mut self) -> Self {
+        self.weighted = false;
+        self
+    }
+
+    /// Makes probabilities of votes by the softmax, not by their shares.
+    #[must_use]
+    pub fn softmax(mut self) -> Self {
+        self.softmax = true;
+        self
     }
 }
 
@@ -114,31 +137,66 @@ impl<X: AsRef<[f64]>> Learner<X> for KNearestClassifier {
         check_dense(x.as_ref(), self.window.width)?;
         self.window.push(x.as_ref(), *y);
         self.classes = self.classes.max(y + 1);
+        self.appearance.see(*y);
         Ok(())
     }
 
     fn predict_one(&self, x: &X) -> Result<Classification, Rejected> {
         check_dense(x.as_ref(), self.window.width)?;
-        let mut votes: SmallVec<[f64; 4]> = smallvec::smallvec![0.0; self.classes as usize];
+        let mut votes: crate::classification::Votes = smallvec::smallvec![0.0; self.classes as usize];
         let nearest = self.window.nearest(x.as_ref());
         match nearest.first() {
-            Some((0.0, class)) => votes[*class as usize] = 1.0,
-            _ => nearest.iter().for_each(|(distance, class)| votes[*class as usize] += 1.0 / distance),
+            None => return Ok(Classification::new(votes)),
+            Some((0.0, class)) => {
+                votes[*class as usize] = 1.0;
+                return Ok(Classification::new(votes));
+            }
+            Some(_) => nearest.iter().for_each(|(distance, class)| {
+                votes[*class as usize] += if self.weighted { 1.0 / distance } else { 1.0 };
+            }),
+        }
+        if self.softmax {
+            let most = votes.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            for (class, vote) in votes.iter_mut().enumerate() {
+                // A number that was never seen is no class.
+                let is_class = self.appearance.has(class as Class);
+                *vote = if is_class { libm::exp(*vote - most) } else { 0.0 };
+            }
         }
         Ok(Classification::from_votes(votes))
     }
 }
 
-/// The regressor: the mean of the nearest. See the [module](self).
+/// The regressor: the mean of the nearest, unless it is said otherwise. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KNearestRegressor {
     window: Window<f64>,
+    aggregation: Aggregation,
+}
+
+/// What is made of the neighbours' numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Aggregation {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// Their median.
+    Median,
+    /// Their mean, weighted by the inverse of their distance.
+    WeightedMean,
 }
 
 impl KNearestRegressor {
     /// Of the last `window` records, the mean of the `k` nearest.
     pub fn new(k: usize, window: usize) -> Self {
-        Self { window: Window::new(k, window) }
+        Self { window: Window::new(k, window), aggregation: Aggregation::Mean }
+    }
+
+    /// Sets what is made of the neighbours' numbers: their mean, unless it is set.
+    #[must_use]
+    pub fn aggregate(mut self, aggregation: Aggregation) -> Self {
+        self.aggregation = aggregation;
+        self
     }
 }
 
@@ -164,7 +222,19 @@ impl<X: AsRef<[f64]>> Learner<X> for KNearestRegressor {
         Ok(match nearest.first() {
             None => 0.0,
             Some((0.0, y)) => *y,
-            Some(_) => nearest.iter().map(|(_, y)| y).sum::<f64>() / nearest.len() as f64,
+            Some(_) => match self.aggregation {
+                Aggregation::Mean => nearest.iter().map(|(_, y)| y).sum::<f64>() / nearest.len() as f64,
+                Aggregation::Median => {
+                    let mut all: SmallVec<[f64; 32]> = nearest.iter().map(|(_, y)| *y).collect();
+                    all.sort_by(f64::total_cmp);
+                    let middle = all.len() / 2;
+                    if all.len() % 2 == 1 { all[middle] } else { (all[middle - 1] + all[middle]) / 2.0 }
+                }
+                Aggregation::WeightedMean => {
+                    let weights: f64 = nearest.iter().map(|(distance, _)| 1.0 / distance).sum();
+                    nearest.iter().map(|(distance, y)| y / distance).sum::<f64>() / weights
+                }
+            },
         })
     }
 }

@@ -2,4 +2,4 @@
 
 pub mod k_nearest;
 
-pub use k_nearest::{KNearestClassifier, KNearestRegressor};
+pub use k_nearest::{Aggregation, KNearestClassifier, KNearestRegressor};

@@ -35,7 +35,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use thalweg_dataflow::barrier::Barrier;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::metrics::OperatorMetrics;
@@ -47,32 +46,16 @@ use thalweg_dataflow::{Output, OutputTag};
 
 use super::waiting::{Half, Waiting};
 use super::{
-    BadRecord, BadRecordPolicy, Drift, ModelVersion, Observation, OnDrift, Outcome, Prediction, Scores,
+    BadRecord, BadRecordPolicy, Drift, ModelVersion, Observation, OnDrift, Outcome, Prediction,
+    PrequentialModel, PrequentialSettings, Scores,
 };
 use crate::drift::DriftDetector;
 use crate::metrics::{Metric, Prequential, show};
 use crate::{Learner, Rejected};
 
-/// The model of one key and what is known of it.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(bound(serialize = "L: Serialize", deserialize = "L: serde::de::DeserializeOwned"))]
-struct Model<L, M: Metric> {
-    learner: L,
-    learnt: u64,
-    scored: u64,
-    scores: Prequential<M>,
-    drift: Option<DriftDetector>,
-    warning: Option<DriftDetector>,
-    second: Option<L>,
-}
-
 #[derive(Clone, Debug)]
 struct Settings<L> {
-    learner: L,
-    window: usize,
-    fading: f64,
-    drift: Option<DriftDetector>,
-    on_drift: OnDrift,
+    model: PrequentialSettings<L>,
     bad: BadRecordPolicy,
     label_timeout: i64,
     scores_every: u64,
@@ -85,7 +68,7 @@ type WaitingOf<I, X, L> = Waiting<I, X, <L as Learner<X>>::Target, <L as Learner
 #[derive(Clone)]
 pub struct Learn<K, I: Ord, X, L: Learner<X>, M: Metric> {
     settings: Settings<L>,
-    models: KeyedTable<K, Model<L, M>>,
+    models: KeyedTable<K, PrequentialModel<L, M>>,
     waiting: KeyedTable<K, WaitingOf<I, X, L>>,
     timers: TimerQueue<K>,
     overall: Vec<Prequential<M>>,
@@ -111,11 +94,7 @@ impl<K, I: Ord, X, L: Learner<X>, M: Metric> Learn<K, I, X, L, M> {
     /// fading by 0.999.
     pub fn new(learner: L) -> Self {
         let settings = Settings {
-            learner,
-            window: 200,
-            fading: 0.999,
-            drift: None,
-            on_drift: OnDrift::Tell,
+            model: PrequentialSettings::new(learner),
             bad: BadRecordPolicy::Fail,
             label_timeout: i64::MAX,
             scores_every: 1000,
@@ -134,7 +113,7 @@ impl<K, I: Ord, X, L: Learner<X>, M: Metric> Learn<K, I, X, L, M> {
     /// Scores over the last `window` records as well, and fading by `fading` (0 to 1) with each. The window is part of each key's state.
     #[must_use]
     pub fn scores_over(mut self, window: usize, fading: f64) -> Self {
-        (self.settings.window, self.settings.fading) = (window, fading);
+        (self.settings.model.window, self.settings.model.fading) = (window, fading);
         self
     }
 
@@ -155,7 +134,7 @@ impl<K, I: Ord, X, L: Learner<X>, M: Metric> Learn<K, I, X, L, M> {
     /// Looks for drift in the errors of the predictions.
     #[must_use]
     pub fn detect_drift(mut self, detector: DriftDetector, on_drift: OnDrift) -> Self {
-        (self.settings.drift, self.settings.on_drift) = (Some(detector), on_drift);
+        (self.settings.model.drift, self.settings.model.on_drift) = (Some(detector), on_drift);
         self
     }
 
@@ -177,67 +156,6 @@ impl<K, I: Ord, X, L: Learner<X>, M: Metric> Learn<K, I, X, L, M> {
     pub fn label_timeout(mut self, timeout: i64) -> Self {
         self.settings.label_timeout = timeout.max(0);
         self
-    }
-}
-
-impl<L: Clone> Settings<L> {
-    fn model<M: Metric>(&self) -> Model<L, M> {
-        Model {
-            learner: self.learner.clone(),
-            learnt: 0,
-            scored: 0,
-            scores: Prequential::new(self.window, self.fading),
-            drift: self.drift.clone(),
-            warning: match &self.on_drift {
-                OnDrift::Swap(warning) => Some(warning.clone()),
-                OnDrift::Tell | OnDrift::Reset => None,
-            },
-            second: None,
-        }
-    }
-}
-
-impl<L, M: Metric> Model<L, M> {
-    /// Learns a record for which `prediction` was made, and scores it. Says whether there is a drift, and if so, whether the model was
-    /// replaced.
-    fn learn<X>(
-        &mut self,
-        settings: &Settings<L>,
-        x: &X,
-        y: &L::Target,
-        prediction: &L::Prediction,
-    ) -> Result<Option<bool>, Rejected>
-    where
-        L: Learner<X>,
-        M: Metric<Target = L::Target, Prediction = L::Prediction>,
-    {
-        let error = M::error(y, prediction);
-        if error.is_some_and(|error| error.is_nan() || error > 1e150) {
-            return Err(Rejected::Diverges);
-        }
-        // The prediction was made before; so learning first, which may refuse the record, makes no difference to the score.
-        self.learner.learn_one(x, y)?;
-        self.learnt += 1;
-        self.scores.update(y, prediction);
-        self.scored += 1;
-        if let Some(second) = &mut self.second {
-            // What the first could learn, the second may still refuse: it is then the poorer by one record.
-            let _ = second.learn_one(x, y);
-        }
-        let (Some(detector), Some(error)) = (&mut self.drift, error) else { return Ok(None) };
-        if self.warning.as_mut().is_some_and(|warning| warning.update(error)) {
-            self.second = Some(settings.learner.clone());
-        }
-        if !detector.update(error) {
-            return Ok(None);
-        }
-        match &settings.on_drift {
-            OnDrift::Tell => Ok(Some(false)),
-            OnDrift::Reset | OnDrift::Swap(_) => {
-                self.learner = self.second.take().unwrap_or_else(|| settings.learner.clone());
-                Ok(Some(true))
-            }
-        }
     }
 }
 
@@ -275,26 +193,27 @@ where
         output: &mut Output<OutOf<K, I, X, L>>,
     ) -> Result<(), BoxError> {
         let Self { settings, models, overall, .. } = self;
-        let model = models.entry(hash, key.key().clone()).or_insert_with(|| settings.model());
-        let drift = match model.learn(settings, x, &y, &prediction) {
+        let model =
+            models.entry(hash, key.key().clone()).or_insert_with(|| PrequentialModel::new(&settings.model));
+        let drift = match model.learn(&settings.model, x, &y, &prediction) {
             Ok(drift) => drift,
             Err(reason) => return self.refuse(id, reason, at, output),
         };
         if overall.is_empty() {
-            overall.push(Prequential::new(settings.window, settings.fading));
+            overall.push(Prequential::new(settings.model.window, settings.model.fading));
         }
         overall[0].update(&y, &prediction);
         let key = key.key();
         if let Some(replaced) = drift {
-            let drift = Drift { key: key.clone(), scored: model.scored, replaced };
+            let drift = Drift { key: key.clone(), scored: model.scored(), replaced };
             output.push_side(&Self::DRIFTS, drift, at);
         }
-        if settings.scores_every > 0 && model.scored.is_multiple_of(settings.scores_every) {
-            let report = model.scores.report();
-            output.push_side(&Self::SCORES, Scores { key: key.clone(), scored: model.scored, report }, at);
+        if settings.scores_every > 0 && model.scored().is_multiple_of(settings.scores_every) {
+            let report = model.report();
+            output.push_side(&Self::SCORES, Scores { key: key.clone(), scored: model.scored(), report }, at);
         }
-        if settings.models_every > 0 && model.learnt.is_multiple_of(settings.models_every) {
-            let (version, model) = (model.learnt, model.learner.clone());
+        if settings.models_every > 0 && model.learnt().is_multiple_of(settings.models_every) {
+            let (version, model) = (model.learnt(), model.learner().clone());
             output.push_side(&Self::MODELS, ModelVersion { key: key.clone(), version, model }, at);
         }
         let outcome = Outcome::Scored(y);
@@ -344,8 +263,8 @@ where
     ) -> Result<(), BoxError> {
         // A model is made by the first record that it can learn from.
         let (prediction, version) = match self.models.get(hash, key.key()) {
-            Some(model) => (model.learner.predict_one(&x), model.learnt),
-            None => (self.settings.learner.predict_one(&x), 0),
+            Some(model) => (model.learner().predict_one(&x), model.learnt()),
+            None => (self.settings.model.learner.predict_one(&x), 0),
         };
         let prediction = match prediction {
             Ok(prediction) => prediction,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::check_with_missing;
 use crate::moments::Moments;
-use crate::{Rejected, Transformer};
+use crate::{Dense, Rejected, Transformer};
 
 /// What stands for a missing feature.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,10 +34,22 @@ pub enum Statistic {
 }
 
 /// The transformer. See the [module](self).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Imputer {
     statistic: Statistic,
     features: Vec<(Moments, f64)>,
+}
+
+impl Clone for Imputer {
+    fn clone(&self) -> Self {
+        Self { statistic: self.statistic.clone(), features: self.features.clone() }
+    }
+
+    // Into the space that is there: chains keep what was before each record.
+    fn clone_from(&mut self, other: &Self) {
+        self.statistic.clone_from(&other.statistic);
+        self.features.clone_from(&other.features);
+    }
 }
 
 impl Imputer {
@@ -48,7 +60,7 @@ impl Imputer {
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for Imputer {
-    type Out = Vec<f64>;
+    type Out = Dense;
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
@@ -61,7 +73,7 @@ impl<X: AsRef<[f64]>> Transformer<X> for Imputer {
         Ok(())
     }
 
-    fn transform(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn transform(&self, x: &X) -> Result<Dense, Rejected> {
         let x = x.as_ref();
         check_with_missing(x, (!self.features.is_empty()).then_some(self.features.len()))?;
         let fill = |(index, x): (usize, &f64)| {

@@ -20,12 +20,23 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
-use crate::{Learner, Mergeable, Rejected, Transformer};
+use crate::{Dense, Learner, Mergeable, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MinMaxScaler {
     ranges: Vec<(f64, f64)>,
+}
+
+impl Clone for MinMaxScaler {
+    fn clone(&self) -> Self {
+        Self { ranges: self.ranges.clone() }
+    }
+
+    // Into the space that is there: chains keep what was before each record.
+    fn clone_from(&mut self, other: &Self) {
+        self.ranges.clone_from(&other.ranges);
+    }
 }
 
 /// Widens ranges by others.
@@ -41,7 +52,7 @@ fn widen(ranges: &mut Vec<(f64, f64)>, others: impl ExactSizeIterator<Item = (f6
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
-    type Out = Vec<f64>;
+    type Out = Dense;
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
@@ -50,11 +61,11 @@ impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
         Ok(())
     }
 
-    fn transform(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn transform(&self, x: &X) -> Result<Dense, Rejected> {
         let x = x.as_ref();
         check_dense(x, (!self.ranges.is_empty()).then_some(self.ranges.len()))?;
         if self.ranges.is_empty() {
-            return Ok(vec![0.0; x.len()]);
+            return Ok(x.iter().map(|_| 0.0).collect());
         }
         let scale = |((min, max), x): (&(f64, f64), &f64)| {
             if max > min { (x - min) / (max - min) } else { 0.0 }
@@ -65,13 +76,13 @@ impl<X: AsRef<[f64]>> Transformer<X> for MinMaxScaler {
 
 impl<X: AsRef<[f64]>> Learner<X> for MinMaxScaler {
     type Target = ();
-    type Prediction = Vec<f64>;
+    type Prediction = Dense;
 
     fn learn_one(&mut self, x: &X, (): &()) -> Result<(), Rejected> {
         self.learn(x)
     }
 
-    fn predict_one(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn predict_one(&self, x: &X) -> Result<Dense, Rejected> {
         self.transform(x)
     }
 }

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scratch::Pooled;
 use crate::{Rejected, Sparse, Transformer};
 
 /// What becomes of a category that is not known.
@@ -57,10 +58,10 @@ impl Transformer<Vec<String>> for OneHotEncoder {
         let new = |(field, category): &(usize, &String)| {
             !self.fields.get(*field).is_some_and(|known| known.contains_key(*category))
         };
-        let fresh: Vec<(usize, &String)> = x.iter().enumerate().filter(new).collect();
+        let room = (self.width - self.next) as usize;
         if self.unknown == UnknownCategory::Refuse
-            && fresh.len() > (self.width - self.next) as usize
-            && let Some((field, category)) = fresh.first()
+            && x.iter().enumerate().filter(new).count() > room
+            && let Some((field, category)) = x.iter().enumerate().find(new)
         {
             let all = self.width;
             return Err(Rejected::Category(format!(
@@ -70,15 +71,17 @@ impl Transformer<Vec<String>> for OneHotEncoder {
         if self.fields.len() < x.len() {
             self.fields.resize(x.len(), BTreeMap::new());
         }
-        for (field, category) in fresh.into_iter().take((self.width - self.next) as usize) {
-            self.fields[field].insert(category.clone(), self.next);
-            self.next += 1;
+        for (known, category) in self.fields.iter_mut().zip(x) {
+            if self.next < self.width && !known.contains_key(category) {
+                known.insert(category.clone(), self.next);
+                self.next += 1;
+            }
         }
         Ok(())
     }
 
     fn transform(&self, x: &Vec<String>) -> Result<Sparse, Rejected> {
-        let mut places = Vec::with_capacity(x.len());
+        let mut places = Pooled::<(u32, f64)>::new();
         for (field, category) in x.iter().enumerate() {
             match self.fields.get(field).and_then(|known| known.get(category)) {
                 Some(place) => places.push((*place, 1.0)),
@@ -86,6 +89,6 @@ impl Transformer<Vec<String>> for OneHotEncoder {
                 None => return Err(Rejected::Category(format!("{category} in field {field}"))),
             }
         }
-        Sparse::new(self.width, places)
+        Sparse::new(self.width, places.iter().copied())
     }
 }

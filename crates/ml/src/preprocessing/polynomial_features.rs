@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
-use crate::{Rejected, Transformer};
+use crate::{Dense, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl PolynomialFeatures {
         self
     }
 
-    fn products(&self, x: &[f64], size: u32, from: usize, product: f64, out: &mut Vec<f64>) {
+    fn products(&self, x: &[f64], size: u32, from: usize, product: f64, out: &mut Dense) {
         if size == 0 {
             out.push(product);
             return;
@@ -51,15 +51,15 @@ impl PolynomialFeatures {
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for PolynomialFeatures {
-    type Out = Vec<f64>;
+    type Out = Dense;
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         check_dense(x.as_ref(), None)
     }
 
-    fn transform(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn transform(&self, x: &X) -> Result<Dense, Rejected> {
         check_dense(x.as_ref(), None)?;
-        let mut out = Vec::new();
+        let mut out = Dense::new();
         (1..=self.degree).for_each(|size| self.products(x.as_ref(), size, 0, 1.0, &mut out));
         check_dense(&out, None)?;
         Ok(out)

@@ -22,12 +22,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
 use crate::moments::{ExactMoments, Scale};
-use crate::{Learner, Mergeable, Rejected, Transformer};
+use crate::{Dense, Learner, Mergeable, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StandardScaler {
     features: Vec<Scale>,
+}
+
+impl Clone for StandardScaler {
+    fn clone(&self) -> Self {
+        Self { features: self.features.clone() }
+    }
+
+    // Into the space that is there: chains keep what was before each record.
+    fn clone_from(&mut self, other: &Self) {
+        self.features.clone_from(&other.features);
+    }
 }
 
 impl StandardScaler {
@@ -42,7 +53,7 @@ impl StandardScaler {
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for StandardScaler {
-    type Out = Vec<f64>;
+    type Out = Dense;
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
@@ -52,11 +63,11 @@ impl<X: AsRef<[f64]>> Transformer<X> for StandardScaler {
         Ok(())
     }
 
-    fn transform(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn transform(&self, x: &X) -> Result<Dense, Rejected> {
         let x = x.as_ref();
         check_dense(x, self.width())?;
         if self.features.is_empty() {
-            return Ok(vec![0.0; x.len()]);
+            return Ok(x.iter().map(|_| 0.0).collect());
         }
         Ok(self.features.iter().zip(x).map(|(scale, x)| scale.scale(*x)).collect())
     }
@@ -64,13 +75,13 @@ impl<X: AsRef<[f64]>> Transformer<X> for StandardScaler {
 
 impl<X: AsRef<[f64]>> Learner<X> for StandardScaler {
     type Target = ();
-    type Prediction = Vec<f64>;
+    type Prediction = Dense;
 
     fn learn_one(&mut self, x: &X, (): &()) -> Result<(), Rejected> {
         self.learn(x)
     }
 
-    fn predict_one(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn predict_one(&self, x: &X) -> Result<Dense, Rejected> {
         self.transform(x)
     }
 }

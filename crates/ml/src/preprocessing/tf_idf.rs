@@ -22,10 +22,12 @@
 //! # Ok::<(), thalweg_ml::Rejected>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::scratch::Pooled;
 use crate::{Rejected, Sparse, Transformer};
 
 /// The transformer. See the [module](self).
@@ -33,69 +35,88 @@ use crate::{Rejected, Sparse, Transformer};
 pub struct TfIdf {
     width: u32,
     texts: f64,
-    /// The place of a word, and in how many texts it was.
-    words: BTreeMap<String, (u32, f64)>,
+    /// The place of a word.
+    words: BTreeMap<String, u32>,
+    /// By place: in how many texts the word was.
+    texts_of: Vec<f64>,
 }
 
 impl TfIdf {
     /// With room for `width` words.
     pub fn new(width: u32) -> Self {
-        Self { width, texts: 0.0, words: BTreeMap::new() }
+        Self { width, texts: 0.0, words: BTreeMap::new(), texts_of: Vec::new() }
     }
 
     /// The place of a word.
     pub fn place(&self, word: &str) -> Option<u32> {
-        self.words.get(word).map(|(place, _)| *place)
+        self.words.get(word).copied()
     }
 }
 
-/// The words of a text: those that begin with a letter, digit or underscore and go on with such, or hyphens; at least two characters.
-fn words(text: &str) -> impl Iterator<Item = String> {
+/// Calls `f` with the words of a text: those that begin with a letter, digit or underscore and go on with such, or hyphens; at least two
+/// characters; in lower case.
+fn each_word(text: &str, mut f: impl FnMut(&str)) {
+    thread_local! {
+        static LOWER: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    let mut lower = LOWER.take();
+    lower.clear();
+    // What small letters of a letter depend on its neighbours is told of the whole text only.
+    if text.is_ascii() {
+        lower.push_str(text);
+        lower.make_ascii_lowercase();
+    } else {
+        lower.push_str(&text.to_lowercase());
+    }
     let inside = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    let lower = text.to_lowercase();
-    let found: Vec<String> = lower
-        .split(move |c| !inside(c))
-        .map(|word| word.trim_start_matches('-').to_owned())
-        .filter(|word| word.chars().count() >= 2)
-        .collect();
-    found.into_iter()
+    for word in lower.split(|c| !inside(c)).map(|word| word.trim_start_matches('-')) {
+        if word.chars().nth(1).is_some() {
+            f(word);
+        }
+    }
+    LOWER.set(lower);
 }
 
 impl Transformer<String> for TfIdf {
     type Out = Sparse;
 
     fn learn(&mut self, text: &String) -> Result<(), Rejected> {
-        let distinct: BTreeSet<String> = words(text).collect();
+        let mut places = Pooled::<u32>::new();
         // In the order of the text, so that places are as a reader would expect them.
-        for word in words(text) {
-            let place = self.words.len() as u32;
-            if place < self.width {
-                self.words.entry(word).or_insert((place, 0.0));
+        each_word(text, |word| {
+            let next = self.words.len() as u32;
+            match self.words.get(word) {
+                Some(place) => places.push(*place),
+                None if next < self.width => {
+                    self.words.insert(word.to_owned(), next);
+                    self.texts_of.push(0.0);
+                    places.push(next);
+                }
+                None => {}
             }
-        }
-        for word in distinct {
-            if let Some((_, texts)) = self.words.get_mut(&word) {
-                *texts += 1.0;
-            }
-        }
+        });
+        places.sort_unstable();
+        places.dedup();
+        places.iter().for_each(|place| self.texts_of[*place as usize] += 1.0);
         self.texts += 1.0;
         Ok(())
     }
 
     fn transform(&self, text: &String) -> Result<Sparse, Rejected> {
-        let mut counts: BTreeMap<String, f64> = BTreeMap::new();
-        let mut total = 0.0;
-        for word in words(text) {
-            *counts.entry(word).or_insert(0.0) += 1.0;
+        let (mut places, mut total) = (Pooled::<u32>::new(), 0.0);
+        each_word(text, |word| {
+            places.extend(self.words.get(word).copied());
             total += 1.0;
-        }
-        let weight = |(word, count): (String, f64)| {
-            let (place, texts) = self.words.get(&word)?;
+        });
+        places.sort_unstable();
+        let weight = |of: &[u32]| {
+            let texts = self.texts_of[of[0] as usize];
             let idf = libm::log((1.0 + self.texts) / (1.0 + texts)) + 1.0;
-            Some((*place, count / total * idf))
+            (of[0], of.len() as f64 / total * idf)
         };
-        let weights: Vec<(u32, f64)> = counts.into_iter().filter_map(weight).collect();
+        let mut weights: Pooled<(u32, f64)> = places.chunk_by(|a, b| a == b).map(weight).collect();
         let length = weights.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
-        Sparse::new(self.width, weights.into_iter().map(|(place, weight)| (place, weight / length)))
+        weights.iter_mut().for_each(|(_, weight)| *weight /= length);
+        Sparse::new(self.width, weights.iter().copied())
     }
 }

@@ -22,13 +22,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::check_dense;
 use crate::moments::Moments;
-use crate::{Rejected, Transformer};
+use crate::{Dense, Rejected, Transformer};
 
 /// The transformer. See the [module](self).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct VarianceThreshold {
     threshold: f64,
     features: Vec<Moments>,
+}
+
+impl Clone for VarianceThreshold {
+    fn clone(&self) -> Self {
+        Self { threshold: self.threshold.clone(), features: self.features.clone() }
+    }
+
+    // Into the space that is there: chains keep what was before each record.
+    fn clone_from(&mut self, other: &Self) {
+        self.threshold.clone_from(&other.threshold);
+        self.features.clone_from(&other.features);
+    }
 }
 
 impl VarianceThreshold {
@@ -45,7 +57,7 @@ impl VarianceThreshold {
 }
 
 impl<X: AsRef<[f64]>> Transformer<X> for VarianceThreshold {
-    type Out = Vec<f64>;
+    type Out = Dense;
 
     fn learn(&mut self, x: &X) -> Result<(), Rejected> {
         let x = x.as_ref();
@@ -55,7 +67,7 @@ impl<X: AsRef<[f64]>> Transformer<X> for VarianceThreshold {
         Ok(())
     }
 
-    fn transform(&self, x: &X) -> Result<Vec<f64>, Rejected> {
+    fn transform(&self, x: &X) -> Result<Dense, Rejected> {
         let x = x.as_ref();
         check_dense(x, (!self.features.is_empty()).then_some(self.features.len()))?;
         Ok(x.iter().enumerate().map(|(index, x)| if self.passes(index) { *x } else { 0.0 }).collect())

@@ -72,9 +72,10 @@ impl<U: Id, I: Id> BayesianPersonalizedRanking<U, I> {
 
     /// The items that rank highest for a user, but for those left out.
     pub fn recommend(&self, user: &U, n: usize, leave_out: impl Fn(&I) -> bool) -> Vec<(I, f64)> {
-        let (_, factors) = self.users.get(user);
-        let known = self.items.known().filter(|(item, _)| !leave_out(item));
-        top(known.map(|(item, (bias, of))| (item.clone(), bias + dot(&factors, of))), n)
+        self.users.with(user, |_, factors| {
+            let known = self.items.known().filter(|(item, _)| !leave_out(item));
+            top(known.map(|(item, (bias, of))| (item.clone(), bias + dot(factors, of))), n)
+        })
     }
 
     /// Whether a user has chosen an item.
@@ -88,17 +89,22 @@ impl<U: Id, I: Id> Learner<(U, I)> for BayesianPersonalizedRanking<U, I> {
     type Prediction = f64;
 
     fn learn_one(&mut self, (user, item): &(U, I), (): &()) -> Result<(), Rejected> {
-        if !self.items.of.contains_key(item) {
-            self.items.set(item, self.items.get(item));
+        if !self.items.has(item) {
+            let fresh = self.items.take(item);
+            self.items.put(item, fresh);
             self.all.push(item.clone());
         }
-        self.chosen.entry(user.clone()).or_default().insert(item.clone());
-        let drawn = (0..DRAWS)
-            .map(|_| self.all[self.rng.below(self.all.len())].clone())
-            .find(|other| !self.chosen.get(user).is_some_and(|chosen| chosen.contains(other)));
+        match self.chosen.get_mut(user) {
+            Some(chosen) if chosen.contains(item) => {}
+            Some(chosen) => drop(chosen.insert(item.clone())),
+            None => drop(self.chosen.insert(user.clone(), BTreeSet::from([item.clone()]))),
+        }
+        let Self { users, items, chosen, all, rng, .. } = self;
+        let has_chosen = |other: &I| chosen.get(user).is_some_and(|chosen| chosen.contains(other));
+        let drawn = (0..DRAWS).map(|_| &all[rng.below(all.len())]).find(|other| !has_chosen(other));
         let Some(other) = drawn else { return Ok(()) };
-        let (_, mut of_user) = self.users.get(user);
-        let (mut chosen, mut rejected) = (self.items.get(item), self.items.get(&other));
+        let (_, mut of_user) = users.take(user);
+        let (mut chosen, mut rejected) = (items.take(item), items.take(other));
         let apart = chosen.0 + dot(&of_user, &chosen.1) - rejected.0 - dot(&of_user, &rejected.1);
         // The logistic function keeps steps below the rate, so nothing diverges.
         let step = self.rate * sigmoid(-apart);
@@ -111,14 +117,14 @@ impl<U: Id, I: Id> Learner<(U, I)> for BayesianPersonalizedRanking<U, I> {
             *plus = p * shrink + step * u;
             *minus = m * shrink - step * u;
         }
-        self.users.set(user, (0.0, of_user));
-        self.items.set(item, chosen);
-        self.items.set(&other, rejected);
+        users.put(user, (0.0, of_user));
+        items.put(item, chosen);
+        items.put(other, rejected);
         Ok(())
     }
 
     fn predict_one(&self, (user, item): &(U, I)) -> Result<f64, Rejected> {
-        let ((_, of_user), (bias, of_item)) = (self.users.get(user), self.items.get(item));
-        Ok(bias + dot(&of_user, &of_item))
+        let of_item = |_, factors: &[f64]| self.items.with(item, |bias, others| bias + dot(factors, others));
+        Ok(self.users.with(user, of_item))
     }
 }

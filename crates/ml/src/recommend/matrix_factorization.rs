@@ -72,11 +72,12 @@ impl<U: Id, I: Id> MatrixFactorization<U, I> {
 
     /// The items that this user would rate highest, and how.
     pub fn recommend(&self, user: &U, n: usize) -> Vec<(I, f64)> {
-        let (bias, factors) = self.users.get(user);
-        let base = self.mean.mean() + bias;
-        let rate =
-            |(item, (bias, of)): (&I, &(f64, Vec<f64>))| (item.clone(), base + bias + dot(&factors, of));
-        top(self.items.known().map(rate), n)
+        self.users.with(user, |bias, factors| {
+            let base = self.mean.mean() + bias;
+            let rate =
+                |(item, (bias, of)): (&I, &(f64, Vec<f64>))| (item.clone(), base + bias + dot(factors, of));
+            top(self.items.known().map(rate), n)
+        })
     }
 }
 
@@ -93,28 +94,37 @@ impl<U: Id, I: Id> Learner<(U, I)> for MatrixFactorization<U, I> {
         Rejected::unless_finite(*y)?;
         let mut mean = self.mean;
         mean.update(*y, 1.0);
-        let (mut of_user, mut of_item) = (self.users.get(user), self.items.get(item));
+        let (mut of_user, mut of_item) = (self.users.take(user), self.items.take(item));
         let predicted = mean.mean() + of_user.0 + of_item.0 + dot(&of_user.1, &of_item.1);
         let gradient = (2.0 * (predicted - y)).clamp(-1e12, 1e12);
-        of_user.0 -= self.bias_rate * (gradient + self.l2 * of_user.0);
-        of_item.0 -= self.bias_rate * (gradient + self.l2 * of_item.0);
-        for (user, item) in of_user.1.iter_mut().zip(&mut of_item.1) {
-            let (before, other) = (*user, *item);
-            *user -= self.rate * (gradient * other + self.l2 * before);
-            *item -= self.rate * (gradient * before + self.l2 * other);
-        }
-        let sound = |of: &(f64, Vec<f64>)| of.0.is_finite() && of.1.iter().all(|factor| factor.is_finite());
-        if !sound(&of_user) || !sound(&of_item) {
+        let biases = [of_user.0, of_item.0].map(|bias| bias - self.bias_rate * (gradient + self.l2 * bias));
+        let (rate, l2) = (self.rate, self.l2);
+        let step = |own: f64, other: f64| own - rate * (gradient * other + l2 * own);
+        let sound = biases.iter().all(|bias| bias.is_finite())
+            && of_user.1.iter().zip(&of_item.1).all(|(u, i)| (step(*u, *i) + step(*i, *u)).is_finite());
+        if sound {
+            (of_user.0, of_item.0, self.mean) = (biases[0], biases[1], mean);
+            for (user, item) in of_user.1.iter_mut().zip(&mut of_item.1) {
+                (*user, *item) = (step(*user, *item), step(*item, *user));
+            }
+        } else if !self.users.has(user) || !self.items.has(item) {
+            // What is put back is as it was; an id that is new stays unknown.
+            if self.users.has(user) {
+                self.users.put(user, of_user);
+            } else if self.items.has(item) {
+                self.items.put(item, of_item);
+            }
             return Err(Rejected::Diverges);
         }
-        self.mean = mean;
-        self.users.set(user, of_user);
-        self.items.set(item, of_item);
-        Ok(())
+        self.users.put(user, of_user);
+        self.items.put(item, of_item);
+        if sound { Ok(()) } else { Err(Rejected::Diverges) }
     }
 
     fn predict_one(&self, (user, item): &(U, I)) -> Result<f64, Rejected> {
-        let (of_user, of_item) = (self.users.get(user), self.items.get(item));
-        Ok(self.mean.mean() + of_user.0 + of_item.0 + dot(&of_user.1, &of_item.1))
+        let of_item = |bias: f64, factors: &[f64]| {
+            self.items.with(item, |of_item, others| self.mean.mean() + bias + of_item + dot(factors, others))
+        };
+        Ok(self.users.with(user, of_item))
     }
 }

@@ -11,10 +11,11 @@ use thalweg_dataflow::hash::key_hash;
 use thalweg_dataflow::state::StateData;
 
 pub use bayesian_personalized_ranking::BayesianPersonalizedRanking;
-pub use co_occurrence::{Click, ItemCoOccurrence};
+pub use co_occurrence::{Click, ItemCoOccurrence, Recommended};
 pub use matrix_factorization::MatrixFactorization;
 
 use crate::rng::Rng;
+use crate::scratch::Pooled;
 
 /// What users and items may be.
 pub trait Id: StateData + Ord + std::hash::Hash {}
@@ -51,22 +52,42 @@ impl<I: Id> Factors<I> {
         Self { count, start, of: BTreeMap::new() }
     }
 
-    /// Bias and factors, as they are or as they would begin.
-    pub(crate) fn get(&self, id: &I) -> (f64, Vec<f64>) {
-        self.of.get(id).cloned().unwrap_or_else(|| (0.0, self.fresh(id)))
+    /// Calls `f` with bias and factors, as they are or as they would begin.
+    pub(crate) fn with<R>(&self, id: &I, f: impl FnOnce(f64, &[f64]) -> R) -> R {
+        match self.of.get(id) {
+            Some((bias, factors)) => f(*bias, factors),
+            None => f(0.0, &self.fresh(id)),
+        }
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn has(&self, id: &I) -> bool {
+        self.of.contains_key(id)
     }
 
     pub(crate) fn known(&self) -> impl Iterator<Item = (&I, &(f64, Vec<f64>))> {
         self.of.iter()
     }
 
-    pub(crate) fn set(&mut self, id: &I, value: (f64, Vec<f64>)) {
-        self.of.insert(id.clone(), value);
+    /// Takes bias and factors out, to be put back by [`put`](Self::put): what is new begins.
+    pub(crate) fn take(&mut self, id: &I) -> (f64, Vec<f64>) {
+        match self.of.get_mut(id) {
+            Some((bias, factors)) => (*bias, std::mem::take(factors)),
+            None => (0.0, self.fresh(id).to_vec()),
+        }
     }
 
-    fn fresh(&self, id: &I) -> Vec<f64> {
+    /// Puts back what was taken out.
+    pub(crate) fn put(&mut self, id: &I, value: (f64, Vec<f64>)) {
+        match self.of.get_mut(id) {
+            Some(kept) => *kept = value,
+            None => drop(self.of.insert(id.clone(), value)),
+        }
+    }
+
+    fn fresh(&self, id: &I) -> Pooled<f64> {
         match self.start {
-            Start::Constant(value) => vec![value; self.count],
+            Start::Constant(value) => std::iter::repeat_n(value, self.count).collect(),
             Start::Normal(deviation, seed) => {
                 let mut rng = Rng::new(seed ^ key_hash(id));
                 (0..self.count).map(|_| rng.gaussian() * deviation).collect()

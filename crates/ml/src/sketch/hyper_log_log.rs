@@ -55,7 +55,7 @@ impl HyperLogLog {
     /// How many different values there were, about.
     pub fn estimate(&self) -> f64 {
         let (m, q) = (self.registers.len() as f64, 64 - usize::from(self.precision));
-        let mut histogram = vec![0.0; q + 2];
+        let mut histogram = [0.0; 64];
         self.registers.iter().for_each(|rank| histogram[usize::from(*rank).min(q + 1)] += 1.0);
         let mut z = m * tau(1.0 - histogram[q + 1] / m);
         for count in histogram[1..=q].iter().rev() {

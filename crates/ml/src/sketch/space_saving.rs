@@ -14,7 +14,6 @@
 //! assert_eq!({ let mut top = top; top.sort(); top }, [0, 1]);
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
@@ -24,51 +23,48 @@ use thalweg_dataflow::window::aggregate::AggregateFunction;
 
 /// The sketch. See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(bound(serialize = "T: Ord + Serialize", deserialize = "T: Ord + serde::de::DeserializeOwned"))]
 pub struct SpaceSaving<T> {
     capacity: usize,
-    /// Count, and by how much it may be too high.
-    counts: BTreeMap<T, (u64, u64)>,
-    by_count: BTreeSet<(u64, T)>,
+    /// By value: its count, and by how much that may be too high.
+    counts: Vec<(T, (u64, u64))>,
 }
 
 impl<T: Ord + Clone> SpaceSaving<T> {
     /// With room for `capacity` values: some times as many as are asked for.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), counts: BTreeMap::new(), by_count: BTreeSet::new() }
+        Self { capacity: capacity.max(1), counts: Vec::new() }
     }
 
-    /// Adds a value.
+    fn place(&self, value: &T) -> Result<usize, usize> {
+        self.counts.binary_search_by(|(known, _)| known.cmp(value))
+    }
+
+    /// Adds a value. One that is new costs as much as there is room for.
     pub fn insert(&mut self, value: T) {
-        self.add(value, 1, 0);
-    }
-
-    fn add(&mut self, value: T, count: u64, error: u64) {
-        if let Some((before, errors)) = self.counts.get_mut(&value) {
-            self.by_count.remove(&(*before, value.clone()));
-            *before += count;
-            *errors += error;
-            self.by_count.insert((*before, value));
-            return;
-        }
-        let floor = if self.counts.len() < self.capacity {
-            0
-        } else if let Some((least, evicted)) = self.by_count.pop_first() {
-            self.counts.remove(&evicted);
-            least
-        } else {
-            0
+        let mut at = match self.place(&value) {
+            Ok(at) => {
+                self.counts[at].1.0 += 1;
+                return;
+            }
+            Err(at) => at,
         };
-        self.counts.insert(value.clone(), (floor + count, floor + error));
-        self.by_count.insert((floor + count, value));
+        let mut floor = 0;
+        if self.counts.len() >= self.capacity {
+            // The least frequent gives way; of several, the least value, which comes first.
+            let least = (0..self.counts.len()).min_by_key(|place| self.counts[*place].1.0);
+            if let Some(least) = least {
+                floor = self.counts.remove(least).1.0;
+                at -= usize::from(least < at);
+            }
+        }
+        self.counts.insert(at, (value, (floor + 1, floor)));
     }
 
     /// The `k` most frequent values, the most frequent first: value, count, and by how much that may be too high.
     pub fn top(&self, k: usize) -> Vec<(T, u64, u64)> {
-        let of = |(count, value): &(u64, T)| {
-            (value.clone(), *count, self.counts.get(value).map_or(0, |(_, error)| *error))
-        };
-        self.by_count.iter().rev().take(k).map(of).collect()
+        let mut all: Vec<&(T, (u64, u64))> = self.counts.iter().collect();
+        all.sort_by(|a, b| (b.1.0, &b.0).cmp(&(a.1.0, &a.0)));
+        all.into_iter().take(k).map(|(value, (count, error))| (value.clone(), *count, *error)).collect()
     }
 
     /// The count that a value which is not there may have had.
@@ -76,28 +72,31 @@ impl<T: Ord + Clone> SpaceSaving<T> {
         if self.counts.len() < self.capacity {
             0
         } else {
-            self.by_count.first().map_or(0, |(count, _)| *count)
+            self.counts.iter().map(|(_, (count, _))| *count).min().unwrap_or(0)
         }
     }
 
     /// Adds what another has seen.
     pub fn merge(&mut self, other: &Self) {
         let (own, theirs) = (self.floor(), other.floor());
-        let mut merged: BTreeMap<T, (u64, u64)> = BTreeMap::new();
-        for value in self.counts.keys().chain(other.counts.keys()) {
-            let (a, b) = (self.counts.get(value), other.counts.get(value));
-            let ((count, error), (more, doubt)) =
-                (a.copied().unwrap_or((own, own)), b.copied().unwrap_or((theirs, theirs)));
-            merged.insert(value.clone(), (count + more, error + doubt));
+        for (_, (count, error)) in self.counts.iter_mut() {
+            (*count, *error) = (*count + theirs, *error + theirs);
         }
-        let mut by_count: BTreeSet<(u64, T)> =
-            merged.iter().map(|(value, (count, _))| (*count, value.clone())).collect();
-        while by_count.len() > self.capacity
-            && let Some((_, value)) = by_count.pop_first()
+        for (value, (count, error)) in &other.counts {
+            match self.place(value) {
+                // What the other has counted takes the place of what it may have.
+                Ok(at) => {
+                    let (sum, doubt) = &mut self.counts[at].1;
+                    (*sum, *doubt) = (*sum - theirs + count, *doubt - theirs + error);
+                }
+                Err(at) => self.counts.insert(at, (value.clone(), (own + count, own + error))),
+            }
+        }
+        while self.counts.len() > self.capacity
+            && let Some(least) = (0..self.counts.len()).min_by_key(|place| self.counts[*place].1.0)
         {
-            merged.remove(&value);
+            self.counts.remove(least);
         }
-        (self.counts, self.by_count) = (merged, by_count);
     }
 }
 

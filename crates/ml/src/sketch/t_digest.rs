@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 
+use crate::scratch::Pooled;
+
 /// How many values wait before they are merged in.
 const BUFFER: usize = 512;
 
@@ -65,17 +67,18 @@ impl TDigest {
     }
 
     fn compress(&mut self) {
-        self.centroids = self.compressed();
+        let compressed = self.compressed();
+        self.centroids.clone_from(&compressed);
         self.waiting.clear();
     }
 
-    fn compressed(&self) -> Vec<(f64, f64)> {
-        let mut all: Vec<(f64, f64)> = self.centroids.iter().chain(&self.waiting).copied().collect();
-        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    fn compressed(&self) -> Pooled<(f64, f64)> {
+        let mut all: Pooled<(f64, f64)> = self.centroids.iter().chain(&self.waiting).copied().collect();
+        all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let total: f64 = all.iter().map(|(_, weight)| weight).sum();
-        let mut merged: Vec<(f64, f64)> = Vec::new();
+        let mut merged = Pooled::<(f64, f64)>::new();
         let (mut before, mut floor) = (0.0, self.scale(0.0));
-        for (mean, weight) in all {
+        for (mean, weight) in all.iter().copied() {
             match merged.last_mut() {
                 // A centroid may span one step of the scale.
                 Some(last) if self.scale(((before + last.1 + weight) / total).min(1.0)) - floor <= 1.0 => {
@@ -101,7 +104,7 @@ impl TDigest {
         let wanted = q.clamp(0.0, 1.0) * total;
         // Between the middles of centroids values are spread evenly; the ends are the least and the greatest.
         let (mut at, mut value, mut below) = (0.0, low, 0.0);
-        for (mean, weight) in centroids {
+        for (mean, weight) in centroids.iter().copied() {
             let middle = below + weight / 2.0;
             if wanted <= middle {
                 let share = if middle > at { (wanted - at) / (middle - at) } else { 1.0 };

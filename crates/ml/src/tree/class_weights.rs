@@ -8,7 +8,7 @@ use crate::{Class, Classification};
 /// A class and its weight, several times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ClassWeights {
-    entries: SmallVec<[(Class, f64); 4]>,
+    entries: SmallVec<[(Class, f64); 12]>,
 }
 
 impl ClassWeights {
@@ -22,6 +22,10 @@ impl ClassWeights {
 
     pub(crate) fn get(&self, class: Class) -> f64 {
         self.entries.iter().find(|(of, _)| *of == class).map_or(0.0, |(_, weight)| *weight)
+    }
+
+    pub(crate) fn has(&self, class: Class) -> bool {
+        self.entries.iter().any(|(of, _)| *of == class)
     }
 
     #[inline]
@@ -85,7 +89,7 @@ impl ClassWeights {
 
     /// Adds to a vote for each class by number.
     #[inline]
-    pub(crate) fn vote(&self, votes: &mut SmallVec<[f64; 4]>) {
+    pub(crate) fn vote(&self, votes: &mut crate::classification::Votes) {
         for (class, weight) in self.iter() {
             if votes.len() <= class as usize {
                 votes.resize(class as usize + 1, 0.0);

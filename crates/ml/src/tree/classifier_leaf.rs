@@ -92,7 +92,7 @@ impl ClassifierLeaf {
         };
         self.features = match parameters.max_features {
             Some(most) if (most as usize) < width => {
-                rng.sample(width, most as usize).into_iter().map(|feature| splitter(feature as u32)).collect()
+                rng.sample(width, most as usize).iter().map(|feature| splitter(*feature as u32)).collect()
             }
             _ => (0..width as u32).map(splitter).collect(),
         };
@@ -130,7 +130,7 @@ impl ClassifierLeaf {
     pub(crate) fn predict(&self, x: &[f64], parameters: &Parameters) -> ClassWeights {
         let bayes = match parameters.leaf_prediction {
             LeafPrediction::MajorityClass => false,
-            LeafPrediction::NaiveBayes => true,
+            LeafPrediction::NaiveBayes => self.weights.total() >= parameters.nb_threshold,
             LeafPrediction::NaiveBayesAdaptive => self.bayes_right >= self.majority_right,
         };
         if self.active && bayes { self.bayes(x) } else { self.weights.clone().normalized() }
@@ -142,10 +142,9 @@ impl ClassifierLeaf {
         if self.weights.largest() / self.weights.total() > parameters.max_share_to_split {
             return suggestions;
         }
-        let min = parameters.min_branch_fraction;
         suggestions.extend(self.features.iter().map(|(feature, splitter)| match splitter {
-            Splitter::Numeric(splitter) => splitter.best(*feature, &self.weights, min),
-            Splitter::Nominal(splitter) => splitter.best(*feature, &self.weights, min),
+            Splitter::Numeric(splitter) => splitter.best(*feature, &self.weights, parameters),
+            Splitter::Nominal(splitter) => splitter.best(*feature, &self.weights, parameters),
         }));
         suggestions.sort_by(|a, b| a.merit.total_cmp(&b.merit));
         suggestions

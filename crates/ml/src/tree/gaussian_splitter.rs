@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::class_weights::ClassWeights;
-use super::split::{Suggestion, Test, information_gain};
+use super::hoeffding_tree_classifier::Parameters;
+use super::split::{Suggestion, Test};
 use crate::Class;
 use crate::moments::Moments;
 
@@ -60,7 +61,7 @@ impl GaussianSplitter {
         &self,
         feature: u32,
         before: &ClassWeights,
-        min_fraction: f64,
+        parameters: &Parameters,
     ) -> Suggestion<ClassWeights> {
         let mut best = Suggestion::none();
         let min = self.classes.iter().map(|of| of.min).fold(f64::INFINITY, f64::min);
@@ -72,7 +73,7 @@ impl GaussianSplitter {
                 continue;
             }
             let after = self.divide(threshold);
-            let merit = information_gain(before, &after, min_fraction);
+            let merit = parameters.merit(before, &after);
             if merit > best.merit {
                 let test = Test::Numeric { feature, threshold };
                 best = Suggestion { merit, split: Some((test, after.into())) };

@@ -129,7 +129,7 @@ impl Node {
     }
 
     /// Adds what the leaf below, and those of alternates on the way, say.
-    fn vote_all(&self, x: &[f64], parameters: &Parameters, votes: &mut smallvec::SmallVec<[f64; 4]>) {
+    fn vote_all(&self, x: &[f64], parameters: &Parameters, votes: &mut crate::classification::Votes) {
         match &self.kind {
             Kind::Leaf(leaf) => self.vote(leaf, x, parameters).vote(votes),
             Kind::Branch(branch) => {
@@ -196,6 +196,14 @@ impl HoeffdingAdaptiveTreeClassifier {
     #[must_use]
     pub fn bootstrap_sampling(mut self, bootstrap: bool) -> Self {
         self.watch.bootstrap = bootstrap;
+        self
+    }
+
+    /// Sets how many records a branch and its alternate have to have seen before they are compared (300 unless it is set), and how
+    /// probable it may be that the worse one is kept (0.05).
+    #[must_use]
+    pub fn switching(mut self, window_threshold: u32, significance: f64) -> Self {
+        (self.watch.window_threshold, self.watch.significance) = (window_threshold.into(), significance);
         self
     }
 
@@ -334,6 +342,11 @@ impl<X: AsRef<[f64]>> Learner<X> for HoeffdingAdaptiveTreeClassifier {
         if let Some(root) = &self.root {
             root.vote_all(x, &self.parameters, &mut votes);
         }
-        Ok(Classification::from_votes(votes))
+        // By a factor, as river's: where two are all but equal, that decides which is the greater.
+        let total: f64 = votes.iter().sum();
+        if total > 0.0 {
+            votes.iter_mut().for_each(|vote: &mut f64| *vote *= 1.0 / total);
+        }
+        Ok(Classification::new(votes))
     }
 }

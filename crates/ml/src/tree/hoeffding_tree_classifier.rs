@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::class_weights::ClassWeights;
 use super::classifier_leaf::ClassifierLeaf;
 use super::hoeffding_bound;
-use super::split::Test;
+use super::split::{SplitCriterion, Test};
 use crate::classification::check_class;
 use crate::features::check_dense;
 use crate::rng::Rng;
@@ -57,6 +57,10 @@ pub(crate) struct Parameters {
     pub(crate) tau: f64,
     pub(crate) leaf_prediction: LeafPrediction,
     pub(crate) nominal: Vec<u32>,
+    pub(crate) criterion: SplitCriterion,
+    /// Whether a feature that is nominal is split into one category and the others only.
+    pub(crate) binary: bool,
+    pub(crate) nb_threshold: f64,
     pub(crate) min_branch_fraction: f64,
     pub(crate) max_share_to_split: f64,
     /// How many features a leaf looks at; all, unless it is said.
@@ -72,6 +76,9 @@ impl Default for Parameters {
             tau: 0.05,
             leaf_prediction: LeafPrediction::NaiveBayesAdaptive,
             nominal: Vec::new(),
+            criterion: SplitCriterion::InformationGain,
+            binary: false,
+            nb_threshold: 0.0,
             min_branch_fraction: 0.01,
             max_share_to_split: 0.99,
             max_features: None,
@@ -80,6 +87,11 @@ impl Default for Parameters {
 }
 
 impl Parameters {
+    /// How good a split is.
+    pub(crate) fn merit(&self, before: &ClassWeights, after: &[ClassWeights]) -> f64 {
+        self.criterion.merit(before, after, self.min_branch_fraction)
+    }
+
     /// The split that a leaf should take now, if it should: Some(None) is "none of them ever", which starts it afresh.
     pub(crate) fn decide(&self, leaf: &ClassifierLeaf) -> Option<Option<(Test, Vec<ClassWeights>)>> {
         if leaf.weights.is_pure() {
@@ -88,7 +100,7 @@ impl Parameters {
         let mut suggestions = leaf.suggestions(self);
         let best = suggestions.pop()?;
         let should = suggestions.last().is_none_or(|second| {
-            let range = libm::log2(leaf.weights.len().max(2) as f64);
+            let range = self.criterion.range(leaf.weights.len());
             let bound = hoeffding_bound(range, self.delta, leaf.weights.total());
             best.merit - second.merit > bound || bound < self.tau
         });
@@ -160,6 +172,37 @@ macro_rules! tree_parameters {
         #[must_use]
         pub fn nominal(mut self, features: impl IntoIterator<Item = u32>) -> Self {
             self.parameters.nominal = features.into_iter().collect();
+            self
+        }
+
+        /// Sets what makes one split better than another: the information gain unless it is set.
+        #[must_use]
+        pub fn split_criterion(mut self, criterion: $crate::tree::SplitCriterion) -> Self {
+            self.parameters.criterion = criterion;
+            self
+        }
+
+        /// Lets nominal features be split into one category and all others only, not into one child for each.
+        #[must_use]
+        pub fn binary_split(mut self) -> Self {
+            self.parameters.binary = true;
+            self
+        }
+
+        /// Sets the weight below which a leaf of [`LeafPrediction::NaiveBayes`]($crate::tree::LeafPrediction::NaiveBayes) predicts by its
+        /// classes' shares: 0 unless it is set.
+        #[must_use]
+        pub fn nb_threshold(mut self, weight: f64) -> Self {
+            self.parameters.nb_threshold = weight;
+            self
+        }
+
+        /// Sets which share of the weight two children of a split have to get at least (0.01 unless it is set), and above which share of
+        /// one class a leaf is not split (0.99).
+        #[must_use]
+        pub fn shares(mut self, min_branch_fraction: f64, max_share_to_split: f64) -> Self {
+            self.parameters.min_branch_fraction = min_branch_fraction;
+            self.parameters.max_share_to_split = max_share_to_split;
             self
         }
     };

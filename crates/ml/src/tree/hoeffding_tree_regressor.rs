@@ -4,7 +4,7 @@
 //!   detection); splits lower the variance.
 //! - **Learns** finite targets, from dense features. **Refuses** what [`LinearRegression`] does.
 //! - **Parallel**: one subtask, or one tree for each key.
-//! - **Numbers** agree with river's `HoeffdingTreeRegressor` (TE-BST splitter) to 1e-9 (`tests/learners/trees.rs`).
+//! - **Numbers** agree with river's `HoeffdingTreeRegressor` (TE-BST splitter) to 1e-9 (`tests/learners/trees.rs`, `wide.rs`).
 //!
 //! ```
 //! use thalweg_ml::Learner;
@@ -115,7 +115,7 @@ impl Leaf {
                 let splitter = |feature: usize| (feature as u32, SearchSplitter::default());
                 self.features = match parameters.max_features {
                     Some(most) if (most as usize) < x.len() => {
-                        rng.sample(x.len(), most as usize).into_iter().map(splitter).collect()
+                        rng.sample(x.len(), most as usize).iter().copied().map(splitter).collect()
                     }
                     _ => (0..x.len()).map(splitter).collect(),
                 };
@@ -183,6 +183,27 @@ impl HoeffdingTreeRegressor {
     #[must_use]
     pub fn delta(mut self, delta: f64) -> Self {
         self.parameters.delta = delta;
+        self
+    }
+
+    /// Sets below which bound two splits count as equally good, so that one is taken: 0.05 unless it is set.
+    #[must_use]
+    pub fn tau(mut self, tau: f64) -> Self {
+        self.parameters.tau = tau;
+        self
+    }
+
+    /// Sets the weight that each side of a split has at least: 5 unless it is set.
+    #[must_use]
+    pub fn min_samples_split(mut self, weight: f64) -> Self {
+        self.parameters.min_samples = weight;
+        self
+    }
+
+    /// Sets how fast the errors fade by which an adaptive leaf chooses: 0.95 unless it is set.
+    #[must_use]
+    pub fn model_selector_decay(mut self, decay: f64) -> Self {
+        self.parameters.decay = decay;
         self
     }
 

@@ -19,6 +19,7 @@ mod split;
 pub use hoeffding_adaptive_tree_classifier::HoeffdingAdaptiveTreeClassifier;
 pub use hoeffding_tree_classifier::{HoeffdingTreeClassifier, LeafPrediction};
 pub use hoeffding_tree_regressor::{HoeffdingTreeRegressor, RegressionLeaf};
+pub use split::SplitCriterion;
 
 /// How far an observed mean may be from the true one, of values within `range`, with confidence `1 - delta` (Hoeffding, 1963).
 pub(crate) fn hoeffding_bound(range: f64, delta: f64, weight: f64) -> f64 {

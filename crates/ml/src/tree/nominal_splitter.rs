@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::class_weights::ClassWeights;
-use super::split::{Suggestion, Test, information_gain};
+use super::hoeffding_tree_classifier::Parameters;
+use super::split::{Suggestion, Test};
 use crate::Class;
 
 /// A nominal feature, of each category and class.
@@ -37,19 +38,23 @@ impl NominalSplitter {
         &self,
         feature: u32,
         before: &ClassWeights,
-        min_fraction: f64,
+        parameters: &Parameters,
     ) -> Suggestion<ClassWeights> {
-        let after: Vec<ClassWeights> = self.categories.iter().map(|(_, weights)| weights.clone()).collect();
-        let merit = information_gain(before, &after, min_fraction);
-        let categories = self.categories.iter().map(|(category, _)| *category).collect();
-        let mut best = Suggestion { merit, split: Some((Test::Categories { feature, categories }, after)) };
+        let mut best = Suggestion::none();
+        if !parameters.binary {
+            let after: Vec<ClassWeights> =
+                self.categories.iter().map(|(_, weights)| weights.clone()).collect();
+            let merit = parameters.merit(before, &after);
+            let categories = self.categories.iter().map(|(category, _)| *category).collect();
+            best = Suggestion { merit, split: Some((Test::Categories { feature, categories }, after)) };
+        }
         for (category, weights) in &self.categories {
             let mut others = ClassWeights::default();
             for (_, weights) in self.categories.iter().filter(|(other, _)| other != category) {
                 weights.iter().for_each(|(class, weight)| others.add(class, weight));
             }
             let after = vec![weights.clone(), others];
-            let merit = information_gain(before, &after, min_fraction);
+            let merit = parameters.merit(before, &after);
             if merit > best.merit {
                 let test = Test::Category { feature, category: *category };
                 best = Suggestion { merit, split: Some((test, after)) };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::split::{Suggestion, Test};
 use crate::moments::Moments;
+use crate::scratch::{Pooled, pool};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Node {
@@ -49,6 +50,16 @@ fn variance_reduction(before: &Moments, after: [&Moments; 2], min: f64) -> f64 {
     before.variance(1.0) - within(after[0]) - within(after[1])
 }
 
+/// What is left to do: on the way down to the left, at a node, before and after its right side.
+#[derive(Clone, Copy)]
+enum Step {
+    Descend(u32),
+    Judge(u32),
+    Add(u32),
+    Subtract(u32),
+}
+pool!(Step);
+
 impl SearchSplitter {
     pub(crate) fn update(&mut self, x: f64, y: f64, weight: f64) {
         let value = round(x);
@@ -78,16 +89,9 @@ impl SearchSplitter {
     }
 
     pub(crate) fn best(&self, feature: u32, before: &Moments, min_samples: f64) -> Suggestion<Moments> {
-        /// What is left to do: on the way down to the left, at a node, before and after its right side.
-        enum Step {
-            Descend(u32),
-            Judge(u32),
-            Add(u32),
-            Subtract(u32),
-        }
-        let mut best = Suggestion::none();
+        let mut best: (f64, Option<(f64, [Moments; 2])>) = (f64::NEG_INFINITY, None);
         let mut aside = Moments::default();
-        let mut steps: Vec<Step> = self.root.into_iter().map(Step::Descend).collect();
+        let mut steps: Pooled<Step> = self.root.into_iter().map(Step::Descend).collect();
         while let Some(step) = steps.pop() {
             match step {
                 Step::Descend(at) => {
@@ -107,14 +111,15 @@ impl SearchSplitter {
                     let mut right = *before;
                     right.subtract(&left);
                     let merit = variance_reduction(before, [&left, &right], min_samples);
-                    if merit > best.merit {
-                        let test = Test::Numeric { feature, threshold: node.value };
-                        best = Suggestion { merit, split: Some((test, vec![left, right])) };
+                    if merit > best.0 {
+                        best = (merit, Some((node.value, [left, right])));
                     }
                 }
             }
         }
-        best
+        let (merit, best) = best;
+        let split = best.map(|(threshold, sides)| (Test::Numeric { feature, threshold }, sides.to_vec()));
+        Suggestion { merit, split }
     }
 
     /// Forgets values below which no split is any longer likely to be the best: those whose merit is below `limit` (of the best one's),

@@ -4,6 +4,64 @@ use serde::{Deserialize, Serialize};
 
 use super::class_weights::{ClassWeights, entropy};
 
+/// What makes one split of classes better than another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SplitCriterion {
+    /// By how much it lowers the entropy.
+    #[default]
+    InformationGain,
+    /// By how pure its children are (Gini).
+    Gini,
+    /// Of two classes, by how far apart their distributions over the children are (Hellinger): for classes of which one is rare.
+    Hellinger,
+}
+
+impl SplitCriterion {
+    /// How good a split is; minus infinity if fewer than two children get more than `min_fraction` of the weight.
+    pub(crate) fn merit(self, before: &ClassWeights, after: &[ClassWeights], min_fraction: f64) -> f64 {
+        let total: f64 = after.iter().map(ClassWeights::total).sum();
+        let large = after.iter().filter(|of| total > 0.0 && of.total() / total > min_fraction).count();
+        if large < 2 {
+            return f64::NEG_INFINITY;
+        }
+        match self {
+            Self::InformationGain => information_gain(before, after, total),
+            Self::Gini => 1.0 - after.iter().map(|of| of.total() / total * gini(of)).sum::<f64>(),
+            Self::Hellinger => hellinger(after),
+        }
+    }
+
+    /// From the least to the greatest merit.
+    pub(crate) fn range(self, classes: usize) -> f64 {
+        match self {
+            Self::Gini => 1.0,
+            Self::InformationGain | Self::Hellinger => libm::log2(classes.max(2) as f64),
+        }
+    }
+}
+
+fn gini(weights: &ClassWeights) -> f64 {
+    let total = weights.total();
+    if total == 0.0 {
+        return 1.0;
+    }
+    weights.iter().fold(1.0, |gini, (_, weight)| gini - (weight / total) * (weight / total))
+}
+
+/// Of classes 0 and 1 and the first two children; 0 where one of these has not seen both.
+fn hellinger(after: &[ClassWeights]) -> f64 {
+    let [left, right, ..] = after else { return 0.0 };
+    if [left, right].iter().any(|of| !of.has(0) || !of.has(1)) {
+        return 0.0;
+    }
+    let (negative, positive) = (left.get(0) + right.get(0), left.get(1) + right.get(1));
+    if negative <= 0.0 || positive <= 0.0 {
+        return 0.0;
+    }
+    let apart = |of: &ClassWeights| (of.get(0) / negative).sqrt() - (of.get(1) / positive).sqrt();
+    (apart(left) * apart(left) + apart(right) * apart(right)).sqrt()
+}
+
 /// On what a branch divides records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Test {
@@ -53,13 +111,8 @@ impl<S> Suggestion<S> {
     }
 }
 
-/// How much a split lowers the entropy, in bits; minus infinity if fewer than two children get more than `min_fraction` of the weight.
-pub(crate) fn information_gain(before: &ClassWeights, after: &[ClassWeights], min_fraction: f64) -> f64 {
-    let total: f64 = after.iter().map(ClassWeights::total).sum();
-    let large = after.iter().filter(|weights| total > 0.0 && weights.total() / total > min_fraction).count();
-    if large < 2 {
-        return f64::NEG_INFINITY;
-    }
+/// How much a split lowers the entropy, in bits.
+fn information_gain(before: &ClassWeights, after: &[ClassWeights], total: f64) -> f64 {
     let left: f64 = after.iter().map(|weights| weights.total() * entropy(weights)).sum();
     entropy(before) - left / total
 }

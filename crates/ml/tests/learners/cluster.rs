@@ -10,7 +10,7 @@ fn scaled(name: &str) -> Vec<Vec<f64>> {
     let mut scaler = StandardScaler::new();
     let scale = |(x, _): (Vec<f64>, f64)| {
         scaler.learn(&x).unwrap();
-        scaler.transform(&x).unwrap()
+        scaler.transform(&x).unwrap().to_vec()
     };
     data(name).into_iter().take(1500).map(scale).collect()
 }

@@ -19,3 +19,4 @@ mod sketch;
 mod spark;
 mod support;
 mod trees;
+mod wide;

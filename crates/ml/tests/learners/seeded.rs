@@ -64,7 +64,7 @@ fn bags_are_as_good_as_rivers() {
 
 fn errors<L>(name: &str, make: impl Fn(u64) -> L)
 where
-    L: Learner<Vec<f64>, Target = f64, Prediction = f64>,
+    L: Learner<thalweg_ml::Dense, Target = f64, Prediction = f64>,
 {
     let (golden, data) = (golden("seeded"), data("trump_approval"));
     let model = |seed| Pipeline::new(StandardScaler::new(), make(seed));
