@@ -69,6 +69,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // It goes on until the jobs have ended.
     let inside = Inside::new(args.data.clone());
     inside.register(&mut environment);
+    #[cfg(feature = "ml")]
+    thalweg_ml_table::register(&mut environment);
     for setting in &args.set {
         let Some((key, value)) = setting.split_once('=') else {
             bail!(Usage(format!("`{setting}` is no KEY=VALUE")));

@@ -307,6 +307,16 @@ impl TableEnvironment {
                     return Err(SqlError::new(format!("there is no function `{name}` of yours")));
                 }
             }
+            ObjectKind::Model => {
+                let catalog = self.catalog_mut();
+                match crate::models::find(catalog, &drop.name) {
+                    Ok((path, _)) => {
+                        catalog.models.remove(&path);
+                    }
+                    Err(_) if drop.if_exists => {}
+                    Err(error) => return Err(error),
+                }
+            }
             ObjectKind::Database => {
                 let (catalog, database) = self.database_of(&parts)?;
                 if !self.catalog().has_database(&catalog, &database) {

@@ -14,6 +14,7 @@ use crate::catalog::{Catalog, Column, ColumnSource, Relation, Table, TablePath};
 use crate::chunk::Chunk;
 use crate::connectors::{Connector, Connectors};
 use crate::error::SqlError;
+use crate::models::{self, ModelProvider, ModelProviders};
 use crate::parser::{ColumnKind, Insert, Name, Options, Statement, StatementKind, TableSchema, parse_script};
 use crate::plan::{Building, Planned, PlannedSink, Translator, plan_insert, sink};
 use crate::planner::Planner;
@@ -27,6 +28,7 @@ pub struct TableEnvironment {
     catalog: Catalog,
     settings: Settings,
     connectors: Connectors,
+    model_providers: ModelProviders,
 }
 
 /// What became of a statement.
@@ -88,6 +90,11 @@ impl TableEnvironment {
         self.connectors.register(name, connector);
     }
 
+    /// Adds a provider of models, for models `WITH ('provider' = 'name')`.
+    pub fn register_model_provider(&mut self, name: &str, provider: Arc<dyn ModelProvider>) {
+        self.model_providers.register(name, provider);
+    }
+
     /// The statements of a script, one after the other, up to the first that is wrong.
     ///
     /// # Errors
@@ -134,6 +141,13 @@ impl TableEnvironment {
                 self.settings.reset(key.as_deref());
                 Ok(Outcome::Done)
             }
+            StatementKind::CreateModel(create) => {
+                models::create(&mut self.catalog, &self.model_providers, create).map(|()| Outcome::Done)
+            }
+            StatementKind::AlterModel(alter) => {
+                models::alter(&mut self.catalog, &self.model_providers, alter).map(|()| Outcome::Done)
+            }
+            StatementKind::DescribeModel(name) => models::describe(&self.catalog, name).map(Outcome::Text),
             StatementKind::Drop(drop) => self.drop_object(drop),
             StatementKind::UseCatalog(catalog) => {
                 let first = self.catalog.databases().find(|(of, _)| *of == catalog.value);

@@ -16,6 +16,7 @@ pub mod environment;
 pub mod error;
 pub mod formats;
 pub mod functions;
+pub mod models;
 pub mod now;
 pub mod operators;
 pub mod options;

@@ -7,6 +7,7 @@ use regex::Regex;
 use crate::catalog::{Column, ColumnSource, Relation, Table, TablePath};
 use crate::environment::TableEnvironment;
 use crate::error::SqlError;
+use crate::models;
 use crate::parser::{ColumnKind, Name, ObjectKind, Show, TableSchema};
 use crate::tableau::tableau;
 use crate::types::LogicalType;
@@ -57,6 +58,7 @@ impl TableEnvironment {
                     ObjectKind::Function => "function name",
                     ObjectKind::Database => "database name",
                     ObjectKind::Catalog => "catalog name",
+                    ObjectKind::Model => "model name",
                 };
                 listed(title, names)
             }
@@ -89,6 +91,7 @@ impl TableEnvironment {
                     return Err(SqlError::new(format!("`{}` is a view: SHOW CREATE VIEW", at.table)));
                 }
             },
+            Show::CreateModel(name) => models::show_create(self.catalog(), name)?,
             Show::Jobs => {
                 return Err(SqlError::new("jobs are those of the shell")
                     .help("`thalweg sql` runs jobs in the background, and shows them"));
@@ -105,7 +108,7 @@ impl TableEnvironment {
             (Some(database), None) => (current, *database),
             _ => (current, database),
         };
-        let in_database = matches!(kind, ObjectKind::Table | ObjectKind::View);
+        let in_database = matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Model);
         if in_database && !catalog.has_database(of, database) {
             return Err(SqlError::new(format!("there is no database `{of}.{database}`")));
         }
@@ -136,6 +139,7 @@ impl TableEnvironment {
                 names.dedup();
                 names
             }
+            ObjectKind::Model => models::names(catalog, of, database),
         })
     }
 

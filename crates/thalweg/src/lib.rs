@@ -17,5 +17,7 @@ pub use thalweg_dstream as dstream;
 pub use thalweg_kafka as kafka;
 #[cfg(feature = "ml")]
 pub use thalweg_ml as ml;
+#[cfg(feature = "ml-sql")]
+pub use thalweg_ml_table as ml_table;
 #[cfg(feature = "sql")]
 pub use thalweg_table as sql;

@@ -10,6 +10,7 @@ pub use functions::UserFunctions;
 pub use table::{Column, ColumnSource, Table};
 
 use crate::error::SqlError;
+use crate::models::Models;
 use crate::parser::Name;
 
 /// The full name of a table: catalog, database, table.
@@ -58,6 +59,7 @@ pub struct Catalog {
     /// These are found before others of the same name.
     temporary: BTreeMap<TablePath, Relation>,
     functions: UserFunctions,
+    pub(crate) models: Models,
 }
 
 impl Default for Catalog {
@@ -69,6 +71,7 @@ impl Default for Catalog {
             relations: BTreeMap::new(),
             temporary: BTreeMap::new(),
             functions: UserFunctions::default(),
+            models: Models::new(),
         }
     }
 }

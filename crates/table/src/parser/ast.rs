@@ -25,6 +25,12 @@ pub enum StatementKind {
     CreateFunction(CreateFunction),
     /// `CREATE CATALOG` and `CREATE DATABASE`.
     CreateNamespace(CreateNamespace),
+    /// `CREATE [TEMPORARY] MODEL`.
+    CreateModel(Box<CreateModel>),
+    /// `ALTER MODEL`.
+    AlterModel(AlterModel),
+    /// `DESCRIBE MODEL m`.
+    DescribeModel(Name),
     /// `DROP …`.
     Drop(Drop),
     /// `ALTER TABLE`.
@@ -209,6 +215,47 @@ pub struct CreateNamespace {
     pub options: Options,
 }
 
+/// `CREATE [TEMPORARY] MODEL`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateModel {
+    /// The name.
+    pub name: Name,
+    /// `TEMPORARY`.
+    pub temporary: bool,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// `INPUT (…)`: what it predicts from.
+    pub inputs: Vec<ColumnDef>,
+    /// `OUTPUT (…)`: what it predicts.
+    pub outputs: Vec<ColumnDef>,
+    /// `COMMENT`.
+    pub comment: Option<String>,
+    /// `WITH (…)`.
+    pub options: Options,
+}
+
+/// `ALTER MODEL`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlterModel {
+    /// The name.
+    pub name: Name,
+    /// `IF EXISTS`.
+    pub if_exists: bool,
+    /// What to change.
+    pub action: AlterModelAction,
+}
+
+/// What `ALTER MODEL` changes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AlterModelAction {
+    /// `RENAME TO`.
+    Rename(Name),
+    /// `SET (…)`.
+    Set(Options),
+    /// `RESET (…)`.
+    Reset(Vec<Word>),
+}
+
 /// What can be dropped and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
@@ -222,6 +269,8 @@ pub enum ObjectKind {
     Database,
     /// A catalog.
     Catalog,
+    /// A model.
+    Model,
 }
 
 /// `DROP …`.
@@ -335,6 +384,8 @@ pub enum Show {
     },
     /// `SHOW CREATE TABLE`, `SHOW CREATE VIEW`.
     Create(ObjectKind, Name),
+    /// `SHOW CREATE MODEL`.
+    CreateModel(Name),
     /// `SHOW COLUMNS FROM … [[NOT] LIKE 'pattern']`.
     Columns(Name, Option<(bool, String)>),
     /// `SHOW JOBS`.

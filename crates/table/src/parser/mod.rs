@@ -5,6 +5,7 @@
 //!
 //! - `TABLE t [PARTITION BY a, b]` as an argument (of window functions) is a call `"$table"(query, a, b)`, the query being a
 //!   [`Subquery`](sqlparser::ast::Expr::Subquery) `SELECT * FROM t`;
+//! - `MODEL m` as an argument (of `ML_PREDICT` and its kin) is a call `"$model"(m)`;
 //! - `DESCRIPTOR(ts)` is a call of the function `DESCRIPTOR`;
 //! - `/*+ OPTIONS('k'='v') */` after a table is in its name (`hints.rs`);
 //! - `CAST(x AS t)` and `TRY_CAST` are calls `"$cast"(x, 't')` and `"$try_cast"`, and so are `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`;
@@ -18,6 +19,7 @@ mod dialect;
 mod forms;
 pub(crate) mod hints;
 mod json_forms;
+mod model;
 mod schema;
 mod statements;
 mod tokens;

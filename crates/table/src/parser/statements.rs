@@ -18,6 +18,7 @@ use crate::error::SqlError;
 /// Parses one statement.
 pub(super) fn parse(tokens: &Tokens, statement: &[TokenWithSpan]) -> Result<Statement, SqlError> {
     let named = hints::into_names(tokens, statement)?;
+    let named = super::model::arguments(&named);
     let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(named);
     let span = tokens.span_of(statement);
     let kind = kind(tokens, &mut parser, statement)?;
@@ -73,6 +74,9 @@ fn kind(
         }
         return Ok(StatementKind::Drop(Drop { kind, name, temporary, if_exists, cascade }));
     }
+    if take_all(parser, &["ALTER", "MODEL"]) {
+        return super::model::alter(tokens, parser);
+    }
     if take(parser, "ALTER") {
         return alter(tokens, parser);
     }
@@ -101,6 +105,9 @@ fn kind(
         return Ok(StatementKind::UseDatabase(path(tokens, parser)?));
     }
     if take(parser, "DESCRIBE") || take(parser, "DESC") {
+        if let Some(model) = super::model::describe(tokens, parser)? {
+            return Ok(StatementKind::DescribeModel(model));
+        }
         return Ok(StatementKind::Describe(path(tokens, parser)?));
     }
     if take(parser, "SHOW") {
@@ -171,6 +178,9 @@ fn create(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<StatementKind, Sql
     if take(parser, "TABLE") {
         return create_table(tokens, parser, temporary);
     }
+    if take(parser, "MODEL") {
+        return super::model::create(tokens, parser, temporary);
+    }
     if take(parser, "VIEW") {
         let if_not_exists = take_all(parser, &["IF", "NOT", "EXISTS"]);
         let name = path(tokens, parser)?;
@@ -212,7 +222,7 @@ fn create(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<StatementKind, Sql
             language,
         }));
     }
-    Err(tokens.expected(parser, "TABLE, VIEW, FUNCTION, DATABASE or CATALOG"))
+    Err(tokens.expected(parser, "TABLE, VIEW, FUNCTION, MODEL, DATABASE or CATALOG"))
 }
 
 fn create_table(
@@ -337,13 +347,14 @@ fn object_kind(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<ObjectKind, S
         ("FUNCTION", ObjectKind::Function),
         ("DATABASE", ObjectKind::Database),
         ("CATALOG", ObjectKind::Catalog),
+        ("MODEL", ObjectKind::Model),
     ];
     for (text, kind) in kinds {
         if take(parser, text) || take(parser, &format!("{text}S")) {
             return Ok(kind);
         }
     }
-    Err(tokens.expected(parser, "TABLE, VIEW, FUNCTION, DATABASE or CATALOG"))
+    Err(tokens.expected(parser, "TABLE, VIEW, FUNCTION, MODEL, DATABASE or CATALOG"))
 }
 
 fn show(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Show, SqlError> {
@@ -351,6 +362,9 @@ fn show(tokens: &Tokens, parser: &mut Parser<'_>) -> Result<Show, SqlError> {
         if take_all(parser, &["CREATE", text]) {
             return Ok(Show::Create(kind, path(tokens, parser)?));
         }
+    }
+    if take_all(parser, &["CREATE", "MODEL"]) {
+        return path(tokens, parser).map(Show::CreateModel);
     }
     if take_all(parser, &["COLUMNS", "FROM"]) || take_all(parser, &["COLUMNS", "IN"]) {
         return Ok(Show::Columns(path(tokens, parser)?, like_pattern(tokens, parser)?));

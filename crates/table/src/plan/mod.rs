@@ -12,6 +12,7 @@ mod implicit;
 mod interval;
 mod join;
 mod match_recognize;
+mod model;
 mod over;
 mod rank;
 mod sink;

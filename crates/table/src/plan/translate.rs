@@ -7,12 +7,13 @@ use datafusion_expr::{Distinct, Expr, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::{
-    Planned, Traits, aggregate, calc, correlate, join, match_recognize, over, rank, sort, source, values,
-    window,
+    Planned, Traits, aggregate, calc, correlate, join, match_recognize, model, over, rank, sort, source,
+    values, window,
 };
 use crate::connectors::Connectors;
 use crate::error::SqlError;
 use crate::planner::match_recognize::MatchRecognize;
+use crate::planner::model_function::ModelFunction;
 use crate::planner::table_function::TableCall;
 use crate::planner::temporal_table::TemporalTable;
 use crate::planner::window_function::WindowFunction;
@@ -69,6 +70,9 @@ impl Translator<'_> {
                 let node = extension.node.as_any();
                 if let Some(node) = node.downcast_ref::<WindowFunction>() {
                     return window::window(self, node);
+                }
+                if let Some(node) = node.downcast_ref::<ModelFunction>() {
+                    return model::model(self, node);
                 }
                 if let Some(node) = node.downcast_ref::<MatchRecognize>() {
                     return match_recognize::match_recognize(self, node);

@@ -33,8 +33,7 @@ impl Context {
         config.sql_parser.enable_subquery_sort_elimination = false;
         let mut expressions: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(AggregatePlanner)];
         expressions.extend(functions::planners());
-        let relations: Vec<Arc<dyn RelationPlanner>> =
-            vec![Arc::new(Relations::new(catalog.functions().clone()))];
+        let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(Relations::new(catalog.clone()))];
         Self { catalog, settings: settings.clone(), config: Arc::new(config), expressions, relations }
     }
 

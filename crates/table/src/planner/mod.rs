@@ -6,7 +6,7 @@
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
 //! | table functions beside their table | `table_function.rs` |
 //! | types: whole numbers, decimals, comparisons | `literals.rs`, `comparisons.rs` |
-//! | window functions, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
+//! | window functions, models, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
 //! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
 //! | rules: types, subqueries to joins, filters down | `optimize.rs` |
 //!
@@ -19,6 +19,7 @@ mod forms;
 pub(crate) mod group_windows;
 mod literals;
 pub(crate) mod match_recognize;
+pub(crate) mod model_function;
 mod names;
 mod optimize;
 mod relations;

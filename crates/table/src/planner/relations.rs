@@ -1,4 +1,4 @@
-//! What stands in `FROM` and is no table: window functions, versions of tables, patterns.
+//! What stands in `FROM` and is no table: window functions, models, versions of tables, patterns.
 //!
 //! Every table goes through here, also a plain one: so a version (`FOR SYSTEM_TIME AS OF`) that nobody would plan is refused, and not
 //! taken for the table of now.
@@ -13,8 +13,8 @@ use sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, TableAlias, TableAliasColumnDef, TableFactor, TableVersion,
 };
 
-use super::{match_recognize, table_function, temporal_table, window_function};
-use crate::catalog::UserFunctions;
+use super::{match_recognize, model_function, table_function, temporal_table, window_function};
+use crate::catalog::Catalog;
 use crate::catalog::table::PlannedTable;
 use crate::parser::hints;
 use crate::table_functions::{Named, Unnest};
@@ -22,13 +22,13 @@ use crate::table_functions::{Named, Unnest};
 /// The planner of what stands in `FROM`.
 #[derive(Debug)]
 pub(super) struct Relations {
-    functions: UserFunctions,
+    catalog: Catalog,
 }
 
 impl Relations {
-    /// One that knows these table functions.
-    pub(super) fn new(functions: UserFunctions) -> Self {
-        Self { functions }
+    /// One that knows the table functions and models of a catalog.
+    pub(super) fn new(catalog: Catalog) -> Self {
+        Self { catalog }
     }
 }
 
@@ -42,6 +42,11 @@ impl RelationPlanner for Relations {
             Ok(RelationPlanning::Planned(Box::new(PlannedRelation { plan, alias })))
         };
         match relation {
+            // `FROM f(…)`, without `TABLE( )` around it.
+            TableFactor::Table { name, alias, args: Some(args), .. } if model_function::is_name(&name) => {
+                let call = model_function::call_of(name, args);
+                planned(model_function::plan(&call, &self.catalog, context)?, alias)
+            }
             // Options of a hint are those of the table, here.
             TableFactor::Table { mut name, alias, with_hints, version, .. } if hinted(&name) => {
                 let options = name.0.last_mut().and_then(last_ident).and_then(hints::take);
@@ -61,8 +66,13 @@ impl RelationPlanner for Relations {
                 planned(plan, alias.map(|alias| if single { sole_column(alias) } else { alias }))
             }
             TableFactor::Function { name, args, with_ordinality: false, alias, .. } => {
-                let (function, arguments) = table_function::call_of(&name, &args, &self.functions)?;
+                let (function, arguments) = table_function::call_of(&name, &args, self.catalog.functions())?;
                 planned(table_function::plan(function, arguments, context)?, alias)
+            }
+            TableFactor::TableFunction { expr: Expr::Function(call), alias }
+                if model_function::is_model_function(&call) =>
+            {
+                planned(model_function::plan(&call, &self.catalog, context)?, alias)
             }
             TableFactor::TableFunction { expr: Expr::Function(call), alias } => {
                 planned(window_function::plan(&call, context)?, alias)

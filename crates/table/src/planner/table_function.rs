@@ -61,7 +61,9 @@ pub(super) fn rewrite(query: &mut Query) {
                         with_ordinality: *with_ordinality,
                     };
                 }
-                TableFactor::TableFunction { expr: ast::Expr::Function(call), alias } if !is_window(call) => {
+                TableFactor::TableFunction { expr: ast::Expr::Function(call), alias }
+                    if !is_window(call) && !super::model_function::is_model_function(call) =>
+                {
                     let call = ast::Expr::Function(call.clone());
                     *factor = TableFactor::Function {
                         lateral: true,

@@ -26,16 +26,16 @@ pub(crate) struct WindowFunction {
 }
 
 /// The arguments of a call, by name where they are named.
-struct Arguments<'a> {
-    name: String,
-    arguments: Vec<(Option<String>, &'a ast::Expr)>,
+pub(super) struct Arguments<'a> {
+    pub(super) name: String,
+    pub(super) arguments: Vec<(Option<String>, &'a ast::Expr)>,
 }
 
 impl<'a> Arguments<'a> {
-    fn of(call: &'a ast::Function) -> Result<Self> {
+    pub(super) fn of(call: &'a ast::Function) -> Result<Self> {
         let name = call.name.to_string().to_uppercase();
         let FunctionArguments::List(list) = &call.args else {
-            return plan_err!("`{name}` takes a table, a column and intervals");
+            return plan_err!("`{name}` takes a table, and columns of it");
         };
         let mut arguments = Vec::new();
         for argument in &list.args {
@@ -54,20 +54,20 @@ impl<'a> Arguments<'a> {
     }
 
     /// The argument of this name, or at this place.
-    fn get(&self, name: &str, place: usize) -> Option<&'a ast::Expr> {
+    pub(super) fn get(&self, name: &str, place: usize) -> Option<&'a ast::Expr> {
         let named = self.arguments.iter().find(|(known, _)| known.as_deref() == Some(name));
         let placed = self.arguments.get(place).filter(|(known, _)| known.is_none());
         named.or(placed).map(|(_, value)| *value)
     }
 
-    fn require(&self, name: &str, place: usize) -> Result<&'a ast::Expr> {
+    pub(super) fn require(&self, name: &str, place: usize) -> Result<&'a ast::Expr> {
         self.get(name, place).ok_or_else(|| {
             DataFusionError::Plan(format!("`{}` wants the argument {name} at place {}", self.name, place + 1))
         })
     }
 }
 
-fn call_of(expression: &ast::Expr) -> Option<(String, Vec<&ast::Expr>)> {
+pub(super) fn call_of(expression: &ast::Expr) -> Option<(String, Vec<&ast::Expr>)> {
     let ast::Expr::Function(call) = expression else { return None };
     let FunctionArguments::List(list) = &call.args else { return None };
     let values = list.args.iter().filter_map(|argument| match argument {
