@@ -80,8 +80,8 @@ def classify(model, data, classes, binary):
     for n, (x, y) in enumerate(data):
         y = bool(y) if binary else int(y)
         p, c = model.predict_proba_one(x), model.predict_one(x)
-        if isinstance(model, A) and p:
-            # Of equals it takes the first of a Python set, in which 9 may come before 2. The lowest is taken here.
+        if (isinstance(model, A) or "KNNClassifier" in str(model)) and p:
+            # Of equals these take the first of a Python set, in which 9 may come before 2. The lowest is taken here.
             c = max(sorted(p), key=p.get)
         if n % every == every - 1:
             probabilities.append([float(p.get(bool(k) if binary else k, 0.0)) for k in range(classes)])
