@@ -166,6 +166,7 @@ impl<O: Operator> Harness<O> {
             cancelled: Cancelled::default(),
             waker: Waker::default(),
             turn: Turn::default(),
+            memory: None,
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);
         let mut subtask = Chained::new(operator, output, context);

@@ -15,7 +15,7 @@ use crate::output::Output;
 use crate::record::Batch;
 use crate::runtime::turns::Turn;
 use crate::source::Waker;
-use crate::state::States;
+use crate::state::{Memory, States};
 use crate::time::{TaskClock, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -169,6 +169,8 @@ pub struct OperatorContext {
     pub waker: Waker,
     /// When it is its turn, for an output of batches.
     pub(crate) turn: Turn,
+    /// What its keyed state may take; `None` if there is no limit.
+    pub(crate) memory: Option<Memory>,
 }
 
 impl OperatorContext {
@@ -186,6 +188,7 @@ impl OperatorContext {
             run: RunId::unknown(),
             waker: Waker::default(),
             turn: Turn::default(),
+            memory: None,
         }
     }
 }

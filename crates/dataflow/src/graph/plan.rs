@@ -19,6 +19,7 @@ use crate::runtime::gate::Mailbox;
 use crate::runtime::task::Task;
 use crate::runtime::turns::{Turn, Turns};
 use crate::source::Waker;
+use crate::state::Memory;
 use crate::time::{TaskClock, Timestamp};
 
 /// One task of the physical plan.
@@ -43,6 +44,7 @@ pub(crate) struct Attempt {
     pub(crate) restored_epoch: Epoch,
     pub(crate) run: RunId,
     pub(crate) cancelled: Cancelled,
+    pub(crate) memory: Option<Memory>,
 }
 
 /// The parallelism of each operator.
@@ -308,6 +310,7 @@ impl Planner<'_> {
             // It is known when the task starts.
             waker: Waker::default(),
             turn: self.turn(node),
+            memory: self.attempt.memory.clone(),
         }
     }
 }

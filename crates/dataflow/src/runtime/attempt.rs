@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::cadence::Cadence;
-use super::config::JobConfig;
+use super::config::{JobConfig, MemoryConfig};
 use super::coordinator::Message;
 use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
@@ -118,6 +118,7 @@ impl<'a> Attempt<'a> {
             restored_epoch: restored,
             run: RunId { lineage: lineage.into(), generation, attempt: number, resumed },
             cancelled: cancelled.clone(),
+            memory: config.memory.as_ref().map(MemoryConfig::open).transpose()?,
         };
         let planned = plan::plan(graph, config, at)?;
         let protocol = Protocol::new(planned.tasks.len(), committer.is_some(), last_epoch);

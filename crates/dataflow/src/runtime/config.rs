@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::RestartStrategy;
 use crate::checkpoint::CheckpointStorage;
+use crate::error::JobError;
 use crate::key_group::DEFAULT_MAX_PARALLELISM;
+use crate::state::Memory;
 use crate::time::Clock;
 
 /// The settings of a job. Begin with [`JobConfig::new`], and change what is to differ.
@@ -26,12 +28,51 @@ pub struct JobConfig {
     pub allow_non_restored_state: bool,
     /// What to do when it fails. Default: nothing without checkpoints, else exponential from 1 s to 1 min.
     pub restart: Option<RestartStrategy>,
+    /// How much memory keyed state may take. Default: as much as it needs.
+    pub memory: Option<MemoryConfig>,
     /// How many batches an edge between two threads holds before its writer waits. Default: 16.
     pub channel_capacity: usize,
     /// How long a half-filled batch may lie about under load; it travels at once when the input idles. Default: 10 ms.
     pub buffer_timeout: Duration,
     /// The clock. Default: the machine's.
     pub clock: Clock,
+}
+
+/// How much memory the keyed state of a job may take, and where the rest goes.
+///
+/// What is past the limit goes to disk, coldest first, and comes back when its key is written to: a job with several times as much state
+/// completes, more slowly. Counted is what keyed state takes, by estimate: `ValueState`, `ListState`, `MapState` and their like, running
+/// aggregates, joins and the tables of SQL. Open windows and timers stay in memory, and are not counted, as is what is under way
+/// between tasks (bounded by time, about 200 ms, and by bytes at sources and sinks).
+///
+/// The files are of use to the running process only: they have no names and are gone with it. Checkpoints hold all state, wherever it is.
+/// A value is kept on disk as serde writes it: what has `#[serde(skip)]` is forgotten there, as it is in a checkpoint.
+#[derive(Clone, Debug)]
+pub struct MemoryConfig {
+    /// In bytes.
+    pub limit: u64,
+    /// Where the rest goes: a folder on a fast disk, not one that lies in memory. Default: the system's folder for temporary files.
+    pub folder: std::path::PathBuf,
+}
+
+impl MemoryConfig {
+    /// So many bytes; the rest goes to the system's folder for temporary files.
+    pub fn new(limit: u64) -> Self {
+        Self { limit, folder: std::env::temp_dir() }
+    }
+
+    /// The memory of one attempt. That the rest can go where it is to go is seen before the job starts.
+    pub(super) fn open(&self) -> Result<Memory, JobError> {
+        let memory = Memory::new(self.limit, &self.folder);
+        memory.file().map_err(|error| {
+            JobError::Config(format!(
+                "no file can be made in {}, where state is to go that needs more than {} bytes of memory: {error}",
+                self.folder.display(),
+                self.limit
+            ))
+        })?;
+        Ok(memory)
+    }
 }
 
 /// Whether, how often and where state is written down.
@@ -79,6 +120,7 @@ impl JobConfig {
             restore: RestoreFrom::default(),
             allow_non_restored_state: false,
             restart: None,
+            memory: None,
             channel_capacity: 16,
             buffer_timeout: Duration::from_millis(10),
             clock: Clock::System,

@@ -17,7 +17,7 @@ pub(crate) mod task;
 pub(crate) mod turns;
 mod writer;
 
-pub use config::{CheckpointConfig, JobConfig, RestoreFrom};
+pub use config::{CheckpointConfig, JobConfig, MemoryConfig, RestoreFrom};
 pub use coordinator::{JobResult, run, start};
 pub use handle::{JobControls, JobHandle, Progress};
 pub use job::Job;

@@ -13,7 +13,7 @@
 //! assert_eq!(visits.get(&ada.at()), [3, 5]);
 //! ```
 
-use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, StateTtlConfig, shape_of};
+use super::{Encode, Key, KeyedState, KeyedTable, Memory, PartDecoder, StateData, StateTtlConfig, shape_of};
 use crate::error::BoxError;
 use crate::key_group::KeyGroups;
 use crate::record::KeyContext;
@@ -186,6 +186,13 @@ impl<K: Key, V: StateData> KeyedState for ListState<K, V> {
         match &mut self.lists {
             Lists::Plain(_) => false,
             Lists::Aged(lists) => lists.pass(now, AgedItems::is_stale, AgedItems::trim),
+        }
+
+        fn bound(&mut self, memory: &Memory) {
+            match &mut self.lists {
+                Lists::Plain(lists) => lists.bind(memory),
+                Lists::Aged(lists) => lists.bind(memory),
+            }
         }
     }
 }

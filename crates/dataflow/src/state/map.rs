@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 
 use super::ttl::Aged;
-use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, StateData, StateTtlConfig, shape_of};
+use super::{Encode, Key, KeyedState, KeyedTable, Memory, PartDecoder, StateData, StateTtlConfig, shape_of};
 use crate::error::BoxError;
 use crate::key_group::KeyGroups;
 use crate::record::{CurrentKey, KeyContext};
@@ -207,6 +207,13 @@ impl<K: Key, UK: Key, UV: StateData> KeyedState for MapState<K, UK, UV> {
                 |map, alive_from| map.values().any(|aged| !aged.is_alive(alive_from)),
                 |map, alive_from| map.retain(|_, aged| aged.is_alive(alive_from)),
             ),
+        }
+
+        fn bound(&mut self, memory: &Memory) {
+            match &mut self.maps {
+                Maps::Plain(maps) => maps.bind(memory),
+                Maps::Aged(maps) => maps.bind(memory),
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod evolution;
 mod fingerprint;
 pub mod list;
 pub mod map;
+pub mod memory;
 #[cfg(test)]
 pub(crate) mod part_log;
 pub mod reducing;
@@ -32,6 +33,7 @@ pub use encoding::{PartDecoder, PartEncoder};
 pub use fingerprint::shape_of;
 pub use list::ListState;
 pub use map::MapState;
+pub use memory::Memory;
 pub use reducing::ReducingState;
 pub use table::{KeyedTable, TableState};
 pub use timers::{Timer, TimerQueue};
@@ -104,6 +106,9 @@ pub trait KeyedState {
     fn tick(&mut self, _now: Timestamp) -> bool {
         false
     }
+    /// Says, after [`open`](Self::open), that what does not fit into this memory is to go to disk. State that cannot do that keeps
+    /// everything in memory.
+    fn bound(&mut self, _memory: &Memory) {}
 }
 
 /// Writes shared state into parts.
@@ -253,6 +258,7 @@ enum Mode<'a> {
         operator: OperatorName,
         parallelism: usize,
         groups: KeyGroups,
+        memory: Option<Memory>,
         restore: Option<&'a Restore>,
     },
     Snapshotting {
@@ -271,6 +277,7 @@ impl<'a> States<'a> {
                 operator,
                 parallelism: context.parallelism,
                 groups,
+                memory: context.memory.clone(),
                 restore,
             },
             names: Vec::new(),
@@ -341,8 +348,11 @@ impl<'a> States<'a> {
                 let (shape, encode) = (state.shape(), state.share(*whole));
                 snapshots.push(StateSnapshot { name, kind: StateKind::Keyed, shape, encode });
             }
-            Mode::Opening { now, operator, groups, restore, .. } => {
+            Mode::Opening { now, operator, groups, memory, restore, .. } => {
                 state.open(groups);
+                if let Some(memory) = memory {
+                    state.bound(memory);
+                }
                 self.perishes |= state.tick(*now);
                 let Some(restore) = restore else { return };
                 let owned = groups.owned();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::encoding::{Plan, Schema};
-use super::{Encode, KeyedState, PartDecoder, PartKind, encoded};
+use super::{Encode, KeyedState, Memory, PartDecoder, PartKind, encoded};
 use crate::key_group::KeyGroups;
 
 /// What checkpoints say of one piece of keyed state with 128 key groups.
@@ -46,8 +46,20 @@ impl PartLog {
     }
 
     /// Restores what a subtask of so many owns.
-    pub(crate) fn restore<S: KeyedState>(&self, mut empty: S, of: (usize, usize), continues: bool) -> S {
+    pub(crate) fn restore<S: KeyedState>(&self, empty: S, of: (usize, usize), continues: bool) -> S {
+        self.restore_within(empty, of, continues, None)
+    }
+
+    /// As [`restore`](Self::restore), into so much memory.
+    pub(crate) fn restore_within<S: KeyedState>(
+        &self,
+        mut empty: S,
+        of: (usize, usize),
+        continues: bool,
+        memory: Option<&Memory>,
+    ) -> S {
         empty.open(&KeyGroups::of_subtask(128, of.0, of.1));
+        memory.into_iter().for_each(|memory| empty.bound(memory));
         self.restore_into(&mut empty, of, continues);
         empty
     }

@@ -23,17 +23,28 @@ pub(super) struct Checker {
 }
 
 impl Encoder {
+    /// Reads what this encoder has written, at any time before.
+    pub(crate) fn read<T>(&mut self, read: impl FnOnce(&Plan<'_>) -> T) -> T {
+        self.catch_up();
+        read(&Plan::with(&self.sink.grown.schema, &self.checker.matches))
+    }
+
+    /// What was found out about a schema that has grown since is forgotten.
+    fn catch_up(&mut self) {
+        if self.checker.growth != self.sink.grown.growth {
+            self.checker.growth = self.sink.grown.growth;
+            self.checker.matches.reset(&self.sink.grown.schema);
+        }
+    }
+
     /// Reads the value back that has just been written at `start` of the buffer.
     pub(super) fn check<T: Serialize + DeserializeOwned>(
         &mut self,
         start: usize,
         root: usize,
     ) -> Result<(), Error> {
+        self.catch_up();
         let mut checker = std::mem::take(&mut self.checker);
-        if checker.growth != self.sink.grown.growth {
-            checker.growth = self.sink.grown.growth;
-            checker.matches.reset(&self.sink.grown.schema);
-        }
         let checked = self.compare::<T>(&mut checker, start, root);
         self.checker = checker;
         checked.map_err(|fault| self.explain::<T>(fault, start, root))

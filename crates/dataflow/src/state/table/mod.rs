@@ -6,13 +6,18 @@
 //! about a tenth of a microsecond a page. The first write to a page after that takes it back; if its turn to be encoded has not
 //! come yet, it leaves copies of the entries that the snapshot is about (`snapshot`). So a record waits for one page at the most.
 //!
+//! **Past its memory** (`Memory`) a table moves entries to disk (`spill`), from where they come back when they are written to (`cold`).
+//!
 //! **In a checkpoint** each group that has changed is one part: all of its entries, or a *delta*, what has changed since the
 //! last checkpoint. A group is written whole when its deltas have become as large as itself, each group at a time of its own.
 
 mod changes;
+mod cold;
 mod page;
 mod perishing;
 mod snapshot;
+mod space;
+mod spill;
 
 use hashbrown::hash_table::Entry;
 
@@ -21,6 +26,8 @@ pub(crate) use snapshot::SharedGroup;
 use self::changes::{Change, Changes};
 use self::page::{Books, Group, Moment, Stamp, Stored, probe, probe_of};
 use self::perishing::Perishing;
+use self::spill::Spill;
+use super::memory::Memory;
 use super::{Encode, Key, KeyedState, PartDecoder, StateData, shape_of};
 use crate::error::BoxError;
 use crate::hash::key_hash;
@@ -56,6 +63,8 @@ pub struct KeyedTable<K, V> {
     /// What the checkpoints have of it.
     changes: Changes,
     ttl: Option<Perishing>,
+    /// Where entries go when there are too many; `None` if there is room for all.
+    spill: Option<Box<Spill<K, V>>>,
 }
 
 impl<K, V> Default for KeyedTable<K, V> {
@@ -67,6 +76,7 @@ impl<K, V> Default for KeyedTable<K, V> {
             moment: Moment::new(1, 0, 0),
             changes: Changes::default(),
             ttl: None,
+            spill: None,
         }
     }
 }
@@ -146,13 +156,18 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     fn shard_mut(&mut self, hash: u64) -> &mut Group<K, V> {
         // The exchange sends a key only to the subtask that owns its group; anything else would lose state silently.
         let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
+        if let Some(spill) = &mut self.spill {
+            spill.write(&mut self.shards, self.moment);
+        }
         &mut self.shards[position]
     }
 
     #[inline]
     fn find(&self, hash: u64, key: &K) -> Option<&Stored<K, V>> {
         let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
-        let stored = self.shards[position].page(hash)?.find(probe(hash), |stored| stored.key == *key)?;
+        let page = self.shards[position].page(hash)?;
+        let hot = page.table().find(probe(hash), |stored| stored.key == *key);
+        let stored = hot.or_else(|| page.cold_with(hash).find(|stored| stored.key == *key))?;
         stored.stamp.is_alive(self.moment.alive_from).then_some(stored)
     }
 
@@ -181,8 +196,9 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     /// The keys that have this hash: one, but for an accident.
     pub(crate) fn keys_with(&self, hash: u64) -> impl Iterator<Item = &K> {
         let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
-        let table = self.shards[position].page(hash).into_iter();
-        let likely = table.flat_map(move |table| table.iter_hash(probe(hash)));
+        let page = self.shards[position].page(hash).into_iter();
+        let likely =
+            page.flat_map(move |page| page.table().iter_hash(probe(hash)).chain(page.cold_with(hash)));
         likely.map(|stored| &stored.key).filter(move |key| key_hash(*key) == hash)
     }
 
@@ -231,7 +247,7 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
     /// All keys and values, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let alive_from = self.moment.alive_from;
-        let stored = self.shards.iter().flat_map(Group::pages).flat_map(|page| page.iter());
+        let stored = self.shards.iter().flat_map(Group::entries);
         let alive = stored.filter(move |stored| stored.stamp.is_alive(alive_from));
         alive.map(|stored| (&stored.key, &stored.value))
     }
@@ -244,8 +260,17 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 
     /// Keeps the entries for which `keep` says so; it may change the values.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let moment = self.moment;
-        self.shards.iter_mut().for_each(|group| group.retain(moment, &mut keep));
+        for position in 0..self.shards.len() {
+            self.shards[position].retain(self.moment, &mut keep);
+            self.make_room();
+        }
+    }
+
+    /// What is looked at, kept or restored may have taken entries from disk.
+    fn make_room(&mut self) {
+        if let Some(spill) = &mut self.spill {
+            spill.make_room(&mut self.shards, self.moment);
+        }
     }
 
     /// The number of keys; with a time to live also those that have expired and are still in memory.
@@ -280,6 +305,7 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
 
     /// Shares with a snapshot what has changed since the last one.
     fn share_changes(&mut self) -> Vec<(u16, Change<K, V>)> {
+        self.make_room();
         let (first, moment, aged) = (self.groups.owned().start, self.moment, self.ttl.is_some());
         self.generation = Moment::next(self.generation);
         self.set_moment();
@@ -403,6 +429,10 @@ impl<T: TableState> KeyedState for T {
     fn tick(&mut self, now: Timestamp) -> bool {
         self.table().pass(now, |_, _| false, |_, _| {})
     }
+
+    fn bound(&mut self, memory: &Memory) {
+        self.table().bind(memory);
+    }
 }
 
 impl<K: Key, V: StateData> KeyedTable<K, V> {
@@ -410,6 +440,11 @@ impl<K: Key, V: StateData> KeyedTable<K, V> {
     pub(in crate::state) fn open_for(&mut self, groups: &KeyGroups) {
         let ttl = self.ttl.map(|perishing| Perishing::new(perishing.config));
         *self = Self { ttl, ..Self::new(groups) };
+    }
+
+    /// [`KeyedState::bound`].
+    pub(in crate::state) fn bind(&mut self, memory: &Memory) {
+        self.spill = Some(Box::new(Spill::new(memory)));
     }
 
     /// [`KeyedState::share`].

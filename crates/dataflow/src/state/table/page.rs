@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::cold::{self, Cold};
 use super::snapshot::{Shared, SharedGroup, Wanted};
+use super::spill::Codec;
 use crate::hash::key_hash;
 use crate::state::Key;
 
@@ -25,20 +27,27 @@ pub(super) struct Stored<K, V> {
     pub(super) stamp: Stamp,
 }
 
-/// When an entry changed last, and whether a snapshot has it. In one number, so that time costs no room:
+impl<K, V> Stored<K, V> {
+    /// Its key, its value, and when it was written last.
+    pub(super) fn entry(&self) -> (&K, &V, u64) {
+        (&self.key, &self.value, self.stamp.time())
+    }
+}
+
+/// When an entry changed last, whether a snapshot has it, and whether it has been written to of late. In one number, so that time costs no room:
 ///
 /// ```text
-/// known: 1 | generation: 21 | milliseconds since 1970, with a time to live: 42
+/// known: 1 | used: 1 | generation: 20 | milliseconds since 1970, with a time to live: 42
 /// ```
 ///
-/// Generations are cut to 21 bits. So that none is taken for one that was two million snapshots ago, a page whose generation began
+/// Generations are cut to 20 bits. So that none is taken for one that was a million snapshots ago, a page whose generation began
 /// with other high bits is gone through when it is next written to ([`Page::begin`]), and its entries get generation 0,
 /// which no snapshot has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp(u64);
 
 const TIME_BITS: u32 = 42;
-const GENERATION_BITS: u32 = 21;
+const GENERATION_BITS: u32 = 20;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 const GENERATION: u64 = ((1 << GENERATION_BITS) - 1) << TIME_BITS;
 
@@ -59,8 +68,12 @@ impl Moment {
     }
 
     pub(super) fn new(generation: u64, now: u64, alive_from: u64) -> Self {
-        let bits = generation << TIME_BITS & GENERATION | now.min(TIME);
+        let bits = Stamp::USED | generation << TIME_BITS & GENERATION | now.min(TIME);
         Self { generation, bits, alive_from: alive_from.min(TIME) }
+    }
+
+    pub(super) fn generation(self) -> u64 {
+        self.generation
     }
 
     /// The generation after this.
@@ -73,6 +86,22 @@ impl Moment {
 
 impl Stamp {
     const KNOWN: u64 = 1 << 63;
+    const USED: u64 = 1 << 62;
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(u64::from_le_bytes(bytes))
+    }
+
+    /// Whether the entry has been written to since this was asked last.
+    fn take_used(&mut self) -> bool {
+        let used = self.0 & Self::USED != 0;
+        self.0 &= !Self::USED;
+        used
+    }
 
     /// Of an entry that is new.
     pub(super) fn new(moment: Moment) -> Self {
@@ -137,6 +166,8 @@ pub(super) struct Page<K, V> {
     pub(super) body: Body<K, V>,
     /// The last generation in which it may have changed.
     touched: u64,
+    /// What of it is on disk.
+    cold: Option<Box<Cold<K, V>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -153,26 +184,59 @@ impl<K, V> Page<K, V> {
             Body::Shared(shared) => &shared.table,
         }
     }
+
+    /// What of it is on disk, and may have this hash.
+    #[inline]
+    pub(super) fn cold_with(&self, hash: u64) -> impl Iterator<Item = &Stored<K, V>> {
+        self.cold.as_deref().into_iter().flat_map(move |cold| cold.with(hash))
+    }
 }
 
-impl<K: Clone, V: Clone> Page<K, V> {
+impl<K: Key, V: Clone> Page<K, V> {
     /// The page may change from now on. Returns whether that is the first time in this generation.
     #[inline]
-    fn begin(&mut self, moment: Moment) -> bool {
+    fn begin(&mut self, moment: Moment, cold: &mut usize) -> bool {
         let first = self.touched != moment.generation;
         if first {
             if (self.touched ^ moment.generation) >> GENERATION_BITS != 0 {
-                self.settle();
+                *cold -= self.settle();
             }
             self.touched = moment.generation;
         }
         first
     }
 
+    /// Returns how many entries it has taken from disk for that.
     #[cold]
     #[inline(never)]
-    fn settle(&mut self) {
+    fn settle(&mut self) -> usize {
+        let warmed = self.warm_all();
         self.owned().iter_mut().for_each(|stored| stored.stamp.settle());
+        warmed
+    }
+
+    /// Takes from disk what may have this hash. Returns how many entries that were.
+    #[cold]
+    #[inline(never)]
+    fn warm(&mut self, hash: u64) -> usize {
+        let Some(mut cold) = self.cold.take() else { return 0 };
+        let before = cold.left();
+        let table = self.owned();
+        cold.take(hash, |stored| {
+            table.insert_unique(probe_of(&stored), stored, probe_of);
+        });
+        let left = cold.left();
+        self.cold = (left > 0).then_some(cold);
+        before - left
+    }
+
+    /// Takes everything from disk. Returns how many entries that were.
+    fn warm_all(&mut self) -> usize {
+        let Some(cold) = self.cold.take() else { return 0 };
+        let entries = cold.into_entries();
+        let count = entries.len();
+        put_back(self.owned(), entries);
+        count
     }
 
     /// The table, to be changed.
@@ -209,6 +273,8 @@ impl<K: Clone, V: Clone> Page<K, V> {
 pub(super) struct Group<K, V> {
     pages: Vec<Page<K, V>>,
     pub(super) len: usize,
+    /// So many of the entries are on disk.
+    pub(super) cold: usize,
     /// At this many entries it gets another page.
     limit: usize,
     /// The pages that may have changed in this generation.
@@ -228,6 +294,7 @@ impl<K, V> Default for Group<K, V> {
         Self {
             pages: Vec::new(),
             len: 0,
+            cold: 0,
             limit: 0,
             touched: Vec::new(),
             removed: Vec::new(),
@@ -253,12 +320,21 @@ impl<K, V> Group<K, V> {
 
     /// The page in which the key is, if it is anywhere.
     #[inline]
-    pub(super) fn page(&self, hash: u64) -> Option<&HashTable<Stored<K, V>>> {
-        self.pages.get(self.index(hash)).map(Page::table)
+    pub(super) fn page(&self, hash: u64) -> Option<&Page<K, V>> {
+        self.pages.get(self.index(hash))
     }
 
-    pub(super) fn pages(&self) -> impl Iterator<Item = &HashTable<Stored<K, V>>> {
-        self.pages.iter().map(Page::table)
+    /// All entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Stored<K, V>> {
+        self.pages.iter().flat_map(|page| {
+            let cold = page.cold.as_deref().into_iter().flat_map(Cold::iter);
+            page.table().iter().chain(cold)
+        })
+    }
+
+    /// Those in memory.
+    pub(super) fn hot_entries(&self) -> impl Iterator<Item = &Stored<K, V>> {
+        self.pages.iter().flat_map(|page| page.table())
     }
 
     /// The number of pages.
@@ -281,8 +357,11 @@ impl<K: Key, V: Clone> Group<K, V> {
         }
         let index = self.index(hash);
         let page = &mut self.pages[index];
-        if page.begin(moment) {
+        if page.begin(moment, &mut self.cold) {
             self.touched.push(index as u32);
+        }
+        if page.cold.is_some() {
+            self.cold -= page.warm(hash);
         }
         Writing {
             table: page.owned(),
@@ -306,9 +385,10 @@ impl<K: Key, V: Clone> Group<K, V> {
             let mask = (new + 1).next_power_of_two() - 1;
             let old = new & (mask >> 1);
             let page = &mut self.pages[old];
-            if page.begin(moment) {
+            if page.begin(moment, &mut self.cold) {
                 self.touched.push(old as u32);
             }
+            self.cold -= page.warm_all();
             let from = page.owned();
             table.reserve(from.len() / 2, probe_of);
             for stored in from.extract_if(|stored| key_hash(&stored.key) as usize & mask == new) {
@@ -316,7 +396,7 @@ impl<K: Key, V: Clone> Group<K, V> {
             }
             from.shrink_to_fit(probe_of);
         }
-        self.pages.push(Page { body: Body::Owned(table), touched: moment.generation });
+        self.pages.push(Page { body: Body::Owned(table), touched: moment.generation, cold: None });
         // What is restored has not changed.
         if moment.generation > 0 {
             self.touched.push(new as u32);
@@ -329,7 +409,11 @@ impl<K: Key, V: Clone> Group<K, V> {
         self.cleared |= self.known;
         self.removed.clear();
         (self.len, self.changed) = (0, 0);
-        let drain = self.pages.iter_mut().flat_map(|page| page.owned().drain());
+        self.cold = 0;
+        let drain = self.pages.iter_mut().flat_map(|page| {
+            page.warm_all();
+            page.owned().drain()
+        });
         let alive = drain.filter(move |stored| stored.stamp.is_alive(moment.alive_from));
         ToItsEnd(alive.map(|stored| (stored.key, stored.value)))
     }
@@ -339,9 +423,10 @@ impl<K: Key, V: Clone> Group<K, V> {
             return;
         }
         self.touch_all(moment);
-        let Self { pages, len, changed, removed, .. } = self;
+        let Self { pages, len, cold, changed, removed, .. } = self;
         let mut books = Books { moment, len, changed, removed };
         for page in pages {
+            *cold -= page.warm_all();
             page.owned().retain(|stored| {
                 let kept = books.is_alive(&stored.stamp) && keep(&stored.key, &mut stored.value);
                 if kept {
@@ -365,10 +450,13 @@ impl<K: Key, V: Clone> Group<K, V> {
     ) {
         let is_alive = |stamp: Stamp| stamp.is_alive(moment.alive_from);
         let page = &mut self.pages[index];
+        if page.cold.as_ref().is_some_and(|cold| cold.oldest() < moment.alive_from) {
+            self.cold -= page.warm_all();
+        }
         if page.table().iter().all(|stored| is_alive(stored.stamp) && !is_stale(&stored.value)) {
             return;
         }
-        if page.begin(moment) {
+        if page.begin(moment, &mut self.cold) {
             self.touched.push(index as u32);
         }
         let Self { pages, len, changed, removed, .. } = self;
@@ -391,8 +479,46 @@ impl<K: Key, V: Clone> Group<K, V> {
 
     fn touch_all(&mut self, moment: Moment) {
         for (index, page) in self.pages.iter_mut().enumerate() {
-            if page.begin(moment) {
+            if page.begin(moment, &mut self.cold) {
                 self.touched.push(index as u32);
+            }
+        }
+    }
+
+    /// Moves the entries of a page to disk that have not been written to of late. Returns whether they could be written; `None` if
+    /// there is no such page.
+    pub(super) fn chill(&mut self, page: usize, moment: Moment, codec: &Arc<Codec<K, V>>) -> Option<bool> {
+        let page = self.pages.get_mut(page)?;
+        if let Some(cold) = &mut page.cold {
+            cold.forget_seen();
+        }
+        if let Body::Shared(shared) = &page.body
+            && !shared.is_done()
+        {
+            // A snapshot is about to read it.
+            return Some(true);
+        }
+        let there = page.cold.as_ref().map_or(0, |cold| cold.left());
+        let table = page.owned();
+        let entries: Vec<_> = table.extract_if(|stored| !stored.stamp.take_used()).collect();
+        // Few are not worth that all that is there is written again.
+        let few = entries.len() * 16 < there;
+        if entries.is_empty() || few {
+            put_back(table, entries);
+            return Some(true);
+        }
+        let count = entries.len();
+        let written = cold::chill(codec, &mut page.cold, entries, moment);
+        let table = page.owned();
+        match written {
+            Ok(()) => {
+                self.cold += count;
+                table.shrink_to_fit(probe_of);
+                Some(true)
+            }
+            Err(entries) => {
+                put_back(table, entries);
+                Some(false)
             }
         }
     }
@@ -404,11 +530,13 @@ impl<K: Key, V: Clone> Group<K, V> {
         if whole {
             for page in &mut self.pages {
                 page.body = Body::Shared(snapshot.add(page.share(), Wanted::all(moment)));
+                snapshot.add_cold(page.cold.as_ref().and_then(|cold| cold.share(Wanted::all(moment))));
             }
         } else {
             for index in &self.touched {
                 let page = &mut self.pages[*index as usize];
                 page.body = Body::Shared(snapshot.add(page.share(), Wanted::changed(moment)));
+                snapshot.add_cold(page.cold.as_ref().and_then(|cold| cold.share(Wanted::changed(moment))));
             }
             snapshot.set_removed(removed);
         }
@@ -427,6 +555,13 @@ impl<K: Key, V: Clone> Group<K, V> {
         self.cleared = false;
         self.changed = 0;
         std::mem::take(&mut self.removed)
+    }
+}
+
+fn put_back<K: Key, V>(table: &mut HashTable<Stored<K, V>>, entries: Vec<Stored<K, V>>) {
+    table.reserve(entries.len(), probe_of);
+    for stored in entries {
+        table.insert_unique(probe_of(&stored), stored, probe_of);
     }
 }
 
@@ -516,7 +651,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_is_not_taken_for_one_of_two_million_generations_ago() {
+    fn a_stamp_is_not_taken_for_one_of_a_million_generations_ago() {
         let last = (1 << GENERATION_BITS) - 1;
         assert_eq!((Moment::next(1), Moment::next(last)), (2, last + 2), "low bits of 0 are left out");
         let mut group: Group<u32, u32> = Group::default();

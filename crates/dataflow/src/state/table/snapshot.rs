@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
+use super::cold::ColdSnapshot;
 use super::page::{Moment, Stored};
 use crate::error::BoxError;
 use crate::state::{Key, PartEncoder, StateData};
@@ -44,6 +45,16 @@ impl Wanted {
     pub(super) fn changed(moment: Moment) -> Self {
         Self { moment, all: false }
     }
+
+    /// Whether it is about all, or else only about what changed in this generation.
+    pub(super) fn needs(&self, generation: u64) -> bool {
+        self.all || self.moment.generation() == generation
+    }
+
+    pub(super) fn is_about<K, V>(&self, stored: &Stored<K, V>) -> bool {
+        let Self { moment, all } = *self;
+        (all || stored.stamp.is_of(moment)) && stored.stamp.is_alive(moment.alive_from)
+    }
 }
 
 #[derive(Debug)]
@@ -61,8 +72,14 @@ impl<K, V> Place<K, V> {
     }
 
     fn is_about(&self, stored: &Stored<K, V>) -> bool {
-        let Wanted { moment, all } = self.wanted;
-        (all || stored.stamp.is_of(moment)) && stored.stamp.is_alive(moment.alive_from)
+        self.wanted.is_about(stored)
+    }
+}
+
+impl<K, V> Shared<K, V> {
+    /// Whether the snapshot has got what it wants of the page.
+    pub(super) fn is_done(&self) -> bool {
+        Arc::strong_count(&self.table) == 1
     }
 }
 
@@ -87,6 +104,8 @@ impl<K: Clone, V: Clone> Shared<K, V> {
 /// What a snapshot has of one group.
 pub(crate) struct SharedGroup<K, V> {
     places: Vec<Arc<Place<K, V>>>,
+    /// What it is about of what is on disk.
+    cold: Vec<ColdSnapshot<K, V>>,
     /// Of a delta: the keys that have gone.
     removed: Vec<K>,
     /// Whether it is told when each entry was written last.
@@ -95,7 +114,7 @@ pub(crate) struct SharedGroup<K, V> {
 
 impl<K, V> SharedGroup<K, V> {
     pub(super) fn new(aged: bool) -> Self {
-        Self { places: Vec::new(), removed: Vec::new(), aged }
+        Self { places: Vec::new(), cold: Vec::new(), removed: Vec::new(), aged }
     }
 
     /// Gives a page a place: for all of its entries, or for those that changed in one generation.
@@ -103,6 +122,10 @@ impl<K, V> SharedGroup<K, V> {
         let place = Arc::new(Place { content: Mutex::new(Content::Page(table.clone())), wanted });
         self.places.push(place.clone());
         Shared { table, place }
+    }
+
+    pub(super) fn add_cold(&mut self, cold: Option<ColdSnapshot<K, V>>) {
+        self.cold.extend(cold);
     }
 
     pub(super) fn set_removed(&mut self, removed: Vec<K>) {
@@ -116,10 +139,13 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
         for place in self.places {
             let content = std::mem::replace(&mut *place.lock(), Content::Taken);
             match content {
+                // All of them are about it, and need not be counted.
+                Content::Page(table) if place.wanted.all && !self.aged => {
+                    encode_entries(false, table.len(), || table.iter().map(Stored::entry), part)?;
+                }
                 Content::Page(table) => {
                     let stored = || table.iter().filter(|stored| place.is_about(stored));
-                    let entries = || stored().map(|stored| (&stored.key, &stored.value, stored.stamp.time()));
-                    encode_entries(self.aged, stored().count(), entries, part)?;
+                    encode_entries(self.aged, stored().count(), || stored().map(Stored::entry), part)?;
                 }
                 Content::Copies(copies) => {
                     let entries = || copies.iter().map(|(key, value, time)| (key, value, *time));
@@ -127,6 +153,10 @@ impl<K: Key, V: StateData> SharedGroup<K, V> {
                 }
                 Content::Taken => unreachable!("a snapshot is encoded once"),
             }
+        }
+        for cold in self.cold {
+            let stored = cold.entries()?;
+            encode_entries(self.aged, stored.len(), || stored.iter().map(Stored::entry), part)?;
         }
         Ok(())
     }

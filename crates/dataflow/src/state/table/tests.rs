@@ -7,9 +7,18 @@ use crate::state::part_log::PartLog;
 
 /// Restores it into tables for each subtask of `parallelism`.
 fn restore(log: &PartLog, parallelism: usize, continues: bool) -> Vec<KeyedTable<u16, String>> {
-    (0..parallelism)
-        .map(|subtask| log.restore(KeyedTable::default(), (parallelism, subtask), continues))
-        .collect()
+    restore_within(log, parallelism, continues, None)
+}
+
+fn restore_within(
+    log: &PartLog,
+    parallelism: usize,
+    continues: bool,
+    memory: Option<&Memory>,
+) -> Vec<KeyedTable<u16, String>> {
+    let restore =
+        |subtask| log.restore_within(KeyedTable::default(), (parallelism, subtask), continues, memory);
+    (0..parallelism).map(restore).collect()
 }
 
 fn contents(tables: &[KeyedTable<u16, String>]) -> HashMap<u16, String> {
@@ -38,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
         20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Append(key, value)),
         20 => (0_u16..40).prop_map(Step::Remove),
-        2 => (1_u16..2_000).prop_map(Step::Fill),
+        1 => (1_u16..2_000).prop_map(Step::Fill),
         1 => any::<u8>().prop_map(Step::Retain),
         1 => Just(Step::Drain),
         12 => (0_u8..6).prop_map(Step::Share),
@@ -52,9 +61,13 @@ proptest! {
     fn snapshots_and_deltas_hold_what_was_there_at_the_barrier(
         steps in prop::collection::vec(step(), 1..200),
         parallelism in 1_usize..5,
+        limit in prop_oneof![Just(None), Just(Some(0)), (0_u64..50_000).prop_map(Some)],
     ) {
         let mut log = PartLog::default();
+        let memory = limit.map(|limit| Memory::new(limit, std::env::temp_dir()));
+        let memory = memory.as_ref();
         let mut tables = vec![KeyedTable::<u16, String>::new(&KeyGroups::all(128))];
+        memory.into_iter().for_each(|memory| tables[0].bound(memory));
         let mut model: HashMap<u16, String> = HashMap::new();
         let mut pending: Option<(Vec<Encode>, u8, HashMap<u16, String>)> = None;
         let of = |tables: &mut Vec<KeyedTable<u16, String>>, key: u16| {
@@ -121,11 +134,19 @@ proptest! {
                 Step::Restart(parallelism) => {
                     // What has happened since the last checkpoint is lost.
                     model = contents(&restore(&log, 1, false));
-                    tables = restore(&log, parallelism, true);
+                    tables = restore_within(&log, parallelism, true, memory);
                 }
             }
-            prop_assert_eq!(contents(&tables), model.clone());
+            for key in 0..40 {
+                let (table, hash) = of(&mut tables, key);
+                prop_assert_eq!(tables[table].get(hash, &key), model.get(&key));
+            }
+            // All of them are looked at now and then only, as that brings them into memory.
+            if memory.is_none() || model.len() % 8 == 0 {
+                prop_assert_eq!(contents(&tables), model.clone());
+            }
         }
+        prop_assert_eq!(contents(&tables), model);
     }
 }
 
@@ -170,4 +191,29 @@ fn a_copy_of_a_table_that_is_shared_goes_its_own_way() {
         (copy.get(key_hash(&1_u16), &1).unwrap().as_str(), table.get(key_hash(&1_u16), &1).unwrap().as_str()),
         ("copy", "original")
     );
+}
+
+#[test]
+fn what_does_not_fit_goes_to_disk_and_comes_back() {
+    let memory = Memory::new(200_000, std::env::temp_dir());
+    let mut table = KeyedTable::<u16, String>::new(&KeyGroups::all(128));
+    table.bound(&memory);
+    (0..20_000).for_each(|n| key(&mut table, n, "a value of some length"));
+    // It takes some time until the hand has been everywhere.
+    (0..20_000).for_each(|n| key(&mut table, n % 100, "a value of some length"));
+    assert!(memory.used() < 400_000, "{} bytes", memory.used());
+    assert!(memory.on_disk() > 17_000, "{} on disk", memory.on_disk());
+    let mut log = PartLog::default();
+    log.add([table.share(false)]);
+    (0..20_000).rev().step_by(3).for_each(|n| key(&mut table, n, "another"));
+    log.add([table.share(false)]);
+    let all = contents(std::slice::from_ref(&table));
+    assert_eq!(
+        (all.len(), all[&19_999].as_str(), all[&0].as_str()),
+        (20_000, "another", "a value of some length")
+    );
+    assert_eq!(contents(&restore(&log, 2, false)), all);
+    assert_eq!(contents(&restore_within(&log, 2, false, Some(&memory))), all);
+    drop(table);
+    assert_eq!((memory.used(), memory.on_disk()), (0, 0));
 }

@@ -1,0 +1,285 @@
+//! The entries of a page that are on disk.
+//!
+//! They lie in one block, each with its stamp and encoded by itself, in the order of their hashes; what stays in memory is where each
+//! begins. A block is never changed: an entry that is written to moves into the page's table, and the block is told that it is
+//! *gone*; the next time the page gives entries to disk, what is left of the old block and they become a new one. So a snapshot
+//! only has to hold the block, and to know what was gone at its barrier.
+
+use std::sync::{Arc, OnceLock};
+
+use super::page::{Moment, Stamp, Stored};
+use super::snapshot::Wanted;
+use super::space::Extent;
+use super::spill::Codec;
+use crate::error::BoxError;
+use crate::hash::key_hash;
+use crate::state::Key;
+
+/// The entries of one page that are on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Cold<K, V> {
+    codec: Arc<Codec<K, V>>,
+    block: Arc<Block>,
+    gone: Gone,
+    left: usize,
+    /// Those that have been looked at where they could not be moved.
+    seen: OnceLock<Seen<K, V>>,
+}
+
+/// A place for each entry of the block.
+type Seen<K, V> = Box<[OnceLock<Box<Stored<K, V>>>]>;
+
+/// A bit for each entry of a block.
+#[derive(Clone, Debug)]
+struct Gone(Box<[u64]>);
+
+impl Gone {
+    fn none(slots: usize) -> Self {
+        Self(vec![0; slots.div_ceil(64)].into())
+    }
+
+    fn has(&self, slot: usize) -> bool {
+        self.0[slot / 64] & (1 << (slot % 64)) != 0
+    }
+
+    fn set(&mut self, slot: usize) {
+        self.0[slot / 64] |= 1 << (slot % 64);
+    }
+}
+
+#[derive(Debug)]
+struct Block {
+    extent: Extent,
+    length: u32,
+    /// In the order of their hashes.
+    slots: Box<[Slot]>,
+    /// The generation that was under way when it was written: none of its entries changed after that.
+    generation: u64,
+    /// When the oldest of its entries was written last (milliseconds).
+    oldest: u64,
+}
+
+/// Where an entry begins in its block.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    offset: u32,
+}
+
+/// By what a block finds entries: bits that tell neither groups nor pages apart.
+fn mark(hash: u64) -> u32 {
+    (hash >> 20) as u32
+}
+
+impl Block {
+    /// Where the bytes of an entry are.
+    fn range(&self, slot: usize) -> std::ops::Range<usize> {
+        let end = self.slots.get(slot + 1).map_or(self.length, |next| next.offset);
+        self.slots[slot].offset as usize..end as usize
+    }
+
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length as usize];
+        self.extent.read(0, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// An entry as it lies in a block.
+fn decode<K, V>(codec: &Codec<K, V>, bytes: &[u8]) -> Result<Stored<K, V>, BoxError> {
+    let (stamp, entry) = bytes.split_first_chunk().ok_or("it is cut short")?;
+    let (key, value) = codec.decode(entry)?;
+    Ok(Stored { key, value, stamp: Stamp::from_bytes(*stamp) })
+}
+
+impl<K, V> Cold<K, V> {
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// When the oldest entry was written last (milliseconds).
+    pub(super) fn oldest(&self) -> u64 {
+        self.block.oldest
+    }
+
+    /// The slots that an entry with this hash may be in, if it is still there.
+    fn likely(&self, hash: u64) -> std::ops::Range<usize> {
+        let (slots, mark) = (&self.block.slots, mark(hash));
+        let first = slots.partition_point(|slot| slot.hash < mark);
+        first..first + slots[first..].iter().take_while(|slot| slot.hash == mark).count()
+    }
+
+    fn here(&self) -> impl Iterator<Item = usize> {
+        (0..self.block.slots.len()).filter(|slot| !self.gone.has(*slot))
+    }
+
+    fn load(&self, slot: usize) -> Stored<K, V> {
+        let read = |bytes: &mut Vec<u8>| {
+            let range = self.block.range(slot);
+            bytes.resize(range.len(), 0);
+            self.block.extent.read(range.start, bytes)?;
+            decode(&self.codec, bytes)
+        };
+        self.codec.with_scratch(read).unwrap_or_else(|error| unreadable(&error))
+    }
+
+    /// An entry, to be looked at only.
+    fn peek(&self, slot: usize) -> &Stored<K, V> {
+        let seen = self.seen.get_or_init(|| self.block.slots.iter().map(|_| OnceLock::new()).collect());
+        seen[slot].get_or_init(|| {
+            self.codec.seen(1);
+            Box::new(self.load(slot))
+        })
+    }
+
+    /// The entries that may have this hash, to be looked at only.
+    pub(super) fn with(&self, hash: u64) -> impl Iterator<Item = &Stored<K, V>> {
+        self.likely(hash).filter(|slot| !self.gone.has(*slot)).map(|slot| self.peek(slot))
+    }
+
+    /// All entries, to be looked at only.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stored<K, V>> {
+        self.here().map(|slot| self.peek(slot))
+    }
+
+    /// Forgets what has been looked at.
+    pub(super) fn forget_seen(&mut self) {
+        if let Some(seen) = self.seen.take() {
+            self.codec.unseen(seen.iter().filter(|place| place.get().is_some()).count());
+        }
+    }
+
+    /// Takes the entries out that may have this hash.
+    pub(super) fn take(&mut self, hash: u64, mut take: impl FnMut(Stored<K, V>)) {
+        for slot in self.likely(hash) {
+            if self.gone.has(slot) {
+                continue;
+            }
+            let seen = self.seen.get_mut().and_then(|seen| seen[slot].take());
+            let stored = match seen {
+                Some(stored) => {
+                    self.codec.unseen(1);
+                    *stored
+                }
+                None => self.load(slot),
+            };
+            self.gone.set(slot);
+            self.left -= 1;
+            take(stored);
+        }
+    }
+
+    /// All entries: the block is not needed any more.
+    pub(super) fn into_entries(mut self) -> Vec<Stored<K, V>> {
+        self.forget_seen();
+        let bytes = self.block.read().unwrap_or_else(|error| unreadable(&error));
+        let entries = self.here().map(|slot| decode(&self.codec, &bytes[self.block.range(slot)]));
+        entries.collect::<Result<_, _>>().unwrap_or_else(|error| unreadable(&error))
+    }
+
+    /// Leaves to a snapshot what it is about; `None` if that can be nothing.
+    pub(super) fn share(&self, wanted: Wanted) -> Option<ColdSnapshot<K, V>> {
+        wanted.needs(self.block.generation).then(|| ColdSnapshot {
+            codec: self.codec.clone(),
+            block: self.block.clone(),
+            gone: self.gone.clone(),
+            wanted,
+        })
+    }
+}
+
+/// What a snapshot has of a block.
+#[derive(Debug)]
+pub(super) struct ColdSnapshot<K, V> {
+    codec: Arc<Codec<K, V>>,
+    block: Arc<Block>,
+    /// At the barrier.
+    gone: Gone,
+    wanted: Wanted,
+}
+
+impl<K, V> ColdSnapshot<K, V> {
+    pub(super) fn entries(&self) -> Result<Vec<Stored<K, V>>, BoxError> {
+        let bytes = self.block.read()?;
+        let here = (0..self.block.slots.len()).filter(|slot| !self.gone.has(*slot));
+        let mut entries = Vec::new();
+        for slot in here {
+            let stored = decode(&self.codec, &bytes[self.block.range(slot)])?;
+            if self.wanted.is_about(&stored) {
+                entries.push(stored);
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// Writes entries to disk, together with what is there already of their page. Gives them back if that cannot be done.
+pub(super) fn chill<K: Key, V>(
+    codec: &Arc<Codec<K, V>>,
+    before: &mut Option<Box<Cold<K, V>>>,
+    entries: Vec<Stored<K, V>>,
+    moment: Moment,
+) -> Result<(), Vec<Stored<K, V>>> {
+    match block(codec, before.as_deref(), &entries, moment) {
+        Ok(block) => {
+            if let Some(cold) = before {
+                cold.forget_seen();
+            }
+            let left = block.slots.len();
+            let (codec, block, gone) = (codec.clone(), Arc::new(block), Gone::none(left));
+            *before = Some(Box::new(Cold { codec, block, gone, left, seen: OnceLock::new() }));
+            Ok(())
+        }
+        Err(error) => {
+            codec.cannot(&error);
+            Err(entries)
+        }
+    }
+}
+
+fn block<K: Key, V>(
+    codec: &Codec<K, V>,
+    before: Option<&Cold<K, V>>,
+    entries: &[Stored<K, V>],
+    moment: Moment,
+) -> Result<Block, BoxError> {
+    let mut bytes = match before {
+        Some(cold) => cold.block.read()?,
+        None => Vec::new(),
+    };
+    let mut oldest = before.map_or(u64::MAX, Cold::oldest);
+    let mut places = Vec::with_capacity(entries.len() + before.map_or(0, Cold::left));
+    if let Some(cold) = before {
+        places.extend(cold.here().map(|slot| (cold.block.slots[slot].hash, cold.block.range(slot))));
+    }
+    let old = bytes.len();
+    for stored in entries {
+        let start = bytes.len();
+        bytes.extend(stored.stamp.to_bytes());
+        codec.encode(&stored.key, &stored.value, &mut bytes)?;
+        oldest = oldest.min(stored.stamp.time());
+        places.push((mark(key_hash(&stored.key)), start..bytes.len()));
+    }
+    codec.weigh(bytes.len() - old, entries.len());
+    places.sort_by_key(|(hash, _)| *hash);
+    let mut sorted = Vec::with_capacity(bytes.len());
+    let mut slots = Vec::with_capacity(places.len());
+    for (hash, range) in places {
+        slots.push(Slot { hash, offset: u32::try_from(sorted.len())? });
+        sorted.extend_from_slice(&bytes[range]);
+    }
+    let length = u32::try_from(sorted.len())?;
+    Ok(Block {
+        extent: codec.write(&sorted)?,
+        length,
+        slots: slots.into(),
+        generation: moment.generation(),
+        oldest,
+    })
+}
+
+/// What was moved to disk cannot be had back: the job has to go on from its checkpoint.
+#[cold]
+fn unreadable(error: &dyn std::fmt::Display) -> ! {
+    panic!("state that was moved to disk for lack of memory cannot be read back: {error}")
+}
