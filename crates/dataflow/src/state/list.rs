@@ -187,12 +187,12 @@ impl<K: Key, V: StateData> KeyedState for ListState<K, V> {
             Lists::Plain(_) => false,
             Lists::Aged(lists) => lists.pass(now, AgedItems::is_stale, AgedItems::trim),
         }
+    }
 
-        fn bound(&mut self, memory: &Memory) {
-            match &mut self.lists {
-                Lists::Plain(lists) => lists.bind(memory),
-                Lists::Aged(lists) => lists.bind(memory),
-            }
+    fn bound(&mut self, memory: &Memory) {
+        match &mut self.lists {
+            Lists::Plain(lists) => lists.bind(memory),
+            Lists::Aged(lists) => lists.bind(memory),
         }
     }
 }

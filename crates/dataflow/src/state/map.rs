@@ -208,12 +208,12 @@ impl<K: Key, UK: Key, UV: StateData> KeyedState for MapState<K, UK, UV> {
                 |map, alive_from| map.retain(|_, aged| aged.is_alive(alive_from)),
             ),
         }
+    }
 
-        fn bound(&mut self, memory: &Memory) {
-            match &mut self.maps {
-                Maps::Plain(maps) => maps.bind(memory),
-                Maps::Aged(maps) => maps.bind(memory),
-            }
+    fn bound(&mut self, memory: &Memory) {
+        match &mut self.maps {
+            Maps::Plain(maps) => maps.bind(memory),
+            Maps::Aged(maps) => maps.bind(memory),
         }
     }
 }

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use super::check::Checker;
 use super::error::Error;
 use super::grow::Grown;
-use super::schema::{Schema, UNSEEN};
+use super::plain;
+use super::schema::{Leaf, Node, NodeId, Schema, UNSEEN};
 use super::varint::put;
 use super::write::{Sink, Writer};
 use super::{ENTRY, HEAD};
@@ -120,6 +121,89 @@ impl Encoder {
     }
 }
 
+/// Where the halves of entries are in the schema, as of one growth of it.
+struct Places {
+    growth: Option<u64>,
+    key: Half,
+    value: Half,
+}
+
+/// The node of a half, and whether its values are all plain.
+#[derive(Clone, Copy)]
+struct Half {
+    node: NodeId,
+    plain: bool,
+}
+
+/// Entries are most of what is written, so they are not looked up as tuples, one by one.
+impl Encoder {
+    fn places<K: 'static, V: 'static>(&self) -> Places {
+        let schema = &self.sink.grown.schema;
+        let half = |node: NodeId, leaf: Option<Leaf>| {
+            let plain = leaf.is_some_and(|leaf| *schema.node(node) == Node::Leaf(leaf));
+            Half { node, plain }
+        };
+        match schema.node(schema.roots[ENTRY]) {
+            Node::Tuple(halves) if halves.len() == 2 && !halves.contains(&UNSEEN) && !self.checking => {
+                Places {
+                    growth: Some(self.sink.grown.growth),
+                    key: half(halves[0], plain::leaf::<K>()),
+                    value: half(halves[1], plain::leaf::<V>()),
+                }
+            }
+            _ => {
+                let half = Half { node: UNSEEN, plain: false };
+                Places { growth: None, key: half, value: half }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn entry<K, V>(&mut self, key: &K, value: &V, places: &mut Places) -> Result<(), Error>
+    where
+        K: Serialize + DeserializeOwned + 'static,
+        V: Serialize + DeserializeOwned + 'static,
+    {
+        if places.growth != Some(self.sink.grown.growth) {
+            return self.first_entry(key, value, places);
+        }
+        let start = self.sink.buffer.len();
+        self.half(key, places.key).map_err(|error| error.item(0))?;
+        self.half(value, places.value).map_err(|error| error.item(1))?;
+        if places.growth != Some(self.sink.grown.growth) && !self.sink.grown.broken {
+            self.check::<(K, V)>(start, ENTRY)?;
+        }
+        if self.sink.buffer.len() == start {
+            self.sink.buffer.push(0);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn half<T: Serialize + 'static>(&mut self, value: &T, half: Half) -> Result<(), Error> {
+        if half.plain {
+            plain::put_value(&mut self.sink.buffer, value);
+            return Ok(());
+        }
+        // As in a tuple of references.
+        self.sink.depth = 1;
+        value.serialize(Writer::<&T>::new(&mut self.sink, half.node))
+    }
+
+    /// While the schema grows.
+    #[cold]
+    #[inline(never)]
+    fn first_entry<K, V>(&mut self, key: &K, value: &V, places: &mut Places) -> Result<(), Error>
+    where
+        K: Serialize + DeserializeOwned + 'static,
+        V: Serialize + DeserializeOwned + 'static,
+    {
+        self.value::<(K, V), _>(ENTRY, &(key, value))?;
+        *places = self.places::<K, V>();
+        Ok(())
+    }
+}
+
 /// Writes one part: it may begin with one value, its head, and then holds any number of entries, or of items. All parts of a state hold
 /// the same.
 pub struct PartEncoder<'a>(&'a mut Encoder);
@@ -140,13 +224,14 @@ impl PartEncoder<'_> {
     /// When one cannot be written, or not be read back.
     pub fn entries<'e, K, V, I>(&mut self, count: usize, entries: impl Fn() -> I) -> Result<(), BoxError>
     where
-        K: Serialize + DeserializeOwned + 'e,
-        V: Serialize + DeserializeOwned + 'e,
+        K: Serialize + DeserializeOwned + 'static,
+        V: Serialize + DeserializeOwned + 'static,
         I: Iterator<Item = (&'e K, &'e V)>,
     {
         let written = self.0.run(|encoder| {
             put(&mut encoder.sink.buffer, count as u64);
-            entries().try_for_each(|entry| encoder.value::<(K, V), _>(ENTRY, &entry))
+            let mut places = encoder.places::<K, V>();
+            entries().try_for_each(|(key, value)| encoder.entry(key, value, &mut places))
         });
         written.map_err(|error| error.in_entry().into())
     }

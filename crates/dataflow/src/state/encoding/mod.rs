@@ -42,6 +42,7 @@ mod encoder;
 mod error;
 mod fields;
 mod grow;
+mod plain;
 mod plan;
 mod read;
 mod schema;
