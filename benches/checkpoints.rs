@@ -19,25 +19,29 @@ use thalweg::dataflow::source::{Source, SourceContext, SourceOutput, SourceReade
 use thalweg::dataflow::state::{States, ValueState};
 use thalweg::datastream::{StreamExecutionEnvironment, WatermarkStrategy};
 
-/// A case: its keys, how many records a second (0: as many as it can), the interval of its checkpoints (0: none).
+/// A case: its keys, how many records a second (0: as many as it can), the interval of its checkpoints (0: none), the megabytes that
+/// its state may take (0: as many as it needs).
 struct Case {
     name: &'static str,
     keys: u64,
     rate: u64,
     interval: u64,
     seconds: u64,
+    memory: u64,
 }
 
-const CASES: [Case; 9] = [
-    Case { name: "3m-none", keys: 3_000_000, rate: 0, interval: 0, seconds: 10 },
-    Case { name: "3m-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10 },
-    Case { name: "10m-none", keys: 10_000_000, rate: 100_000, interval: 0, seconds: 10 },
-    Case { name: "10m-1s", keys: 10_000_000, rate: 100_000, interval: 1000, seconds: 10 },
-    Case { name: "100k-200ms", keys: 100_000, rate: 20_000, interval: 200, seconds: 10 },
-    Case { name: "idle-50ms", keys: 1000, rate: 1, interval: 50, seconds: 10 },
-    Case { name: "1m-restart", keys: 1_000_000, rate: 100_000, interval: 500, seconds: 5 },
-    Case { name: "10m-restart", keys: 10_000_000, rate: 100_000, interval: 500, seconds: 5 },
-    Case { name: "slow-1s", keys: 1000, rate: 0, interval: 1000, seconds: 15 },
+const CASES: [Case; 11] = [
+    Case { name: "3m-none", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 0 },
+    Case { name: "3m-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10, memory: 0 },
+    Case { name: "3m-on-disk", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 100 },
+    Case { name: "3m-on-disk-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10, memory: 100 },
+    Case { name: "10m-none", keys: 10_000_000, rate: 100_000, interval: 0, seconds: 10, memory: 0 },
+    Case { name: "10m-1s", keys: 10_000_000, rate: 100_000, interval: 1000, seconds: 10, memory: 0 },
+    Case { name: "100k-200ms", keys: 100_000, rate: 20_000, interval: 200, seconds: 10, memory: 0 },
+    Case { name: "idle-50ms", keys: 1000, rate: 1, interval: 50, seconds: 10, memory: 0 },
+    Case { name: "1m-restart", keys: 1_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
+    Case { name: "10m-restart", keys: 10_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
+    Case { name: "slow-1s", keys: 1000, rate: 0, interval: 1000, seconds: 15, memory: 0 },
 ];
 
 fn main() {
@@ -234,6 +238,9 @@ fn start(
     if case.interval > 0 {
         env.enable_checkpointing(Duration::from_millis(case.interval), folder).unwrap();
     }
+    if case.memory > 0 {
+        env.set_memory(case.memory << 20);
+    }
     let seen = Arc::<Seen>::default();
     let source = Keys { keys: case.keys, rate: case.rate, end: end.clone(), seen: seen.clone() };
     let keep = Keep {
@@ -267,7 +274,7 @@ fn run(case: &Case) {
     let records = seen.records.load(Ordering::Relaxed) - records;
     let epochs = job.progress().committed_epoch - epochs;
     println!(
-        "{:12} {:9.0} records/s, {:6.2} µs CPU/record, longest stall {:6.1} ms ({} over 10 ms), {epochs} epochs, {:8.1} kB written a second, {:5.1} % of a core, peak memory {} MB",
+        "{:13} {:9.0} records/s, {:6.2} µs CPU/record, longest stall {:6.1} ms ({} over 10 ms), {epochs} epochs, {:8.1} kB written a second, {:5.1} % of a core, peak memory {} MB",
         case.name,
         records as f64 / wall.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / records.max(1) as f64,
@@ -295,7 +302,7 @@ fn run(case: &Case) {
             std::thread::sleep(Duration::from_micros(200));
         }
         println!(
-            "{:12} restart: read after {:.0} ms, first new checkpoint after {:.0} ms",
+            "{:13} restart: read after {:.0} ms, first new checkpoint after {:.0} ms",
             case.name,
             planned.as_secs_f64() * 1e3,
             since.elapsed().as_secs_f64() * 1e3

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use thalweg::dataflow::checkpoint::CheckpointStorage;
-use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestoreFrom};
+use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, MemoryConfig, RestoreFrom};
 use thalweg_table::environment::{Outcome, PlannedJob, TableEnvironment};
 use thalweg_table::error::SqlError;
 use thalweg_table::options;
@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The number of subtasks of each operator; as many as there are cores unless it is given
     #[arg(long, value_name = "N")]
     parallelism: Option<usize>,
+    /// How much memory state may take, such as 512MB; what is past it goes to disk
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
     /// A savepoint to begin from
     #[arg(long, value_name = "FOLDER", requires = "checkpoint_dir")]
     from_savepoint: Option<PathBuf>,
@@ -149,11 +152,26 @@ fn start(
         let interval = interval.unwrap_or(args.checkpoint_interval);
         config.checkpoint = Some(CheckpointConfig::new(interval, storage(&folder)?));
     }
+    config.memory = args.memory.map(MemoryConfig::new);
     if let Some(folder) = &args.from_savepoint {
         config.restore = RestoreFrom::Savepoint(storage(folder)?);
     }
     let job = planned.build(config).map_err(|error| error.or_at(&statement.span))?;
     Ok(job.start()?)
+}
+
+/// A number of bytes, as people write it.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        unit => return Err(format!("`{unit}` is no unit: KB, MB, GB")),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no number"))?;
+    number.checked_mul(unit).ok_or_else(|| "more than there can be".to_owned())
 }
 
 fn storage(folder: &Path) -> anyhow::Result<CheckpointStorage> {

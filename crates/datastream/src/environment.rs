@@ -8,7 +8,9 @@ use thalweg_connectors::socket::SocketTextReceiver;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::record::Data;
-use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobHandle, JobResult, RestartStrategy};
+use thalweg_dataflow::runtime::{
+    CheckpointConfig, Job, JobConfig, JobHandle, JobResult, MemoryConfig, RestartStrategy,
+};
 use thalweg_dataflow::source::{
     CollectionSource, DataGeneratorSource, IteratorSource, ParallelCollectionSource, ReceiverSource, Source,
     Store,
@@ -74,6 +76,12 @@ impl StreamExecutionEnvironment {
     /// Sets what is done when the job fails.
     pub fn set_restart_strategy(&self, strategy: RestartStrategy) -> &Self {
         self.configure(|config| config.restart = Some(strategy))
+    }
+
+    /// Bounds the memory that keyed state takes, in bytes; the coldest entries beyond it are kept on disk, in the system's folder for
+    /// temporary files. For another folder, and for what is counted, see [`MemoryConfig`].
+    pub fn set_memory(&self, limit: u64) -> &Self {
+        self.configure(|config| config.memory = Some(MemoryConfig::new(limit)))
     }
 
     /// Lets the job go on without the state of operators that it does not have any more (Flink's

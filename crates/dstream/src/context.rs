@@ -11,7 +11,9 @@ use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
-use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult};
+use thalweg_dataflow::runtime::{
+    CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult, MemoryConfig,
+};
 use thalweg_dataflow::source::{
     QueueSource, RddQueue, RddQueueSource, Receiver, ReceiverSource, Source, Store,
 };
@@ -131,6 +133,12 @@ impl StreamingContext {
     pub fn checkpoint_every(&self, folder: impl AsRef<Path>, interval: Duration) -> Result<&Self, JobError> {
         let storage = CheckpointStorage::local(folder)?;
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
+    }
+
+    /// Bounds the memory that keyed state takes, in bytes; the coldest entries beyond it are kept on disk, in the system's folder for
+    /// temporary files. For another folder, and for what is counted, see [`MemoryConfig`].
+    pub fn set_memory(&self, limit: u64) -> &Self {
+        self.configure(|config| config.memory = Some(MemoryConfig::new(limit)))
     }
 
     /// Lets the job go on without the state of operators that it does not have any more; it is gone for good at the next

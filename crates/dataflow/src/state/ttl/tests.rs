@@ -6,7 +6,9 @@ use super::*;
 use crate::key_group::KeyGroups;
 use crate::record::Keyed;
 use crate::state::part_log::PartLog;
-use crate::state::{AggregatingState, Encode, KeyedState, ListState, MapState, ReducingState, ValueState};
+use crate::state::{
+    AggregatingState, Encode, KeyedState, ListState, MapState, Memory, ReducingState, ValueState,
+};
 use crate::time::Timestamp;
 use crate::window::aggregate::Count;
 
@@ -60,6 +62,7 @@ impl Kinds {
 /// All subtasks, and the checkpoints of each piece of state.
 struct Subject {
     config: Option<StateTtlConfig>,
+    memory: Option<Memory>,
     subtasks: Vec<Kinds>,
     logs: [PartLog; 5],
     pending: Option<Vec<Vec<Encode>>>,
@@ -67,10 +70,13 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(config: Option<StateTtlConfig>) -> Self {
+    fn new(config: Option<StateTtlConfig>, memory: Option<Memory>) -> Self {
         let mut kinds = Kinds::new(config, (1, 0));
-        kinds.each(|_, state| state.open(&KeyGroups::all(128)));
-        Self { config, subtasks: vec![kinds], logs: Default::default(), pending: None, now: 0 }
+        kinds.each(|_, state| {
+            state.open(&KeyGroups::all(128));
+            memory.iter().for_each(|memory| state.bound(memory));
+        });
+        Self { config, memory, subtasks: vec![kinds], logs: Default::default(), pending: None, now: 0 }
     }
 
     fn of(&mut self, key: u16) -> &mut Kinds {
@@ -102,12 +108,13 @@ impl Subject {
 
     /// As of the last checkpoint.
     fn restart(&mut self, parallelism: usize) {
-        let Self { config, logs, now, .. } = self;
+        let Self { config, memory, logs, now, .. } = self;
         self.subtasks = (0..parallelism)
             .map(|subtask| {
                 let (of, mut kinds) = ((parallelism, subtask), Kinds::new(*config, (parallelism, subtask)));
                 kinds.each(|index, state| {
                     state.open(&KeyGroups::of_subtask(128, parallelism, subtask));
+                    memory.iter().for_each(|memory| state.bound(memory));
                     state.tick(*now);
                     logs[index].restore_into(state, of, true);
                 });
@@ -182,12 +189,14 @@ proptest! {
     fn what_has_expired_is_as_if_it_had_been_removed(
         steps in prop::collection::vec(step(), 1..150),
         reads_count in any::<bool>(),
+        on_disk in prop::bool::weighted(0.25),
     ) {
         let mut config = StateTtlConfig::new(Duration::from_millis(TTL as u64));
         if reads_count {
             config = config.update_ttl_on_read_and_write();
         }
-        let mut subject = Subject::new(Some(config));
+        let memory = on_disk.then(|| Memory::new(0, std::env::temp_dir()));
+        let mut subject = Subject::new(Some(config), memory);
         let (mut model, mut shared, mut durable) = (Model::default(), None, None);
         for step in steps {
             let now = subject.now;
@@ -344,7 +353,7 @@ fn what_has_expired_leaves_memory_and_is_not_written() {
 #[test]
 fn a_time_to_live_is_given_to_state_that_had_none_and_taken_from_it() {
     let config = StateTtlConfig::new(Duration::from_millis(TTL as u64));
-    let mut subject = Subject::new(None);
+    let mut subject = Subject::new(None, None);
     let key = Keyed::new(7, ());
     let kinds = subject.of(7);
     kinds.value.update(&key.at(), 1);
