@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, RestartStrategy};
+use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, MemoryConfig, RestartStrategy};
 use thalweg_dataflow::state::StateData;
 
 use crate::{CollectSink, Collected, CrashPoint};
@@ -68,7 +68,7 @@ where
     }
 
     /// Runs it plainly; at parallelism 2 and 4; with a crash and a restart in process; and with a crash, a
-    /// restore at another parallelism, another crash, and another restore. Panics if any output differs from
+    /// restore at another parallelism, another crash, and another restore, also with state on disk. Panics if any output differs from
     /// that of the plain run.
     pub fn check(&self) {
         let expected = self.output();
@@ -84,13 +84,16 @@ where
         self.run(2, Some(folder.path()), crash.clone(), restart, &collected).unwrap_or_else(fail(&self.name));
         assert!(crash.is_over(), "{}: the input is too short to crash in its middle", self.name);
         self.compare(&expected, collected, "with a crash and a restart in process");
-        for parallelisms in [[1, 2, 4], [4, 2, 1], [2, 4, 2]] {
+        // The last of them with all state on disk that can be.
+        for (parallelisms, memory) in [([1, 2, 4], None), ([4, 2, 1], None), ([2, 4, 2], Some(0))] {
             let (folder, collected) = (temporary(), Collected::default());
             for (index, parallelism) in parallelisms.into_iter().enumerate() {
                 let last = index + 1 == parallelisms.len();
                 let crash = if last { CrashPoint::never() } else { CrashPoint::after(2, 3000) };
-                let run = self.run(
-                    parallelism,
+                let memory = memory.map(MemoryConfig::new);
+                let config = JobConfig { parallelism, memory, ..JobConfig::new("pipeline") };
+                let run = self.run_with(
+                    config,
                     Some(folder.path()),
                     crash.clone(),
                     RestartStrategy::None,
@@ -106,7 +109,7 @@ where
             self.compare(
                 &expected,
                 collected,
-                &format!("crashed and restored at parallelism {parallelisms:?}"),
+                &format!("crashed and restored at parallelism {parallelisms:?}, memory {memory:?}"),
             );
         }
     }
@@ -119,7 +122,19 @@ where
         restart: RestartStrategy,
         collected: &Collected<T>,
     ) -> Result<(), String> {
-        let mut config = JobConfig { parallelism, restart: Some(restart), ..JobConfig::new("pipeline") };
+        let config = JobConfig { parallelism, ..JobConfig::new("pipeline") };
+        self.run_with(config, folder, crash, restart, collected)
+    }
+
+    fn run_with(
+        &self,
+        config: JobConfig,
+        folder: Option<&std::path::Path>,
+        crash: CrashPoint,
+        restart: RestartStrategy,
+        collected: &Collected<T>,
+    ) -> Result<(), String> {
+        let mut config = JobConfig { restart: Some(restart), ..config };
         if let Some(folder) = folder {
             let storage = CheckpointStorage::local(folder).map_err(|error| error.to_string())?;
             config.checkpoint = Some(CheckpointConfig::new(self.checkpoint_interval, storage));
