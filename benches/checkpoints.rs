@@ -38,7 +38,7 @@ const CASES: [Case; 11] = [
     Case { name: "10m-none", keys: 10_000_000, rate: 100_000, interval: 0, seconds: 10, memory: 0 },
     Case { name: "10m-1s", keys: 10_000_000, rate: 100_000, interval: 1000, seconds: 10, memory: 0 },
     Case { name: "100k-200ms", keys: 100_000, rate: 20_000, interval: 200, seconds: 10, memory: 0 },
-    Case { name: "idle-50ms", keys: 1000, rate: 1, interval: 50, seconds: 10, memory: 0 },
+    Case { name: "idle-50ms", keys: 1000, rate: 2, interval: 50, seconds: 10, memory: 0 },
     Case { name: "1m-restart", keys: 1_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "10m-restart", keys: 10_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "slow-1s", keys: 1000, rate: 0, interval: 1000, seconds: 15, memory: 0 },

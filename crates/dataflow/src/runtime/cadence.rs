@@ -10,7 +10,8 @@ use crate::error::JobError;
 use crate::tell;
 use crate::time::{Timestamp, millis};
 
-/// So many cuts may be made up for when the job is behind; those before are skipped.
+/// So many batches may be made up for when the job is behind; those before are skipped. Checkpoints are never made up for: the next one
+/// says what they would have said.
 const CATCH_UP: i64 = 10;
 
 /// The cuts of one attempt, in milliseconds.
@@ -20,6 +21,8 @@ pub(crate) struct Cadence {
     every: Option<i64>,
     checkpoint_every: Option<i64>,
     next: Timestamp,
+    /// So many cuts may be made up for.
+    catch_up: i64,
     /// Whether somebody is to be told that batch times are skipped: once, and not of a job without batches.
     tells_of_skips: bool,
 }
@@ -48,7 +51,8 @@ impl Cadence {
             let after = last.map_or(now, |last| last.max(now));
             (after.div_euclid(every) + 1).saturating_mul(every)
         });
-        Ok(Self { every, checkpoint_every, next, tells_of_skips: batches.is_some() })
+        let catch_up = if batches.is_some() { CATCH_UP } else { 0 };
+        Ok(Self { every, checkpoint_every, next, catch_up, tells_of_skips: batches.is_some() })
     }
 
     /// The time of the first cut.
@@ -73,7 +77,7 @@ impl Cadence {
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Cut> {
         let every = self.every.filter(|_| self.next <= now)?;
         let behind = (now - self.next) / every;
-        if behind > CATCH_UP {
+        if behind > self.catch_up {
             // It may be so at every batch from now on.
             if std::mem::take(&mut self.tells_of_skips) {
                 tell::warn(format_args!(
@@ -82,7 +86,7 @@ impl Cadence {
                     tell::span(every)
                 ));
             }
-            self.next += (behind - CATCH_UP) * every;
+            self.next += (behind - self.catch_up) * every;
         }
         let time = self.next;
         self.next += every;
@@ -159,6 +163,17 @@ mod tests {
         // The clock was set back: batch times go on from where they were, and are not waited for.
         assert_eq!((start(1100, Some(9000)), skew(1100, Some(9000))), (9200, Some(7700)));
         assert_eq!([skew(1100, Some(1200)), skew(1100, Some(800)), skew(1100, None)], [None; 3]);
+    }
+
+    #[test]
+    fn checkpoints_that_are_overdue_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = CheckpointStorage::local(folder.path()).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(100), storage));
+        let config = JobConfig { checkpoint, ..JobConfig::new("job") };
+        let mut cadence = Cadence::new(&config, &[], 0, None).unwrap();
+        let times: Vec<i64> = std::iter::from_fn(|| cadence.due(1050)).map(|cut| cut.time).collect();
+        assert_eq!((times, cadence.next_at()), (vec![1000], Some(1100)));
     }
 
     #[test]
