@@ -32,23 +32,35 @@ fn streaming_k_means_is_sparks() {
 #[test]
 fn streaming_regressions_are_sparks() {
     let golden = golden("spark");
-    for name in ["diabetes", "trump_approval"] {
-        let theirs = &golden[format!("linear/{name}")];
-        let size = number(&theirs["size"]) as usize;
-        let mut model = StreamingLinearRegressionWithSgd::new(number(&theirs["step"]), 50);
-        for (batch, theirs) in data(name).chunks(size).zip(theirs["weights"].as_array().unwrap()) {
-            model.learn_batch(batch, &mut |_, reason| panic!("{reason}"));
-            model.weights().iter().zip(numbers(theirs)).for_each(|(ours, theirs)| close(*ours, theirs, name));
+    let mut compared = 0;
+    for (key, theirs) in golden.as_object().unwrap() {
+        let Some((kind, name)) = key.split_once('/') else { continue };
+        let of = |key: &str| number(&theirs[key]);
+        let run = |weights: &mut dyn FnMut(&[(Vec<f64>, f64)]) -> Vec<f64>| {
+            let batches = theirs["weights"].as_array().unwrap();
+            for (batch, theirs) in data(name).chunks(of("size") as usize).zip(batches) {
+                let ours = weights(batch);
+                ours.iter().zip(numbers(theirs)).for_each(|(ours, theirs)| close(*ours, theirs, key));
+            }
+        };
+        if kind.starts_with("linear") {
+            let model = StreamingLinearRegressionWithSgd::new(of("step"), of("iterations") as u32);
+            let mut model = model.set_convergence_tol(of("tolerance"));
+            run(&mut |batch| {
+                model.learn_batch(batch, &mut |_, reason| panic!("{reason}"));
+                model.weights().to_vec()
+            });
+            compared += 1;
+        } else if kind.starts_with("logistic") {
+            let model = StreamingLogisticRegressionWithSgd::new(of("step"), of("iterations") as u32);
+            let mut model = model.set_convergence_tol(of("tolerance")).set_reg_param(of("penalty"));
+            run(&mut |batch| {
+                let batch: Vec<(Vec<f64>, u32)> = batch.iter().map(|(x, y)| (x.clone(), *y as u32)).collect();
+                model.learn_batch(&batch, &mut |_, reason| panic!("{reason}"));
+                model.weights().to_vec()
+            });
+            compared += 1;
         }
     }
-    for name in ["phishing", "breast_cancer"] {
-        let theirs = &golden[format!("logistic/{name}")];
-        let size = number(&theirs["size"]) as usize;
-        let mut model = StreamingLogisticRegressionWithSgd::new(number(&theirs["step"]), 50);
-        let data: Vec<(Vec<f64>, u32)> = data(name).into_iter().map(|(x, y)| (x, y as u32)).collect();
-        for (batch, theirs) in data.chunks(size).zip(theirs["weights"].as_array().unwrap()) {
-            model.learn_batch(batch, &mut |_, reason| panic!("{reason}"));
-            model.weights().iter().zip(numbers(theirs)).for_each(|(ours, theirs)| close(*ours, theirs, name));
-        }
-    }
+    assert_eq!(compared, 7);
 }
