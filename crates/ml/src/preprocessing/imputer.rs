@@ -42,12 +42,12 @@ pub struct Imputer {
 
 impl Clone for Imputer {
     fn clone(&self) -> Self {
-        Self { statistic: self.statistic.clone(), features: self.features.clone() }
+        Self { statistic: self.statistic, features: self.features.clone() }
     }
 
     // Into the space that is there: chains keep what was before each record.
     fn clone_from(&mut self, other: &Self) {
-        self.statistic.clone_from(&other.statistic);
+        self.statistic = other.statistic;
         self.features.clone_from(&other.features);
     }
 }

@@ -33,12 +33,12 @@ pub struct VarianceThreshold {
 
 impl Clone for VarianceThreshold {
     fn clone(&self) -> Self {
-        Self { threshold: self.threshold.clone(), features: self.features.clone() }
+        Self { threshold: self.threshold, features: self.features.clone() }
     }
 
     // Into the space that is there: chains keep what was before each record.
     fn clone_from(&mut self, other: &Self) {
-        self.threshold.clone_from(&other.threshold);
+        self.threshold = other.threshold;
         self.features.clone_from(&other.features);
     }
 }
