@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use datafusion_common::{Column, SchemaError};
+
 /// A place in a script, in bytes.
 pub type Span = Range<usize>;
 
@@ -15,12 +17,38 @@ pub struct SqlError {
     pub span: Option<Span>,
     /// What to do about it: the nearest name, the options that are allowed.
     pub help: Option<String>,
+    /// Where exactly, if a part of a query is at fault.
+    pub part: Option<Part>,
+}
+
+/// A part of a query, from one line and column to another; both count from one, and the last column is behind the part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The line and column where it begins.
+    pub start: (usize, usize),
+    /// The line and column where it has ended.
+    pub end: (usize, usize),
+}
+
+impl Part {
+    /// The bytes of the script that it is.
+    fn span(&self, script: &str) -> Option<Span> {
+        let byte = |(line, column): (usize, usize)| {
+            let begin = match line.checked_sub(2) {
+                None => 0,
+                Some(before) => script.match_indices('\n').nth(before)?.0 + 1,
+            };
+            let mut letters = script[begin..].char_indices();
+            Some(letters.nth(column.checked_sub(1)?).map_or(script.len(), |(offset, _)| begin + offset))
+        };
+        Some(byte(self.start)?..byte(self.end)?)
+    }
 }
 
 impl SqlError {
     /// Something is wrong, somewhere.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, help: None }
+        Self { message: message.into(), span: None, help: None, part: None }
     }
 
     /// Something is wrong at `span`.
@@ -55,7 +83,8 @@ impl SqlError {
     /// ```
     pub fn render(&self, script: &str) -> String {
         let mut text = self.message.clone();
-        if let Some(place) = self.span.as_ref().and_then(|span| Place::of(span, script)) {
+        let part = self.part.and_then(|part| part.span(script));
+        if let Some(place) = part.as_ref().or(self.span.as_ref()).and_then(|span| Place::of(span, script)) {
             let Place { number, column, line, width } = place;
             let margin = " ".repeat(number.to_string().len());
             let indent: String =
@@ -110,9 +139,53 @@ impl From<datafusion_common::DataFusionError> for SqlError {
                 Err(error) => Self::new(error.to_string()),
             },
             E::Context(_, inner) => (*inner).into(),
-            E::Diagnostic(_, inner) => (*inner).into(),
-            error => Self::new(error.strip_backtrace()),
+            E::Diagnostic(about, inner) => {
+                let part = about.span.map(|span| Part {
+                    start: (span.start.line as usize, span.start.column as usize),
+                    end: (span.end.line as usize, span.end.column as usize),
+                });
+                let error: Self = (*inner).into();
+                Self { part: error.part.or(part), ..error }
+            }
+            E::SchemaError(error, _) => match *error {
+                SchemaError::FieldNotFound { field, valid_fields } => no_column(&field, &valid_fields),
+                other => Self::new(other.to_string()),
+            },
+            error => Self::of_text(&error.strip_backtrace()),
         }
+    }
+}
+
+/// That there is no such column, and which is like it, or which there are.
+fn no_column(field: &Column, known: &[Column]) -> SqlError {
+    let error = SqlError::new(format!("there is no column `{}`", field.name));
+    let names = || known.iter().map(|column| column.name.as_str());
+    match crate::catalog::nearest(&field.name, names()) {
+        Some(name) => error.help(format!("did you mean `{name}`?")),
+        None if known.is_empty() || known.len() > 12 => error,
+        None => error.help(format!("there are {}", names().collect::<Vec<_>>().join(", "))),
+    }
+}
+
+impl SqlError {
+    /// What DataFusion says, without what it says around it.
+    fn of_text(text: &str) -> Self {
+        let kinds = ["Error during planning: ", "Execution error: ", "This feature is not implemented: "];
+        let text = kinds.iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
+        if let Some(name) = text.strip_prefix("Invalid function '").and_then(|rest| rest.split('\'').next()) {
+            let mut names = crate::functions::scalar_names();
+            names.extend(crate::aggregates::aggregate_names().map(str::to_owned));
+            names.extend(crate::window_functions::window_function_names().map(str::to_owned));
+            names.retain(|name| !name.starts_with('$'));
+            let error = Self::new(format!("there is no function `{}`", name.to_uppercase()));
+            return match crate::catalog::nearest(name, names.iter().map(String::as_str)) {
+                Some(name) => error.help(format!("did you mean `{name}`?")),
+                None => error,
+            };
+        }
+        let inside = text.split_once("user-defined coercion failed with: Error during planning: ");
+        let inside = inside.map(|(_, inside)| inside.split(". No function matches").next().unwrap_or(inside));
+        Self::new(inside.unwrap_or(text))
     }
 }
 

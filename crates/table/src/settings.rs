@@ -9,8 +9,9 @@ use thalweg_dataflow::tell;
 use crate::error::SqlError;
 
 /// The keys that something goes by, here or in the binary.
-const OBEYED: [&str; 15] = [
+const OBEYED: [&str; 16] = [
     "table.dml-sync",
+    "table.exec.state.ttl",
     "sql-client.execution.result-mode",
     "sql-client.execution.max-table-result.rows",
     "table.local-time-zone",
@@ -37,7 +38,7 @@ impl Settings {
         self.0.get(key).map(String::as_str)
     }
 
-    /// Sets a key. Of one that nothing goes by yet, such as `table.exec.state.ttl`, it is told that it has no effect.
+    /// Sets a key. Of one that nothing goes by yet it is told that it has no effect.
     ///
     /// # Errors
     /// If it is a key of ours, and the value is none that it can have.
@@ -53,7 +54,14 @@ impl Settings {
                 "`{key}` can be `streaming` only: there is no `{value}` mode yet"
             )));
         }
-        if !OBEYED.contains(&key) {
+        if key == "table.exec.state.ttl" && crate::options::millis(value).is_none() {
+            return Err(
+                SqlError::new(format!("`{value}` is no length of time")).help("such as '1 h' or '30 min'")
+            );
+        }
+        // Batches of rows are what every operator works on; how many rows one has changes nothing in what comes out.
+        let only_speed = key.starts_with("table.exec.mini-batch.") || key.starts_with("table.optimizer.");
+        if !only_speed && !OBEYED.contains(&key) {
             tell::warn(format_args!("the setting `{key}` has no effect: nothing goes by it yet"));
         }
         self.0.insert(key.to_owned(), value.to_owned());

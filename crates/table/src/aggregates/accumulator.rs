@@ -8,8 +8,8 @@
 //! | `VAR…`, `STDDEV…` | count, sum, sum of squares | the same |
 //! | `MIN`, `MAX` | the best value | all values in order, with counts |
 //! | `FIRST_VALUE`, `LAST_VALUE` | that value | all values as they came |
-//! | `LISTAGG`, `ARRAY_AGG` | all values as they came | the same |
-//! | `COLLECT`, and whatever is `DISTINCT` | all values in order, with counts | the same |
+//! | `LISTAGG`, `ARRAY_AGG`, `JSON_…AGG` | all values as they came | the same |
+//! | `PERCENTILE`, `COLLECT`, and whatever is `DISTINCT` | all values in order, with counts | the same |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use smallvec::SmallVec;
 use super::Function;
 use super::numbers::{Numbers, divide_half_up, power_of_ten};
 use crate::chunk::Chunk;
+use crate::functions::{json_of, object};
 use crate::rows::{RowBytes, RowCodec};
 
 /// What one call has gathered for one group.
@@ -79,6 +80,7 @@ pub struct Aggregation {
     result: DataType,
     codec: RowCodec,
     separator: String,
+    fractions: Vec<f64>,
 }
 
 impl Aggregation {
@@ -101,7 +103,26 @@ impl Aggregation {
         // The best of all is the best of each.
         let distinct = distinct && !matches!(function, Min | Max | FirstValue | LastValue);
         let separator = ",".to_owned();
-        Ok(Self { function, arguments, filter, distinct, retracts, types, result, codec, separator })
+        let fractions = Vec::new();
+        Ok(Self {
+            function,
+            arguments,
+            filter,
+            distinct,
+            retracts,
+            types,
+            result,
+            codec,
+            separator,
+            fractions,
+        })
+    }
+
+    /// The fractions of a `PERCENTILE`, which gives an array if they stood in one.
+    #[must_use]
+    pub fn at(mut self, fractions: Vec<f64>, result: DataType) -> Self {
+        (self.fractions, self.result) = (fractions, result);
+        self
     }
 
     /// What stands between the values of a `LISTAGG`; a comma unless it is set.
@@ -120,8 +141,10 @@ impl Aggregation {
     pub fn empty(&self) -> Accumulator {
         use Function as F;
         match self.function {
-            F::ListAgg | F::ArrayAgg => Accumulator::List(Vec::new()),
-            F::Collect => Accumulator::Counted(BTreeMap::new()),
+            F::ListAgg | F::ArrayAgg | F::JsonObjectAgg { .. } | F::JsonArrayAgg { .. } => {
+                Accumulator::List(Vec::new())
+            }
+            F::Collect | F::Percentile => Accumulator::Counted(BTreeMap::new()),
             _ if self.distinct => Accumulator::Counted(BTreeMap::new()),
             F::Count => Accumulator::Count(0),
             F::Sum | F::Sum0 | F::Avg => match &self.types[0] {
@@ -210,8 +233,14 @@ impl Aggregation {
     /// The rows that count: those that pass the filter, and in which no argument is NULL.
     fn counting(&self, columns: &[ArrayRef], chunk: &Chunk) -> Option<NullBuffer> {
         let mut valid = None;
-        if self.function != Function::ArrayAgg {
-            for column in columns {
+        // Those that count NULL, too, look at the others: the key of a pair.
+        let looked_at = match self.function {
+            Function::ArrayAgg | Function::JsonArrayAgg { nulls: true } => 0,
+            Function::JsonObjectAgg { nulls: true } => 1,
+            _ => columns.len(),
+        };
+        if looked_at > 0 {
+            for column in &columns[..looked_at.min(columns.len())] {
                 valid = NullBuffer::union(valid.as_ref(), column.logical_nulls().as_ref());
             }
         }
@@ -243,11 +272,8 @@ impl Aggregation {
             Accumulator::Counted(values) => count(values, RowBytes::new(value), sign),
             Accumulator::List(values) if sign > 0 => values.push(RowBytes::new(value)),
             Accumulator::List(values) => {
-                let place = match self.function {
-                    Function::LastValue => values.iter().rposition(|kept| **kept == *value),
-                    _ => values.iter().position(|kept| **kept == *value),
-                };
-                if let Some(place) = place {
+                // Of equal ones that which came first.
+                if let Some(place) = values.iter().position(|kept| **kept == *value) {
                     values.remove(place);
                 }
             }
@@ -301,6 +327,8 @@ impl Aggregation {
             F::ListAgg => self.joined_texts(of),
             F::ArrayAgg => self.arrays(of),
             F::Collect => self.multisets(of),
+            F::JsonObjectAgg { .. } | F::JsonArrayAgg { .. } => self.json(of),
+            F::Percentile => self.percentiles(of),
             _ if self.distinct => self.of_distinct(of),
             F::Sum | F::Sum0 | F::Avg => self.sums(of),
             F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {
@@ -436,6 +464,68 @@ impl Aggregation {
         // Of no row there is no array, as of no row there is no sum.
         let valid: NullBuffer = lists.iter().map(|list| !list.is_empty()).collect();
         Ok(Arc::new(ListArray::try_new(item.clone(), offsets, values, Some(valid))?))
+    }
+
+    /// The values of lists as JSON: arrays, or objects of keys and values.
+    fn json(&self, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {
+        let told =
+            |error: datafusion_common::DataFusionError| ArrowError::ComputeError(error.strip_backtrace());
+        let mut texts = StringBuilder::new();
+        for accumulator in of {
+            let values = self.listed(accumulator);
+            let columns = self.codec.decode(values.iter().map(|value| &***value))?;
+            let rows = 0..values.len();
+            texts.append_value(match &columns[..] {
+                [keys, values] => {
+                    let pair = |row| {
+                        let key = crate::cast::text(keys, row, chrono_tz::Tz::UTC).unwrap_or_default();
+                        Ok((key, json_of(values, row)?))
+                    };
+                    object(rows.map(pair).collect::<datafusion_common::Result<Vec<_>>>().map_err(told)?)
+                }
+                columns => {
+                    let items = rows.map(|row| json_of(&columns[0], row));
+                    let items = items.collect::<datafusion_common::Result<Vec<_>>>().map_err(told)?;
+                    format!("[{}]", items.join(","))
+                }
+            });
+        }
+        Ok(Arc::new(texts.finish()))
+    }
+
+    /// At each fraction the value, in proportion between the two that are next to it.
+    fn percentiles(&self, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {
+        let mut found: Vec<Option<f64>> = Vec::new();
+        for accumulator in of {
+            let Accumulator::Counted(values) = accumulator else { return Err(not_kept()) };
+            let there = || values.iter().filter(|(_, count)| **count > 0);
+            let numbers = Numbers::floats(&self.codec.decode(there().map(|(value, _)| &**value))?.remove(0))?;
+            let counts: Vec<i64> = there().map(|(_, count)| if self.distinct { 1 } else { *count }).collect();
+            let total: i64 = counts.iter().sum();
+            let at = |place: i64| {
+                let mut passed = 0;
+                let number = counts.iter().position(|count| {
+                    passed += count;
+                    passed > place
+                });
+                number.map(|number| numbers.value(number))
+            };
+            for fraction in &self.fractions {
+                let place = (total - 1).max(0) as f64 * fraction;
+                let (low, high) = (at(place.floor() as i64), at(place.ceil() as i64));
+                found.push(low.zip(high).map(|(low, high)| low + (high - low) * (place - place.floor())));
+            }
+        }
+        match &self.result {
+            DataType::List(item) => {
+                let valid = found.chunks(self.fractions.len().max(1)).map(|all| all[0].is_some());
+                let valid: NullBuffer = valid.collect();
+                let offsets = OffsetBuffer::from_repeated_length(self.fractions.len(), of.len());
+                let values: ArrayRef = Arc::new(Float64Array::from(found));
+                Ok(Arc::new(ListArray::try_new(item.clone(), offsets, values, Some(valid))?))
+            }
+            _ => Ok(Arc::new(Float64Array::from(found))),
+        }
     }
 
     fn multisets(&self, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {

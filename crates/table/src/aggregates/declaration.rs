@@ -10,7 +10,7 @@ use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Vo
 use super::Function;
 
 /// All of them, by all of their names.
-const NAMES: [(&str, Function); 18] = [
+const NAMES: [(&str, Function); 23] = [
     ("COUNT", Function::Count),
     ("SUM", Function::Sum),
     ("SUM0", Function::Sum0),
@@ -22,6 +22,11 @@ const NAMES: [(&str, Function); 18] = [
     ("LISTAGG", Function::ListAgg),
     ("COLLECT", Function::Collect),
     ("ARRAY_AGG", Function::ArrayAgg),
+    ("JSON_OBJECTAGG", Function::JsonObjectAgg { nulls: true }),
+    ("$json_objectagg_absent", Function::JsonObjectAgg { nulls: false }),
+    ("JSON_ARRAYAGG", Function::JsonArrayAgg { nulls: false }),
+    ("$json_arrayagg_null", Function::JsonArrayAgg { nulls: true }),
+    ("PERCENTILE", Function::Percentile),
     ("VAR_POP", Function::VarPop),
     ("VAR_SAMP", Function::VarSamp),
     ("VARIANCE", Function::VarSamp),
@@ -82,6 +87,7 @@ impl AggregateUDFImpl for Declared {
         let allowed = match self.function {
             Function::Count => 0..=usize::MAX,
             Function::ListAgg => 1..=2,
+            Function::JsonObjectAgg { .. } | Function::Percentile => 2..=2,
             _ => 1..=1,
         };
         if !allowed.contains(&arguments.len()) {
@@ -97,7 +103,13 @@ impl AggregateUDFImpl for Declared {
                 | Function::ListAgg
                 | Function::Collect
                 | Function::ArrayAgg
+                | Function::JsonObjectAgg { .. }
+                | Function::JsonArrayAgg { .. }
+                | Function::Percentile
         );
+        if self.function == Function::Percentile && !is_number(&arguments[0]) {
+            return plan_err!("PERCENTILE takes numbers, not {}", arguments[0]);
+        }
         if numeric && let Some(other) = arguments.iter().find(|of| !is_number(of)) {
             return plan_err!("{} takes numbers, not {other}", self.name);
         }

@@ -37,6 +37,18 @@ pub enum Function {
     Collect,
     /// `ARRAY_AGG`, NULLs included.
     ArrayAgg,
+    /// `JSON_OBJECTAGG(KEY k VALUE v)`, with or without the pairs whose value is NULL.
+    JsonObjectAgg {
+        /// `NULL ON NULL`.
+        nulls: bool,
+    },
+    /// `JSON_ARRAYAGG(v)`, with or without NULL.
+    JsonArrayAgg {
+        /// `NULL ON NULL`.
+        nulls: bool,
+    },
+    /// `PERCENTILE(value, fraction)`: between two values that which is in proportion. Of an array of fractions an array.
+    Percentile,
     /// `VAR_POP`.
     VarPop,
     /// `VAR_SAMP`, `VARIANCE`.
@@ -63,7 +75,11 @@ impl Function {
                 other => other,
             },
             Self::Min | Self::Max | Self::FirstValue | Self::LastValue => argument,
-            Self::ListAgg => DataType::Utf8,
+            Self::ListAgg | Self::JsonObjectAgg { .. } | Self::JsonArrayAgg { .. } => DataType::Utf8,
+            Self::Percentile => match arguments.get(1) {
+                Some(DataType::List(_)) => DataType::List(Field::new("item", DataType::Float64, true).into()),
+                _ => DataType::Float64,
+            },
             Self::ArrayAgg => DataType::List(Field::new("item", argument, true).into()),
             Self::Collect => {
                 let fields =
@@ -76,6 +92,9 @@ impl Function {
 
     /// Whether its result can be NULL.
     pub fn is_nullable(self) -> bool {
-        !matches!(self, Self::Count | Self::Sum0 | Self::Collect)
+        !matches!(
+            self,
+            Self::Count | Self::Sum0 | Self::Collect | Self::JsonObjectAgg { .. } | Self::JsonArrayAgg { .. }
+        )
     }
 }

@@ -113,12 +113,14 @@ impl Table {
 /// A table, as DataFusion's planner sees it.
 pub(crate) struct PlannedTable {
     pub(crate) table: Arc<Table>,
-    schema: SchemaRef,
+    /// How long the operator that reads it keeps its rows (milliseconds), if a `STATE_TTL` hint says so.
+    pub(crate) state_ttl: Option<i64>,
+    pub(crate) schema: SchemaRef,
 }
 
 impl PlannedTable {
     pub(crate) fn new(table: Arc<Table>) -> Self {
-        Self { schema: table.schema(), table }
+        Self { schema: table.schema(), state_ttl: None, table }
     }
 }
 

@@ -4,7 +4,10 @@
 //!   (`Signature::user_defined`), and says whether its result can be `NULL`.
 //! - What the grammar has a form of its own for (`EXTRACT`, `SUBSTRING … FROM`, `a + b`, `CASE`, `CAST`, …) becomes a call of one of
 //!   these functions while the query is planned, so that types are Flink's from the beginning.
+//! - Which of Flink's functions are there is on the page below; a test holds it and the functions together.
 //! - The session's time zone is `execution.time_zone` of the arguments' `ConfigOptions`.
+
+#![doc = include_str!("../../FUNCTIONS.md")]
 
 mod access;
 mod bits;
@@ -31,6 +34,7 @@ use datafusion_expr::planner::ExprPlanner;
 
 use self::builtin::Builtin;
 pub(crate) use self::decimal::arithmetic;
+pub(crate) use self::json::{json_of, object};
 
 /// All functions, those with a name of their own and those that the grammar has another form for (`$…`).
 fn all() -> impl Iterator<Item = &'static Builtin> {

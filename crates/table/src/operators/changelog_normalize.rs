@@ -13,7 +13,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::{KeyedTable, States};
+use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::{Grouping, RowsByKey, RowsOut, emit};
 use crate::chunk::Chunk;
@@ -33,6 +33,15 @@ impl ChangelogNormalize {
     /// If a column has a type that cannot be kept.
     pub fn new(key: Vec<usize>, schema: &SchemaRef) -> Result<Self, ArrowError> {
         Ok(Self { plan: Arc::new(RowsByKey::new(key, schema)?), rows: KeyedTable::default() })
+    }
+
+    /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<StateTtlConfig>) -> Self {
+        if let Some(ttl) = ttl {
+            self.rows = KeyedTable::with_ttl(ttl);
+        }
+        self
     }
 
     fn normalize(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {

@@ -17,7 +17,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::{KeyedTable, States};
+use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::{Grouping, batch, emit};
 use crate::aggregates::Aggregation;
@@ -61,6 +61,15 @@ impl GroupAggregate {
         let results = RowCodec::new(types(key.len()..schema.fields().len()))?;
         let plan = Arc::new(Plan { key, key_codec, calls, results, schema });
         Ok(Self { plan, groups: KeyedTable::default() })
+    }
+
+    /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<StateTtlConfig>) -> Self {
+        if let Some(ttl) = ttl {
+            self.groups = KeyedTable::with_ttl(ttl);
+        }
+        self
     }
 
     /// Adds a chunk; what has changed by it.

@@ -22,7 +22,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Either;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::{KeyedTable, States};
+use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::pairs::{PairSchema, Pairs, Side, is_true};
 use super::{Grouping, batch, emit};
@@ -145,6 +145,19 @@ impl Join {
         let (keys, pairs) = input.prepare()?;
         let plan = Arc::new(Plan { kind, keys, nulls_equal, pairs, schema });
         Ok(Self { plan, left: SideState::default(), right: SideState::default() })
+    }
+
+    /// The rows of a key are forgotten when none of them has been written for so long, on the left and on the right
+    /// (`table.exec.state.ttl`).
+    #[must_use]
+    pub fn with_ttl(mut self, left: Option<StateTtlConfig>, right: Option<StateTtlConfig>) -> Self {
+        if let Some(ttl) = left {
+            self.left = KeyedTable::with_ttl(ttl);
+        }
+        if let Some(ttl) = right {
+            self.right = KeyedTable::with_ttl(ttl);
+        }
+        self
     }
 
     fn join(&mut self, side: Side, chunk: &Chunk) -> Result<Chunk, BoxError> {

@@ -1,7 +1,8 @@
 //! `OVER` in the order of time: functions over the rows that came before each row.
 //!
 //! - **Rows** of event time are kept until the watermark has reached them, then go out in the order of their times, each with its results
-//!   behind its columns. A row that is late is dropped, and counted. Rows of processing time go out as they come.
+//!   behind its columns. A row that is late is dropped, and counted: where frames reach back without end one that the watermark has passed;
+//!   else one that is no later than the last that went out of its partition. Rows of processing time go out as they come.
 //! - **Watermarks** emit what they have reached, then pass.
 //! - **State**: keyed, `partitions`: of each partition the rows that wait, those that frames still reach back to, and the accumulators;
 //!   union, `watermark`.
@@ -141,12 +142,16 @@ impl Over {
                     self.arrived
                 }
             };
-            if times.is_some() && self.deadlines.is_over(time) {
+            let group = by_key.group_of[row] as usize;
+            let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
+            let is_late = match plan.is_bounded() {
+                false => self.deadlines.is_over(time),
+                true => self.partitions.get(hash, key).and_then(|partition| partition.last) >= Some(time),
+            };
+            if times.is_some() && is_late {
                 self.deadlines.late.dropped(1);
                 continue;
             }
-            let group = by_key.group_of[row] as usize;
-            let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let partition = self.partitions.entry(hash, key.clone()).or_insert_with(|| plan.empty());
             let waiting = partition.waiting.entry(time).or_insert_with(|| {
                 self.deadlines.due.add(time, hash, key.clone());
@@ -172,6 +177,12 @@ impl Over {
 }
 
 impl Plan {
+    /// Whether no frame reaches back without end.
+    fn is_bounded(&self) -> bool {
+        let bounded = |call: &OverCall| matches!(call.frame, Frame::Rows(_) | Frame::Range(_));
+        self.calls.iter().all(bounded)
+    }
+
     fn empty(&self) -> Partition {
         let accumulator = |call: &OverCall| match &call.function {
             OverFunction::Aggregate(aggregation) => aggregation.empty(),

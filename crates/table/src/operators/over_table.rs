@@ -18,7 +18,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::{KeyedTable, States};
+use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::over::{Frame, OverCall, OverFunction};
 use super::{Grouping, RowsOut, batch, emit};
@@ -70,6 +70,15 @@ impl OverTable {
         let plan =
             Plan { partition, order, calls, key_codec, order_codec, codec, input, width, out_codec, schema };
         Ok(Self { plan: Arc::new(plan), partitions: KeyedTable::default() })
+    }
+
+    /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<StateTtlConfig>) -> Self {
+        if let Some(ttl) = ttl {
+            self.partitions = KeyedTable::with_ttl(ttl);
+        }
+        self
     }
 
     fn change(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {

@@ -12,7 +12,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::{KeyedTable, States};
+use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::ranking::{RankPlan, Ranker, Ranking};
 use super::{Grouping, emit};
@@ -33,6 +33,15 @@ impl Rank {
     /// If a column has a type that cannot be kept or ordered.
     pub fn new(plan: RankPlan) -> Result<Self, ArrowError> {
         Ok(Self { ranker: Arc::new(Ranker::new(plan)?), partitions: KeyedTable::default() })
+    }
+
+    /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<StateTtlConfig>) -> Self {
+        if let Some(ttl) = ttl {
+            self.partitions = KeyedTable::with_ttl(ttl);
+        }
+        self
     }
 
     fn rank(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {

@@ -2,6 +2,7 @@
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    SetExpr, TableFactor,
 };
 use sqlparser::dialect::Dialect;
 use sqlparser::keywords::Keyword;
@@ -135,7 +136,15 @@ impl Dialect for FlinkDialect {
 fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     parser.next_token();
     let name = parser.parse_object_name(false)?;
-    let query = Parser::new(&FlinkDialect).try_with_sql(&format!("SELECT * FROM {name}"))?.parse_query()?;
+    let mut query =
+        Parser::new(&FlinkDialect).try_with_sql(&format!("SELECT * FROM {name}"))?.parse_query()?;
+    // With the place that it has in the script.
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(TableFactor::Table { name: of, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
+    {
+        *of = name;
+    }
     let mut arguments = vec![Expr::Subquery(query)];
     if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
         // A comma is followed by a column, or by the next argument, which is a call.

@@ -11,7 +11,6 @@
 //! - `CAST(x AS t)` and `TRY_CAST` are calls `"$cast"(x, 't')` and `"$try_cast"`, and so are `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`;
 //! - `MAP[k, v]` is a call `"$map"(k, v)`; `x IS JSON OBJECT` and the functions of JSON with their clauses are calls as well, see
 //!   `json_forms.rs`;
-//! - `MATCH_RECOGNIZE (… WITHIN INTERVAL …)`: the interval is the last of the symbols, `"$within"`.
 
 mod alter;
 mod ast;

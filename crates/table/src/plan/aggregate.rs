@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_expr::{Aggregate, Expr};
+use thalweg_dataflow::state::StateTtlConfig;
 
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema};
 use crate::aggregates::{Aggregation, Function, declaration};
@@ -19,12 +20,18 @@ pub(super) struct Call {
     pub(super) distinct: bool,
     pub(super) types: Vec<DataType>,
     separator: Option<String>,
+    /// Of a `PERCENTILE`, and the type of its result.
+    fractions: Option<(Vec<f64>, DataType)>,
 }
 
 impl Call {
     pub(super) fn aggregation(&self, retracts: bool) -> Result<Aggregation, SqlError> {
-        let Self { function, arguments, filter, distinct, types, separator } = self.clone();
-        let made = Aggregation::new(function, arguments, filter, distinct, retracts, types).map_err(arrow)?;
+        let Self { function, arguments, filter, distinct, types, separator, fractions } = self.clone();
+        let mut made =
+            Aggregation::new(function, arguments, filter, distinct, retracts, types).map_err(arrow)?;
+        if let Some((fractions, result)) = fractions {
+            made = made.at(fractions, result);
+        }
         Ok(match separator {
             Some(separator) => made.separated_by(&separator),
             None => made,
@@ -66,6 +73,11 @@ impl Columns {
             let value = crate::planner::constant(&arguments.remove(1))?;
             separator = value.try_as_str().flatten().map(str::to_owned);
         }
+        let mut fractions = None;
+        if function == Function::Percentile && arguments.len() == 2 {
+            let types = [arguments[0].get_type(schema)?, arguments[1].get_type(schema)?];
+            fractions = Some((fractions_of(&arguments.remove(1))?, function.result(&types)));
+        }
         // A constant is no argument that rows have to be looked at for.
         if function == Function::Count && !distinct {
             arguments.retain(|argument| !matches!(argument, Expr::Literal(value, _) if !value.is_null()));
@@ -74,7 +86,8 @@ impl Columns {
         let types = types.collect::<Result<Vec<_>, _>>()?;
         let filter = filter.map(|filter| self.place(filter));
         let arguments = arguments.iter().map(|argument| self.place(argument)).collect();
-        Ok(Call { function, arguments, filter, distinct: distinct || counts_once, types, separator })
+        let distinct = distinct || counts_once;
+        Ok(Call { function, arguments, filter, distinct, types, separator, fractions })
     }
 
     /// The input with these columns alone.
@@ -92,6 +105,19 @@ impl Columns {
         let fields = fields.collect::<Result<Vec<Field>, SqlError>>()?;
         calc::columns(translator, input, schema, &self.expressions, Arc::new(Schema::new(fields)))
     }
+}
+
+/// The fractions, between 0 and 1, that a `PERCENTILE` is at.
+fn fractions_of(argument: &Expr) -> Result<Vec<f64>, SqlError> {
+    use arrow::array::AsArray;
+    let wrong = || SqlError::new("PERCENTILE is at a constant between 0 and 1, or at an array of such");
+    let mut values = crate::planner::constant(argument)?.to_array()?;
+    if let DataType::List(_) = values.data_type() {
+        values = values.as_list::<i32>().value(0);
+    }
+    let values = arrow::compute::cast(&values, &DataType::Float64).map_err(arrow)?;
+    let all = values.as_primitive::<arrow::datatypes::Float64Type>().iter();
+    all.map(|value| value.filter(|value| (0.0..=1.0).contains(value)).ok_or_else(wrong)).collect()
 }
 
 fn without_alias(expression: &Expr) -> &Expr {
@@ -144,6 +170,7 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
             rowtime: rows.traits.rowtime.iter().copied().filter(|column| key.contains(column)).collect(),
             proctime: rows.traits.proctime.iter().copied().filter(|column| key.contains(column)).collect(),
             window: Some(window.clone()),
+            ttl: None,
         };
         let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
         let (of, out) = (rows.schema.clone(), schema.clone());
@@ -157,7 +184,8 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
     }
     let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
     let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
-    Ok(grouped(what, rows, key, calls, schema, traits, retracts))
+    let ttl = translator.ttl(&rows.traits);
+    Ok(grouped(what, rows, key, calls, schema, traits, Keeping { retracts, ttl }))
 }
 
 /// `GROUPING SETS`, `CUBE` and `ROLLUP`: each row once for each set, with NULLs for the columns that are not in it.
@@ -230,6 +258,12 @@ impl GroupingSets {
     }
 }
 
+/// What a `GROUP BY` keeps: for rows that may be taken back, and how long.
+struct Keeping {
+    retracts: bool,
+    ttl: Option<StateTtlConfig>,
+}
+
 fn grouped(
     what: String,
     rows: Arc<Planned>,
@@ -237,12 +271,12 @@ fn grouped(
     calls: Vec<Call>,
     schema: arrow::datatypes::SchemaRef,
     traits: Traits,
-    retracts: bool,
+    Keeping { retracts, ttl }: Keeping,
 ) -> Arc<Planned> {
     let (of, out) = (rows.schema.clone(), schema.clone());
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
         let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
-        let operator = GroupAggregate::new(key.clone(), made, out.clone()).map_err(arrow)?;
+        let operator = GroupAggregate::new(key.clone(), made, out.clone()).map_err(arrow)?.with_ttl(ttl);
         Ok(building
             .keyed(&inputs[0], &key, &of)?
             .apply("group aggregate", operator)
@@ -251,10 +285,11 @@ fn grouped(
 }
 
 /// Each row once.
-pub(super) fn distinct(rows: Arc<Planned>) -> Result<Arc<Planned>, SqlError> {
+pub(super) fn distinct(translator: &Translator<'_>, rows: Arc<Planned>) -> Result<Arc<Planned>, SqlError> {
     let key: Vec<usize> = (0..rows.schema.fields().len()).collect();
     // A row that never comes twice, and is never taken back, goes out once.
-    let traits = Traits { keys: vec![key.clone()], ..rows.traits.clone() };
-    let (schema, retracts) = (rows.schema.clone(), rows.traits.retracts);
-    Ok(grouped("Distinct()".to_owned(), rows, key, Vec::new(), schema, traits, retracts))
+    let traits = Traits { keys: vec![key.clone()], ttl: None, ..rows.traits.clone() };
+    let keeping = Keeping { retracts: rows.traits.retracts, ttl: translator.ttl(&rows.traits) };
+    let schema = rows.schema.clone();
+    Ok(grouped("Distinct()".to_owned(), rows, key, Vec::new(), schema, traits, keeping))
 }

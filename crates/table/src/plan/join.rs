@@ -16,6 +16,7 @@ use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
 use thalweg_dataflow::graph::Either;
 use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::state::StateTtlConfig;
 
 use super::interval::Interval;
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema, interval, temporal};
@@ -129,7 +130,10 @@ pub(super) fn join(translator: &Translator<'_>, join: &Join) -> Result<Arc<Plann
         Some(interval) if kind.is_pairs() && !retracts => {
             Ok(of_interval(&what, kind, (left, right), condition, interval))
         }
-        _ => regular(what, kind, (left, right), condition, nulls_equal),
+        _ => {
+            let ttl = (translator.ttl(&left.rows.traits), translator.ttl(&right.rows.traits));
+            regular(what, kind, (left, right), condition, (nulls_equal, ttl))
+        }
     }
 }
 
@@ -268,11 +272,11 @@ fn regular(
     kind: JoinKind,
     (left, right): (JoinSide, JoinSide),
     condition: Condition,
-    nulls_equal: bool,
+    (nulls_equal, (left_ttl, right_ttl)): (bool, (Option<StateTtlConfig>, Option<StateTtlConfig>)),
 ) -> Result<Arc<Planned>, SqlError> {
     let traits = traits_of(kind, &left, &right);
     let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
     Ok(joined((what, "join"), (left, right), condition, (schema, traits), move |input| {
-        operators::Join::new(kind, input, nulls_equal)
+        Ok(operators::Join::new(kind, input, nulls_equal)?.with_ttl(left_ttl, right_ttl))
     }))
 }

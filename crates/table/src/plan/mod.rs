@@ -54,6 +54,8 @@ pub struct Traits {
     pub proctime: Vec<usize>,
     /// The columns of a window.
     pub window: Option<WindowTrait>,
+    /// How long the operator that reads it keeps what it has not written since (milliseconds), if a `STATE_TTL` hint says so.
+    pub ttl: Option<i64>,
 }
 
 /// Which columns are the bounds of a window, and of which.
@@ -86,6 +88,7 @@ impl Traits {
             rowtime: places(&self.rowtime),
             proctime: places(&self.proctime),
             window,
+            ttl: self.ttl,
         }
     }
 }

@@ -110,12 +110,13 @@ pub(super) fn over(translator: &Translator<'_>, window: &Window) -> Result<Arc<P
         |(column, sort): (&usize, &Sort)| (*column, sort_field(sort, rows.schema.field(*column).data_type()));
     let order: Vec<(usize, SortField)> = order.iter().zip(&order_by).map(field).collect();
     known = Traits { retracts: true, rowtime: Vec::new(), window: None, ..known };
-    let out = schema.clone();
+    let (out, ttl) = (schema.clone(), translator.ttl(&rows.traits));
+    known.ttl = None;
     Ok(Planned::new(what, vec![rows], schema, known, move |building, inputs| {
         let calls = made(&calls, true)?;
         let operator = OverTable::new(partition.clone(), order.clone(), calls, of.clone(), out.clone());
         let keyed = building.keyed(&inputs[0], &partition, &of)?;
-        Ok(keyed.apply("over table", operator.map_err(arrow)?).identity(&building.identity()))
+        Ok(keyed.apply("over table", operator.map_err(arrow)?.with_ttl(ttl)).identity(&building.identity()))
     }))
 }
 

@@ -250,7 +250,8 @@ fn top_n(
     let Top { from, to } = top;
     let kind = if window.is_some() { "WindowRank" } else { "Rank" };
     let what = format!("{kind}({function:?} {from}..={to}, partitionBy=[{by}], orderBy=[{ordered}])");
-    let (input, out) = (rows.schema.clone(), schema.clone());
+    let (input, out, ttl) = (rows.schema.clone(), schema.clone(), translator.ttl(&rows.traits));
+    known.ttl = None;
     Ok(Planned::new(what, vec![rows], schema, known, move |building, inputs| {
         let plan = RankPlan {
             function,
@@ -270,7 +271,10 @@ fn top_n(
                     WindowRank::new(plan, window.end, window.zone, window.processing_time).map_err(arrow)?;
                 keyed.apply("window rank", operator).identity(&building.identity())
             }
-            None => keyed.apply("rank", Rank::new(plan).map_err(arrow)?).identity(&building.identity()),
+            None => {
+                let operator = Rank::new(plan).map_err(arrow)?.with_ttl(ttl);
+                keyed.apply("rank", operator).identity(&building.identity())
+            }
         })
     }))
 }

@@ -164,7 +164,7 @@ pub fn sink(
                     .iter()
                     .any(|unique| unique.iter().all(|column| key.contains(column))) =>
         {
-            materialize(rows, key)
+            materialize(translator, rows, key)
         }
         _ => rows,
     };
@@ -172,13 +172,14 @@ pub fn sink(
     Ok(PlannedSink { rows, what, name: table.path.table.clone(), key: by_key, sink })
 }
 
-fn materialize(rows: Arc<Planned>, key: Vec<usize>) -> Arc<Planned> {
+fn materialize(translator: &Translator<'_>, rows: Arc<Planned>, key: Vec<usize>) -> Arc<Planned> {
+    let ttl = translator.ttl(&super::Traits::default());
     let schema = rows.schema.clone();
     let traits = super::Traits { keys: vec![key.clone()], ..rows.traits.clone() };
     let what = format!("UpsertMaterialize(key={key:?})");
     let of = schema.clone();
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
-        let operator = UpsertMaterialize::new(key.clone(), &of).map_err(arrow)?;
+        let operator = UpsertMaterialize::new(key.clone(), &of).map_err(arrow)?.with_ttl(ttl);
         let keyed = building.keyed(&inputs[0], &key, &of)?;
         Ok(keyed.apply("upsert materialize", operator).identity(&building.identity()))
     })

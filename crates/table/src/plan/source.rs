@@ -20,13 +20,18 @@ pub(super) fn table_of(scan: &TableScan) -> Result<&Arc<Table>, SqlError> {
 
 /// Reads a table.
 pub(super) fn scan(translator: &Translator<'_>, scan: &TableScan) -> Result<Arc<Planned>, SqlError> {
-    let rows = source(translator, table_of(scan)?)?;
+    let ttl = scan.source.downcast_ref::<PlannedTable>().and_then(|planned| planned.state_ttl);
+    let rows = source(translator, table_of(scan)?, ttl)?;
     let Some(filter) = scan.filters.iter().cloned().reduce(Expr::and) else { return Ok(rows) };
     calc::filter(translator, rows, &scan.projected_schema, &filter)
 }
 
-/// All columns of a table.
-pub(super) fn source(translator: &Translator<'_>, table: &Arc<Table>) -> Result<Arc<Planned>, SqlError> {
+/// All columns of a table, which the operator that reads them keeps for `ttl` milliseconds, if a hint says so.
+pub(super) fn source(
+    translator: &Translator<'_>,
+    table: &Arc<Table>,
+    ttl: Option<i64>,
+) -> Result<Arc<Planned>, SqlError> {
     let connector = translator.connectors.of(table)?.source(table, translator.settings)?;
     let changelog = connector.changelog();
     let shape = shape_of(translator, table)?;
@@ -41,6 +46,7 @@ pub(super) fn source(translator: &Translator<'_>, table: &Arc<Table>) -> Result<
         rowtime: table.watermark.iter().map(|(column, _)| *column).collect(),
         proctime: proctime.map(|(index, _)| index).collect(),
         window: None,
+        ttl,
     };
     let schema = shape.schema().clone();
     let what = format!("TableSource(table=[{}])", table.path);
@@ -54,19 +60,24 @@ pub(super) fn source(translator: &Translator<'_>, table: &Arc<Table>) -> Result<
             "the table `{}` gives updates by key, so it wants a PRIMARY KEY … NOT ENFORCED",
             table.path.table
         ))),
-        (Changelog::Upsert, Some(key)) => normalize(rows, key),
-        (Changelog::Retract, Some(key)) if duplicates => normalize(rows, key),
+        (Changelog::Upsert, Some(key)) => normalize(translator, rows, key),
+        (Changelog::Retract, Some(key)) if duplicates => normalize(translator, rows, key),
         _ => Ok(rows),
     }
 }
 
 /// Makes full retractions of updates by key.
-fn normalize(rows: Arc<Planned>, key: Vec<usize>) -> Result<Arc<Planned>, SqlError> {
+fn normalize(
+    translator: &Translator<'_>,
+    rows: Arc<Planned>,
+    key: Vec<usize>,
+) -> Result<Arc<Planned>, SqlError> {
+    let ttl = translator.ttl(&Traits::default());
     let (schema, traits) = (rows.schema.clone(), rows.traits.clone());
     let what = format!("ChangelogNormalize(key={key:?})");
     let of = schema.clone();
     Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
-        let operator = ChangelogNormalize::new(key.clone(), &of).map_err(super::arrow)?;
+        let operator = ChangelogNormalize::new(key.clone(), &of).map_err(super::arrow)?.with_ttl(ttl);
         Ok(building
             .keyed(&inputs[0], &key, &of)?
             .apply("changelog normalize", operator)

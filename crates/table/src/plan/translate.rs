@@ -1,10 +1,12 @@
 //! From logical nodes to nodes of operators: which file knows how.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion_common::DFSchema;
 use datafusion_expr::{Distinct, Expr, LogicalPlan};
 use datafusion_physical_expr::PhysicalExpr;
+use thalweg_dataflow::state::StateTtlConfig;
 
 use super::{
     Planned, Traits, aggregate, calc, correlate, join, match_recognize, model, over, rank, sort, source,
@@ -55,7 +57,7 @@ impl Translator<'_> {
             LogicalPlan::Aggregate(aggregate) => aggregate::aggregate(self, aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let rows = self.translate(input)?;
-                aggregate::distinct(rows)
+                aggregate::distinct(self, rows)
             }
             LogicalPlan::Union(union) => {
                 let inputs = union.inputs.iter().map(|input| self.translate(input));
@@ -91,6 +93,13 @@ impl Translator<'_> {
         }
     }
 
+    /// How long an operator that reads rows of these traits keeps what it has not written since: by a hint, or the setting.
+    pub(super) fn ttl(&self, of: &Traits) -> Option<StateTtlConfig> {
+        let setting = || self.settings.get("table.exec.state.ttl").and_then(crate::options::millis);
+        let millis = of.ttl.or_else(setting).filter(|millis| *millis > 0)?;
+        u64::try_from(millis).ok().map(|millis| StateTtlConfig::new(Duration::from_millis(millis)))
+    }
+
     /// What evaluates an expression over the columns of `schema`.
     pub(super) fn physical(
         &self,
@@ -123,6 +132,7 @@ pub(super) fn union_of(inputs: Vec<Arc<Planned>>) -> Arc<Planned> {
         rowtime: rowtime.collect(),
         proctime: proctime.collect(),
         window: first.window.clone().filter(|window| all(&|traits| traits.window.as_ref() == Some(window))),
+        ttl: None,
     };
     Planned::new(format!("Union(inputs={})", inputs.len()), inputs, schema, traits, |_, inputs| {
         let mut inputs = inputs.into_iter();

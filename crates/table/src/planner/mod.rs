@@ -10,6 +10,8 @@
 //! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
 //! | rules: types, subqueries to joins, filters down | `optimize.rs` |
 //!
+//! What is wrong is underlined in the query: `places.rs`.
+//!
 //! What comes after, the plan of operators, is in [`plan`](crate::plan).
 
 mod comparisons;
@@ -22,6 +24,7 @@ pub(crate) mod match_recognize;
 pub(crate) mod model_function;
 mod names;
 mod optimize;
+mod places;
 mod relations;
 mod subqueries;
 pub(crate) mod table_function;
@@ -74,7 +77,8 @@ impl Planner {
     /// # Errors
     /// If something in it is not there, or does not fit.
     pub fn plan(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
-        optimize::optimize(self.unoptimized(query)?, self.context.options())
+        let plan = self.unoptimized(query)?;
+        optimize::optimize(plan, self.context.options()).map_err(|error| places::placed(error, query))
     }
 
     /// The plan, after all rules.
@@ -84,6 +88,11 @@ impl Planner {
 
     /// The plan of a query, as it was written.
     pub(crate) fn unoptimized(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
+        self.as_written(query).map_err(|error| places::placed(error, query))
+    }
+
+    fn as_written(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
+        set_operations(&query.body)?;
         let mut query = query.clone();
         group_windows::rewrite(&mut query)?;
         table_function::rewrite(&mut query);
@@ -129,6 +138,33 @@ pub(crate) fn physical(
     properties.config_options = Some(config.clone());
     let context = PhysicalPlanningContext::default();
     Ok(create_physical_expr(expression, schema, &properties, &context)?)
+}
+
+/// Refuses what DataFusion would take for something else: it joins where rows are to be counted.
+fn set_operations(body: &ast::SetExpr) -> Result<(), SqlError> {
+    match body {
+        ast::SetExpr::SetOperation { op, set_quantifier, left, right } => {
+            if *set_quantifier == ast::SetQuantifier::All && *op != ast::SetOperator::Union {
+                return Err(SqlError::new(format!("{op} ALL is not there yet"))
+                    .help(format!("{op} without ALL is: it has each row once")));
+            }
+            set_operations(left)?;
+            set_operations(right)
+        }
+        ast::SetExpr::Query(query) => set_operations(&query.body),
+        ast::SetExpr::Select(select) => {
+            let inside = select.from.iter().flat_map(|from| {
+                std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
+            });
+            for relation in inside {
+                if let ast::TableFactor::Derived { subquery, .. } = relation {
+                    set_operations(&subquery.body)?;
+                }
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The value of an expression that is the same for every row.

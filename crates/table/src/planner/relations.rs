@@ -54,7 +54,7 @@ impl RelationPlanner for Relations {
                 if let TableFactor::Table { version: of, .. } = &mut table {
                     *of = version;
                 }
-                let plan = with_options(context.plan(table)?, &options.unwrap_or_default())?;
+                let plan = with_options(context.plan(table)?, options.unwrap_or_default())?;
                 planned(plan, alias)
             }
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
@@ -115,14 +115,23 @@ fn hinted(name: &ObjectName) -> bool {
 }
 
 /// The scan of a table with other options.
-fn with_options(plan: LogicalPlan, options: &BTreeMap<String, String>) -> Result<LogicalPlan> {
+fn with_options(plan: LogicalPlan, options: BTreeMap<String, String>) -> Result<LogicalPlan> {
+    let mut options = options;
+    let ttl = options.remove(hints::STATE_TTL);
+    let what = if ttl.is_some() { "STATE_TTL is" } else { "OPTIONS are" };
     let LogicalPlan::TableScan(mut scan) = plan else {
-        return plan_err!("OPTIONS are those of a table, and this is a view");
+        return plan_err!("{what} of a table, and this is a view");
     };
     let Some(planned) = scan.source.downcast_ref::<PlannedTable>() else {
-        return plan_err!("OPTIONS are those of a table, and `{}` is a view", scan.table_name);
+        return plan_err!("{what} of a table, and `{}` is a view", scan.table_name);
     };
-    scan.source = Arc::new(PlannedTable::new(Arc::new(planned.table.with_options(options))));
+    let table = if options.is_empty() {
+        planned.table.clone()
+    } else {
+        Arc::new(planned.table.with_options(&options))
+    };
+    let state_ttl = ttl.and_then(|ttl| crate::options::millis(&ttl));
+    scan.source = Arc::new(PlannedTable { state_ttl, ..PlannedTable::new(table) });
     Ok(LogicalPlan::TableScan(scan))
 }
 

@@ -5,6 +5,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.flink.configuration.Configuration;
@@ -16,6 +18,7 @@ import org.apache.flink.table.api.internal.TableResultInternal;
 import org.apache.flink.table.catalog.Column;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.utils.print.RowDataToStringConverter;
+import org.apache.flink.types.RowKind;
 import org.apache.flink.util.CloseableIterator;
 
 public final class FlinkSql {
@@ -26,7 +29,7 @@ public final class FlinkSql {
         if (arguments[0].equals("expressions")) {
             expressions(Files.readAllLines(file));
         } else {
-            script(Files.readString(file));
+            script(Files.readString(file), arguments[0].equals("folded"));
         }
         System.out.flush();
         System.exit(0);
@@ -47,18 +50,19 @@ public final class FlinkSql {
     }
 
     /** Statements one after the other; the rows of each query behind a line with its columns. */
-    private static void script(String script) throws Exception {
+    private static void script(String script, boolean folded) throws Exception {
         StreamTableEnvironment tables = environment();
         for (String statement : statements(script)) {
             try {
-                execute(tables, statement, true);
+                execute(tables, statement, folded);
             } catch (Throwable error) {
                 System.out.println("{\"error\":" + json(message(error)) + "}");
             }
         }
     }
 
-    private static void execute(StreamTableEnvironment tables, String statement, boolean print) throws Exception {
+    /** Runs a statement. Of a query each change is printed; folded, what they come to in the end. */
+    private static void execute(StreamTableEnvironment tables, String statement, boolean folded) throws Exception {
         Matcher set = SET.matcher(statement);
         if (set.matches()) {
             tables.getConfig().set(set.group(1), set.group(2).replace("''", "'"));
@@ -66,7 +70,7 @@ public final class FlinkSql {
         }
         TableResult result = tables.executeSql(statement);
         if (result.getResultKind() != ResultKind.SUCCESS_WITH_CONTENT || !result.getJobClient().isPresent()) {
-            if (print && result.getResultKind() == ResultKind.SUCCESS_WITH_CONTENT) {
+            if (result.getResultKind() == ResultKind.SUCCESS_WITH_CONTENT) {
                 try (CloseableIterator<org.apache.flink.types.Row> rows = result.collect()) {
                     rows.forEachRemaining(row -> System.out.println(json(row.toString())));
                 }
@@ -84,19 +88,36 @@ public final class FlinkSql {
             String of = all.get(i).getName() + " " + all.get(i).getDataType().getLogicalType().asSerializableString();
             columns.append(i == 0 ? "" : ",").append(json(of));
         }
-        System.out.println(columns.append("]}"));
+        columns.append("]}");
+        if (!folded) {
+            System.out.println(columns);
+        }
         RowDataToStringConverter converter = ((TableResultInternal) result).getRowDataToStringConverter();
+        Map<String, Integer> counts = new TreeMap<>();
         try (CloseableIterator<RowData> rows = ((TableResultInternal) result).collectInternal()) {
             while (rows.hasNext()) {
                 RowData row = rows.next();
                 String[] texts = converter.convert(row);
-                StringBuilder line = new StringBuilder("[" + json(row.getRowKind().shortString()));
+                StringBuilder values = new StringBuilder();
                 for (int i = 0; i < texts.length; i++) {
-                    line.append(',').append(row.isNullAt(i) ? "null" : json(texts[i]));
+                    values.append(',').append(row.isNullAt(i) ? "null" : json(texts[i]));
                 }
-                System.out.println(line.append(']'));
+                if (folded) {
+                    boolean added = row.getRowKind() == RowKind.INSERT || row.getRowKind() == RowKind.UPDATE_AFTER;
+                    counts.merge(values.toString(), added ? 1 : -1, Integer::sum);
+                } else {
+                    System.out.println("[" + json(row.getRowKind().shortString()) + values + "]");
+                }
             }
         }
+        if (folded) {
+            System.out.println(columns);
+        }
+        counts.forEach((values, count) -> {
+            for (int i = 0; i < Math.abs(count); i++) {
+                System.out.println("[" + (count > 0 ? "\"+I\"" : "\"-D\"") + values + "]");
+            }
+        });
     }
 
     /** What is known of one expression: its type and its value in each row, or why there are none. */

@@ -1,0 +1,45 @@
+-- Aggregates that update, over rows that are doubled and NULL.
+CREATE TABLE orders (id INT, usr STRING, item STRING, n INT, price DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'orders.json', 'format' = 'json');
+CREATE TABLE clicks (id INT, usr STRING, page STRING, ms INT, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'clicks.json', 'format' = 'json');
+SELECT usr, COUNT(*), COUNT(n), SUM(n), AVG(n), MIN(n), MAX(n) FROM orders GROUP BY usr;
+SELECT item, SUM(price), AVG(price), MIN(price), MAX(price), SUM(w), AVG(w) FROM orders GROUP BY item;
+SELECT COUNT(*), COUNT(DISTINCT usr), COUNT(DISTINCT n), SUM(DISTINCT n), AVG(DISTINCT n) FROM orders;
+SELECT ok, COUNT(*) FILTER (WHERE n > 2), SUM(n) FILTER (WHERE usr = 'ann') FROM orders GROUP BY ok;
+SELECT usr, item, COUNT(*) FROM orders GROUP BY GROUPING SETS ((usr, item), (usr), ());
+SELECT usr, item, SUM(n), GROUPING(usr), GROUPING(item), GROUPING_ID(usr, item) FROM orders GROUP BY ROLLUP (usr, item);
+SELECT usr, ok, COUNT(*) FROM orders GROUP BY CUBE (usr, ok);
+SELECT c, COUNT(*) FROM (SELECT usr, COUNT(*) AS c FROM orders GROUP BY usr) GROUP BY c;
+SELECT MAX(s), MIN(s), SUM(s), AVG(s), COUNT(*) FROM (SELECT usr, item, SUM(n) AS s FROM orders GROUP BY usr, item);
+SELECT COUNT(DISTINCT s) FROM (SELECT usr, SUM(n) AS s FROM orders GROUP BY usr);
+SELECT usr, SUM(n) AS s FROM orders GROUP BY usr HAVING SUM(n) > 50;
+SELECT DISTINCT usr, item FROM orders;
+SELECT DISTINCT id, usr FROM orders;
+SELECT usr, STDDEV_POP(n), STDDEV_SAMP(n), VAR_POP(n), VAR_SAMP(n) FROM orders GROUP BY usr;
+SELECT item, STDDEV_POP(w), VARIANCE(w) FROM orders GROUP BY item;
+SELECT usr, FIRST_VALUE(item), LAST_VALUE(item), FIRST_VALUE(n), LAST_VALUE(n) FROM orders GROUP BY usr;
+SELECT usr, LISTAGG(item), LISTAGG(item, '-') FROM orders WHERE id < 40 GROUP BY usr;
+SELECT usr, LISTAGG(DISTINCT item) FROM orders GROUP BY usr;
+SELECT item, COLLECT(n) FROM orders WHERE id < 30 GROUP BY item;
+SELECT item, ARRAY_AGG(n) FROM orders WHERE id < 30 GROUP BY item;
+SELECT item, ARRAY_AGG(DISTINCT n) FROM orders WHERE id < 30 GROUP BY item;
+SELECT item, JSON_ARRAYAGG(n) FROM orders WHERE id < 30 GROUP BY item;
+SELECT item, JSON_ARRAYAGG(n NULL ON NULL) FROM orders WHERE id < 30 GROUP BY item;
+SELECT item, JSON_OBJECTAGG(KEY usr VALUE n) FROM (SELECT item, usr, MAX(n) AS n FROM orders WHERE usr IS NOT NULL GROUP BY item, usr) GROUP BY item;
+SELECT item, PERCENTILE(n, 0.5), PERCENTILE(w, 0.25) FROM orders GROUP BY item;
+SELECT item, PERCENTILE(n, ARRAY[0.0, 0.9, 1.0]) FROM orders GROUP BY item;
+SELECT item, APPROX_COUNT_DISTINCT(usr) FROM orders GROUP BY item;
+SELECT MAX(ts), MIN(ts), MAX(usr), MIN(item), MAX(ok) FROM orders;
+SELECT ok, MAX(price) FROM orders GROUP BY ok;
+SELECT n IS NULL, COUNT(*) FROM orders GROUP BY n IS NULL;
+SELECT SUM(CAST(n AS TINYINT)), SUM(CAST(n AS SMALLINT)), SUM(CAST(n AS BIGINT)), SUM(CAST(n AS FLOAT)), AVG(CAST(n AS TINYINT)), AVG(CAST(n AS BIGINT)) FROM orders;
+SELECT COUNT(*), SUM(n), MAX(n), AVG(price), COLLECT(n) FROM orders WHERE FALSE;
+SELECT usr, COUNT(*) FROM orders WHERE FALSE GROUP BY usr;
+SELECT usr, MAX(c) FROM (SELECT usr, item, COUNT(*) AS c FROM orders GROUP BY usr, item) GROUP BY usr;
+SELECT FIRST_VALUE(s), LAST_VALUE(s), MIN(s) FROM (SELECT usr, SUM(n) AS s FROM orders GROUP BY usr);
+SELECT item, LISTAGG(usr || ':' || CAST(c AS STRING)) FROM (SELECT usr, item, COUNT(*) AS c FROM orders WHERE id < 20 AND usr IS NOT NULL GROUP BY usr, item) GROUP BY item;
+SELECT usr FROM orders GROUP BY usr;
+SELECT usr, SUM(n) * 2 + COUNT(*), CASE WHEN MAX(n) > 5 THEN 'big' ELSE 'small' END FROM orders GROUP BY usr;
+SELECT UPPER(usr), SUM(n) FROM orders GROUP BY UPPER(usr);
+SELECT usr, SUM(price * n), SUM(price) / COUNT(*), AVG(price * 2) FROM orders GROUP BY usr;

@@ -1,0 +1,38 @@
+-- OVER, Top-N, deduplication, ORDER BY, set operations, subqueries.
+CREATE TABLE orders (id INT, usr STRING, item STRING, n INT, price DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'orders.json', 'format' = 'json');
+CREATE TABLE clicks (id INT, usr STRING, page STRING, ms INT, ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'clicks.json', 'format' = 'json');
+CREATE VIEW sorted AS SELECT * FROM orders WHERE MOD(id, 2) = 0;
+SELECT id, usr, SUM(n) OVER (PARTITION BY usr ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, usr, COUNT(*) OVER (PARTITION BY usr ORDER BY ts RANGE BETWEEN INTERVAL '5' SECOND PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, SUM(n) OVER (ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), AVG(w) OVER (ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, MAX(price) OVER w, MIN(n) OVER w, COUNT(*) OVER w FROM orders WINDOW w AS (PARTITION BY item ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
+SELECT id, LAG(n) OVER (PARTITION BY usr ORDER BY ts), LAG(n, 2, 0) OVER (PARTITION BY usr ORDER BY ts) FROM orders;
+SELECT id, FIRST_VALUE(n) OVER (PARTITION BY item ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), LAST_VALUE(n) OVER (PARTITION BY item ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, COUNT(DISTINCT item) OVER (PARTITION BY usr ORDER BY ts ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, usr, price FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY usr ORDER BY price DESC, id) AS r FROM orders) WHERE r <= 3;
+SELECT id, usr, price, r FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY usr ORDER BY price DESC, id) AS r FROM orders) WHERE r <= 2;
+SELECT id, price FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY price, id) AS r FROM orders) WHERE r BETWEEN 2 AND 4;
+SELECT usr, s FROM (SELECT usr, s, ROW_NUMBER() OVER (ORDER BY s DESC, usr) AS r FROM (SELECT usr, SUM(n) AS s FROM orders GROUP BY usr)) WHERE r <= 2;
+SELECT id, usr, item FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY usr ORDER BY ts DESC) AS r FROM orders) WHERE r = 1;
+SELECT id, usr, item FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY usr, item ORDER BY ts ASC) AS r FROM orders) WHERE r = 1;
+SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY item ORDER BY n, id) AS r FROM orders) WHERE r <= 2;
+SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY item ORDER BY n DESC, id) AS r FROM orders) WHERE r <= 2;
+SELECT id, n FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY item ORDER BY n NULLS LAST, id) AS r FROM orders) WHERE r <= 2;
+SELECT usr FROM orders UNION SELECT usr FROM clicks;
+SELECT usr FROM orders WHERE id < 20 UNION ALL SELECT usr FROM clicks WHERE id < 20;
+SELECT usr FROM orders INTERSECT SELECT usr FROM clicks;
+SELECT usr FROM orders EXCEPT SELECT usr FROM clicks;
+SELECT usr FROM orders WHERE id < 20 INTERSECT ALL SELECT usr FROM clicks WHERE id < 20;
+SELECT usr FROM clicks WHERE id < 20 EXCEPT ALL SELECT usr FROM orders WHERE id < 10;
+SELECT id, usr FROM orders WHERE usr IN (SELECT usr FROM clicks WHERE ms > 480);
+SELECT id, usr FROM orders WHERE usr NOT IN (SELECT usr FROM clicks WHERE ms > 499 AND usr IS NOT NULL) AND id < 30;
+SELECT id FROM orders o WHERE EXISTS (SELECT 1 FROM clicks c WHERE c.usr = o.usr AND c.ms > 490);
+SELECT id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM clicks c WHERE c.usr = o.usr) AND id < 40;
+SELECT id, n FROM orders WHERE n > (SELECT AVG(ms) / 100 FROM clicks) AND id < 60;
+SELECT id, price FROM orders ORDER BY price DESC, id LIMIT 5;
+SELECT usr, c FROM (SELECT usr, COUNT(*) AS c FROM orders GROUP BY usr) ORDER BY c DESC, usr LIMIT 3;
+SELECT id, price FROM orders ORDER BY price, id LIMIT 3 OFFSET 2;
+SELECT id FROM sorted WHERE id < 10;
+WITH big AS (SELECT usr, SUM(n) AS s FROM orders GROUP BY usr) SELECT a.usr, a.s FROM big a JOIN (SELECT MAX(s) AS m FROM big) b ON a.s = b.m;
