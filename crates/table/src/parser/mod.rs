@@ -10,7 +10,7 @@
 //! - `/*+ OPTIONS('k'='v') */` after a table is in its name (`hints.rs`);
 //! - `CAST(x AS t)` and `TRY_CAST` are calls `"$cast"(x, 't')` and `"$try_cast"`, and so are `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`;
 //! - `MAP[k, v]` is a call `"$map"(k, v)`; `x IS JSON OBJECT` and the functions of JSON with their clauses are calls as well, see
-//!   `json_forms.rs`;
+//!   `json_forms.rs`.
 
 mod alter;
 mod ast;

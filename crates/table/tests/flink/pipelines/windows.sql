@@ -13,7 +13,6 @@ SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), IN
 SELECT TUMBLE_START(ts, INTERVAL '15' SECOND), TUMBLE_END(ts, INTERVAL '15' SECOND), usr, COUNT(*), MAX(n) FROM orders GROUP BY TUMBLE(ts, INTERVAL '15' SECOND), usr;
 SELECT HOP_START(ts, INTERVAL '4' SECOND, INTERVAL '12' SECOND), SUM(n) FROM orders GROUP BY HOP(ts, INTERVAL '4' SECOND, INTERVAL '12' SECOND);
 SELECT usr, SESSION_START(ts, INTERVAL '4' SECOND), SESSION_END(ts, INTERVAL '4' SECOND), COUNT(*) FROM orders GROUP BY usr, SESSION(ts, INTERVAL '4' SECOND);
-SELECT item, window_start, SUM(n), GROUPING(item) FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '30' SECOND)) GROUP BY GROUPING SETS ((window_start, window_end, item), (window_start, window_end));
 SELECT * FROM (SELECT usr, total, window_end, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY total DESC, usr) AS r FROM (SELECT usr, window_start, window_end, SUM(price) AS total FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '20' SECOND)) GROUP BY usr, window_start, window_end)) WHERE r <= 2;
 SELECT id, usr, window_end FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end, usr ORDER BY ts DESC) AS r FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '10' SECOND))) WHERE r = 1;
 SELECT window_start, STDDEV_POP(w), VAR_SAMP(w), STDDEV_SAMP(n), VAR_POP(n) FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '40' SECOND)) GROUP BY window_start, window_end;
