@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::OperatorName;
-use crate::time::{MIN_WATERMARK, Timestamp};
+use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// A number that only grows. One thread writes it, any may read it.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct OperatorMetrics {
     /// Records that could not be decoded and were skipped or set aside, where a source is told to.
     pub bad_records: Counter,
     watermark: AtomicI64,
-    held_back_by: Mutex<Option<Arc<str>>>,
+    held_back_by: Mutex<Option<(Arc<str>, Timestamp)>>,
     gauges: Mutex<BTreeMap<&'static str, f64>>,
     counters: Mutex<BTreeMap<&'static str, Arc<Counter>>>,
 }
@@ -95,10 +95,14 @@ impl OperatorMetrics {
 
     /// For a source: the split (partition, file) whose watermark is the lowest, and so holds the job's back.
     pub fn held_back_by(&self) -> Option<Arc<str>> {
+        self.held_back().map(|(split, _)| split)
+    }
+
+    fn held_back(&self) -> Option<(Arc<str>, Timestamp)> {
         self.held_back_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_held_back_by(&self, split: Option<Arc<str>>) {
+    pub(crate) fn set_held_back_by(&self, split: Option<(Arc<str>, Timestamp)>) {
         *self.held_back_by.lock().unwrap_or_else(PoisonError::into_inner) = split;
     }
 }
@@ -130,7 +134,43 @@ pub struct JobMetrics {
     pub tasks: Vec<(OperatorName, Arc<TaskMetrics>)>,
 }
 
+/// How far event time has come at one subtask of an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorWatermark {
+    /// Whose.
+    pub operator: OperatorName,
+    /// The watermark it last passed on (milliseconds).
+    pub watermark: Timestamp,
+    /// Of a source: the split that is behind all others, and since when (processing time, milliseconds) it has been.
+    pub held_back_by: Option<(Arc<str>, Timestamp)>,
+}
+
+impl std::fmt::Display for OperatorWatermark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { operator, watermark, held_back_by } = self;
+        match *watermark {
+            MIN_WATERMARK => write!(f, "{operator}: no watermark yet"),
+            MAX_WATERMARK => write!(f, "{operator}: its input has ended"),
+            watermark => write!(f, "{operator}: watermark {watermark}"),
+        }?;
+        match held_back_by {
+            Some((split, since)) => write!(f, ", held back by {split} since {since}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl JobMetrics {
+    /// How far event time has come, operator by operator.
+    pub fn watermarks(&self) -> Vec<OperatorWatermark> {
+        let operators = self.operators.iter().map(|(operator, metrics)| OperatorWatermark {
+            operator: operator.clone(),
+            watermark: metrics.watermark(),
+            held_back_by: metrics.held_back(),
+        });
+        operators.collect()
+    }
+
     /// A counter summed over the subtasks of the operator with this name or uid.
     pub fn sum(&self, operator: &str, counter: impl Fn(&OperatorMetrics) -> u64) -> u64 {
         let of_operator =

@@ -221,6 +221,25 @@ impl StreamExecutionEnvironment {
         self.from_source(TextFileSource::new(path), WatermarkStrategy::no_watermarks(), "text-file")
     }
 
+    /// The plan of the job so far (Flink's `getExecutionPlan`): its tasks, and the operators of each, with what they are and from where they get
+    /// their records.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// env.from_collection(vec!["deep", "fast"]).key_by(|word| word.len()).count().print();
+    /// let plan = env.explain()?;
+    /// assert!(plan.contains("count: from `field`, by key"), "{plan}");
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What would keep the job from being started.
+    pub fn explain(&self) -> Result<String, JobError> {
+        self.job.graph().explain(&self.job.config())
+    }
+
     /// Runs the job to its end. The name is its id: its checkpoints are found by it.
     ///
     /// # Errors

@@ -18,6 +18,7 @@
 mod async_data_stream;
 mod broadcast;
 pub mod cep;
+mod collect_async;
 mod connected;
 mod environment;
 mod join;
@@ -28,6 +29,7 @@ mod window;
 
 pub use async_data_stream::AsyncDataStream;
 pub use broadcast::{BroadcastConnectedStream, BroadcastStream};
+pub use collect_async::CollectedAsync;
 pub use connected::ConnectedStreams;
 pub use environment::StreamExecutionEnvironment;
 pub use join::{BoundedIntervalJoin, IntervalJoined, JoinedByKey, JoinedStreams, JoinedWhere, WindowedJoin};

@@ -13,7 +13,9 @@ use thalweg_dataflow::state::Key;
 use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
 use thalweg_dataflow::window::WindowAssigner;
 
-use crate::{ConnectedStreams, JoinedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream};
+use crate::{
+    CollectedAsync, ConnectedStreams, JoinedStreams, KeyedStream, StreamExecutionEnvironment, WindowedStream,
+};
 
 /// What a function emits to (Flink's `Collector`).
 pub type Collector<'a, T> = Collect<'a, T>;
@@ -162,6 +164,59 @@ impl<T: Data> DataStream<T> {
         self.then(self.stream.rebalance())
     }
 
+    /// The same as [`rebalance`](Self::rebalance), which spreads records evenly without drawing lots.
+    #[must_use]
+    pub fn shuffle(&self) -> Self {
+        self.rebalance()
+    }
+
+    /// The same as [`rebalance`](Self::rebalance): all subtasks are in one process, so there is no network to be spared by dealing records out to a
+    /// few of them only. For the same reason there is no slot sharing; and no `iterate`, as a loop in a graph can neither end nor
+    /// be cut consistently (Flink has given it up, too): keep state and timers, or write to a topic that is read again.
+    #[must_use]
+    pub fn rescale(&self) -> Self {
+        self.rebalance()
+    }
+
+    /// Sends every record to the first subtask of the next operator.
+    #[must_use]
+    pub fn global(&self) -> Self {
+        self.then(self.stream.global())
+    }
+
+    /// Hands every record to the subtask of the next operator that has the same number; if that has another number of subtasks, in turn. It is
+    /// how streams go on by themselves.
+    #[must_use]
+    pub fn forward(&self) -> Self {
+        self.then(self.stream.forward())
+    }
+
+    /// Sends every record to the subtask of the next operator that `partitioner` names for its key, given how many there are. What is too large a number
+    /// counts by its remainder.
+    ///
+    /// ```
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let numbers = env.from_collection((0..100).collect::<Vec<usize>>());
+    /// let by_ten = numbers.partition_custom(|tens: &usize, subtasks| tens % subtasks, |n| n / 10);
+    /// let seen = by_ten.map(|n| (n / 10, format!("{:?}", std::thread::current().id()))).set_parallelism(3);
+    /// let mut seen = seen.execute_and_collect("tens")?;
+    /// seen.sort();
+    /// seen.dedup();
+    /// assert_eq!(seen.len(), 10);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    #[must_use]
+    pub fn partition_custom<K>(
+        &self,
+        mut partitioner: impl FnMut(&K, usize) -> usize + Clone + Send + Sync + 'static,
+        mut key: impl FnMut(&T) -> K + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let target = move |value: &T, subtasks| partitioner(&key(value), subtasks);
+        self.then(self.stream.partition_custom(target))
+    }
+
     /// Sends every record to every subtask of the next operator.
     #[must_use]
     pub fn broadcast(&self) -> Self {
@@ -193,6 +248,22 @@ impl<T: Data> DataStream<T> {
         T: Debug,
     {
         self.for_each(|value| println!("{value:?}")).name("print")
+    }
+
+    /// Prints every record on stdout, on a line of its own, after `prefix> `.
+    pub fn print_with_prefix(&self, prefix: &str) -> DataStream<()>
+    where
+        T: Debug,
+    {
+        let prefix = prefix.to_owned();
+        self.for_each(move |value| println!("{prefix}> {value:?}")).name("print")
+    }
+
+    /// The records of this stream, to be looked at while the job runs: see [`CollectedAsync`].
+    pub fn collect_async(&self) -> CollectedAsync<T> {
+        let (collect, collected) = CollectedAsync::new();
+        self.process_function(collect).name("collect");
+        collected
     }
 
     /// Sets the stable id of the operator that this stream comes out of: under it its state is found again.

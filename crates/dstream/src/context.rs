@@ -309,6 +309,14 @@ impl StreamingContext {
         self.from_source(TextFileSource::new(path), WatermarkStrategy::no_watermarks(), "text-file")
     }
 
+    /// The plan of the job so far: its tasks, and the operators of each, with what they are and from where they get their records.
+    ///
+    /// # Errors
+    /// What would keep the job from being started.
+    pub fn explain(&self) -> Result<String, JobError> {
+        self.job().graph().explain(&self.job().config())
+    }
+
     /// Starts the job.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! can be saved, also as a [`DataFrame`]; what it saves becomes visible when the batch is committed, exactly
 //! once.
 
+mod batches;
 mod context;
 mod data_frame;
 mod foreach_rdd;
@@ -19,6 +20,7 @@ mod stream;
 mod transform;
 mod window;
 
+pub use batches::Remembered;
 pub use context::StreamingContext;
 pub use data_frame::{ColumnType, DataFrame, DataFrameError, DataFrameWriter, Field, SaveMode};
 pub use foreach_rdd::ForeachResult;

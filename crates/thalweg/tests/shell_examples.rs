@@ -77,3 +77,50 @@ fn top_speeds_are_those_of_the_last_ten_seconds() {
     assert!(lines.lines().count() > 10, "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("Car { id: ")), "{lines}");
 }
+
+/// What an example prints that ends by itself, line by line, in their order or sorted.
+fn printed(name: &str, sorted: bool) -> Vec<String> {
+    let output = example(name).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut lines: Vec<String> =
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    if sorted {
+        lines.sort();
+    }
+    lines
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_questions_and_twenty_at_a_time() {
+    let started = std::time::Instant::now();
+    let answers: Vec<String> =
+        (0..400).map(|key| format!("{:?}", format!("key{}: {key}", key % 10))).collect();
+    assert_eq!(printed("async_io", false), answers);
+    // One after another it would be eight seconds.
+    assert!(started.elapsed() < std::time::Duration::from_secs(6), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_exercises_of_flinks_training_give_what_their_tests_want() {
+    assert_eq!(printed("ride_cleansing", false), ["1"]);
+    let joined: Vec<String> = (1..=3)
+        .map(|id| {
+            format!("(TaxiRide {{ id: {id}, passengers: {id} }}, TaxiFare {{ ride: {id}, total: {id}0.0 }})")
+        })
+        .collect();
+    assert_eq!(printed("rides_and_fares", true), joined);
+    assert_eq!(printed("hourly_tips", true), ["(3600000, 1, 6.0)", "(7200000, 2, 7.5)"]);
+    assert_eq!(printed("long_rides", true), ["2", "3"]);
+}
+
+#[test]
+fn stolen_cards_are_found_each_time_that_they_are_emptied() {
+    let alerts = printed("card_fraud", true);
+    let stolen = (0..20_000).filter(|second| second * 37 % 100 % 10 == 0 && second % 7 == 0).count();
+    assert_eq!(alerts.len(), stolen);
+    assert!(
+        alerts.iter().all(|alert| alert.starts_with("alert> (") && alert.contains("0, 3, 90000, ")),
+        "{}",
+        alerts[0]
+    );
+}

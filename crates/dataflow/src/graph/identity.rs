@@ -65,6 +65,8 @@ fn spread(partitioning: Partitioning) -> &'static str {
         Partitioning::Forward | Partitioning::Rebalance => "",
         Partitioning::Keyed => "keyed",
         Partitioning::Broadcast => "broadcast",
+        Partitioning::Global => "global",
+        Partitioning::Custom => "custom",
     }
 }
 

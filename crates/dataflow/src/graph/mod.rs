@@ -6,6 +6,7 @@
 
 mod either;
 mod execution;
+mod explain;
 pub(crate) mod identity;
 pub(crate) mod node;
 pub(crate) mod plan;

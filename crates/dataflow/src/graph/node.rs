@@ -141,6 +141,8 @@ pub(crate) enum Partitioning {
     Keyed,
     Rebalance,
     Broadcast,
+    Global,
+    Custom,
 }
 
 /// A stream from one node, or one of its side outputs, to another node.

@@ -135,21 +135,25 @@ pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> R
     Ok(Plan { tasks, metrics: planner.metrics })
 }
 
-impl Planner<'_> {
-    /// The operator whose task `node` joins.
-    fn chained_to(&self, node: usize) -> Option<usize> {
-        let mut inputs = self.graph.edges.iter().filter(|edge| edge.to == node);
-        match (inputs.next(), inputs.next()) {
-            (Some(edge), None)
-                if edge.partitioning == Partitioning::Forward
-                    // What waits for its turn must not keep others waiting that would be in the same task.
-                    && !self.graph.nodes[node].in_turn
-                    && self.parallelisms[edge.from] == self.parallelisms[node] =>
-            {
-                Some(edge.from)
-            }
-            _ => None,
+/// The operator whose task `node` joins.
+pub(super) fn chained_to(graph: &GraphData, parallelisms: &[usize], node: usize) -> Option<usize> {
+    let mut inputs = graph.edges.iter().filter(|edge| edge.to == node);
+    match (inputs.next(), inputs.next()) {
+        (Some(edge), None)
+            if edge.partitioning == Partitioning::Forward
+                // What waits for its turn must not keep others waiting that would be in the same task.
+                && !graph.nodes[node].in_turn
+                && parallelisms[edge.from] == parallelisms[node] =>
+        {
+            Some(edge.from)
         }
+        _ => None,
+    }
+}
+
+impl Planner<'_> {
+    fn chained_to(&self, node: usize) -> Option<usize> {
+        chained_to(self.graph, &self.parallelisms, node)
     }
 
     fn task(&mut self, head: usize, subtask: usize) -> Result<PlannedTask, JobError> {

@@ -10,7 +10,7 @@ use crate::operator::{Operator, OperatorContext};
 use crate::operators::{Collect, FlatMap};
 use crate::output::OutputTag;
 use crate::record::{Data, Divisible, Hashed, Keyed};
-use crate::runtime::edge::{Broadcast, ByKey, Divide, Forward, Rebalance};
+use crate::runtime::edge::{Broadcast, ByKey, Custom, Divide, Forward, Global, Rebalance};
 
 /// What flows out of one operator, or of several. Cloning the handle reads the stream twice; nothing is computed twice.
 ///
@@ -250,6 +250,29 @@ impl<T: Data> Stream<T> {
             Partitioning::Rebalance,
             Arc::new(|_, _, subtask| Box::new(Rebalance::starting_at(subtask))),
         )
+    }
+
+    /// Sends every record to the first subtask of the next operator.
+    #[must_use]
+    pub fn global(&self) -> Self {
+        self.partitioned(Partitioning::Global, Arc::new(|_, _, _| Box::new(Global)))
+    }
+
+    /// Hands every record to the subtask of the next operator that has the same number; if there are as many, in the same thread.
+    #[must_use]
+    pub fn forward(&self) -> Self {
+        let forward = self.partitioned(Partitioning::Forward, Arc::new(|_, _, _| Box::new(Forward)));
+        Self { following: self.following, ..forward }
+    }
+
+    /// Sends every record to the subtask of the next operator that `partitioner` names, given how many there are: a number from 0 on, of
+    /// which the remainder counts if it is too large.
+    #[must_use]
+    pub fn partition_custom(
+        &self,
+        partitioner: impl FnMut(&T, usize) -> usize + Clone + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioned(Partitioning::Custom, Arc::new(move |_, _, _| Box::new(Custom(partitioner.clone()))))
     }
 
     /// Sends every record to every subtask of the next operator.

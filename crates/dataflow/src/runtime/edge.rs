@@ -6,6 +6,8 @@
 //! | keyed | the subtask that owns its key's group; of a record that holds many rows, each part to the owner of its rows' keys |
 //! | rebalance | each target in turn: every batch is dealt out in equal slices, so that no target has more than one record more than another |
 //! | broadcast | every target |
+//! | global | the first |
+//! | custom | the one that a function of the user names |
 //!
 //! Control events go to all targets, after what is buffered.
 
@@ -177,6 +179,41 @@ impl<T: Clone> Router<T> for Broadcast {
             targets.append(target, &mut batch.clone())?;
         }
         targets.append(0, batch)
+    }
+}
+
+/// The first target.
+pub(crate) struct Global;
+
+impl<T> Router<T> for Global {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        targets.append(0, batch)
+    }
+}
+
+/// The target that a function names, of so many.
+pub(crate) struct Custom<F>(pub(crate) F);
+
+impl<T, F: FnMut(&T, usize) -> usize + Send> Router<T> for Custom<F> {
+    fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
+        let count = targets.targets.len();
+        for target in &mut targets.targets {
+            target.buffer.origin.merge(&batch.origin);
+            target.limit = target.sender.batch_limit();
+            reserve(&mut target.buffer);
+        }
+        for record in batch.records.drain(..) {
+            let target = (self.0)(&record.value, count) % count;
+            let Target { buffer, limit, .. } = &mut targets.targets[target];
+            buffer.records.push(record);
+            if buffer.len() >= *limit {
+                targets.flush(target)?;
+                let buffer = &mut targets.targets[target].buffer;
+                buffer.origin.clone_from(&batch.origin);
+                reserve(buffer);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::coordinator::{JobResult, Message};
 use crate::barrier::{Epoch, Then};
 use crate::checkpoint::CheckpointStorage;
 use crate::error::{CheckpointError, JobError};
-use crate::metrics::JobMetrics;
+use crate::metrics::{JobMetrics, OperatorWatermark};
 use crate::tell;
 use crate::time::Timestamp;
 
@@ -144,6 +144,11 @@ impl JobHandle {
     /// The counters of the present attempt.
     pub fn metrics(&self) -> JobMetrics {
         lock(&self.shown.metrics).clone()
+    }
+
+    /// How far event time has come, operator by operator, and which split of a source is behind all others, since when.
+    pub fn watermarks(&self) -> Vec<OperatorWatermark> {
+        self.metrics().watermarks()
     }
 
     /// How far the job has come.

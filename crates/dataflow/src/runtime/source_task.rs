@@ -345,7 +345,9 @@ where
         let lowest = self.watermarks.lowest();
         if lowest != self.held_back_by {
             self.held_back_by = lowest;
-            self.context.metrics.set_held_back_by(lowest.map(|index| self.polled.splits[index].name.clone()));
+            let now = self.context.clock.now();
+            let split = lowest.map(|index| (self.polled.splits[index].name.clone(), now));
+            self.context.metrics.set_held_back_by(split);
         }
     }
 
