@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use thalweg_dataflow::record::Record;
+use thalweg_dataflow::tell;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 
 use crate::error::KafkaError;
@@ -101,7 +102,9 @@ fn sent_timestamp(timestamp: Option<i64>) -> Result<Option<i64>, String> {
         Some(0) => {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| {
-                tracing::warn!("a record's time is 0 (1970-01-01 at midnight), which librdkafka takes for \"now\": it is sent as 1 ms");
+                tell::warn(
+                    "a record's time is 0 (1970-01-01 at midnight), which librdkafka takes for \"now\": such records are sent as of 1 ms",
+                );
             });
             Ok(Some(1))
         }
