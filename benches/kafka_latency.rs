@@ -127,7 +127,14 @@ fn latencies(bootstrap: &str, rate: u64, guarantee: DeliveryGuarantee) -> Vec<u6
     });
     let mut latencies = Vec::new();
     while (latencies.len() as u64) < total {
-        let record = consumer.poll(Duration::from_secs(20)).expect("a record in time").unwrap();
+        // A poll may end early without a record.
+        let patience = Instant::now() + Duration::from_secs(20);
+        let record = loop {
+            match consumer.poll(Duration::from_secs(1)) {
+                Some(record) => break record.unwrap(),
+                None => assert!(Instant::now() < patience, "no record in 20 s"),
+            }
+        };
         let sent = i64::from_be_bytes(record.payload().unwrap().try_into().unwrap());
         latencies.push(now_micros().saturating_sub(sent as u64));
     }
