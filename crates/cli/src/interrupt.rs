@@ -24,6 +24,24 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// Listens from now on, and never ends the process: for who goes on after an interruption.
+    #[cfg(feature = "sql")]
+    pub(crate) fn listen_patiently() -> anyhow::Result<Self> {
+        let interrupt = Self::default();
+        let signals = interrupt.0.clone();
+        let handle = move || {
+            signals.fetch_add(1, Ordering::SeqCst);
+        };
+        ctrlc::set_handler(handle).context("cannot listen for Ctrl-C")?;
+        Ok(interrupt)
+    }
+
+    /// Forgets what came before.
+    #[cfg(feature = "sql")]
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
     }

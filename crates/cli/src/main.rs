@@ -14,12 +14,16 @@ mod groups;
 #[cfg(feature = "sql")]
 mod inside;
 mod interrupt;
+#[cfg(feature = "sql")]
+mod job_config;
 mod position;
 mod printable;
 mod produce;
 mod properties;
 #[cfg(feature = "sql")]
 mod run;
+#[cfg(feature = "sql")]
+mod shell;
 mod table;
 mod topics;
 mod usage;
@@ -50,6 +54,8 @@ enum Command {
     Checkpoints(checkpoints::Args),
     #[cfg(feature = "sql")]
     Run(run::Args),
+    #[cfg(feature = "sql")]
+    Sql(shell::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +76,8 @@ fn main() -> ExitCode {
         Command::Checkpoints(args) => checkpoints::run(&args),
         #[cfg(feature = "sql")]
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => shell::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

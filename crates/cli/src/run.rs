@@ -1,18 +1,17 @@
 //! `thalweg run`: runs a script of SQL.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use thalweg::dataflow::checkpoint::CheckpointStorage;
-use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, MemoryConfig, RestoreFrom};
+use thalweg::dataflow::runtime::{JobHandle, MemoryConfig, RestoreFrom};
 use thalweg_table::environment::{Outcome, PlannedJob, TableEnvironment};
 use thalweg_table::error::SqlError;
-use thalweg_table::options;
 use thalweg_table::parser::{Statement, parse_script};
 
 use crate::inside::Inside;
 use crate::interrupt::Interrupt;
+use crate::job_config::{Given, config, storage};
 use crate::usage::Usage;
 
 /// Run a script of SQL in Flink's dialect: its INSERTs are jobs, the rows of its SELECTs are shown.
@@ -131,27 +130,13 @@ fn start(
     name: &str,
     number: usize,
 ) -> anyhow::Result<JobHandle> {
-    let settings = environment.settings();
-    let named = settings.get("pipeline.name").map(str::to_owned);
-    let id =
-        named.unwrap_or_else(|| if number == 0 { name.to_owned() } else { format!("{name}-{}", number + 1) });
-    let mut config = JobConfig::new(&id);
-    let parallelism =
-        settings.get("parallelism.default").or(settings.get("table.exec.resource.default-parallelism"));
-    let parallelism = match parallelism.filter(|text| *text != "-1") {
-        Some(text) => Some(text.parse().map_err(|_| Usage(format!("`{text}` is no parallelism")))?),
-        None => None,
+    let id = if number == 0 { name.to_owned() } else { format!("{name}-{}", number + 1) };
+    let given = Given {
+        parallelism: args.parallelism,
+        checkpoint_dir: args.checkpoint_dir.clone(),
+        checkpoint_interval: Some(args.checkpoint_interval),
     };
-    if let Some(parallelism) = args.parallelism.or(parallelism) {
-        config.parallelism = parallelism;
-    }
-    let folder = settings.get("execution.checkpointing.dir").or(settings.get("state.checkpoints.dir"));
-    let folder = folder.map(|folder| PathBuf::from(folder.trim_start_matches("file://")));
-    let interval = settings.get("execution.checkpointing.interval").and_then(options::duration);
-    if let Some(folder) = args.checkpoint_dir.clone().or(folder) {
-        let interval = interval.unwrap_or(args.checkpoint_interval);
-        config.checkpoint = Some(CheckpointConfig::new(interval, storage(&folder)?));
-    }
+    let mut config = config(&id, environment.settings(), &given)?;
     config.memory = args.memory.map(MemoryConfig::new);
     if let Some(folder) = &args.from_savepoint {
         config.restore = RestoreFrom::Savepoint(storage(folder)?);
@@ -172,12 +157,6 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no number"))?;
     number.checked_mul(unit).ok_or_else(|| "more than there can be".to_owned())
-}
-
-fn storage(folder: &Path) -> anyhow::Result<CheckpointStorage> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    Ok(CheckpointStorage::local(folder)?)
 }
 
 /// Until all jobs have ended, or somebody wants them to: then what is under way is brought to its end.

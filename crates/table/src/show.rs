@@ -42,6 +42,28 @@ fn path(path: &TablePath) -> String {
 }
 
 impl TableEnvironment {
+    /// Names that somebody may be about to type: tables, views and their columns in the current database, and functions.
+    pub fn known_names(&self) -> Vec<String> {
+        let (catalog, database) = self.catalog().current();
+        let mut names = self.names(ObjectKind::Function, None).unwrap_or_default();
+        for (name, relation) in self.catalog().relations(catalog, database) {
+            names.push(name.to_owned());
+            match relation {
+                Relation::Table(table) => {
+                    names.extend(table.columns.iter().map(|column| column.name.clone()))
+                }
+                Relation::View(_) => {
+                    let schema = self.schema_of(&self.catalog().path(&[name]));
+                    let fields = schema.iter().flat_map(|schema| schema.fields());
+                    names.extend(fields.map(|field| field.name().clone()));
+                }
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// What `SHOW` shows.
     pub(crate) fn show_statement(&self, show: &Show) -> Result<String, SqlError> {
         let listed = |title: &str, names: Vec<String>| {
