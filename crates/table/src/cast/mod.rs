@@ -2,10 +2,10 @@
 //!
 //! | from \ to | page |
 //! |---|---|
-//! | anything to a string | [`text`] |
-//! | a string to anything | [`parse`] |
-//! | numbers and booleans among each other | [`numbers`] |
-//! | times among each other | [`times`] |
+//! | anything to a string | `text.rs` |
+//! | a string to anything | `parse.rs` |
+//! | numbers and booleans among each other | `numbers.rs` |
+//! | times among each other | `times.rs` |
 //! | arrays, maps, rows | here: item by item |
 
 mod numbers;
@@ -55,7 +55,7 @@ pub(crate) fn check(from: &DataType, to: &LogicalType) -> Result<()> {
         (D::Binary, T::Binary(_) | T::VarBinary(_)) => true,
         (from, T::Boolean) => from.is_numeric() || *from == D::Boolean,
         (D::Boolean, to) => is_number(to),
-        (from, T::TinyInt | T::SmallInt | T::Int | T::BigInt) if matches!(from, D::Interval(_)) => true,
+        (D::Interval(_), T::TinyInt | T::SmallInt | T::Int | T::BigInt) => true,
         (from, to) if is_number(to) => from.is_numeric(),
         (D::Date32, T::Date | T::Timestamp(_) | T::TimestampLtz(_)) => true,
         (D::Time32(_), T::Time(_) | T::Timestamp(_) | T::TimestampLtz(_)) => true,

@@ -86,7 +86,7 @@ impl<'a> Pool<'a> {
         }
         let values = concat(&parts)?;
         let converter = RowConverter::new(vec![SortField::new(values.data_type().clone())])?;
-        let keys = converter.convert_columns(&[values.clone()])?;
+        let keys = converter.convert_columns(std::slice::from_ref(&values))?;
         Ok(Self { values, keys, begins, arguments })
     }
 
@@ -285,7 +285,7 @@ fn union(call: &Call<'_>) -> Result<ArrayRef> {
     let keys = concat(&all.iter().map(|map| map.keys().as_ref()).collect::<Vec<_>>())?;
     let values = concat(&all.iter().map(|map| map.values().as_ref()).collect::<Vec<_>>())?;
     let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?;
-    let known = converter.convert_columns(&[keys.clone()])?;
+    let known = converter.convert_columns(std::slice::from_ref(&keys))?;
     let pairs = |row: usize| {
         let (mut pairs, mut begin): (Vec<(u32, u32)>, u32) = (Vec::new(), 0);
         for map in &all {
