@@ -38,7 +38,7 @@ impl AfterMatchSkipStrategy {
         let (first, last) = (found.first().map(|(id, _)| *id), found.last().map(|(id, _)| *id));
         let of = |step: &String, strict: bool, last: bool| {
             let mut ids = found.iter().filter(|(_, name)| name == step).map(|(id, _)| *id);
-            let id = if last { ids.last() } else { ids.next() };
+            let id = if last { ids.next_back() } else { ids.next() };
             match id {
                 None if strict => Err(format!("cannot skip to `{step}`, which has no event in the match")),
                 Some(_) if strict && id == first => Err(format!(

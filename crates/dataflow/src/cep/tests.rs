@@ -394,11 +394,11 @@ proptest! {
         // A step that is not to be must not come after one that is optional.
         prop_assume!(steps.windows(2).all(|pair| !pair[0].optional || pair[1].not_before.is_none()));
         let mut search = Search { steps: &steps, letters: &letters, found: Vec::new() };
-        for begin in 0..letters.len() {
-            if letters[begin] == steps[0].letter {
+        for (begin, letter) in letters.iter().enumerate() {
+            if *letter == steps[0].letter {
                 let mut so_far = vec![begin];
                 if search.may_end(0, 1) {
-                    search.found.push(format!("{}{begin}", letters[begin]));
+                    search.found.push(format!("{letter}{begin}"));
                 }
                 search.go(begin + 1, 0, 1, false, &mut so_far);
             }

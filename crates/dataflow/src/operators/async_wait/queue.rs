@@ -220,9 +220,8 @@ where
             self.done += 1;
         }
         let mut reached = None;
-        while self.stretches.len() > 1
-            && let Some(head) = self.stretches.pop_front_if(|head| head.waiting == 0)
-        {
+        while self.stretches.len() > 1 && self.stretches[0].waiting == 0 {
+            let Some(head) = self.stretches.pop_front() else { break };
             // Its watermark, and then the next stretch has its turn.
             reached = head.watermark.or(reached);
             self.first += 1;

@@ -10,11 +10,9 @@ use crate::harness::{Event, Harness};
 const LONG: Duration = Duration::from_secs(60);
 
 /// Each takes so many milliseconds.
-fn after(n: u64) -> impl Future<Output = Result<[u64; 1], BoxError>> + Send + 'static {
-    async move {
-        tokio::time::sleep(Duration::from_millis(n)).await;
-        Ok([n])
-    }
+async fn after(n: u64) -> Result<[u64; 1], BoxError> {
+    tokio::time::sleep(Duration::from_millis(n)).await;
+    Ok([n])
 }
 
 #[derive(Clone, Debug)]
