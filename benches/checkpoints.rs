@@ -211,7 +211,8 @@ impl SourceReader for KeysReader {
         self.next += due;
         if self.rate > 0 && due < BATCH_SIZE as u64 {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis() as i64;
-            return Ok(SourceStatus::Idle { until: Some(now + 1) });
+            let next = (self.sent + 1) as f64 / self.rate as f64 - began.elapsed().as_secs_f64();
+            return Ok(SourceStatus::Idle { until: Some(now + 1 + (next * 1e3).max(0.0) as i64) });
         }
         Ok(SourceStatus::Ready)
     }

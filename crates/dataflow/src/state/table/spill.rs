@@ -29,9 +29,12 @@ pub(super) struct Codec<K, V> {
     memory: Memory,
     /// How many of the entries on disk are in memory, too, as they have been looked at.
     seen: AtomicUsize,
-    encode: fn(&mut Inner, &K, &V, &mut Vec<u8>) -> Result<(), BoxError>,
-    decode: fn(&mut Inner, &[u8]) -> Result<(K, V), BoxError>,
+    encode: Encode<K, V>,
+    decode: Decode<K, V>,
 }
+
+type Encode<K, V> = fn(&mut Inner, &K, &V, &mut Vec<u8>) -> Result<(), BoxError>;
+type Decode<K, V> = fn(&mut Inner, &[u8]) -> Result<(K, V), BoxError>;
 
 pub(super) struct Inner {
     encoder: Encoder,
