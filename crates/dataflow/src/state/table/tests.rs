@@ -142,7 +142,7 @@ proptest! {
                 prop_assert_eq!(tables[table].get(hash, &key), model.get(&key));
             }
             // All of them are looked at now and then only, as that brings them into memory.
-            if memory.is_none() || model.len() % 8 == 0 {
+            if memory.is_none() || model.len().is_multiple_of(8) {
                 prop_assert_eq!(contents(&tables), model.clone());
             }
         }
