@@ -89,8 +89,11 @@ impl<T: StateData> DStream<T> {
 /// Batches that are over.
 #[derive(Clone)]
 pub struct Remembered<T> {
-    batches: Arc<Mutex<VecDeque<(Timestamp, Rdd<T>)>>>,
+    batches: Arc<Mutex<Batches<T>>>,
 }
+
+/// Each with its time, the oldest first.
+type Batches<T> = VecDeque<(Timestamp, Rdd<T>)>;
 
 impl<T: StateData> Remembered<T> {
     /// Those of them whose batch time is from `from` to `to`, both included (milliseconds), with their times.

@@ -441,7 +441,7 @@ fn change(definition: &mut Definition, action: &AlterAction) -> Result<(), SqlEr
         }
         AlterAction::Add(added, places) | AlterAction::Modify(added, places) => {
             let modifies = matches!(action, AlterAction::Modify(..));
-            let refused = |what: &str| Err(SqlError::new(format!("{what}")));
+            let refused = |what: &str| Err(SqlError::new(what));
             for column in &added.columns {
                 let there = schema.columns.iter().position(|known| known.name.value == column.name.value);
                 match (there, modifies) {

@@ -345,7 +345,8 @@ fn every_query_gives_what_a_naive_program_gives() {
         let kept = |row: &Vec<String>| kept.iter().map(|column| row[*column].clone()).collect::<Vec<_>>();
         let mut got: Vec<Vec<String>> = one.iter().map(kept).collect();
         let mut expected = expected.clone();
-        (got.sort(), expected.sort());
+        got.sort();
+        expected.sort();
         let differs = got.iter().zip(&expected).find(|(got, expected)| got != expected);
         assert!(got == expected, "{name}: {} rows, not {}; {differs:?}", got.len(), expected.len());
         compared += 1;

@@ -6,6 +6,9 @@ use thalweg_ml::cluster::StreamingKMeans;
 use thalweg_ml::cluster::streaming_k_means::TimeUnit;
 use thalweg_ml::linear::{StreamingLinearRegressionWithSgd, StreamingLogisticRegressionWithSgd};
 
+/// Features, and the label.
+type Labelled = (Vec<f64>, f64);
+
 #[test]
 fn streaming_k_means_is_sparks() {
     let golden = golden("spark");
@@ -36,7 +39,7 @@ fn streaming_regressions_are_sparks() {
     for (key, theirs) in golden.as_object().unwrap() {
         let Some((kind, name)) = key.split_once('/') else { continue };
         let of = |key: &str| number(&theirs[key]);
-        let run = |weights: &mut dyn FnMut(&[(Vec<f64>, f64)]) -> Vec<f64>| {
+        let run = |weights: &mut dyn FnMut(&[Labelled]) -> Vec<f64>| {
             let batches = theirs["weights"].as_array().unwrap();
             for (batch, theirs) in data(name).chunks(of("size") as usize).zip(batches) {
                 let ours = weights(batch);

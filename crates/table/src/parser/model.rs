@@ -94,10 +94,10 @@ pub(super) fn arguments(statement: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                 depth = depth.saturating_sub(1);
                 calls.retain(|call| *call <= depth);
             }
-            Token::Word(found) if is_function(found) => {
-                if next.is_some_and(|(_, next)| next.token == Token::LParen) {
-                    calls.push(depth + 1);
-                }
+            Token::Word(found)
+                if is_function(found) && next.is_some_and(|(_, next)| next.token == Token::LParen) =>
+            {
+                calls.push(depth + 1);
             }
             Token::Word(found) if calls.last() == Some(&depth) && is(found, "MODEL") => {
                 if let Some((mut last, _)) = next.filter(|(_, next)| word(&next.token).is_some()) {
@@ -139,13 +139,10 @@ mod tests {
     use crate::parser::{Show, StatementKind, parse_script};
 
     fn parsed(script: &str) -> String {
-        format!(
-            "{}",
-            match &parse_script(script).unwrap()[0].kind {
-                StatementKind::Query(query) => query.to_string(),
-                other => format!("{other:?}"),
-            }
-        )
+        match &parse_script(script).unwrap()[0].kind {
+            StatementKind::Query(query) => query.to_string(),
+            other => format!("{other:?}"),
+        }
     }
 
     #[test]
