@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::page::{Group, Moment};
+use super::page::Group;
 use super::snapshot::SharedGroup;
+use super::stamp::Moment;
 use crate::state::Key;
 
 /// So many deltas a restore may have to read for one group; up to as many again, so that groups differ.

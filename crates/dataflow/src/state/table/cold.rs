@@ -7,10 +7,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::page::{Moment, Stamp, Stored};
+use super::page::Stored;
 use super::snapshot::Wanted;
 use super::space::Extent;
 use super::spill::Codec;
+use super::stamp::{Moment, Stamp};
 use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::state::Key;

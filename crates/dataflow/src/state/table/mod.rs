@@ -18,15 +18,17 @@ mod perishing;
 mod snapshot;
 mod space;
 mod spill;
+mod stamp;
 
 use hashbrown::hash_table::Entry;
 
 pub(crate) use snapshot::SharedGroup;
 
 use self::changes::{Change, Changes};
-use self::page::{Books, Group, Moment, Stamp, Stored, probe, probe_of};
+use self::page::{Books, Group, Stored, probe, probe_of};
 use self::perishing::Perishing;
 use self::spill::Spill;
+use self::stamp::{Moment, Stamp};
 use super::memory::Memory;
 use super::{Encode, Key, KeyedState, PartDecoder, StateData, shape_of};
 use crate::error::BoxError;

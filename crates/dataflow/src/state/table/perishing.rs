@@ -4,7 +4,8 @@
 //! in a time to live. So no entry stays for longer than twice that, and no batch waits for all of them.
 
 use super::KeyedTable;
-use super::page::{Group, Moment};
+use super::page::Group;
+use super::stamp::Moment;
 use crate::state::{Key, StateTtlConfig};
 use crate::time::Timestamp;
 

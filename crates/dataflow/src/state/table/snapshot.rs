@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashbrown::HashTable;
 
 use super::cold::ColdSnapshot;
-use super::page::{Moment, Stored};
+use super::page::Stored;
+use super::stamp::Moment;
 use crate::error::BoxError;
 use crate::state::{Key, PartEncoder, StateData};
 

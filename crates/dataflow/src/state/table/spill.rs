@@ -9,8 +9,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::page::{Group, Moment, Stored};
+use super::page::{Group, Stored};
 use super::space::{Extent, Space};
+use super::stamp::Moment;
 use crate::error::BoxError;
 use crate::state::encoding::{Encoder, PartDecoder, PartEncoder};
 use crate::state::memory::{Memory, Share};
