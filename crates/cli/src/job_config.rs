@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use thalweg::dataflow::checkpoint::CheckpointStorage;
 use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig};
+use thalweg_table::environment::TableEnvironment;
 use thalweg_table::options;
 use thalweg_table::settings::Settings;
 
@@ -17,6 +18,17 @@ pub(crate) struct Given {
     pub(crate) parallelism: Option<usize>,
     pub(crate) checkpoint_dir: Option<PathBuf>,
     pub(crate) checkpoint_interval: Option<Duration>,
+}
+
+/// Sets what was given as `KEY=VALUE`s.
+pub(crate) fn set(environment: &mut TableEnvironment, given: &[String]) -> Result<(), Usage> {
+    for setting in given {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(Usage(format!("`{setting}` is no KEY=VALUE")));
+        };
+        environment.settings().set(key.trim(), value.trim()).map_err(|error| Usage(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// The time between checkpoints, unless it is given.

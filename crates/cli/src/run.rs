@@ -11,7 +11,7 @@ use thalweg_table::parser::{Statement, parse_script};
 
 use crate::inside::Inside;
 use crate::interrupt::Interrupt;
-use crate::job_config::{Given, config, storage};
+use crate::job_config::{Given, config, set, storage};
 use crate::usage::Usage;
 
 /// Run a script of SQL in Flink's dialect: its INSERTs are jobs, the rows of its SELECTs are shown.
@@ -73,12 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     inside.register(&mut environment);
     #[cfg(feature = "ml")]
     thalweg_ml_table::register(&mut environment);
-    for setting in &args.set {
-        let Some((key, value)) = setting.split_once('=') else {
-            bail!(Usage(format!("`{setting}` is no KEY=VALUE")));
-        };
-        environment.settings().set(key.trim(), value.trim()).map_err(|error| Usage(error.to_string()))?;
-    }
+    set(&mut environment, &args.set)?;
     let told = |error: SqlError| anyhow::anyhow!("{}", error.render(&script));
     let interrupt = Interrupt::listen()?;
     let (mut jobs, mut started) = (Vec::new(), 0);

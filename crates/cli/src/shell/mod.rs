@@ -7,7 +7,7 @@ mod results;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -20,8 +20,7 @@ use self::complete::Names;
 use self::jobs::Jobs;
 use crate::inside::Inside;
 use crate::interrupt::Interrupt;
-use crate::job_config::{Given, config};
-use crate::usage::Usage;
+use crate::job_config::{Given, config, set};
 
 /// A shell for SQL in Flink's dialect, with its own broker: no cluster is needed.
 ///
@@ -88,12 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     inside.register(&mut environment);
     #[cfg(feature = "ml")]
     thalweg_ml_table::register(&mut environment);
-    for setting in &args.set {
-        let Some((key, value)) = setting.split_once('=') else {
-            bail!(Usage(format!("`{setting}` is no KEY=VALUE")));
-        };
-        environment.settings().set(key.trim(), value.trim()).map_err(|error| Usage(error.to_string()))?;
-    }
+    set(&mut environment, &args.set)?;
     let interactive = args.file.is_none() && std::io::stdin().is_terminal();
     let mut shell = Shell {
         environment,

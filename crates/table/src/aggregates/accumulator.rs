@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Function;
-use super::numbers::{Numbers, divide_half_up, power_of_ten};
+use super::numbers::{Numbers, divide_half_up, halves, joined, power_of_ten};
 use crate::chunk::Chunk;
 use crate::functions::{json_of, object};
 use crate::rows::{RowBytes, RowCodec};
@@ -585,14 +585,6 @@ fn count(values: &mut BTreeMap<RowBytes, i64>, value: RowBytes, by: i64) {
             }
         }
     }
-}
-
-fn joined(high: i64, low: u64) -> i128 {
-    i128::from(high) << 64 | i128::from(low)
-}
-
-fn halves(of: i128) -> (i64, u64) {
-    ((of >> 64) as i64, of as u64)
 }
 
 #[cold]

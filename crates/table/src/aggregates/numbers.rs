@@ -44,3 +44,12 @@ pub(super) fn divide_half_up(dividend: i128, divisor: i128) -> i128 {
 pub(super) fn power_of_ten(digits: u32) -> i128 {
     10_i128.pow(digits)
 }
+
+/// A sum of decimals out of the two halves in which it is kept.
+pub(super) fn joined(high: i64, low: u64) -> i128 {
+    i128::from(high) << 64 | i128::from(low)
+}
+
+pub(super) fn halves(of: i128) -> (i64, u64) {
+    ((of >> 64) as i64, of as u64)
+}

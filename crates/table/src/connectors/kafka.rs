@@ -36,7 +36,7 @@ use thalweg_kafka::{
     TopicPartition,
 };
 
-use super::{Changelog, Connector, Shape, TableScan, TableSink};
+use super::{Changelog, Connector, Shape, TableScan, TableSink, missing, required};
 use crate::catalog::{ColumnSource, Table};
 use crate::chunk::Chunk;
 use crate::error::SqlError;
@@ -100,14 +100,6 @@ const OPTIONS: [&str; 17] = [
     "sink.delivery-guarantee",
     "sink.transactional-id-prefix",
 ];
-
-fn missing(table: &Table, option: &str) -> SqlError {
-    let error = SqlError::new(format!("the table `{}` wants the option `{option}`", table.path.table));
-    match &table.options_at {
-        Some(span) => error.or_at(span),
-        None => error,
-    }
-}
 
 fn wrong(option: &str, value: &str, allowed: &str) -> SqlError {
     SqlError::new(format!("`{option}` is {allowed}, not `{value}`"))
@@ -225,7 +217,7 @@ impl Connector for Kafka {
     fn sink(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableSink>, SqlError> {
         let columns = table.written_columns();
         let layout = self.layout(table, &columns)?;
-        let topic = table.option("topic").ok_or_else(|| missing(table, "topic"))?;
+        let topic = required(table, "topic")?;
         let guarantee = match table.option("sink.delivery-guarantee").unwrap_or("at-least-once") {
             "at-least-once" => DeliveryGuarantee::AtLeastOnce,
             "exactly-once" => DeliveryGuarantee::ExactlyOnce,
@@ -294,7 +286,7 @@ fn source(table: &Table, bootstrap: &str, upsert: bool) -> Result<KafkaSource<Fe
         source = source.set_group_id(group);
     }
     let time = |key: &str| {
-        let text = table.option(key).ok_or_else(|| missing(table, key))?;
+        let text = required(table, key)?;
         let millis = text.parse::<i64>().map_err(|_| wrong(key, text, "a number of milliseconds"))?;
         Ok::<_, SqlError>(millis)
     };
@@ -360,8 +352,8 @@ fn reset(table: &Table) -> OffsetResetStrategy {
 /// `partition:0,offset:42;partition:1,offset:300`.
 fn specific(table: &Table) -> Result<OffsetsInitializer, SqlError> {
     let key = "scan.startup.specific-offsets";
-    let text = table.option(key).ok_or_else(|| missing(table, key))?;
-    let topic = table.option("topic").ok_or_else(|| missing(table, "topic"))?;
+    let text = required(table, key)?;
+    let topic = required(table, "topic")?;
     let one = |part: &str| {
         let mut numbers = part
             .split(',')

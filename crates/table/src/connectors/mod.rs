@@ -62,6 +62,19 @@ fn only(table: &Table, known: &[&str], prefixes: &[&str]) -> Result<(), SqlError
     })
 }
 
+/// The value of an option that a table cannot do without.
+fn required<'a>(table: &'a Table, option: &str) -> Result<&'a str, SqlError> {
+    table.option(option).ok_or_else(|| missing(table, option))
+}
+
+fn missing(table: &Table, option: &str) -> SqlError {
+    let error = SqlError::new(format!("the table `{}` wants the option `{option}`", table.path.table));
+    match &table.options_at {
+        Some(span) => error.or_at(span),
+        None => error,
+    }
+}
+
 fn not_for(table: &Table, what: &str) -> SqlError {
     let connector = table.option("connector").unwrap_or_default();
     SqlError::new(format!("the table `{}` cannot {what}: its connector is `{connector}`", table.path.table))

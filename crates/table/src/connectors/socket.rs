@@ -46,19 +46,9 @@ const OPTIONS: [&str; 6] = [
 impl Connector for Socket {
     fn source(&self, table: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableScan>, SqlError> {
         super::only(table, &OPTIONS, &["json.", "csv.", "raw."])?;
-        let option = |key: &str| {
-            table.option(key).ok_or_else(|| {
-                let error =
-                    SqlError::new(format!("the table `{}` wants the option `{key}`", table.path.table));
-                match &table.options_at {
-                    Some(span) => error.or_at(span),
-                    None => error,
-                }
-            })
-        };
-        let port = option("port")?;
+        let port = super::required(table, "port")?;
         let port = port.parse().map_err(|_| SqlError::new(format!("`{port}` is no port")))?;
-        let mut receiver = SocketTextReceiver::new(option("hostname")?, port);
+        let mut receiver = SocketTextReceiver::new(super::required(table, "hostname")?, port);
         if let Some(text) = table.option("byte-delimiter") {
             let byte = text.trim().parse::<u8>().ok().filter(u8::is_ascii);
             let byte = byte.ok_or_else(|| {
@@ -78,7 +68,7 @@ impl Connector for Socket {
             }
             fields.push((column.name.clone(), column.data_type.clone()));
         }
-        let format = format(table, option("format")?, "", fields)?;
+        let format = format(table, super::required(table, "format")?, "", fields)?;
         Ok(Box::new(Scan { receiver, format }))
     }
 }

@@ -1,10 +1,10 @@
 //! `CAST` and `TRY_CAST`: calls whose last argument is the type, as it is written.
 
-use chrono_tz::Tz;
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::Volatility;
 
 use super::builtin::{Arguments, Builtin, Call, Takes, as_they_are};
+use super::time::zone;
 use crate::cast::{Casting, cast, check};
 use crate::parser::parse_type;
 use crate::types::LogicalType;
@@ -29,8 +29,7 @@ fn run(call: &Call<'_>, lenient: bool) -> Result<arrow::array::ArrayRef> {
         return Ok(arrow::array::new_empty_array(call.result));
     }
     let to = target(Some(&ScalarValue::try_from_array(of, 0)?))?;
-    let zone =
-        call.config.execution.time_zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC);
+    let zone = zone(call);
     let made = cast(&call.arguments[0], &to, Casting { zone, lenient })?;
     match made.data_type() == call.result {
         true => Ok(made),

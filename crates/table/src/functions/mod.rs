@@ -24,6 +24,7 @@ mod regex;
 mod rows;
 mod text;
 mod time;
+mod time_pattern;
 mod url;
 pub mod user;
 

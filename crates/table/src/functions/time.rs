@@ -11,7 +11,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time32MillisecondType,
     TimeUnit,
 };
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone};
+use chrono::{DateTime, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 use datafusion_common::{Result, ScalarValue, exec_err};
 use datafusion_expr::Volatility;
@@ -20,6 +20,7 @@ use thalweg_dataflow::time::MIN_WATERMARK;
 use super::builtin::{
     Arguments, Builtin, Call, Takes, as_they_are, int, ints, long, longs, pure, text, texts,
 };
+use super::time_pattern::{parse_as, pattern};
 use crate::now;
 use crate::operators::{from_millis, millis, to_local, to_utc};
 
@@ -29,7 +30,7 @@ pub(super) fn point_in_time() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-fn zone(call: &Call<'_>) -> Tz {
+pub(super) fn zone(call: &Call<'_>) -> Tz {
     call.config.execution.time_zone.as_deref().and_then(|zone| zone.parse().ok()).unwrap_or(Tz::UTC)
 }
 
@@ -613,63 +614,6 @@ fn parse(text: &str) -> Option<i64> {
     crate::cast::parse_timestamp(text.trim()).map(|time| time.and_utc().timestamp_millis())
 }
 
-fn parse_as(text: &str, format: &str) -> Option<i64> {
-    // As many digits behind a point as there are.
-    let pattern = pattern(format)?.replace(".%3f", "%.f").replace(".%6f", "%.f").replace(".%9f", "%.f");
-    if let Ok(time) = NaiveDateTime::parse_from_str(text, &pattern) {
-        return Some(time.and_utc().timestamp_millis());
-    }
-    let date = NaiveDate::parse_from_str(text, &pattern).ok()?;
-    Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
-}
-
-/// A pattern of Java's as one of `chrono`'s; none, if it has a letter that is not known.
-fn pattern(java: &str) -> Option<String> {
-    let (mut pattern, mut letters) = (String::new(), java.chars().peekable());
-    while let Some(letter) = letters.next() {
-        if letter == '\'' {
-            for quoted in letters.by_ref().take_while(|letter| *letter != '\'') {
-                pattern.push(quoted);
-            }
-            continue;
-        }
-        let mut length = 1;
-        while letters.peek() == Some(&letter) {
-            letters.next();
-            length += 1;
-        }
-        match (letter, length) {
-            ('y' | 'u', 2) => pattern.push_str("%y"),
-            ('y' | 'u', _) => pattern.push_str("%Y"),
-            ('M', 1) => pattern.push_str("%-m"),
-            ('M', 2) => pattern.push_str("%m"),
-            ('M', 3) => pattern.push_str("%b"),
-            ('M', _) => pattern.push_str("%B"),
-            ('d', 1) => pattern.push_str("%-d"),
-            ('d', _) => pattern.push_str("%d"),
-            ('D', _) => pattern.push_str("%j"),
-            ('H', 1) => pattern.push_str("%-H"),
-            ('H', _) => pattern.push_str("%H"),
-            ('h', 1) => pattern.push_str("%-I"),
-            ('h', _) => pattern.push_str("%I"),
-            ('m', 1) => pattern.push_str("%-M"),
-            ('m', _) => pattern.push_str("%M"),
-            ('s', 1) => pattern.push_str("%-S"),
-            ('s', _) => pattern.push_str("%S"),
-            ('S', 1..=3) => pattern.push_str("%3f"),
-            ('S', 4..=6) => pattern.push_str("%6f"),
-            ('S', _) => pattern.push_str("%9f"),
-            ('a', _) => pattern.push_str("%p"),
-            ('E', 1..=3) => pattern.push_str("%a"),
-            ('E', _) => pattern.push_str("%A"),
-            (letter, _) if letter.is_ascii_alphabetic() => return None,
-            ('%', length) => (0..length).for_each(|_| pattern.push_str("%%")),
-            (other, length) => (0..length).for_each(|_| pattern.push(other)),
-        }
-    }
-    Some(pattern)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -679,6 +623,5 @@ mod tests {
         assert_eq!(parse("1970-01-01 00:00:01.5"), Some(1500));
         assert_eq!(parse("1970-01-02"), Some(86_400_000));
         assert_eq!(parse("yesterday"), None);
-        assert_eq!(parse_as("02.01.1970 10:00", "dd.MM.yyyy HH:mm"), Some(122_400_000));
     }
 }

@@ -92,17 +92,7 @@ impl Layout {
             })?;
             partitions.push((place, name.clone()));
         }
-        let option = |key: &str| {
-            table.option(key).ok_or_else(|| {
-                let error =
-                    SqlError::new(format!("the table `{}` wants the option `{key}`", table.path.table));
-                match &table.options_at {
-                    Some(span) => error.or_at(span),
-                    None => error,
-                }
-            })
-        };
-        let path = option("path")?;
+        let path = super::required(table, "path")?;
         let path = path.strip_prefix("file://").unwrap_or(path);
         if let Some((scheme, _)) = path.split_once("://") {
             return Err(SqlError::new(format!("`path` is on this machine; there is no `{scheme}://`")));
@@ -111,7 +101,7 @@ impl Layout {
             let column = &table.columns[columns[*place]];
             (column.name.clone(), column.data_type.clone())
         };
-        let format = format(table, option("format")?, "", lines.iter().map(field).collect())?;
+        let format = format(table, super::required(table, "format")?, "", lines.iter().map(field).collect())?;
         let no_value = table.option("partition.default-name").unwrap_or(NO_VALUE).to_owned();
         Ok(Self { path: path.into(), format, lines, partitions, metadata, no_value })
     }
