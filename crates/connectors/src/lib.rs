@@ -1,4 +1,9 @@
-//! Sources and sinks of Thalweg other than Kafka, one module each.
+//! Sources and sinks of Thalweg other than Kafka, one module each. What they have in common is the [`contract`]; how another one is
+//! written is told in the [`guide`].
 
+pub mod contract;
 pub mod files;
 pub mod socket;
+
+#[doc = include_str!("../docs/a-connector-of-ones-own.md")]
+pub mod guide {}

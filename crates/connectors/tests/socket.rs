@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use thalweg_connectors::socket::{RawSocketReceiver, SocketTextReceiver};
+use thalweg_connectors::contract::Retry;
+use thalweg_connectors::socket::{RawSocketReceiver, SocketSink, SocketTextReceiver};
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, start};
-use thalweg_dataflow::source::{Receiver, ReceiverSource};
+use thalweg_dataflow::source::{IteratorSource, Receiver, ReceiverSource};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 fn server() -> (TcpListener, u16) {
@@ -81,4 +82,68 @@ fn blocks_of_bytes() {
     eventually(&all, &[vec![1, 2, 3], vec![], vec![9]]);
     job.cancel();
     job.wait().unwrap_err();
+}
+
+/// A job that writes numbers, slowly, so that there is a middle to break the connection in.
+fn write_numbers(port: u16, retry: Retry) -> JobHandle {
+    let graph = StreamGraph::new();
+    let (sender, numbers) = thalweg_dataflow::source::channel(10);
+    std::thread::spawn(move || {
+        (0..)
+            .take_while(|n: &u64| {
+                std::thread::sleep(Duration::from_millis(1));
+                sender.send(n.to_string()).is_ok()
+            })
+            .count()
+    });
+    let numbers = graph.source("numbers", numbers, WatermarkStrategy::no_watermarks());
+    numbers.apply("socket", SocketSink::new("localhost", port).retry(retry));
+    start(&graph, JobConfig { parallelism: 1, ..JobConfig::new("writes") }).unwrap()
+}
+
+#[test]
+fn a_sink_connects_again_and_begins_with_a_whole_line() {
+    let (listener, port) = server();
+    let job = write_numbers(port, Retry::new().for_ever().first_pause(Duration::from_millis(5)));
+    let mut last = None;
+    for _ in 0..3 {
+        let (client, _) = listener.accept().unwrap();
+        let lines = BufReader::new(client).lines().take(50).map(|line| line.unwrap().parse::<u64>().unwrap());
+        for number in lines {
+            // Lines may be lost with a connection, but none is torn, nor comes out of order.
+            assert!(last.is_none_or(|last| number > last), "{number} after {last:?}");
+            last = Some(number);
+        }
+    }
+    // A server that is down for a while.
+    drop(listener);
+    std::thread::sleep(Duration::from_millis(50));
+    let listener = TcpListener::bind(("localhost", port)).unwrap();
+    let (client, _) = listener.accept().unwrap();
+    let line = BufReader::new(client).lines().next().unwrap().unwrap();
+    assert!(line.parse::<u64>().unwrap() > last.unwrap());
+    job.stop();
+    job.wait().unwrap();
+}
+
+#[test]
+fn a_sink_whose_server_stays_away_says_so_and_one_that_does_not_read_can_be_stopped() {
+    let (listener, port) = server();
+    drop(listener);
+    let job = write_numbers(port, Retry::new().attempts(3).first_pause(Duration::from_millis(1)));
+    let error = job.wait().unwrap_err().to_string();
+    let expected = format!("the socket localhost:{port}: cannot write: ");
+    assert!(error.contains(&expected) && error.contains("3 attempts"), "{error}");
+
+    let (_listener, port) = server();
+    let graph = StreamGraph::new();
+    let big = IteratorSource::new(std::iter::repeat_with(|| "x".repeat(100_000)));
+    let big = graph.source("big", big, WatermarkStrategy::no_watermarks());
+    big.apply("socket", SocketSink::new("localhost", port));
+    let job = start(&graph, JobConfig { parallelism: 1, ..JobConfig::new("stuck") }).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    job.cancel();
+    let began = Instant::now();
+    let _ = job.wait();
+    assert!(began.elapsed() < Duration::from_secs(10));
 }

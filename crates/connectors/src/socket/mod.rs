@@ -1,9 +1,10 @@
-//! Sockets: text, line by line, and blocks of bytes, from a server (`nc -lk 9999`).
+//! Sockets: text, line by line, and blocks of bytes, from a server (`nc -lk 9999`), and lines to one.
 //!
-//! What comes over a socket cannot be read again, so both are at most once over a failure of the job. They say when they are connected, when they
+//! What comes over a socket cannot be read again, so both receivers are at most once over a failure of the job. They say when they are connected, when they
 //! are not, and go on trying. One subtask reads; to spread the work, rebalance the stream.
 
 mod raw;
+mod sink;
 mod text;
 
 use std::io::{ErrorKind, Read};
@@ -11,6 +12,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 pub use raw::RawSocketReceiver;
+pub use sink::SocketSink;
 pub use text::SocketTextReceiver;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::record::Data;
@@ -18,7 +20,7 @@ use thalweg_dataflow::source::{Stopped, Store};
 use thalweg_dataflow::tell;
 
 /// How often a reader that has nothing looks whether its job is over.
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// For how long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -102,9 +104,9 @@ impl Peer {
 }
 
 /// A connection, which ends when the job does.
-struct Connection<'a, T> {
-    stream: TcpStream,
-    store: &'a Store<T>,
+pub(crate) struct Connection<'a, T> {
+    pub(crate) stream: TcpStream,
+    pub(crate) store: &'a Store<T>,
 }
 
 impl<T: Data> Read for Connection<'_, T> {
