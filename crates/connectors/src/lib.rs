@@ -4,6 +4,7 @@
 pub mod contract;
 pub mod files;
 pub mod socket;
+pub mod store;
 
 #[doc = include_str!("../docs/a-connector-of-ones-own.md")]
 pub mod guide {}

@@ -2,8 +2,7 @@
 //!
 //! A file is one split, whose position is the number of its next record.
 
-use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
 use thalweg_dataflow::time::NO_TIMESTAMP;
 
+use super::error::{TextFileError, io};
 use super::positions::identity;
-use super::source::{TextFileError, io};
+use super::system::{Entry, FileSystem};
 use super::watched::{Watch, Watched};
 
 /// A file, or all files of a folder but those whose names begin with `.` or `_`, as records of the same length.
@@ -65,7 +65,7 @@ impl Source for BinaryRecordsSource {
         Ok(BinaryRecordsReader {
             length: self.length,
             context: context.clone(),
-            watch: Watch::new(&self.watched),
+            watch: Watch::new(&self.watched).map_err(TextFileError::boxed)?,
             files: Vec::new(),
         })
     }
@@ -87,18 +87,17 @@ struct OneFile {
     records: u64,
     next: u64,
     split: Option<SplitId>,
-    open: Option<BufReader<File>>,
+    open: Option<BufReader<Box<dyn Read + Send>>>,
 }
 
 impl BinaryRecordsReader {
     fn discover(&mut self) -> Result<(), BoxError> {
-        for path in self.watch.new_files()? {
+        for Entry { path, length: bytes, .. } in self.watch.new_files().map_err(TextFileError::boxed)? {
             let name = path.display().to_string();
             let known = self.watch.restored.take(&name, str::is_empty);
             if !self.context.owns_part(&name, 0) {
                 continue;
             }
-            let bytes = std::fs::metadata(&path).map_err(|error| io(&path, error))?.len();
             let length = self.length as u64;
             let passed_over = self.watch.is_passed_over(&path);
             if bytes % length != 0 && !passed_over {
@@ -115,7 +114,7 @@ impl BinaryRecordsReader {
                 true => None,
                 false => {
                     let read = restored.unwrap_or(0).saturating_mul(length);
-                    Some(known.check(&path, bytes, read).map_err(TextFileError::boxed)?)
+                    Some(known.check(&*self.watch.files, &path, bytes, read).map_err(TextFileError::boxed)?)
                 }
             };
             let next = restored.unwrap_or(if passed_over { records } else { 0 });
@@ -127,13 +126,17 @@ impl BinaryRecordsReader {
 }
 
 impl OneFile {
-    fn read(&mut self, length: usize, output: &mut SourceOutput<Vec<u8>>) -> Result<(), TextFileError> {
+    fn read(
+        &mut self,
+        files: &dyn FileSystem,
+        length: usize,
+        output: &mut SourceOutput<Vec<u8>>,
+    ) -> Result<(), TextFileError> {
         let failed = |error| io(&self.path, error);
         let open = match &mut self.open {
             Some(open) => open,
             none => {
-                let mut file = File::open(&self.path).map_err(failed)?;
-                file.seek(SeekFrom::Start(self.next * length as u64)).map_err(failed)?;
+                let file = files.open(&self.path, self.next * length as u64).map_err(failed)?;
                 none.insert(BufReader::with_capacity(256 << 10, file))
             }
         };
@@ -171,7 +174,7 @@ impl SourceReader for BinaryRecordsReader {
             .split
             .get_or_insert_with(|| output.add_split_as(&file.path.display().to_string(), &file.identity));
         let first = file.next;
-        file.read(self.length, output)?;
+        file.read(&*self.watch.files, self.length, output).map_err(TextFileError::boxed)?;
         output.origin(split, first, file.next - 1);
         self.context.metrics.bytes.add((file.next - first) * self.length as u64);
         if file.next == file.records {

@@ -1,11 +1,23 @@
-//! Files: text read by line, in parallel; binary records; text written by line, exactly once.
+//! Files: text read by line, in parallel, from this machine or from a store; binary records; text written by line, exactly once.
 
 pub mod binary;
+mod compression;
+mod error;
+mod glob;
 mod positions;
+mod promise;
 pub mod sink;
 pub mod source;
+pub mod system;
+#[cfg(unix)]
+pub mod tail;
 mod watched;
 
 pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
+pub use compression::Compression;
+pub use error::TextFileError;
 pub use sink::{FileSink, FileSinkError};
-pub use source::{Line, LineOf, TextFileError, TextFileReader, TextFileSource};
+pub use source::{Line, LineOf, TextFileReader, TextFileSource};
+pub use system::{Entry, FileSystem};
+#[cfg(unix)]
+pub use tail::{TailReader, TailSource};

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::path::Path;
 
 use thalweg_dataflow::hash::key_hash;
 
-use super::source::{TextFileError, io};
+use super::error::{TextFileError, io};
+use super::system::FileSystem;
 
 /// So much of a file says which one it is.
 const HEAD: u64 = 4096;
@@ -26,10 +26,8 @@ pub(super) struct Head {
 
 impl Head {
     /// Of the first `length` bytes, or as many as count.
-    pub(super) fn of(path: &Path, length: u64) -> Result<Self, TextFileError> {
-        let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| file.take(length.min(HEAD)).read_to_end(&mut bytes));
-        read.map_err(|error| io(path, error))?;
+    pub(super) fn of(files: &dyn FileSystem, path: &Path, length: u64) -> Result<Self, TextFileError> {
+        let bytes = files.head(path, length.min(HEAD)).map_err(|error| io(path, error))?;
         Ok(Self { length: bytes.len() as u64, hash: key_hash(&bytes[..]) })
     }
 
@@ -98,28 +96,31 @@ impl Positions {
 impl Known {
     /// Makes sure that a file of this length is the one that is known. `read` is how many bytes of it have been read, at the most.
     /// Returns how it begins.
-    pub(super) fn check(&self, path: &Path, length: u64, read: u64) -> Result<Head, TextFileError> {
+    pub(super) fn check(
+        &self,
+        files: &dyn FileSystem,
+        path: &Path,
+        length: u64,
+        read: u64,
+    ) -> Result<Head, TextFileError> {
         let path_of = || path.to_owned();
         if read > length || self.head.is_some_and(|head| head.length > length) {
             return Err(TextFileError::Shrunk { path: path_of() });
         }
-        let known = self.head.map(|head| Ok((head, Head::of(path, head.length)?))).transpose()?;
+        let known = self.head.map(|head| Ok((head, Head::of(files, path, head.length)?))).transpose()?;
         match known {
             Some((known, present)) if known != present => Err(TextFileError::Replaced { path: path_of() }),
             // The name that it is kept under stays the same as it grows.
             Some((known, _)) => Ok(known),
-            None => Head::of(path, length),
+            None => Head::of(files, path, length),
         }
     }
 }
 
 /// The byte before `offset`.
-pub(super) fn byte_before(path: &Path, offset: u64) -> Result<u8, TextFileError> {
+pub(super) fn byte_before(files: &dyn FileSystem, path: &Path, offset: u64) -> Result<u8, TextFileError> {
     let mut byte = [0];
-    let read = File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::Start(offset - 1))?;
-        file.read_exact(&mut byte)
-    });
+    let read = files.open(path, offset - 1).and_then(|mut file| file.read_exact(&mut byte));
     read.map_err(|error| io(path, error))?;
     Ok(byte[0])
 }
