@@ -3,6 +3,7 @@
 
 pub mod contract;
 pub mod files;
+pub mod flume;
 pub mod socket;
 pub mod store;
 

@@ -1,11 +1,13 @@
 #![doc = include_str!("../../../README.md")]
 
+mod flume_utils;
 #[cfg(feature = "kafka")]
 mod kafka_utils;
 pub mod prelude;
 #[cfg(feature = "sql")]
 pub mod table;
 
+pub use flume_utils::FlumeUtils;
 #[cfg(feature = "kafka")]
 pub use kafka_utils::{DirectStream, KafkaUtils};
 pub use thalweg_bridge as bridge;
