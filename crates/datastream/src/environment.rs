@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thalweg_connectors::files::TextFileSource;
 use thalweg_connectors::socket::SocketTextReceiver;
-use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_connectors::store::checkpoint_storage;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{
@@ -59,8 +59,8 @@ impl StreamExecutionEnvironment {
         self.configure(|config| config.parallelism = parallelism)
     }
 
-    /// Writes a checkpoint every `interval` into a folder of the local file system, in which the job, found by
-    /// its name, begins where it left off.
+    /// Writes a checkpoint every `interval` into a folder, in which the job, found by its name, begins where it left off: one of this
+    /// machine, or, with the feature, of a [store](thalweg_connectors::store): `s3://…`, `hdfs://…`.
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -69,7 +69,7 @@ impl StreamExecutionEnvironment {
         interval: Duration,
         folder: impl Into<PathBuf>,
     ) -> Result<&Self, JobError> {
-        let storage = CheckpointStorage::local(folder.into())?;
+        let storage = checkpoint_storage(folder.into())?;
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use thalweg_connectors::files::{BinaryRecordsSource, TextFileSource};
 use thalweg_connectors::socket::{RawSocketReceiver, SocketTextReceiver};
-use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_connectors::store::checkpoint_storage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::Data;
@@ -116,8 +116,8 @@ impl StreamingContext {
         Ok(context)
     }
 
-    /// Writes a checkpoint at the end of every batch, into a folder of the local file system; see also
-    /// [`checkpoint_every`](Self::checkpoint_every).
+    /// Writes a checkpoint at the end of every batch, into a folder: one of this machine, or, with the feature, of a
+    /// [store](thalweg_connectors::store): `s3://…`, `hdfs://…`. See also [`checkpoint_every`](Self::checkpoint_every).
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -131,7 +131,7 @@ impl StreamingContext {
     /// # Errors
     /// When the folder cannot be made.
     pub fn checkpoint_every(&self, folder: impl AsRef<Path>, interval: Duration) -> Result<&Self, JobError> {
-        let storage = CheckpointStorage::local(folder)?;
+        let storage = checkpoint_storage(folder)?;
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
     }
 

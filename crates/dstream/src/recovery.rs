@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use thalweg_connectors::store::{checkpoint_storage, jobs_with_checkpoints};
 use thalweg_dataflow::barrier::Epoch;
-use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{CheckpointError, JobError};
 
 use crate::StreamingContext;
@@ -17,17 +17,10 @@ pub struct Recovery {
 
 impl Recovery {
     pub(crate) fn of(folder: &Path) -> Result<Self, CheckpointError> {
-        let storage = CheckpointStorage::local(folder)?;
-        let failed = |error: std::io::Error| CheckpointError::Store {
-            location: folder.display().to_string(),
-            error: error.into(),
-        };
+        let storage = checkpoint_storage(folder)?;
         let mut jobs = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if let (true, Ok(job)) = (entry.path().is_dir(), entry.file_name().into_string())
-                && let Some(epoch) = storage.latest_checkpoint(&job)?
-            {
+        for job in jobs_with_checkpoints(folder)? {
+            if let Some(epoch) = storage.latest_checkpoint(&job)? {
                 jobs.push((job, epoch));
             }
         }
