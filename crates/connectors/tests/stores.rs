@@ -12,6 +12,8 @@
 
 use std::io::Read;
 use std::path::Path;
+#[cfg(feature = "s3")]
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -210,4 +212,75 @@ fn what_is_not_there_or_not_reached_is_said_and_not_tried_for_ever() {
         assert!(error.contains(&format!("HDFS hdfs://127.0.0.1:{port}: cannot look for `x`: ")), "{error}");
         assert!(error.contains("2 attempts") && error.contains("when the job restarts"), "{error}");
     }
+}
+
+/// An S3 of its own, which wants credentials that it knows.
+#[cfg(feature = "s3")]
+struct Strict(std::path::PathBuf);
+
+#[cfg(feature = "s3")]
+impl Strict {
+    fn script(&self, command: &str) -> String {
+        let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/s3"));
+        script.arg(command).arg("--data").arg(&self.0).env("INITIAL_NO_AUTH_ACTION_COUNT", "0");
+        let done = script.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    }
+}
+
+#[cfg(feature = "s3")]
+impl Drop for Strict {
+    fn drop(&mut self) {
+        self.script("stop");
+    }
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn wrong_credentials_are_refused_at_once_and_are_nowhere_to_be_read() {
+    if std::env::var("THALWEG_S3").is_err() {
+        eprintln!("SKIPPED: wrong credentials on THALWEG_S3, which is not set");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let strict = Strict(folder.path().join("s3"));
+    let address = strict.script("start");
+    // Credentials are the environment's, so this is a process of its own: the test below.
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "child_with_wrong_credentials", "--nocapture"]).env("THALWEG_WRONG", "1");
+    child
+        .env("AWS_ENDPOINT_URL", address)
+        .env("AWS_ACCESS_KEY_ID", "someone")
+        .env("AWS_SECRET_ACCESS_KEY", "s3cr3t-4711");
+    let done = child.output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("reading: ") && said.contains("writing: "), "{said}");
+    assert_eq!(said.matches("trying again cannot help").count(), 2, "{said}");
+    assert!(
+        !said.contains("attempts in") && !said.contains("s3cr3t") && !said.contains("is restarted"),
+        "{said}"
+    );
+}
+
+/// The child of the test above; without its environment it has nothing to do.
+#[cfg(feature = "s3")]
+#[test]
+fn child_with_wrong_credentials() {
+    if std::env::var_os("THALWEG_WRONG").is_none() {
+        return;
+    }
+    eprintln!("reading: {}", read("s3://bucket/in", 1).unwrap_err());
+    let graph = StreamGraph::new();
+    let lines =
+        graph.source("lines", IteratorSource::new(["one".to_owned()]), WatermarkStrategy::no_watermarks());
+    let sink = StoreSink::lines("s3://bucket/out");
+    eprintln!("{sink:?} {:?}", Store::at("s3://bucket").unwrap());
+    let _ = lines.apply("store", sink);
+    // The default, which would restart it.
+    eprintln!(
+        "writing: {}",
+        run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("write") }).unwrap_err()
+    );
 }
