@@ -1,6 +1,7 @@
 //! Sources and sinks of Thalweg other than Kafka, one module each. What they have in common is the [`contract`]; how another one is
 //! written is told in the [`guide`].
 
+pub mod console;
 pub mod contract;
 pub mod files;
 pub mod flume;

@@ -1,0 +1,7 @@
+//! The console: lines of stdin as a stream, and records on stdout, as lines or as tables.
+
+mod sink;
+mod stdin;
+
+pub use sink::ConsoleSink;
+pub use stdin::StdinReceiver;
