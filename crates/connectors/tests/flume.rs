@@ -10,10 +10,12 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use thalweg_connectors::flume::{FlumeEvent, FlumeReceiver};
+use thalweg_connectors::contract::Retry;
+use thalweg_connectors::flume::{FlumeEvent, FlumeReceiver, FlumeSink};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::graph::StreamGraph;
-use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, start};
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartStrategy, run, start};
+use thalweg_dataflow::source::IteratorSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 type Events = Arc<Mutex<Vec<FlumeEvent>>>;
@@ -205,6 +207,85 @@ fn all_there(events: &Events, count: u64) {
         assert!(Instant::now() < until, "{} of {count}", numbers.len());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A job that sends numbers to a port.
+fn send(port: u16, count: u64, retry: Retry) -> Result<(), String> {
+    let graph = StreamGraph::new();
+    let numbers = graph.source("numbers", IteratorSource::new(0..count), WatermarkStrategy::no_watermarks());
+    let event = |n: &u64| {
+        let headers = if n.is_multiple_of(2) {
+            [("even".to_owned(), "yes".to_owned())].into()
+        } else {
+            Default::default()
+        };
+        FlumeEvent { headers, body: n.to_string().into_bytes() }
+    };
+    let _ = numbers.apply("flume", FlumeSink::new("127.0.0.1", port, event).retry(retry));
+    let restart = Some(RestartStrategy::None);
+    run(&graph, JobConfig { parallelism: 1, restart, ..JobConfig::new("send") })
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_we_send_we_understand_and_an_agent_that_is_away_is_told() {
+    let port = free_port();
+    let error = send(port, 3, Retry::new().attempts(2).first_pause(Duration::from_millis(1))).unwrap_err();
+    let expected = format!("Flume's agent at 127.0.0.1:{port}: cannot send 3 events: ");
+    assert!(error.contains(&expected) && error.contains("2 attempts"), "{error}");
+    let (job, events) = collect(FlumeReceiver::thrift("127.0.0.1", port).acknowledging_at_once(), None);
+    drop(connect(port));
+    for count in [14, 15, 5_000] {
+        events.lock().unwrap().clear();
+        send(port, count, Retry::new()).unwrap();
+        all_there(&events, count);
+        let events = events.lock().unwrap();
+        assert_eq!(events.len() as u64, count);
+        assert!(events.iter().all(|event| event.headers.contains_key("even")
+            == event.text().parse::<u64>().unwrap().is_multiple_of(2)));
+    }
+    job.stop();
+    job.wait().unwrap();
+    // Somebody who answers, but nothing of the protocol.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let strange = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"\0\0\0\x04HTTP").unwrap());
+    let error = send(strange, 3, Retry::new()).unwrap_err();
+    assert!(error.contains("protocol = compact") && error.contains("trying again cannot help"), "{error}");
+}
+
+#[test]
+fn a_real_agent_takes_what_we_send_and_sends_it_back() {
+    if std::env::var_os("THALWEG_FLUME").is_none() {
+        eprintln!("SKIPPED: sending to a real agent of Flume; set THALWEG_FLUME=1 where there is a Java");
+        return;
+    }
+    let (folder, back, there) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+    let (job, events) =
+        collect(FlumeReceiver::avro("127.0.0.1", back), Some((&folder.path().join("checkpoints"), 100)));
+    let agent = Agent(folder.path().join("agent"));
+    let to = format!("127.0.0.1:{back}");
+    let source = format!("a.sources.t.port = {there}");
+    let settings = [
+        "a.sources = s t",
+        "a.sources.t.type = thrift",
+        "a.sources.t.bind = 127.0.0.1",
+        &source,
+        "a.sources.t.channels = c",
+    ];
+    let mut arguments = vec!["start", "--to", &to, "--channel", "file"];
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    agent.script(&arguments);
+    drop(connect(there));
+    send(there, 10_000, Retry::new()).unwrap();
+    all_there(&events, 10_000);
+    assert_eq!(
+        events.lock().unwrap().iter().filter(|event| event.headers.contains_key("even")).count(),
+        5_000
+    );
+    job.stop();
+    job.wait().unwrap();
 }
 
 #[test]

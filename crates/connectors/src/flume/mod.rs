@@ -1,4 +1,4 @@
-//! Flume: events that agents send to us, as their sinks send them to another agent (Spark's `FlumeUtils.createStream`).
+//! Flume: events that agents send to us, as their sinks send them to another agent (Spark's `FlumeUtils.createStream`), and, by a [`FlumeSink`], events that we send to agents.
 //!
 //! | the agent's sink | receiver |
 //! |---|---|
@@ -19,12 +19,14 @@
 
 mod avro;
 mod server;
+mod sink;
 mod thrift;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use server::{Protocol, serve};
+pub use sink::FlumeSink;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Receiver, ReceiverSource, Store};
 

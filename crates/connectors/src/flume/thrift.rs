@@ -85,6 +85,81 @@ fn request(mut from: &[u8]) -> io::Result<(Vec<FlumeEvent>, Vec<u8>)> {
     Ok((events, answer))
 }
 
+/// A call of `appendBatch`, in its frame.
+pub(super) fn append_batch(sequence: u64, events: &[FlumeEvent]) -> Vec<u8> {
+    let mut call = vec![0; 4];
+    call.extend([COMPACT, CALL]);
+    write_varint(&mut call, sequence);
+    write_bytes(&mut call, b"appendBatch");
+    // Field 1, a list of structures.
+    call.push(1 << 4 | LISTS[0]);
+    match events.len() {
+        few @ 0..15 => call.push((few as u8) << 4 | STRUCTURE),
+        many => {
+            call.push(15 << 4 | STRUCTURE);
+            write_varint(&mut call, many as u64);
+        }
+    }
+    for event in events {
+        // Field 1, a map from text to text; field 2, bytes.
+        call.push(1 << 4 | MAP);
+        write_varint(&mut call, event.headers.len() as u64);
+        if !event.headers.is_empty() {
+            call.push(BYTES << 4 | BYTES);
+        }
+        for (name, value) in &event.headers {
+            write_bytes(&mut call, name.as_bytes());
+            write_bytes(&mut call, value.as_bytes());
+        }
+        call.push(1 << 4 | BYTES);
+        write_bytes(&mut call, &event.body);
+        call.push(STOP);
+    }
+    call.push(STOP);
+    let length = (call.len() - 4) as u32;
+    call[..4].copy_from_slice(&length.to_be_bytes());
+    call
+}
+
+/// Reads the answer to that call.
+pub(super) fn answered(sequence: u64, from: &mut impl Read) -> io::Result<()> {
+    let length = read_number(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let answer = read_bytes(from, length as usize)?;
+    let from = &mut &answer[..];
+    let kind = match take(from, 2)? {
+        [COMPACT, kind] => *kind,
+        _ => {
+            return Err(malformed(
+                "it does not speak Thrift's compact protocol; set `protocol = compact` for its source",
+            ));
+        }
+    };
+    if read_varint(from)? != sequence {
+        return Err(malformed("it answers another call"));
+    }
+    bytes(from)?;
+    let (mut status, mut said) = (None, String::new());
+    fields(from, |from, id, kind| match (id, kind) {
+        (0, kind) if INTEGERS.contains(&kind) => {
+            status = Some(zigzag(read_varint(from)?));
+            Ok(())
+        }
+        (1, BYTES) => {
+            said = text(bytes(from)?);
+            Ok(())
+        }
+        _ => skip(from, kind, 0),
+    })?;
+    match (kind, status) {
+        (REPLY, Some(0)) => Ok(()),
+        (REPLY, Some(1)) => {
+            Err(io::Error::other("it has failed to take the events; its channel may be full"))
+        }
+        (REPLY, _) => Err(io::Error::other("it has refused the events")),
+        _ => Err(malformed(&format!("it says: {said}"))),
+    }
+}
+
 /// What is answered to a call of what there is not.
 fn unknown(sequence: u64, name: &[u8]) -> Vec<u8> {
     let mut answer = vec![COMPACT, EXCEPTION];

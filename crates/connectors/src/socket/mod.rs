@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// What is done when the server is away.
 #[derive(Clone, Debug)]
-struct Peer {
+pub(crate) struct Peer {
     host: String,
     port: u16,
     /// How many attempts in a row may fail; `None`: any number.
@@ -38,15 +38,15 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self { host: host.to_owned(), port, retries: None, pause: Duration::from_secs(2), ends: false }
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn connect(&self) -> std::io::Result<TcpStream> {
+    pub(crate) fn connect(&self) -> std::io::Result<TcpStream> {
         let mut last = None;
         for address in (self.host.as_str(), self.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, CONNECT) {
