@@ -11,6 +11,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/broker.rs"]
+mod broker;
 mod support;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -28,7 +30,7 @@ const MANY: u64 = 2_000_000;
 
 fn main() {
     let rate: u64 = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(20_000);
-    let broker = std::env::var("THALWEG_KAFKA").is_err().then(support::BrokerProcess::start);
+    let broker = std::env::var("THALWEG_KAFKA").is_err().then(broker::BrokerProcess::start);
     let bootstrap = match &broker {
         Some(broker) => broker.bootstrap.clone(),
         None => std::env::var("THALWEG_KAFKA").unwrap(),

@@ -10,6 +10,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/broker.rs"]
+mod broker;
 mod support;
 
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ use thalweg::prelude::*;
 
 fn main() {
     let words: u64 = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(20_000_000);
-    let broker = std::env::var("THALWEG_KAFKA").is_err().then(support::BrokerProcess::start);
+    let broker = std::env::var("THALWEG_KAFKA").is_err().then(broker::BrokerProcess::start);
     let bootstrap = match &broker {
         Some(broker) => broker.bootstrap.clone(),
         None => std::env::var("THALWEG_KAFKA").unwrap(),

@@ -1,5 +1,7 @@
 //! `thalweg run`: runs a script of SQL.
 
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use thalweg_table::parser::{Statement, parse_script};
 use crate::inside::Inside;
 use crate::interrupt::Interrupt;
 use crate::job_config::{Given, config, set, storage};
+use crate::printable;
 use crate::usage::Usage;
 
 /// Run a script of SQL in Flink's dialect: its INSERTs are jobs, the rows of its SELECTs are shown.
@@ -81,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let planned = match environment.execute(&statement).map_err(told)? {
             Outcome::Done => continue,
             Outcome::Text(text) => {
-                println!("{}", text.trim_end());
+                println!("{}", shown(text.trim_end()));
                 continue;
             }
             Outcome::Job(job) => job,
@@ -90,7 +93,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
         };
         if args.explain {
-            println!("{}", planned.explain().trim_end());
+            println!("{}", shown(planned.explain().trim_end()));
             continue;
         }
         let job = start(args, &mut environment, &planned, &statement, &name, started).map_err(|error| {
@@ -115,6 +118,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     wait(jobs, &interrupt)
+}
+
+/// A text, on a terminal without anything that it would obey.
+fn shown(text: &str) -> Cow<'_, str> {
+    match std::io::stdout().is_terminal() {
+        true => printable::text(text),
+        false => Cow::Borrowed(text),
+    }
 }
 
 fn start(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::{DFSchema, TableReference};
-use datafusion_expr::{ExprSchemable, ScalarUDF};
+use datafusion_expr::{AggregateUDF, ExprSchemable, ScalarUDF};
 use sqlparser::ast::Query;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::runtime::{Job, JobConfig};
@@ -65,6 +65,7 @@ impl PlannedJob {
     /// If an operator or a connector cannot be made.
     pub fn add_to(&self, job: &Job) -> Result<(), SqlError> {
         let building = Building::new(job.graph(), job.config().parallelism);
+        self.sinks.iter().for_each(|sink| building.require(&sink.rows));
         self.sinks.iter().try_for_each(|sink| sink.build(&building))
     }
 
@@ -185,6 +186,12 @@ impl TableEnvironment {
     pub fn create_scalar_function(&mut self, function: Arc<ScalarUDF>) {
         let name = function.name().to_owned();
         self.catalog.functions_mut().add_scalar(&name, function);
+    }
+
+    /// Adds an aggregate function of a user, by the name it has.
+    pub fn create_aggregate_function(&mut self, function: Arc<AggregateUDF>) {
+        let name = function.name().to_owned();
+        self.catalog.functions_mut().add_aggregate(&name, function);
     }
 
     /// Adds a table function of a user.

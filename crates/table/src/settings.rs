@@ -9,7 +9,7 @@ use thalweg_dataflow::tell;
 use crate::error::SqlError;
 
 /// The keys that something goes by, here or in the binary.
-const OBEYED: [&str; 16] = [
+const OBEYED: [&str; 21] = [
     "table.dml-sync",
     "table.exec.state.ttl",
     "sql-client.execution.result-mode",
@@ -17,6 +17,11 @@ const OBEYED: [&str; 16] = [
     "table.local-time-zone",
     "table.exec.source.cdc-events-duplicate",
     "table.exec.source.idle-timeout",
+    "table.exec.emit.early-fire.enabled",
+    "table.exec.emit.early-fire.delay",
+    "table.exec.emit.late-fire.enabled",
+    "table.exec.emit.late-fire.delay",
+    "table.exec.emit.allow-lateness",
     "table.exec.sink.nested-constraint-enforcer",
     "table.exec.sink.not-null-enforcer",
     "table.exec.resource.default-parallelism",
@@ -54,7 +59,14 @@ impl Settings {
                 "`{key}` can be `streaming` only: there is no `{value}` mode yet"
             )));
         }
-        if key == "table.exec.state.ttl" && crate::options::millis(value).is_none() {
+        let is_time = matches!(
+            key,
+            "table.exec.state.ttl"
+                | "table.exec.emit.early-fire.delay"
+                | "table.exec.emit.late-fire.delay"
+                | "table.exec.emit.allow-lateness"
+        );
+        if is_time && crate::options::millis(value).is_none() {
             return Err(
                 SqlError::new(format!("`{value}` is no length of time")).help("such as '1 h' or '30 min'")
             );
@@ -79,6 +91,11 @@ impl Settings {
     /// All that is set.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether a key is set to `true`.
+    pub(crate) fn is_on(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// The time zone of the session: `table.local-time-zone`, UTC unless it is set.

@@ -266,10 +266,16 @@ impl TableFunction for Unnest {
                 }
             }
         };
+        // Where all of them come out, in their order, they are there already.
+        let first = places.first().copied().unwrap_or(0);
+        let in_order = places.iter().zip(first..).all(|(place, expected)| *place == expected);
         let (places, single) = (UInt32Array::from(places), values.len() == 1);
         let mut columns = Vec::new();
         for values in values {
-            let values = take(&values, &places, None)?;
+            let values = match in_order {
+                true => values.slice(first as usize, places.len()),
+                false => take(&values, &places, None)?,
+            };
             match values.as_struct_opt().filter(|_| single) {
                 Some(items) => {
                     // Of no row there are no fields either.

@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "flink/compare.rs"]
+mod compare;
 #[path = "flink/rows.rs"]
 mod rows;
 
@@ -23,6 +25,8 @@ use thalweg_table::cast::text;
 use thalweg_table::chunk::Chunk;
 use thalweg_table::environment::TableEnvironment;
 use thalweg_table::parser::{StatementKind, parse_type};
+
+use compare::{next_answer, run};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flink")
@@ -150,69 +154,6 @@ fn expressions() {
     assert!(wrong.is_empty(), "of {asked} expressions {} differ from Flink:\n{wrong}", wrong.lines().count());
 }
 
-/// What the changes of a query come to in the end.
-fn folded(rows: impl Iterator<Item = (bool, Vec<Option<String>>)>) -> BTreeMap<Vec<Option<String>>, i64> {
-    let mut all = BTreeMap::new();
-    for (back, row) in rows {
-        *all.entry(row).or_insert(0) += if back { -1 } else { 1 };
-    }
-    all.retain(|_, count| *count != 0);
-    all
-}
-
-type Folded = BTreeMap<Vec<Option<String>>, i64>;
-
-/// The rows that a query over the files comes to.
-fn run(environment: &TableEnvironment, query: &str) -> Result<Folded, String> {
-    let mut config = JobConfig::new("pipeline");
-    config.parallelism = 1;
-    config.restart = Some(RestartStrategy::None);
-    let job = Job::new(config);
-    let told = |error: thalweg_table::error::SqlError| error.render(query).replace('\n', " ");
-    let rows = Arc::new(Mutex::new(Vec::new()));
-    let kept = rows.clone();
-    environment
-        .stream(query, &job)
-        .map_err(told)?
-        .map("keep", move |chunk: Chunk| {
-            let mut kept = kept.lock().unwrap();
-            for row in 0..chunk.len() {
-                let values = chunk.rows().columns().iter().map(|column| text(column, row, Tz::UTC));
-                kept.push((chunk.is_retraction(row), values.collect()));
-            }
-        })
-        .parallelism(1);
-    job.start().map_err(|error| error.to_string())?.wait().map_err(|error| format!("fails: {error}"))?;
-    let rows = std::mem::take(&mut *rows.lock().unwrap());
-    Ok(folded(rows.into_iter()))
-}
-
-/// The rows that Flink gave for the next query, folded; none, if it refused it.
-fn next_answer(answers: &mut std::iter::Peekable<std::vec::IntoIter<Value>>) -> Option<Folded> {
-    answers.next().unwrap().get("columns")?;
-    let rows = std::iter::from_fn(|| answers.next_if(Value::is_array)).map(|line| {
-        let values = line.as_array().unwrap();
-        let row = values[1..].iter().map(|value| value.as_str().map(str::to_owned)).collect();
-        (values[0] == "-D", row)
-    });
-    Some(folded(rows))
-}
-
-/// Rows, with twelve digits of their floating point numbers.
-fn blurred(rows: &Folded) -> Vec<Vec<Option<String>>> {
-    let blur = |value: &Option<String>| {
-        let text = value.as_ref()?;
-        match text.parse::<f64>() {
-            Ok(number) if text.len() > 14 && text.contains('.') => Some(format!("{number:.11e}")),
-            _ => Some(text.clone()),
-        }
-    };
-    let rows = rows.iter().flat_map(|(row, count)| vec![row; count.unsigned_abs() as usize]);
-    let mut rows: Vec<Vec<Option<String>>> = rows.map(|row| row.iter().map(blur).collect()).collect();
-    rows.sort();
-    rows
-}
-
 #[test]
 fn pipelines() {
     let (known, only) = (known(), std::env::var("THALWEG_FLINK_ONLY").ok());
@@ -239,18 +180,7 @@ fn pipelines() {
             let line = query.split_whitespace().collect::<Vec<_>>().join(" ");
             let differs = match run(&environment, query) {
                 Err(error) => Some(error),
-                Ok(given) if given == answer => None,
-                // The last digits of a floating point number depend on the order in which it was summed up.
-                Ok(given) if blurred(&given) == blurred(&answer) => None,
-                Ok(given) => {
-                    let lacking = answer.iter().filter(|(row, count)| given.get(*row) != Some(*count));
-                    let surplus = given.iter().filter(|(row, count)| answer.get(*row) != Some(*count));
-                    let lacking: Vec<_> = lacking.take(3).collect();
-                    Some(format!(
-                        "Flink has {lacking:?}, and here is {:?}",
-                        surplus.take(3).collect::<Vec<_>>()
-                    ))
-                }
+                Ok(given) => compare::difference(&given, &answer),
             };
             match (differs, known.get(&line)) {
                 (Some(difference), None) => writeln!(wrong, "{name}: {line}: {difference}").unwrap(),

@@ -9,6 +9,7 @@
 //! | `MIN`, `MAX` | the best value | all values in order, with counts |
 //! | `FIRST_VALUE`, `LAST_VALUE` | that value | all values as they came |
 //! | `LISTAGG`, `ARRAY_AGG`, `JSON_…AGG` | all values as they came | the same |
+//! | a function of a [user](super::user) | what it keeps | the same |
 //! | `PERCENTILE`, `COLLECT`, and whatever is `DISTINCT` | all values in order, with counts | the same |
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use smallvec::SmallVec;
 
 use super::Function;
 use super::numbers::{Numbers, divide_half_up, halves, joined, power_of_ten};
+use super::user::UserAggregate;
 use crate::chunk::Chunk;
 use crate::functions::{json_of, object};
 use crate::rows::{RowBytes, RowCodec};
@@ -50,6 +52,8 @@ pub enum Accumulator {
     Counted(BTreeMap<RowBytes, i64>),
     /// Values as they came.
     List(Vec<RowBytes>),
+    /// What a function of a user keeps.
+    Made(RowBytes),
 }
 
 /// The arguments of a call in all rows of a chunk.
@@ -63,6 +67,8 @@ enum Input {
     Nothing,
     Numbers(Numbers),
     Rows(arrow::row::Rows),
+    /// Of a function of a user.
+    Columns(Vec<ArrayRef>),
 }
 
 /// The accumulators of one group, one for each call.
@@ -81,6 +87,7 @@ pub struct Aggregation {
     codec: RowCodec,
     separator: String,
     fractions: Vec<f64>,
+    user: Option<Arc<dyn UserAggregate>>,
 }
 
 impl Aggregation {
@@ -115,7 +122,16 @@ impl Aggregation {
             codec,
             separator,
             fractions,
+            user: None,
         })
+    }
+
+    /// The function of a user that this is a call of.
+    #[must_use]
+    pub(crate) fn of_user(mut self, function: Arc<dyn UserAggregate>) -> Self {
+        self.result = function.result();
+        self.user = Some(function);
+        self
     }
 
     /// The fractions of a `PERCENTILE`, which gives an array if they stood in one.
@@ -145,6 +161,7 @@ impl Aggregation {
                 Accumulator::List(Vec::new())
             }
             F::Collect | F::Percentile => Accumulator::Counted(BTreeMap::new()),
+            F::User => Accumulator::Made(self.user.as_ref().map(|user| user.empty()).unwrap_or_default()),
             _ if self.distinct => Accumulator::Counted(BTreeMap::new()),
             F::Count => Accumulator::Count(0),
             F::Sum | F::Sum0 | F::Avg => match &self.types[0] {
@@ -171,6 +188,21 @@ impl Aggregation {
         chunk: &Chunk,
     ) -> Result<(), ArrowError> {
         let prepared = self.prepare(chunk)?;
+        if let (Some(user), Input::Columns(columns)) = (&self.user, &prepared.input) {
+            // What is kept of a group is read and written once for all of its rows.
+            let mut of_groups: Vec<Vec<(usize, i64)>> = vec![Vec::new(); groups.len()];
+            for (row, group) in group_of.iter().enumerate() {
+                if prepared.valid.as_ref().is_none_or(|valid| valid.is_valid(row)) {
+                    of_groups[*group as usize].push((row, chunk.sign(row)));
+                }
+            }
+            for (group, rows) in groups.iter_mut().zip(of_groups) {
+                if let (Accumulator::Made(bytes), false) = (&mut group[call], rows.is_empty()) {
+                    user.update(bytes, columns, &mut rows.into_iter())?;
+                }
+            }
+            return Ok(());
+        }
         for (row, group) in group_of.iter().enumerate() {
             self.apply(&prepared, row, chunk.sign(row), &mut groups[*group as usize][call]);
         }
@@ -194,6 +226,10 @@ impl Aggregation {
             Accumulator::One(_) | Accumulator::Counted(_) | Accumulator::List(_) => {
                 Input::Rows(self.codec.encode(&columns)?)
             }
+            Accumulator::Made(_) => match &self.user {
+                Some(user) => Input::Columns(user.prepare(&columns)?),
+                None => return Err(not_kept()),
+            },
         };
         Ok(Prepared { valid, input })
     }
@@ -225,6 +261,12 @@ impl Aggregation {
                 *sum += value * by;
                 *squares += value * value * by;
             }
+            (Accumulator::Made(bytes), Input::Columns(columns)) => {
+                if let Some(user) = &self.user {
+                    // It has been read before; if not, results say so.
+                    let _ = user.update(bytes, columns, &mut std::iter::once((row, sign)));
+                }
+            }
             (accumulator, Input::Rows(rows)) => self.keep(accumulator, rows.row(row).data(), sign),
             _ => {}
         }
@@ -235,7 +277,7 @@ impl Aggregation {
         let mut valid = None;
         // Those that count NULL, too, look at the others: the key of a pair.
         let looked_at = match self.function {
-            Function::ArrayAgg | Function::JsonArrayAgg { nulls: true } => 0,
+            Function::ArrayAgg | Function::JsonArrayAgg { nulls: true } | Function::User => 0,
             Function::JsonObjectAgg { nulls: true } => 1,
             _ => columns.len(),
         };
@@ -329,6 +371,14 @@ impl Aggregation {
             F::Collect => self.multisets(of),
             F::JsonObjectAgg { .. } | F::JsonArrayAgg { .. } => self.json(of),
             F::Percentile => self.percentiles(of),
+            F::User => {
+                let Some(user) = &self.user else { return Err(not_kept()) };
+                let mut kept = of.iter().filter_map(|accumulator| match accumulator {
+                    Accumulator::Made(bytes) => Some(bytes),
+                    _ => None,
+                });
+                user.results(&mut kept)
+            }
             _ if self.distinct => self.of_distinct(of),
             F::Sum | F::Sum0 | F::Avg => self.sums(of),
             F::VarPop | F::VarSamp | F::StddevPop | F::StddevSamp => {

@@ -8,6 +8,7 @@ use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 
 use super::Function;
+use super::user::user_function;
 
 /// All of them, by all of their names.
 const NAMES: [(&str, Function); 23] = [
@@ -59,6 +60,9 @@ pub fn aggregate_names() -> impl Iterator<Item = &'static str> {
 
 /// Which function a declaration stands for, and whether it counts each value once.
 pub fn function_of(declared: &AggregateUDF) -> Option<(Function, bool)> {
+    if user_function(declared).is_some() {
+        return Some((Function::User, false));
+    }
     let (name, function) = NAMES.iter().find(|(known, _)| *known == declared.name())?;
     Some((*function, *name == "APPROX_COUNT_DISTINCT"))
 }

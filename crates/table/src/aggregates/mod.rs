@@ -5,6 +5,7 @@
 pub mod accumulator;
 pub mod declaration;
 mod numbers;
+pub mod user;
 
 use arrow::datatypes::DataType;
 
@@ -57,6 +58,8 @@ pub enum Function {
     StddevPop,
     /// `STDDEV_SAMP`, `STDDEV`.
     StddevSamp,
+    /// One of a [user](user).
+    User,
 }
 
 impl Function {
@@ -80,6 +83,8 @@ impl Function {
                 Some(DataType::List(_)) => DataType::List(Field::new("item", DataType::Float64, true).into()),
                 _ => DataType::Float64,
             },
+            // Said by the function itself.
+            Self::User => DataType::Null,
             Self::ArrayAgg => DataType::List(Field::new("item", argument, true).into()),
             Self::Collect => {
                 let fields =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{AggregateUDF, ScalarUDF};
 
 use crate::table_functions::TableFunction;
 
@@ -13,6 +13,7 @@ use crate::table_functions::TableFunction;
 pub struct UserFunctions {
     scalar: BTreeMap<String, Arc<ScalarUDF>>,
     table: BTreeMap<String, Arc<dyn TableFunction>>,
+    aggregate: BTreeMap<String, Arc<AggregateUDF>>,
 }
 
 impl UserFunctions {
@@ -24,6 +25,16 @@ impl UserFunctions {
     /// Adds a table function, in place of one of the same name.
     pub fn add_table(&mut self, name: &str, function: Arc<dyn TableFunction>) {
         self.table.insert(name.to_lowercase(), function);
+    }
+
+    /// Adds an aggregate function, in place of one of the same name.
+    pub fn add_aggregate(&mut self, name: &str, function: Arc<AggregateUDF>) {
+        self.aggregate.insert(name.to_lowercase(), function);
+    }
+
+    /// The aggregate function of this name.
+    pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.aggregate.get(&name.to_lowercase()).cloned()
     }
 
     /// The scalar function of this name.
@@ -38,8 +49,9 @@ impl UserFunctions {
 
     /// Makes a function known by another name, too. Returns whether there is one of the first.
     pub fn alias(&mut self, of: &str, name: &str) -> bool {
-        let (scalar, table) = (self.scalar(of), self.table(of));
-        let found = scalar.is_some() || table.is_some();
+        let (scalar, table, aggregate) = (self.scalar(of), self.table(of), self.aggregate(of));
+        let found = scalar.is_some() || table.is_some() || aggregate.is_some();
+        aggregate.into_iter().for_each(|function| self.add_aggregate(name, function));
         scalar.into_iter().for_each(|function| self.add_scalar(name, function));
         table.into_iter().for_each(|function| self.add_table(name, function));
         found
@@ -48,13 +60,15 @@ impl UserFunctions {
     /// Forgets a function. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let name = name.to_lowercase();
-        let scalar = self.scalar.remove(&name).is_some();
-        self.table.remove(&name).is_some() || scalar
+        let (scalar, aggregate) =
+            (self.scalar.remove(&name).is_some(), self.aggregate.remove(&name).is_some());
+        self.table.remove(&name).is_some() || scalar || aggregate
     }
 
     /// The names of all functions.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.scalar.keys().map(String::as_str).chain(self.table_names())
+        let of_rows = self.scalar.keys().chain(self.aggregate.keys()).map(String::as_str);
+        of_rows.chain(self.table_names())
     }
 
     /// The names of the table functions.

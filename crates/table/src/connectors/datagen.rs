@@ -26,10 +26,11 @@ use super::{Connector, Shape, TableScan};
 use crate::catalog::Table;
 use crate::chunk::Chunk;
 use crate::error::SqlError;
+use crate::needs::{Need, nothing};
 use crate::settings::Settings;
 
 /// So many rows are made at once, at most.
-const CHUNK: u64 = 1024;
+const CHUNK: u64 = 4096;
 
 /// Rows are dealt out over so many splits, whatever the parallelism.
 const SPLITS: u64 = 8;
@@ -65,6 +66,8 @@ enum Field {
 struct Generator {
     fields: Arc<[(Field, f64)]>,
     schema: SchemaRef,
+    /// What anybody reads of the columns.
+    needs: Arc<[Need]>,
     rows: Option<u64>,
     rate: u64,
     identity: String,
@@ -99,7 +102,8 @@ impl Connector for Datagen {
         }
         let rate = number("rows-per-second")?.unwrap_or(10_000).max(1);
         let identity = table.path.to_string();
-        Ok(Box::new(Generator { fields: fields.into(), schema, rows, rate, identity }))
+        let needs = Vec::new().into();
+        Ok(Box::new(Generator { fields: fields.into(), schema, needs, rows, rate, identity }))
     }
 }
 
@@ -165,12 +169,16 @@ impl Field {
         let rows = rows.iter().copied();
         let values: ArrayRef = match *self {
             Self::Sequence { start, .. } => {
-                Arc::new(rows.map(|row| start + row as i64).collect::<Int64Array>())
+                Arc::new(Int64Array::from_iter_values(rows.map(|row| start + row as i64)))
             }
             Self::Int { min, max } => {
                 let span = (i128::from(max) - i128::from(min) + 1).max(1);
-                let value = |row| (i128::from(min) + i128::from(random(row)) % span) as i64;
-                Arc::new(rows.map(value).collect::<Int64Array>())
+                // Only of all whole numbers there are more than a divisor can be.
+                let values: Vec<i64> = match u64::try_from(span) {
+                    Ok(span) => rows.map(|row| min.wrapping_add((random(row) % span) as i64)).collect(),
+                    Err(_) => rows.map(|row| min.wrapping_add(random(row) as i64)).collect(),
+                };
+                Arc::new(Int64Array::from(values))
             }
             Self::Float { min, max } => {
                 Arc::new(rows.map(|row| min + share(row) * (max - min)).collect::<Float64Array>())
@@ -202,7 +210,8 @@ fn text(mut seed: u64, length: usize) -> String {
 
 impl TableScan for Generator {
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
-        Ok(shape.source(graph, name, self.clone()))
+        let generator = Self { needs: shape.needs.clone(), ..self.clone() };
+        Ok(shape.source(graph, name, generator))
     }
 }
 
@@ -271,7 +280,7 @@ impl SourceReader for Reader {
         if due == 0 {
             return Ok(SourceStatus::Idle { until: Some(now + 10) });
         }
-        let Generator { fields, schema, rows: all, .. } = &self.generator;
+        let Generator { fields, schema, needs, rows: all, .. } = &self.generator;
         let mut ended = 0;
         for _ in 0..self.mine.len() {
             self.turn = (self.turn + 1) % self.mine.len();
@@ -288,6 +297,10 @@ impl SourceReader for Reader {
             let mut columns = Vec::with_capacity(fields.len());
             for (index, ((field, null_rate), of)) in fields.iter().zip(schema.fields()).enumerate() {
                 let salt = index as u64;
+                if needs.get(index).is_some_and(Need::is_no) {
+                    columns.push(nothing(of.data_type(), rows.len()));
+                    continue;
+                }
                 let mut values = field.values(&rows, salt, now, of.data_type())?;
                 if *null_rate > 0.0 {
                     let limit = (null_rate * u64::MAX as f64) as u64;

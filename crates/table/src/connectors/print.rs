@@ -1,11 +1,13 @@
-//! `print`: writes each row on a line of the standard output, with its kind: `+I[1, a]`.
+//! `print`: writes each row on a line of the standard output, with its kind: `+I[1, a]`. On a terminal, characters that it would obey are
+//! shown as what they are: `\x1b`.
 //!
 //! | option | |
 //! |---|---|
 //! | `print-identifier` | stands before each line, with `>` |
 //! | `standard-error` | `true`: lines go to the standard error |
 
-use std::io::Write as _;
+use std::borrow::Cow;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use thalweg_dataflow::graph::Stream;
@@ -15,6 +17,7 @@ use crate::catalog::Table;
 use crate::chunk::Chunk;
 use crate::display::display;
 use crate::error::SqlError;
+use crate::printable;
 use crate::row_kind::{RowKind, kinds};
 use crate::settings::Settings;
 
@@ -61,9 +64,14 @@ impl TableSink for PrintSink {
             for (row, kind) in of_rows.into_iter().enumerate() {
                 text.push_str(&format!("{prefix}{kind}[{}]\n", line(&chunk, row)));
             }
+            let bytes = |for_terminal| match for_terminal {
+                true => printable::text(&text),
+                false => Cow::Borrowed(&*text),
+            };
+            let (errors, out) = (std::io::stderr(), std::io::stdout());
             match on_error {
-                true => std::io::stderr().lock().write_all(text.as_bytes())?,
-                false => std::io::stdout().lock().write_all(text.as_bytes())?,
+                true => errors.lock().write_all(bytes(errors.is_terminal()).as_bytes())?,
+                false => out.lock().write_all(bytes(out.is_terminal()).as_bytes())?,
             }
             Ok(())
         };

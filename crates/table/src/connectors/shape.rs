@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::compute::max;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion_common::ScalarValue;
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Literal;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
@@ -15,6 +17,7 @@ use thalweg_dataflow::time::{Clock, NO_TIMESTAMP};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 use crate::chunk::Chunk;
+use crate::needs::{self, Need};
 use crate::now;
 use crate::operators::millis;
 
@@ -23,7 +26,9 @@ use crate::operators::millis;
 pub struct Shape {
     /// The schema of what is read.
     pub read: SchemaRef,
-    /// All columns; without it, they are those that are read.
+    /// What of these columns anybody looks at: of what is not needed, a connector may as well give NULL.
+    pub needs: Arc<[Need]>,
+    /// All columns; without it, they are those that are read. One that nobody looks at is NULL.
     pub(crate) columns: Option<Arc<[Arc<dyn PhysicalExpr>]>>,
     pub(crate) schema: SchemaRef,
     /// Over all columns.
@@ -35,6 +40,33 @@ impl Shape {
     /// The schema of what queries see.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// The shape, if of all columns this is needed.
+    #[must_use]
+    pub(crate) fn reading(mut self, needed: &[Need]) -> Self {
+        if needed.len() != self.schema.fields().len() {
+            return self;
+        }
+        let mut all = needed.to_vec();
+        self.watermark.iter().for_each(|watermark| needs::reads(watermark, &Need::All, &mut all));
+        let Some(columns) = &self.columns else {
+            self.needs = all.into();
+            return self;
+        };
+        let mut read = vec![Need::No; self.read.fields().len()];
+        columns.iter().zip(&all).for_each(|(column, need)| needs::reads(column, need, &mut read));
+        let column = |((column, need), field): ((&Arc<dyn PhysicalExpr>, &Need), &FieldRef)| match need {
+            // Of this type, whatever it is computed of.
+            Need::No => ScalarValue::try_from(field.data_type()).map_or_else(
+                |_| column.clone(),
+                |null| Arc::new(Literal::new(null)) as Arc<dyn PhysicalExpr>,
+            ),
+            _ => column.clone(),
+        };
+        self.columns = Some(columns.iter().zip(&all).zip(self.schema.fields()).map(column).collect());
+        self.needs = read.into();
+        self
     }
 
     /// All columns, and the watermark that follows, as a time that is one above it.

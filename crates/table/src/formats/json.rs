@@ -1,6 +1,7 @@
 //! JSON: an object for each row.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
@@ -8,7 +9,7 @@ use base64::Engine as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Field, Format, column_of_valid, decoded};
+use super::{Field, Format, column_of_valid, decoded, json_columns};
 use crate::chunk::Chunk;
 use crate::display::display;
 use crate::error::SqlError;
@@ -28,6 +29,37 @@ impl Json {
 
 impl Format for Json {
     fn decode(&self, records: &[&[u8]]) -> Result<(Vec<ArrayRef>, Option<Vec<bool>>), SqlError> {
+        match json_columns::columns(&self.fields, records, self.fail_on_missing) {
+            Some(columns) => Ok((columns, None)),
+            None => self.one_by_one(records),
+        }
+    }
+
+    fn only(&self, needed: &[bool]) -> Option<Arc<dyn Format>> {
+        let fields = self.fields.iter().zip(needed).filter(|(_, needed)| **needed);
+        let fields = fields.map(|(field, _)| field.clone()).collect();
+        Some(Arc::new(Self { fields, ..*self }))
+    }
+
+    fn encode(
+        &self,
+        chunk: &Chunk,
+        columns: &[usize],
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SqlError> {
+        let fields = self
+            .fields
+            .iter()
+            .zip(columns)
+            .map(|((name, _), column)| (name.as_str(), chunk.rows().column(*column)));
+        object(fields, row, out)
+    }
+}
+
+impl Json {
+    /// The columns of records of which some are not as they should be.
+    fn one_by_one(&self, records: &[&[u8]]) -> Result<(Vec<ArrayRef>, Option<Vec<bool>>), SqlError> {
         let mut valid = vec![true; records.len()];
         let mut objects: Vec<Vec<Option<Value>>> = Vec::with_capacity(records.len());
         for (record, valid) in records.iter().zip(&mut valid) {
@@ -62,21 +94,6 @@ impl Format for Json {
             columns.push(column_of_valid(field, &values, &mut valid, self.ignore_errors)?);
         }
         Ok(decoded(columns, valid))
-    }
-
-    fn encode(
-        &self,
-        chunk: &Chunk,
-        columns: &[usize],
-        row: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), SqlError> {
-        let fields = self
-            .fields
-            .iter()
-            .zip(columns)
-            .map(|((name, _), column)| (name.as_str(), chunk.rows().column(*column)));
-        object(fields, row, out)
     }
 }
 
@@ -172,7 +189,7 @@ pub(super) fn write(values: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<
 }
 
 /// A value of this type as it stands: the digits of a decimal as text, so that none is lost.
-fn read(raw: &RawValue, of: &LogicalType) -> serde_json::Result<Value> {
+pub(super) fn read(raw: &RawValue, of: &LogicalType) -> serde_json::Result<Value> {
     let is_null = raw.get() == "null";
     Ok(match &of.kind {
         TypeKind::Decimal(..)
@@ -230,6 +247,40 @@ mod tests {
         let mut out = Vec::new();
         json.encode(&chunk, &[0, 1, 2, 3, 4, 5, 6, 7], 0, &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), record);
+    }
+
+    #[test]
+    fn a_batch_gives_the_same_however_it_is_read() {
+        let fields = fields(
+            "a INT, b STRING, c DECIMAL(10, 2), d TIMESTAMP(3), e ARRAY<ROW<x INT>>, f ROW<x BIGINT, y ARRAY<STRING>>, g MAP<STRING, DECIMAL(4, 1)>, \
+             h DOUBLE, i BOOLEAN, j FLOAT, k DATE, l BYTES, m TINYINT",
+        );
+        let json = Json::new(fields.clone(), false, false);
+        let records = [
+            r#"{"a":1,"b":"x\n","c":1.10,"d":"2020-04-15 08:00:05.123","e":[{"x":1},null,{}],"f":{"x":2,"y":["p",null]},"g":{"k":1.5},"h":1e3}"#,
+            r#"{"m":-3,"l":"AQI=","k":"2020-01-02","j":0.1,"i":true,"h":7,"b":12,"z":{"a":[1]}}"#,
+            r#"{"a":null,"f":null,"e":[],"b":1.50,"j":3,"h":18446744073709551615}"#,
+            "{}",
+        ];
+        let records: Vec<&[u8]> = records.iter().map(|record| record.as_bytes()).collect();
+        let (slowly, _) = json.one_by_one(&records).unwrap();
+        let quickly = json_columns::columns(&fields, &records, false).expect("as they should be");
+        assert_eq!(quickly, slowly);
+        // What is otherwise is left to the other way.
+        for odd in [
+            r#"{"a":"1"}"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1.0}"#,
+            r#"{"c":"1"}"#,
+            r#"{"f":[1,[]]}"#,
+            r#"{"m":300}"#,
+            "[]",
+            "{} 1",
+            "{",
+        ] {
+            assert!(json_columns::columns(&fields, &[odd.as_bytes()], false).is_none(), "{odd}");
+        }
+        assert!(json_columns::columns(&fields, &[b"{}"], true).is_none());
     }
 
     #[test]

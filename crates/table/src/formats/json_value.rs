@@ -155,7 +155,7 @@ pub fn column(of: &LogicalType, values: &[&Value]) -> Result<ArrayRef, SqlError>
 }
 
 /// A number without an exponent, if it is none that needs one.
-fn plain(number: &serde_json::Number) -> String {
+pub(super) fn plain(number: &serde_json::Number) -> String {
     let text = number.to_string();
     match text.strip_suffix(".0") {
         Some(whole) => whole.to_owned(),

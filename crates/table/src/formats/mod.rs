@@ -8,6 +8,7 @@
 
 mod csv;
 mod json;
+mod json_columns;
 pub mod json_value;
 mod raw;
 
@@ -30,6 +31,12 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// If a record is not in the format.
     fn decode(&self, records: &[&[u8]]) -> Result<(Vec<ArrayRef>, Option<Vec<bool>>), SqlError>;
+
+    /// What reads only those of the columns that are needed, and leaves the others out. None if all are read anyway.
+    fn only(&self, needed: &[bool]) -> Option<Arc<dyn Format>> {
+        let _ = needed;
+        None
+    }
 
     /// Writes a row; `columns` are those of the chunk that the format's fields are in.
     ///

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{cast, take};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::{cast, nullif, take};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::{Column, DFSchema, Result, ScalarValue, TableReference, exec_err, plan_err};
@@ -52,9 +52,12 @@ impl ExprPlanner for AccessPlanner {
     }
 }
 
+/// The name of the function that is access to a field.
+pub(crate) const FIELD: &str = "$field";
+
 pub(super) static FUNCTIONS: [Builtin; 2] = [
     Builtin {
-        name: "$field",
+        name: FIELD,
         takes: Takes::By((2, 2), as_they_are),
         result: |arguments| {
             let Some(Some(ScalarValue::Utf8(Some(name)))) = arguments.constants.get(1) else {
@@ -77,9 +80,12 @@ pub(super) static FUNCTIONS: [Builtin; 2] = [
                 return exec_err!("there is no field `{}`", names.value(0));
             };
             // Of no row there is no field either.
-            let all: UInt32Array =
-                (0..rows.len()).map(|row| rows.is_valid(row).then_some(row as u32)).collect();
-            Ok(take(column, &all, None)?)
+            match rows.nulls() {
+                Some(nulls) if nulls.null_count() > 0 => {
+                    Ok(nullif(column, &BooleanArray::new(!nulls.inner(), None))?)
+                }
+                _ => Ok(Arc::clone(column)),
+            }
         },
         volatility: Volatility::Immutable,
     },

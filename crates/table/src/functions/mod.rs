@@ -33,6 +33,7 @@ use std::sync::Arc;
 use datafusion_expr::ScalarUDF;
 use datafusion_expr::planner::ExprPlanner;
 
+pub(crate) use self::access::FIELD;
 use self::builtin::Builtin;
 pub(crate) use self::decimal::arithmetic;
 pub(crate) use self::json::{json_of, object};

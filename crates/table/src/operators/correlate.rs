@@ -16,6 +16,7 @@ use thalweg_dataflow::time::{TaskClock, Timestamp};
 
 use super::{batch, emit};
 use crate::chunk::Chunk;
+use crate::needs::{Need, nothing};
 use crate::now;
 use crate::table_functions::TableFunction;
 
@@ -26,6 +27,8 @@ pub struct Correlate {
     arguments: Arc<[Arc<dyn PhysicalExpr>]>,
     /// A row for which there is none stays, with NULLs behind it.
     outer: bool,
+    /// Which columns of the rows nobody reads behind it.
+    idle: Arc<[bool]>,
     schema: SchemaRef,
     clock: TaskClock,
 }
@@ -38,7 +41,15 @@ impl Correlate {
         outer: bool,
         schema: SchemaRef,
     ) -> Self {
-        Self { function, arguments: arguments.into(), outer, schema, clock: TaskClock::default() }
+        let (arguments, idle) = (arguments.into(), Vec::new().into());
+        Self { function, arguments, outer, idle, schema, clock: TaskClock::default() }
+    }
+
+    /// Of the columns of the rows only these are read behind it; the others come out NULL.
+    #[must_use]
+    pub(crate) fn reading(mut self, needs: &[Need]) -> Self {
+        self.idle = needs.iter().map(Need::is_no).collect();
+        self
     }
 
     fn expand(&self, chunk: &Chunk) -> Result<Chunk, BoxError> {
@@ -65,8 +76,11 @@ impl Correlate {
             }
         };
         let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for column in chunk.rows().columns() {
-            columns.push(take(column, &left, None)?);
+        for (place, column) in chunk.rows().columns().iter().enumerate() {
+            columns.push(match self.idle.get(place) {
+                Some(true) => nothing(column.data_type(), left.len()),
+                _ => take(column, &left, None)?,
+            });
         }
         for column in expanded.columns {
             columns.push(match &right {

@@ -5,7 +5,9 @@
 //!   first partner that row is retracted, and when it loses its last it comes back. A semi join gives rows that have a partner, an anti
 //!   join those that have none.
 //! - **Watermarks, barriers, the end**: pass.
-//! - **State**: keyed, `left` and `right`: of each key its rows, of each how often it is there and how many partners it has.
+//! - **State**: keyed, `left` and `right`: of each key its rows, of each how often it is there and how many partners it has. With a time
+//!   to live each row has an age of its own: since it was added, or a partner of it came or went. A row that has expired has no partners,
+//!   and nothing is retracted for it.
 //!
 //! A key with a NULL in it is equal to none, not even to itself, unless the join says otherwise.
 
@@ -114,6 +116,15 @@ impl JoinKeys {
 struct Kept {
     count: i64,
     partners: i64,
+    /// When it was written last (milliseconds); 0 if nobody asked: it is as old as its key.
+    #[serde(default)]
+    written: i64,
+}
+
+impl Kept {
+    fn is_alive(&self, from: i64) -> bool {
+        self.written == 0 || self.written >= from
+    }
 }
 
 type SideState = KeyedTable<RowBytes, BTreeMap<RowBytes, Kept>>;
@@ -147,7 +158,7 @@ impl Join {
         Ok(Self { plan, left: SideState::default(), right: SideState::default() })
     }
 
-    /// The rows of a key are forgotten when none of them has been written for so long, on the left and on the right
+    /// A row is forgotten when it has not been written for so long, on the left and on the right
     /// (`table.exec.state.ttl`).
     #[must_use]
     pub fn with_ttl(mut self, left: Option<StateTtlConfig>, right: Option<StateTtlConfig>) -> Self {
@@ -179,7 +190,8 @@ impl Join {
             if !no_key(by_key.firsts[group] as usize)
                 && let Some(others) = theirs.get(*hash, key)
             {
-                rows.extend(others.keys().cloned());
+                let alive = others.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from()));
+                rows.extend(alive.map(|(row, _)| row.clone()));
             }
             candidates.push(begin..rows.len() as u32);
         }
@@ -192,6 +204,19 @@ impl Join {
         let passing = plan.pairs.passing(side, chunk, &rows, &tried)?;
         let encoded = plan.pairs.codec(side).encode(chunk.rows().columns())?;
         let (mut out, mut next) = (Pairs::default(), 0);
+        // Where rows have no age, none is written down; and no row is as old as the clock.
+        let at = |side: &SideState| if side.ttl().is_some() { side.now().max(1) } else { 0 };
+        let (now, their_now, ages) = (at(mine), at(theirs), mine.ttl().is_some());
+        if ages {
+            for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
+                let from = mine.alive_from();
+                if mine.get(*hash, key).is_some_and(|of| of.values().any(|kept| !kept.is_alive(from)))
+                    && let Some(kept) = mine.get_mut(*hash, key)
+                {
+                    kept.retain(|_, kept| kept.is_alive(from));
+                }
+            }
+        }
         let counts_partners_there =
             plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
         for row in 0..chunk.len() {
@@ -211,6 +236,7 @@ impl Join {
                     let Some(kept) = kept.get_mut(&rows[other as usize]) else { continue };
                     let before = kept.partners;
                     kept.partners += sign;
+                    kept.written = their_now;
                     partners += kept.count;
                     plan.partner_changed(&mut out, this, other, sign, before, *kept);
                 }
@@ -239,8 +265,13 @@ impl Join {
                 continue;
             }
             let mine = mine.entry(hash, key.clone()).or_insert_with(BTreeMap::new);
-            let kept = mine.entry(RowBytes::new(encoded.row(row).data())).or_default();
-            (kept.count, kept.partners) = (kept.count + sign, partners);
+            let bytes = RowBytes::new(encoded.row(row).data());
+            // What has expired cannot be taken back.
+            if ages && sign < 0 && !mine.contains_key(&bytes) {
+                continue;
+            }
+            let kept = mine.entry(bytes).or_default();
+            *kept = Kept { count: kept.count + sign, partners, written: now };
             if kept.count == 0 {
                 mine.remove(&RowBytes::new(encoded.row(row).data()));
             }

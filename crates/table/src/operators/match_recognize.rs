@@ -44,8 +44,19 @@ pub enum Pattern {
     Sequence(Vec<Pattern>),
     /// The first of them that fits.
     Either(Vec<Pattern>),
-    /// So often at least, and at most; as often as can be.
-    Repeat(Box<Pattern>, u32, Option<u32>),
+    /// So often.
+    Repeat(Box<Pattern>, Times),
+}
+
+/// How often a part of a pattern comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Times {
+    /// So often at least.
+    pub least: u32,
+    /// So often at most.
+    pub most: Option<u32>,
+    /// As seldom as can be, not as often.
+    pub reluctant: bool,
 }
 
 impl Pattern {
@@ -55,7 +66,9 @@ impl Pattern {
             Self::Name(_) => false,
             Self::Sequence(parts) => parts.last().is_some_and(Self::ends_greedy),
             Self::Either(parts) => parts.iter().any(Self::ends_greedy),
-            Self::Repeat(inner, least, most) => Some(*least) != *most || inner.ends_greedy(),
+            Self::Repeat(inner, times) => {
+                !times.reluctant && Some(times.least) != times.most || inner.ends_greedy()
+            }
         }
     }
 }
@@ -154,6 +167,8 @@ struct Rows<'a> {
     start: usize,
     /// The name of each row that has one so far.
     names: Vec<usize>,
+    /// Names that the next row must not fit: it would have been theirs.
+    greedy: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,10 +283,12 @@ impl Matcher {
         });
         let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
         let times = rows.iter().map(|(time, _)| *time).collect();
-        let mut under = Rows { chunk: &chunk, times, prepared, start: 0, names: Vec::new() };
+        let mut under =
+            Rows { chunk: &chunk, times, prepared, start: 0, names: Vec::new(), greedy: Vec::new() };
         let mut found: Vec<Vec<ArrayRef>> = Vec::new();
         while under.start < chunk.len() {
             under.names.clear();
+            under.greedy.clear();
             match self.run(&self.plan.pattern, &mut under, &mut |_| Ok(Tried::Match))? {
                 Tried::Open => break,
                 Tried::Match if !under.names.is_empty() => {
@@ -321,11 +338,17 @@ impl Matcher {
                 if self.plan.within.is_some_and(|within| rows.times[at] - rows.times[rows.start] >= within) {
                     return Ok(Tried::Fail);
                 }
-                let before = rows.names.len();
-                rows.names.push(*name);
-                let tried = if self.holds(*name, rows)? { then(rows)? } else { Tried::Fail };
+                let (before, greedy) = (rows.names.len(), std::mem::take(&mut rows.greedy));
+                let mut tried = Tried::Fail;
+                if !self.holds_any(&greedy, rows)? {
+                    rows.names.push(*name);
+                    if self.holds(*name, rows)? {
+                        tried = then(rows)?;
+                    }
+                }
                 if tried == Tried::Fail {
                     rows.names.truncate(before);
+                    rows.greedy = greedy;
                 }
                 Ok(tried)
             }
@@ -339,7 +362,7 @@ impl Matcher {
                 }
                 Ok(Tried::Fail)
             }
-            Pattern::Repeat(inner, least, most) => self.repeat((inner, *least, *most), 0, rows, then),
+            Pattern::Repeat(inner, times) => self.repeat((inner, *times), 0, rows, then),
         }
     }
 
@@ -357,24 +380,54 @@ impl Matcher {
 
     fn repeat(
         &self,
-        (inner, least, most): (&Pattern, u32, Option<u32>),
+        (inner, often): (&Pattern, Times),
         times: u32,
         rows: &mut Rows<'_>,
         then: &mut Then<'_>,
     ) -> Result<Tried, BoxError> {
-        if most.is_none_or(|most| times < most) {
-            let before = rows.names.len();
+        let enough = times >= often.least;
+        let before = rows.names.len();
+        if enough && often.reluctant {
+            let tried = then(rows)?;
+            if tried != Tried::Fail {
+                return Ok(tried);
+            }
+            rows.names.truncate(before);
+        }
+        if often.most.is_none_or(|most| times < most) {
             let tried = self.run(inner, rows, &mut |rows| match rows.names.len() == before {
                 // What takes no row is not repeated for ever.
                 true => Ok(Tried::Fail),
-                false => self.repeat((inner, least, most), times + 1, rows, then),
+                false => self.repeat((inner, often), times + 1, rows, then),
             })?;
             if tried != Tried::Fail {
                 return Ok(tried);
             }
             rows.names.truncate(before);
         }
-        if times >= least { then(rows) } else { Ok(Tried::Fail) }
+        if !enough || often.reluctant {
+            return Ok(Tried::Fail);
+        }
+        // What follows never gets a row that could have been one more of these, as in Flink: also not if it comes too often.
+        let (length, own) =
+            (rows.greedy.len(), if let Pattern::Name(name) = inner { Some(*name) } else { None });
+        rows.greedy.extend(own.filter(|_| often.most != Some(often.least)));
+        let tried = then(rows)?;
+        rows.greedy.truncate(length);
+        Ok(tried)
+    }
+
+    /// Whether the next row may have one of these names.
+    fn holds_any(&self, names: &[usize], rows: &mut Rows<'_>) -> Result<bool, BoxError> {
+        for name in names {
+            rows.names.push(*name);
+            let holds = self.holds(*name, rows);
+            rows.names.pop();
+            if holds? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the last row may have its name.

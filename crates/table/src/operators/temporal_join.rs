@@ -1,7 +1,8 @@
 //! Temporal joins: each row of the left side with the version of the right side that was there at its time.
 //!
 //! - **Rows** of the left side wait until the watermark has reached their time; then they go out with the version that was the latest at
-//!   that time. A row that is late goes out with the next watermark. Rows of the right side are versions of their key from their time on; a retraction by its own is the end of one.
+//!   that time. A row that is late goes out with the next watermark. Rows of the right side are versions of their key from their time on; a retraction by its own, with
+//!   no other version behind it in its chunk, is the end of one.
 //! - **Watermarks** emit the rows that they have reached, then pass. Versions that no row can want any more are forgotten when their key is looked at.
 //! - **State**: keyed, `left`: of each key the rows that wait, by time; `versions`: of each key its versions, by time; union, `watermark`.
 
@@ -92,8 +93,16 @@ impl TemporalJoin {
         let by_key = Grouping::new(chunk, key, codec)?;
         let times = millis(chunk.rows().column(plan.times.1))?;
         let rows = plan.pairs.right.encode(chunk.rows().columns())?;
+        // The last version of each key that comes: what is taken back before it has been there until then.
+        let mut newest = vec![0; by_key.len()];
+        for row in (0..chunk.len()).filter(|row| !chunk.is_retraction(*row)) {
+            newest[by_key.group_of[row] as usize] = row;
+        }
         for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
             let group = by_key.group_of[row] as usize;
+            if chunk.is_retraction(row) && row < newest[group] {
+                continue;
+            }
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let versions = self.versions.entry(hash, key.clone()).or_insert_with(BTreeMap::new);
             let (time, bytes) = (times.value(row), rows.row(row).data());

@@ -137,15 +137,30 @@ impl WindowAssign {
             Some(time) => millis(chunk.rows().column(time))?,
             None => Int64Array::from_value(self.clock.now(), chunk.len()),
         };
-        let (mut rows, mut starts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
-            self.spec.windows_of(to_local(self.zone, times.value(row)), |start, end| {
-                rows.push(row as u32);
-                starts.push(start);
-                ends.push(end);
-            });
-        }
-        let chunk = chunk.take(&UInt32Array::from(rows))?;
+        let (mut starts, mut ends) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
+        let taken = match self.spec {
+            // Each row is in one window: the columns are as they are.
+            WindowSpec::Tumble { size, offset } if times.null_count() == 0 => {
+                for time in times.values() {
+                    let start = start_of(to_local(self.zone, *time), offset, size);
+                    starts.push(start);
+                    ends.push(start + size);
+                }
+                None
+            }
+            _ => {
+                let mut rows = Vec::with_capacity(chunk.len());
+                for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
+                    self.spec.windows_of(to_local(self.zone, times.value(row)), |start, end| {
+                        rows.push(row as u32);
+                        starts.push(start);
+                        ends.push(end);
+                    });
+                }
+                Some(chunk.take(&UInt32Array::from(rows))?)
+            }
+        };
+        let chunk = taken.as_ref().unwrap_or(chunk);
         let mut columns: Vec<ArrayRef> = chunk.rows().columns().to_vec();
         let before = columns.len();
         let window_times: Int64Array = ends.iter().map(|end| to_utc(self.zone, *end) - 1).collect();

@@ -22,6 +22,7 @@ mod model;
 mod schema;
 mod statements;
 mod tokens;
+pub(crate) mod within;
 
 pub use ast::*;
 pub(crate) use dialect::call;
@@ -48,6 +49,15 @@ use crate::error::SqlError;
 pub fn parse_script(script: &str) -> Result<Vec<Statement>, SqlError> {
     let tokens = Tokens::of(script)?;
     tokens.statements().map(|statement| statements::parse(&tokens, statement)).collect()
+}
+
+/// One query, made by a pass over another.
+pub(crate) fn parse_query(text: &str) -> Result<sqlparser::ast::Query, SqlError> {
+    let tokens = Tokens::of(text)?;
+    let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(tokens.all().to_vec());
+    let query = parser.parse_query().map_err(|error| tokens.error(&parser, error))?;
+    tokens.end(&mut parser)?;
+    Ok(*query)
 }
 
 /// One expression, as in a computed column or in a filter of the Table API.

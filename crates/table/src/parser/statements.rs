@@ -18,7 +18,7 @@ use crate::error::SqlError;
 /// Parses one statement.
 pub(super) fn parse(tokens: &Tokens, statement: &[TokenWithSpan]) -> Result<Statement, SqlError> {
     let named = hints::into_names(tokens, statement)?;
-    let named = super::model::arguments(&named);
+    let named = super::within::defined(super::model::arguments(&named));
     let mut parser = Parser::new(&FlinkDialect).with_tokens_with_locations(named);
     let span = tokens.span_of(statement);
     let kind = kind(tokens, &mut parser, statement)?;

@@ -7,12 +7,17 @@ use datafusion_expr::{Aggregate, Expr};
 use thalweg_dataflow::state::StateTtlConfig;
 
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema};
+use crate::aggregates::user::{UserAggregate, user_function};
 use crate::aggregates::{Aggregation, Function, declaration};
 use crate::error::SqlError;
-use crate::operators::{GroupAggregate, WindowAggregate};
+use crate::needs::{self, Need};
+use crate::operators::{
+    EmitStrategy, Expand, GroupAggregate, SetColumns, WindowAggregate, WindowSpec, WindowUpdates,
+};
+use crate::settings::Settings;
 
 /// A call of an aggregate function, over columns of the operator's input.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) function: Function,
     pub(super) arguments: Vec<usize>,
@@ -22,15 +27,25 @@ pub(super) struct Call {
     separator: Option<String>,
     /// Of a `PERCENTILE`, and the type of its result.
     fractions: Option<(Vec<f64>, DataType)>,
+    user: Option<Arc<dyn UserAggregate>>,
 }
 
 impl Call {
     pub(super) fn aggregation(&self, retracts: bool) -> Result<Aggregation, SqlError> {
-        let Self { function, arguments, filter, distinct, types, separator, fractions } = self.clone();
+        let Self { function, arguments, filter, distinct, types, separator, fractions, user } = self.clone();
         let mut made =
             Aggregation::new(function, arguments, filter, distinct, retracts, types).map_err(arrow)?;
         if let Some((fractions, result)) = fractions {
             made = made.at(fractions, result);
+        }
+        if let Some(user) = user {
+            if retracts && !user.retracts() {
+                return Err(SqlError::new(
+                    "rows are taken back here, and an aggregate function of yours cannot take them back",
+                )
+                .help("`AggregateFunction::retract` is how it can; `retracts` says that it does"));
+            }
+            made = made.of_user(user);
         }
         Ok(match separator {
             Some(separator) => made.separated_by(&separator),
@@ -64,6 +79,13 @@ impl Columns {
         schema: &datafusion_common::DFSchema,
     ) -> Result<Call, SqlError> {
         use datafusion_expr::ExprSchemable;
+        let user = user_function(function);
+        if distinct && user.is_some() {
+            return Err(SqlError::new(format!(
+                "`{}` takes no DISTINCT: it is a function of yours",
+                function.name()
+            )));
+        }
         let Some((function, counts_once)) = declaration::function_of(function) else {
             return Err(SqlError::new(format!("the aggregate function `{}` is not there", function.name())));
         };
@@ -87,7 +109,7 @@ impl Columns {
         let filter = filter.map(|filter| self.place(filter));
         let arguments = arguments.iter().map(|argument| self.place(argument)).collect();
         let distinct = distinct || counts_once;
-        Ok(Call { function, arguments, filter, distinct, types, separator, fractions })
+        Ok(Call { function, arguments, filter, distinct, types, separator, fractions, user })
     }
 
     /// The input with these columns alone.
@@ -172,6 +194,9 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
             window: Some(window.clone()),
             ttl: None,
         };
+        if let Some(emit) = emit_strategy(translator.settings)? {
+            return updates(rows, (by, select), key, calls, (window, emit), schema);
+        }
         let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
         let (of, out) = (rows.schema.clone(), schema.clone());
         return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
@@ -186,6 +211,50 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
     let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
     let ttl = translator.ttl(&rows.traits);
     Ok(grouped(what, rows, key, calls, schema, traits, Keeping { retracts, ttl }))
+}
+
+/// When results of windows go out besides when they are over, if a setting says so (`table.exec.emit.…`).
+fn emit_strategy(settings: &Settings) -> Result<Option<EmitStrategy>, SqlError> {
+    let delay = |what: &str| {
+        let delay =
+            settings.get(&format!("table.exec.emit.{what}-fire.delay")).and_then(crate::options::millis);
+        settings.is_on(&format!("table.exec.emit.{what}-fire.enabled")).then(|| delay.unwrap_or(0))
+    };
+    let (early, late) = (delay("early"), delay("late"));
+    let lateness = ["table.exec.emit.allow-lateness", "table.exec.state.ttl"];
+    let lateness = lateness.iter().find_map(|key| settings.get(key).and_then(crate::options::millis));
+    let lateness = lateness.filter(|_| late.is_some()).unwrap_or(0);
+    if late.is_some() && lateness <= 0 {
+        return Err(SqlError::new("results that are told late want lateness to be allowed")
+            .help("SET 'table.exec.emit.allow-lateness' = '1 h'"));
+    }
+    Ok((early.is_some() || late.is_some()).then_some(EmitStrategy { early, late, lateness }))
+}
+
+/// Windows whose results are told before they are over, or again.
+fn updates(
+    rows: Arc<Planned>,
+    (by, select): (String, String),
+    key: Vec<usize>,
+    calls: Vec<Call>,
+    (window, emit): (WindowTrait, EmitStrategy),
+    schema: arrow::datatypes::SchemaRef,
+) -> Result<Arc<Planned>, SqlError> {
+    if window.processing_time || matches!(window.spec, WindowSpec::Session { .. }) {
+        return Err(SqlError::new(
+            "results are told early and late (`table.exec.emit.…`) of windows of event time that are no sessions",
+        ));
+    }
+    let retracts = rows.traits.retracts;
+    let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
+    let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}], emit={emit:?})");
+    let (of, out) = (rows.schema.clone(), schema.clone());
+    Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
+        let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
+        let operator = WindowUpdates::new(key.clone(), window.end, window.zone, made, emit, out.clone());
+        let keyed = building.keyed(&inputs[0], &key, &of)?;
+        Ok(keyed.apply("window updates", operator.map_err(arrow)?).identity(&building.identity()))
+    }))
 }
 
 /// `GROUPING SETS`, `CUBE` and `ROLLUP`: each row once for each set, with NULLs for the columns that are not in it.
@@ -241,7 +310,12 @@ impl GroupingSets {
     ) -> Result<Arc<Planned>, SqlError> {
         use datafusion_common::ScalarValue;
         use datafusion_expr::{ExprSchemable, lit};
-        let mut branches = Vec::new();
+        let (mut sets, mut known): (Vec<SetColumns>, Option<Traits>) = (Vec::new(), None);
+        let fields = columns.expressions.iter().enumerate().map(|(index, expression)| {
+            Ok(Field::new(format!("f{index}"), expression.get_type(schema)?, true))
+        });
+        let out = Arc::new(Schema::new(fields.collect::<Result<Vec<Field>, SqlError>>()?));
+        let mut what = Vec::new();
         for set in &self.sets {
             let mut expressions = columns.expressions.clone();
             for (place, inside) in set.iter().enumerate() {
@@ -252,9 +326,37 @@ impl GroupingSets {
             // The number has a bit for each column, the first one the highest: 1 if it is not in the set.
             let number = set.iter().fold(0_u64, |number, inside| number << 1 | u64::from(!inside));
             expressions[set.len()] = lit(ScalarValue::from(number).cast_to(&self.number)?);
-            branches.push(Columns { expressions }.over(translator, input.clone(), schema)?);
+            let physical = expressions.iter().map(|expression| translator.physical(expression, schema));
+            sets.push(physical.collect::<Result<_, _>>()?);
+            what.push(format!(
+                "[{}]",
+                expressions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            ));
+            // What goes for all sets goes for the rows of all of them.
+            let own = calc::traits_of(&input.traits, &expressions, schema);
+            known = Some(match known {
+                None => own,
+                Some(known) => Traits {
+                    rowtime: known.rowtime.into_iter().filter(|of| own.rowtime.contains(of)).collect(),
+                    proctime: known.proctime.into_iter().filter(|of| own.proctime.contains(of)).collect(),
+                    window: known.window.filter(|window| own.window.as_ref() == Some(window)),
+                    ..known
+                },
+            });
         }
-        Ok(super::translate::union_of(branches))
+        let traits = Traits { keys: Vec::new(), ..known.unwrap_or_default() };
+        let what = format!("Expand(sets=[{}])", what.join(", "));
+        let (schema, read, width) = (out.clone(), sets.clone(), input.schema.fields().len());
+        let planned = Planned::new(what, vec![input.clone()], schema, traits, move |_, inputs| {
+            Ok(inputs[0].apply("expand", Expand::new(sets.clone(), out.clone())))
+        });
+        Ok(planned.reading(move |needed| {
+            let mut below = vec![Need::No; width];
+            for columns in &read {
+                columns.iter().zip(needed).for_each(|(column, need)| needs::reads(column, need, &mut below));
+            }
+            vec![below]
+        }))
     }
 }
 

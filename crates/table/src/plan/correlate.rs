@@ -6,6 +6,7 @@ use datafusion_expr::Expr;
 
 use super::{Planned, Traits, Translator, chunk_schema};
 use crate::error::SqlError;
+use crate::needs::{self, Need};
 use crate::operators::Correlate;
 use crate::planner::table_function::TableCall;
 
@@ -31,9 +32,18 @@ pub(super) fn correlate(translator: &Translator<'_>, node: &TableCall) -> Result
     let schema = chunk_schema(datafusion_expr::UserDefinedLogicalNodeCore::schema(node));
     // A row that was unique stands there more than once.
     let traits = Traits { keys: Vec::new(), ..input.traits.clone() };
-    let operator = Correlate::new(node.function.function.clone(), arguments, node.outer, schema.clone());
-    Ok(Planned::new(what, vec![input], schema, traits, move |_, inputs| {
-        Ok(inputs[0].apply("correlate", operator.clone()))
+    let (function, outer, out, width) =
+        (node.function.function.clone(), node.outer, schema.clone(), input.schema.fields().len());
+    let read = arguments.clone();
+    let planned = Planned::new(what, vec![input], schema, traits, move |building, inputs| {
+        let needed = building.needed();
+        let operator = Correlate::new(function.clone(), arguments.clone(), outer, out.clone());
+        Ok(inputs[0].apply("correlate", operator.reading(&needed[..width.min(needed.len())])))
+    });
+    Ok(planned.reading(move |needed| {
+        let mut below = needed[..width.min(needed.len())].to_vec();
+        read.iter().for_each(|argument| needs::reads(argument, &Need::All, &mut below));
+        vec![below]
     }))
 }
 

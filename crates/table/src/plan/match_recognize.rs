@@ -76,10 +76,31 @@ pub(super) fn match_recognize(
         (rows.schema.clone(), chunk_schema(&node.schema), chunk_schema(&node.reference_schema));
     let schema = out.clone();
     let node = node.clone();
-    Ok(Planned::new(what, vec![rows], schema, Traits::default(), move |building, inputs| {
+    // The times of matches are event time, or processing time, again.
+    let mut traits = Traits::default();
+    for (place, measure) in node.measures.iter().enumerate() {
+        let place = partition.len() + place;
+        match measure {
+            Expr::Column(column) => {
+                let of = node.reference_schema.maybe_index_of_column(column);
+                if of.is_some_and(|of| node.references[of].kind == ReferenceKind::Rowtime) {
+                    traits.rowtime.push(place);
+                }
+            }
+            Expr::ScalarFunction(call) if call.name().eq_ignore_ascii_case("PROCTIME") => {
+                traits.proctime.push(place);
+            }
+            _ => {}
+        }
+    }
+    if !by_rowtime && node.references.iter().any(|reference| reference.kind == ReferenceKind::Rowtime) {
+        return Err(SqlError::new("`MATCH_ROWTIME` is of rows that are ORDERed BY their event time"));
+    }
+    Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
         let reference = |(reference, column): (&crate::planner::match_recognize::Reference, &usize)| {
             let taken = match reference.kind {
                 ReferenceKind::Last(by) => Taken::Last(by),
+                ReferenceKind::Rowtime => Taken::Last(0),
                 ReferenceKind::First(by) => Taken::First(by),
                 ReferenceKind::Aggregate(_) => {
                     let function =

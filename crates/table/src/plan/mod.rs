@@ -31,6 +31,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use chrono_tz::Tz;
 use datafusion_common::DFSchema;
+use datafusion_physical_expr::PhysicalExpr;
 use thalweg_dataflow::graph::{Either, Stream, StreamGraph};
 use thalweg_dataflow::hash::key_hash;
 
@@ -39,6 +40,7 @@ pub use translate::Translator;
 
 use crate::chunk::Chunk;
 use crate::error::SqlError;
+use crate::needs::{self, Need};
 use crate::operators::{KeyBy, WindowSpec};
 
 /// What is known of a stream of rows. Columns go by their numbers.
@@ -93,6 +95,15 @@ impl Traits {
     }
 }
 
+/// What each input is read of, if of the columns that come out this is needed.
+type Reads = Box<dyn Fn(&[Need]) -> Vec<Vec<Need>> + Send + Sync>;
+
+/// What a node filters by that does nothing else.
+struct Filter {
+    condition: Arc<dyn PhysicalExpr>,
+    text: String,
+}
+
 type Build = Box<dyn Fn(&Building<'_>, Vec<Stream<Chunk>>) -> Result<Stream<Chunk>, SqlError> + Send + Sync>;
 
 /// A node of the plan.
@@ -107,6 +118,9 @@ pub struct Planned {
     pub traits: Traits,
     /// The same for all nodes that do the same to the same inputs.
     digest: String,
+    /// Without it, everything.
+    reads: Option<Reads>,
+    filter: Option<Filter>,
     build: Build,
 }
 
@@ -122,8 +136,43 @@ impl Planned {
         + 'static,
     ) -> Arc<Self> {
         let below: Vec<&str> = inputs.iter().map(|input| input.digest.as_str()).collect();
-        let digest = format!("{:016x}", key_hash(&(what.as_str(), below)));
-        Arc::new(Self { what, inputs, schema, traits, digest, build: Box::new(build) })
+        // What a hint says of state is part of what is asked for; a setting of the session is not, and may change from run to run.
+        let hints: Vec<Option<i64>> = inputs.iter().map(|input| input.traits.ttl).collect();
+        let hash = match hints.iter().all(Option::is_none) {
+            true => key_hash(&(what.as_str(), below)),
+            false => key_hash(&(what.as_str(), below, hints)),
+        };
+        let digest = format!("{hash:016x}");
+        let (reads, filter) = (None, None);
+        Arc::new(Self { what, inputs, schema, traits, digest, reads, filter, build: Box::new(build) })
+    }
+
+    /// With what it reads of its inputs, by what is needed of its columns.
+    fn reading(
+        mut self: Arc<Self>,
+        reads: impl Fn(&[Need]) -> Vec<Vec<Need>> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        // Nobody else has it yet.
+        if let Some(own) = Arc::get_mut(&mut self) {
+            own.reads = Some(Box::new(reads));
+        }
+        self
+    }
+
+    /// With what is known of its rows, if it is more than what follows from its input.
+    fn knowing(mut self: Arc<Self>, traits: Traits) -> Arc<Self> {
+        if let Some(own) = Arc::get_mut(&mut self) {
+            own.traits = traits;
+        }
+        self
+    }
+
+    /// A node that does nothing but filter by this.
+    fn filtering(mut self: Arc<Self>, filter: Filter) -> Arc<Self> {
+        if let Some(own) = Arc::get_mut(&mut self) {
+            own.filter = Some(filter);
+        }
+        self
     }
 
     /// The plan as a tree, a line for each node, with what is known of it.
@@ -157,6 +206,8 @@ pub struct Building<'a> {
     /// How many subtasks operators have.
     pub parallelism: usize,
     built: RefCell<HashMap<String, Stream<Chunk>>>,
+    /// What is read of the columns of each node, by all that read it.
+    needs: RefCell<HashMap<String, Vec<Need>>>,
     /// The node that is being built.
     digest: RefCell<String>,
 }
@@ -164,18 +215,61 @@ pub struct Building<'a> {
 impl<'a> Building<'a> {
     /// Builds into `graph`.
     pub fn new(graph: &'a StreamGraph, parallelism: usize) -> Self {
-        Self { graph, parallelism, built: RefCell::default(), digest: RefCell::default() }
+        Self {
+            graph,
+            parallelism,
+            built: RefCell::default(),
+            needs: RefCell::default(),
+            digest: RefCell::default(),
+        }
     }
 
-    /// The stream of a node. What is read twice is built once.
+    /// Says that all columns of a node are read. Of nodes that are built together this is said of all before the first is built: what they
+    /// share is built once, with the columns that any of them reads.
+    pub fn require(&self, node: &Planned) {
+        self.need(node, &needs::all(node.schema.fields().len()));
+    }
+
+    fn need(&self, node: &Planned, needed: &[Need]) {
+        let merged = {
+            let mut all = self.needs.borrow_mut();
+            let known = all.get(&node.digest);
+            let mut merged = known.cloned().unwrap_or_else(|| vec![Need::No; needed.len()]);
+            merged.iter_mut().zip(needed).for_each(|(own, other)| own.add(other));
+            if known == Some(&merged) {
+                return;
+            }
+            all.insert(node.digest.clone(), merged.clone());
+            merged
+        };
+        let below = node.reads.as_ref().map(|reads| reads(&merged));
+        for (place, input) in node.inputs.iter().enumerate() {
+            match below.as_ref().and_then(|below| below.get(place)) {
+                Some(below) => self.need(input, below),
+                None => self.require(input),
+            }
+        }
+    }
+
+    /// What is read of the columns of the node that is being built.
+    fn needed(&self) -> Vec<Need> {
+        self.needs.borrow().get(&*self.digest.borrow()).cloned().unwrap_or_default()
+    }
+
+    /// The stream of a node, with all its columns. What is read twice is built once.
     ///
     /// # Errors
     /// If an operator or a connector cannot be made.
     pub fn build(&self, node: &Planned) -> Result<Stream<Chunk>, SqlError> {
+        self.require(node);
+        self.make(node)
+    }
+
+    fn make(&self, node: &Planned) -> Result<Stream<Chunk>, SqlError> {
         if let Some(stream) = self.built.borrow().get(&node.digest) {
             return Ok(stream.clone());
         }
-        let inputs = node.inputs.iter().map(|input| self.build(input)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = node.inputs.iter().map(|input| self.make(input)).collect::<Result<Vec<_>, _>>()?;
         self.digest.borrow_mut().clone_from(&node.digest);
         let stream = (node.build)(self, inputs)?;
         self.built.borrow_mut().insert(node.digest.clone(), stream.clone());

@@ -245,7 +245,14 @@ fn top_n(
         }
     }
     if window.is_none() {
-        known = Traits { rowtime: Vec::new(), window: None, ..known };
+        // The last row of each key by its event time is a version of the key from that time on; other ranks are of any time.
+        let newest = function == Ranking::RowNumber && (top.from, top.to) == (1, 1) && !retracts;
+        let by_time = match &sorted[..] {
+            [(only, _)] if newest => traits.rowtime.contains(only),
+            _ => false,
+        };
+        let rowtime = if by_time { known.rowtime } else { Vec::new() };
+        known = Traits { rowtime, window: None, ..known };
     }
     let Top { from, to } = top;
     let kind = if window.is_some() { "WindowRank" } else { "Rank" };

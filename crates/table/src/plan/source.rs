@@ -52,7 +52,8 @@ pub(super) fn source(
     let what = format!("TableSource(table=[{}])", table.path);
     let name = table.path.table.clone();
     let rows = Planned::new(what, Vec::new(), schema.clone(), traits.clone(), move |building, _| {
-        Ok(connector.scan(building.graph, &name, shape.clone())?.identity(&building.identity()))
+        let shape = shape.clone().reading(&building.needed());
+        Ok(connector.scan(building.graph, &name, shape)?.identity(&building.identity()))
     });
     let duplicates = translator.settings.get("table.exec.source.cdc-events-duplicate") == Some("true");
     match (changelog, key) {
@@ -113,5 +114,6 @@ pub(super) fn shape_of(translator: &Translator<'_>, table: &Table) -> Result<Sha
     let idleness = table.option("scan.watermark.idle-timeout");
     let idleness = idleness.or(translator.settings.get("table.exec.source.idle-timeout"));
     let idleness = idleness.and_then(crate::options::duration).filter(|timeout| !timeout.is_zero());
-    Ok(Shape { read, columns, schema, watermark, idleness })
+    let needs = crate::needs::all(read.fields().len());
+    Ok(Shape { read, needs: needs.into(), columns, schema, watermark, idleness })
 }

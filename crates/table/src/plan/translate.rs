@@ -134,9 +134,11 @@ pub(super) fn union_of(inputs: Vec<Arc<Planned>>) -> Arc<Planned> {
         window: first.window.clone().filter(|window| all(&|traits| traits.window.as_ref() == Some(window))),
         ttl: None,
     };
-    Planned::new(format!("Union(inputs={})", inputs.len()), inputs, schema, traits, |_, inputs| {
+    let count = inputs.len();
+    let planned = Planned::new(format!("Union(inputs={count})"), inputs, schema, traits, |_, inputs| {
         let mut inputs = inputs.into_iter();
         let first = inputs.next().ok_or_else(|| SqlError::new("a union of nothing"))?;
         Ok(inputs.fold(first, |all, other| all.union(&other)))
-    })
+    });
+    planned.reading(move |needed| vec![needed.to_vec(); count])
 }

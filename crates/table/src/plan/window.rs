@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Planned, Translator, WindowTrait, arrow, calc, chunk_schema};
 use crate::error::SqlError;
+use crate::needs::Need;
 use crate::operators::{SessionAssign, WindowAssign, WindowSpec};
 use crate::planner::window_function::WindowFunction;
 use arrow::datatypes::DataType;
@@ -43,8 +44,13 @@ pub(super) fn window(translator: &Translator<'_>, node: &WindowFunction) -> Resu
     let WindowSpec::Session { gap } = node.spec else {
         let what = format!("WindowTableFunction({:?} by {by})", node.spec);
         let assign = WindowAssign::new(node.spec, time, zone, schema.clone());
-        return Ok(Planned::new(what, vec![input], schema, traits, move |_, inputs| {
+        let planned = Planned::new(what, vec![input], schema, traits, move |_, inputs| {
             Ok(inputs[0].apply("window", assign.clone()))
+        });
+        return Ok(planned.reading(move |needed| {
+            let mut below = needed[..columns.min(needed.len())].to_vec();
+            time.iter().for_each(|time| below[*time] = Need::All);
+            vec![below]
         }));
     };
     let key = node.partition.iter().map(place).collect::<Option<Vec<usize>>>();

@@ -102,7 +102,7 @@ impl ContextProvider for Context {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        aggregates::aggregate(name)
+        self.catalog.functions().aggregate(name).or_else(|| aggregates::aggregate(name))
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

@@ -21,7 +21,8 @@ use super::literals::typed;
 use super::optimize::types_of;
 use crate::aggregates::Function;
 use crate::aggregates::declaration::{aggregate, function_of};
-use crate::operators::{Pattern, Skip};
+use crate::operators::{Pattern, Skip, Times};
+use crate::parser::within::WITHIN;
 
 /// Which rows of a match a reference is about: those of one name, or all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
@@ -32,6 +33,8 @@ pub(crate) enum ReferenceKind {
     First(usize),
     /// An aggregate.
     Aggregate(String),
+    /// `MATCH_ROWTIME()`: the event time of the last row.
+    Rowtime,
 }
 
 /// A reference to rows of the match.
@@ -72,6 +75,8 @@ struct Clause<'a, 'b> {
     references: Vec<Reference>,
     /// What an expression, as it is written, refers to.
     known: HashMap<String, usize>,
+    /// What rows are ordered by first.
+    time: Option<Expr>,
 }
 
 /// Plans the clause.
@@ -101,7 +106,7 @@ pub(super) fn plan(clause: TableFactor, context: &mut dyn RelationPlannerContext
             "the last name of a pattern has no greedy quantifier: its match would never be known to be over"
         );
     }
-    let within = symbols.iter().position(|symbol| symbol.symbol.value == "$within");
+    let within = symbols.iter().position(|symbol| symbol.symbol.value == WITHIN);
     let within = match within.map(|place| symbols.remove(place)) {
         Some(symbol) => {
             let interval = context.sql_to_expr(symbol.definition, &DFSchema::empty())?;
@@ -132,6 +137,7 @@ pub(super) fn plan(clause: TableFactor, context: &mut dyn RelationPlannerContext
         names: names.clone(),
         references: Vec::new(),
         known: HashMap::new(),
+        time: order.first().map(|sort| sort.expr.clone()),
     };
     let mut conditions: Vec<Option<ast::Expr>> = vec![None; names.len()];
     for symbol in symbols {
@@ -219,6 +225,13 @@ fn of_pattern(pattern: &MatchRecognizePattern, names: &mut Vec<String>) -> Resul
         }
         MatchRecognizePattern::Group(inner) => of_pattern(inner, names)?,
         MatchRecognizePattern::Repetition(inner, quantifier) => {
+            // A question mark behind a quantifier: as seldom as can be.
+            let (inner, quantifier, reluctant) = match (&**inner, quantifier) {
+                (MatchRecognizePattern::Repetition(inner, quantifier), RepetitionQuantifier::AtMostOne) => {
+                    (inner, quantifier, true)
+                }
+                _ => (inner, quantifier, false),
+            };
             let (least, most) = match *quantifier {
                 RepetitionQuantifier::ZeroOrMore => (0, None),
                 RepetitionQuantifier::OneOrMore => (1, None),
@@ -228,7 +241,9 @@ fn of_pattern(pattern: &MatchRecognizePattern, names: &mut Vec<String>) -> Resul
                 RepetitionQuantifier::AtMost(times) => (0, Some(times)),
                 RepetitionQuantifier::Range(least, most) => (least, Some(most)),
             };
-            Pattern::Repeat(Box::new(of_pattern(inner, names)?), least, most)
+            // Flink's match is over as soon as it can be without the row that need not be there.
+            let reluctant = reluctant || (least, most) == (0, Some(1));
+            Pattern::Repeat(Box::new(of_pattern(inner, names)?), Times { least, most, reluctant })
         }
         other => return plan_err!("`{other}` in a pattern is not there, in Flink neither"),
     })
@@ -253,6 +268,11 @@ impl Clause<'_, '_> {
         match self.reference(expression, own) {
             Ok(Some(number)) => {
                 *expression = ast::Expr::Identifier(ast::Ident::with_quote('`', format!("$r{number}")))
+            }
+            // The time of a match is that at which it is found.
+            Ok(None) if is_match_proctime(expression) => {
+                let name = ast::Ident::new("PROCTIME");
+                *expression = ast::Expr::Function(crate::parser::call(name, Vec::new()));
             }
             Ok(None) => for_each_child(expression, &mut |child| self.replace(child, own, failure)),
             Err(error) => drop(failure.get_or_insert(error)),
@@ -288,8 +308,13 @@ impl Clause<'_, '_> {
                     .collect();
                 let aggregates =
                     aggregate(&called).is_some() && !matches!(called.as_str(), "FIRST_VALUE" | "LAST_VALUE");
-                if called == "MATCH_ROWTIME" || called == "MATCH_PROCTIME" {
-                    return plan_err!("{called}() is not there yet");
+                if called == "MATCH_ROWTIME" {
+                    let Some(value) = self.time.clone() else {
+                        return plan_err!("MATCH_ROWTIME() is of rows that are ORDERed BY their event time");
+                    };
+                    self.references.push(Reference { name: None, kind: ReferenceKind::Rowtime, value });
+                    self.known.insert(key, self.references.len() - 1);
+                    return Ok(Some(self.references.len() - 1));
                 }
                 if called == "FIRST" || called == "LAST" {
                     let Some(value) = arguments.first() else { return plan_err!("{called} takes a value") };
@@ -336,6 +361,10 @@ impl Clause<'_, '_> {
             _ => plan_err!("`{expression}` has columns of two names of the pattern"),
         }
     }
+}
+
+fn is_match_proctime(expression: &ast::Expr) -> bool {
+    matches!(expression, ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("MATCH_PROCTIME"))
 }
 
 fn strip(expression: &mut ast::Expr, names: &[String], found: &mut Vec<usize>) {

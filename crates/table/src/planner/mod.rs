@@ -3,8 +3,10 @@
 //! | pass | file |
 //! |---|---|
 //! | syntax tree → syntax tree: windows of old, names, forms of expressions | `group_windows.rs`, `names.rs`, `forms.rs` |
+//! | syntax tree → syntax tree: limits of subqueries that see columns outside | `lateral_limits.rs` |
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
 //! | table functions beside their table | `table_function.rs` |
+//! | `INTERSECT ALL` and `EXCEPT ALL` by counts | `set_operations.rs` |
 //! | types: whole numbers, decimals, comparisons | `literals.rs`, `comparisons.rs` |
 //! | window functions, models, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
 //! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
@@ -19,6 +21,7 @@ pub mod context;
 mod expressions;
 mod forms;
 pub(crate) mod group_windows;
+mod lateral_limits;
 mod literals;
 pub(crate) mod match_recognize;
 pub(crate) mod model_function;
@@ -26,6 +29,7 @@ mod names;
 mod optimize;
 mod places;
 mod relations;
+mod set_operations;
 mod subqueries;
 pub(crate) mod table_function;
 pub(crate) mod temporal_table;
@@ -92,14 +96,15 @@ impl Planner {
     }
 
     fn as_written(&self, query: &ast::Query) -> Result<LogicalPlan, SqlError> {
-        set_operations(&query.body)?;
         let mut query = query.clone();
         group_windows::rewrite(&mut query)?;
         table_function::rewrite(&mut query);
+        lateral_limits::rewrite(&mut query)?;
         names::rewrite(&mut query);
         forms::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
         let plan = table_function::correlate(self.sql().sql_statement_to_plan(statement)?)?;
+        let plan = set_operations::counted(plan)?;
         optimize::whole_numbers(plan, self.context.options())
     }
 
@@ -138,33 +143,6 @@ pub(crate) fn physical(
     properties.config_options = Some(config.clone());
     let context = PhysicalPlanningContext::default();
     Ok(create_physical_expr(expression, schema, &properties, &context)?)
-}
-
-/// Refuses what DataFusion would take for something else: it joins where rows are to be counted.
-fn set_operations(body: &ast::SetExpr) -> Result<(), SqlError> {
-    match body {
-        ast::SetExpr::SetOperation { op, set_quantifier, left, right } => {
-            if *set_quantifier == ast::SetQuantifier::All && *op != ast::SetOperator::Union {
-                return Err(SqlError::new(format!("{op} ALL is not there yet"))
-                    .help(format!("{op} without ALL is: it has each row once")));
-            }
-            set_operations(left)?;
-            set_operations(right)
-        }
-        ast::SetExpr::Query(query) => set_operations(&query.body),
-        ast::SetExpr::Select(select) => {
-            let inside = select.from.iter().flat_map(|from| {
-                std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
-            });
-            for relation in inside {
-                if let ast::TableFactor::Derived { subquery, .. } = relation {
-                    set_operations(&subquery.body)?;
-                }
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The value of an expression that is the same for every row.

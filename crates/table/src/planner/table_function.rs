@@ -248,6 +248,14 @@ fn inside(expression: &Expr, schema: &DFSchema) -> Result<Expr> {
 }
 
 impl TableCall {
+    /// The call for each row of `input`, whose columns have the names that the function gives them.
+    pub(super) fn unnamed(input: LogicalPlan, function: Named, arguments: Vec<Expr>) -> Result<Self> {
+        let columns = fields_of(&function, &arguments, input.schema())?;
+        let fields: Vec<Field> = columns.into_iter().map(|(name, of)| Field::new(name, of, true)).collect();
+        let columns = DFSchema::from_unqualified_fields(fields.into(), std::collections::HashMap::new())?;
+        Self::new(input, function, arguments, false, &columns)
+    }
+
     /// The call for each row of `input`; `columns` has the names of what it gives.
     fn new(
         input: LogicalPlan,

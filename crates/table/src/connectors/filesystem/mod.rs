@@ -32,6 +32,7 @@ use super::{Connector, TableScan, TableSink, only};
 use crate::catalog::{ColumnSource, Table};
 use crate::error::SqlError;
 use crate::formats::{Field, Format, format};
+use crate::needs::Need;
 use crate::settings::Settings;
 
 /// The connector.
@@ -62,6 +63,7 @@ const OPTIONS: [&str; 18] = [
 const NO_VALUE: &str = "__DEFAULT_PARTITION__";
 
 /// Where the values of columns are: places among those that are read or written.
+#[derive(Clone)]
 struct Layout {
     path: PathBuf,
     format: Arc<dyn Format>,
@@ -104,6 +106,18 @@ impl Layout {
         let format = format(table, super::required(table, "format")?, "", lines.iter().map(field).collect())?;
         let no_value = table.option("partition.default-name").unwrap_or(NO_VALUE).to_owned();
         Ok(Self { path: path.into(), format, lines, partitions, metadata, no_value })
+    }
+
+    /// The layout that leaves out, of what is in the lines, what nobody needs.
+    fn reading(&self, needs: &[Need]) -> Self {
+        let needed = |place: &usize| needs.get(*place).is_none_or(|need| !need.is_no());
+        let which: Vec<bool> = self.lines.iter().map(needed).collect();
+        let mut layout = self.clone();
+        if let Some(format) = which.contains(&false).then(|| self.format.only(&which)).flatten() {
+            layout.format = format;
+            layout.lines.retain(needed);
+        }
+        layout
     }
 }
 

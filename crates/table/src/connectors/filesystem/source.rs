@@ -21,6 +21,7 @@ use super::Layout;
 use crate::catalog::Table;
 use crate::chunk::Chunk;
 use crate::error::SqlError;
+use crate::needs::nothing;
 use crate::options;
 
 struct Scan {
@@ -121,7 +122,11 @@ impl Layout {
             };
             columns.insert(place, cast(&column, of)?);
         }
-        let columns = (0..schema.fields().len()).filter_map(|place| columns.remove(&place)).collect();
+        let columns = schema.fields().iter().enumerate().map(|(place, field)| {
+            // What is in no place is what nobody needs.
+            columns.remove(&place).unwrap_or_else(|| nothing(field.data_type(), rows))
+        });
+        let columns = columns.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let chunk = Chunk::additions(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?);
         match valid {
@@ -138,7 +143,8 @@ impl TableScan for Scan {
     }
 
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
-        let (layout, only, schema) = (self.layout.clone(), self.only.clone(), shape.read.clone());
+        let layout = self.layout.reading(&shape.needs);
+        let (only, schema) = (self.only.clone(), shape.read.clone());
         let rows = MappedSource::new(self.source.clone(), move |records: Vec<Record<LineOf>>| {
             let lines = records.iter().map(|record| (&record.value.file, record.value.line.as_str()));
             let chunk = layout.decode(lines, only.as_ref(), &schema)?;

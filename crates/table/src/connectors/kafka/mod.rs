@@ -8,19 +8,24 @@
 //! | `key.fields`, `key.fields-prefix`, `value.fields-include` | which columns are in the key, and whether the value has them as well |
 //! | `scan.startup.mode` | `earliest-offset`, `latest-offset`, `group-offsets` (unless it is set), `timestamp`, `specific-offsets` |
 //! | `scan.startup.timestamp-millis`, `scan.startup.specific-offsets` | for these two |
-//! | `scan.bounded.mode` | `latest-offset`, `timestamp`: where the table ends |
+//! | `scan.bounded.mode` | `latest-offset`, `group-offsets`, `timestamp`, `specific-offsets`: where the table ends |
+//! | `scan.bounded.timestamp-millis`, `scan.bounded.specific-offsets` | for the last two |
+//! | `scan.parallelism`, `sink.parallelism` | how many subtasks read, or write |
+//! | `sink.partitioner` | `default` (by the key), `round-robin` (of records without a key) |
 //! | `scan.topic-partition-discovery.interval` | how often new partitions are looked for |
 //! | `sink.delivery-guarantee` | `at-least-once` (unless it is set), `exactly-once`, `none` |
 //! | `sink.transactional-id-prefix` | for `exactly-once` |
 //!
-//! Metadata: `topic`, `partition`, `offset`, `timestamp`; the last can be written, too. Of `upsert-kafka` the key is the primary key, and a
+//! Metadata: `topic`, `partition`, `offset`, `timestamp`, `headers`; the last two can be written, too. Of `upsert-kafka` the key is the primary key, and a
 //! record without a value is a deletion.
+
+mod headers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
 };
 use arrow::compute::{cast, take};
 use arrow::datatypes::SchemaRef;
@@ -36,11 +41,13 @@ use thalweg_kafka::{
     TopicPartition,
 };
 
+use self::headers::Headers;
 use super::{Changelog, Connector, Shape, TableScan, TableSink, missing, required};
 use crate::catalog::{ColumnSource, Table};
 use crate::chunk::Chunk;
 use crate::error::SqlError;
 use crate::formats::{Field, Format, format};
+use crate::needs::Need;
 use crate::operators::millis;
 use crate::options;
 use crate::row_kind::{RowKind, kinds};
@@ -81,7 +88,7 @@ impl Kafka {
 }
 
 /// All options but those of the client and of the formats.
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 21] = [
     "topic",
     "topic-pattern",
     "format",
@@ -95,6 +102,10 @@ const OPTIONS: [&str; 17] = [
     "scan.startup.specific-offsets",
     "scan.bounded.mode",
     "scan.bounded.timestamp-millis",
+    "scan.bounded.specific-offsets",
+    "scan.parallelism",
+    "sink.parallelism",
+    "sink.partitioner",
     "scan.topic-partition-discovery.interval",
     "scan.watermark.idle-timeout",
     "sink.delivery-guarantee",
@@ -119,6 +130,7 @@ fn properties(table: &Table) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Which columns are in the key, in the value, and in neither.
+#[derive(Clone)]
 struct Layout {
     /// Places among the columns that are read or written.
     key: Vec<usize>,
@@ -204,13 +216,14 @@ impl Connector for Kafka {
         let columns = table.read_columns();
         let layout = self.layout(table, &columns)?;
         for (_, key) in &layout.metadata {
-            if !matches!(key.as_str(), "topic" | "partition" | "offset" | "timestamp") {
-                return Err(wrong("METADATA", key, "topic, partition, offset or timestamp"));
+            if !matches!(key.as_str(), "topic" | "partition" | "offset" | "timestamp" | "headers") {
+                return Err(wrong("METADATA", key, "topic, partition, offset, timestamp or headers"));
             }
         }
         let (bootstrap, upsert) = (self.bootstrap(table)?, self.upsert);
         // What is wrong with the options is told now.
-        source(table, &bootstrap, upsert)?;
+        source(table, &bootstrap, (upsert, false))?;
+        parallelism(table, "scan.parallelism")?;
         Ok(Box::new(Scan { table: table.clone(), bootstrap, upsert, layout: Arc::new(layout) }))
     }
 
@@ -218,6 +231,27 @@ impl Connector for Kafka {
         let columns = table.written_columns();
         let layout = self.layout(table, &columns)?;
         let topic = required(table, "topic")?;
+        if let Some((_, key)) =
+            layout.metadata.iter().find(|(_, key)| !matches!(key.as_str(), "timestamp" | "headers"))
+        {
+            return Err(SqlError::new(format!(
+                "the metadata `{key}` is not written: `timestamp` and `headers` are"
+            ))
+            .help("a column that is METADATA … VIRTUAL is read alone"));
+        }
+        match table.option("sink.partitioner").unwrap_or("default") {
+            "round-robin" if !layout.key.is_empty() => {
+                return Err(SqlError::new("`sink.partitioner` is `round-robin` for records without a key"));
+            }
+            "default" | "round-robin" => {}
+            other => return Err(wrong("sink.partitioner", other, "default or round-robin")),
+        }
+        let parallelism = parallelism(table, "sink.parallelism")?;
+        if self.upsert && parallelism.is_some() {
+            return Err(SqlError::new(
+                "`sink.parallelism` is for rows that are only added: those of a key have one writer",
+            ));
+        }
         let guarantee = match table.option("sink.delivery-guarantee").unwrap_or("at-least-once") {
             "at-least-once" => DeliveryGuarantee::AtLeastOnce,
             "exactly-once" => DeliveryGuarantee::ExactlyOnce,
@@ -244,6 +278,7 @@ impl Connector for Kafka {
             if let Some(timestamp) = record.timestamp {
                 out.set_timestamp(timestamp);
             }
+            record.headers.iter().for_each(|(name, value)| out.add_header(name, value));
         });
         let key = table
             .primary_key
@@ -251,8 +286,17 @@ impl Connector for Kafka {
             .filter_map(|column| columns.iter().position(|of| of == column))
             .collect();
         let sink = sink.build().map_err(kafka)?;
-        Ok(Box::new(TopicSink { sink, layout: Arc::new(layout), upsert: self.upsert, key }))
+        Ok(Box::new(TopicSink { sink, layout: Arc::new(layout), upsert: self.upsert, key, parallelism }))
     }
+}
+
+/// A number of subtasks, if an option says so.
+fn parallelism(table: &Table, option: &str) -> Result<Option<usize>, SqlError> {
+    let number = table.option(option).map(|text| match text.trim().parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(wrong(option, text, "a number of subtasks")),
+    });
+    number.transpose()
 }
 
 /// A record, as it was fetched.
@@ -263,6 +307,8 @@ struct Fetched {
     partition: i32,
     offset: i64,
     timestamp: Option<i64>,
+    /// If anybody wants them.
+    headers: Headers,
 }
 
 struct Scan {
@@ -272,7 +318,11 @@ struct Scan {
     layout: Arc<Layout>,
 }
 
-fn source(table: &Table, bootstrap: &str, upsert: bool) -> Result<KafkaSource<Fetched>, SqlError> {
+fn source(
+    table: &Table,
+    bootstrap: &str,
+    (upsert, with_headers): (bool, bool),
+) -> Result<KafkaSource<Fetched>, SqlError> {
     let mut source = KafkaSource::builder(bootstrap);
     source = match (table.option("topic"), table.option("topic-pattern")) {
         (Some(topics), None) => source.set_topics(topics.split(';').map(str::trim)),
@@ -298,7 +348,7 @@ fn source(table: &Table, bootstrap: &str, upsert: bool) -> Result<KafkaSource<Fe
         "latest-offset" => OffsetsInitializer::latest(),
         "group-offsets" => OffsetsInitializer::committed_offsets(reset(table)),
         "timestamp" => OffsetsInitializer::timestamp(time("scan.startup.timestamp-millis")?),
-        "specific-offsets" => specific(table)?,
+        "specific-offsets" => specific(table, "scan.startup.specific-offsets")?,
         other => {
             let allowed = "earliest-offset, latest-offset, group-offsets, timestamp or specific-offsets";
             return Err(wrong("scan.startup.mode", other, allowed));
@@ -311,7 +361,12 @@ fn source(table: &Table, bootstrap: &str, upsert: bool) -> Result<KafkaSource<Fe
             source =
                 source.set_bounded(OffsetsInitializer::timestamp(time("scan.bounded.timestamp-millis")?));
         }
-        other => return Err(wrong("scan.bounded.mode", other, "unbounded, latest-offset or timestamp")),
+        "group-offsets" => source = source.set_bounded(OffsetsInitializer::committed_offsets(reset(table))),
+        "specific-offsets" => source = source.set_bounded(specific(table, "scan.bounded.specific-offsets")?),
+        other => {
+            let allowed = "unbounded, latest-offset, group-offsets, timestamp or specific-offsets";
+            return Err(wrong("scan.bounded.mode", other, allowed));
+        }
     }
     if let Some(interval) = table.option("scan.topic-partition-discovery.interval") {
         let every = options::duration(interval);
@@ -335,6 +390,13 @@ fn source(table: &Table, bootstrap: &str, upsert: bool) -> Result<KafkaSource<Fe
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
+            headers: match with_headers {
+                true => record
+                    .headers()
+                    .map(|(name, value)| (name.into(), value.unwrap_or_default().into()))
+                    .collect(),
+                false => Headers::new(),
+            },
         })
     });
     source.build().map_err(kafka)
@@ -350,8 +412,7 @@ fn reset(table: &Table) -> OffsetResetStrategy {
 }
 
 /// `partition:0,offset:42;partition:1,offset:300`.
-fn specific(table: &Table) -> Result<OffsetsInitializer, SqlError> {
-    let key = "scan.startup.specific-offsets";
+fn specific(table: &Table, key: &str) -> Result<OffsetsInitializer, SqlError> {
     let text = required(table, key)?;
     let topic = required(table, "topic")?;
     let one = |part: &str| {
@@ -373,8 +434,10 @@ impl TableScan for Scan {
     }
 
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
-        let source = source(&self.table, &self.bootstrap, self.upsert)?;
-        let (layout, schema, upsert) = (self.layout.clone(), shape.read.clone(), self.upsert);
+        let with_headers = self.layout.metadata.iter().any(|(_, key)| key == "headers");
+        let source = source(&self.table, &self.bootstrap, (self.upsert, with_headers))?;
+        let layout = self.layout.reading(&shape.needs);
+        let (schema, upsert) = (shape.read.clone(), self.upsert);
         let rows = MappedSource::new(source, move |records: Vec<Record<Fetched>>| {
             let records: Vec<Fetched> = records.into_iter().map(|record| record.value).collect();
             let chunk = layout.decode(&records, &schema, upsert)?;
@@ -384,11 +447,27 @@ impl TableScan for Scan {
                 vec![Record { value: chunk, timestamp: NO_TIMESTAMP }]
             })
         });
-        Ok(shape.source(graph, name, rows))
+        let rows = shape.source(graph, name, rows);
+        Ok(match parallelism(&self.table, "scan.parallelism")? {
+            Some(subtasks) => rows.parallelism(subtasks),
+            None => rows,
+        })
     }
 }
 
 impl Layout {
+    /// The layout that leaves out, of what is in the values, what nobody needs.
+    fn reading(&self, needs: &[Need]) -> Self {
+        let needed = |place: &usize| needs.get(*place).is_none_or(|need| !need.is_no());
+        let which: Vec<bool> = self.value.iter().map(needed).collect();
+        let mut layout = self.clone();
+        if let Some(format) = which.contains(&false).then(|| self.value_format.only(&which)).flatten() {
+            layout.value_format = format;
+            layout.value.retain(needed);
+        }
+        layout
+    }
+
     /// The rows of records.
     fn decode(&self, records: &[Fetched], schema: &SchemaRef, upsert: bool) -> Result<Chunk, BoxError> {
         // Without a value a record is a deletion, or nothing.
@@ -416,13 +495,17 @@ impl Layout {
         for (place, column) in self.value.iter().zip(values) {
             // Of a deletion the key is known by the record's key alone.
             if !(upsert && columns[*place].is_some()) {
-                columns[*place] = Some(take(&column, &places, None)?);
+                columns[*place] = Some(match places.null_count() {
+                    0 => column,
+                    _ => take(&column, &places, None)?,
+                });
             }
         }
         for (place, key) in &self.metadata {
             let column: ArrayRef = match key.as_str() {
                 "topic" => Arc::new(StringArray::from_iter_values(all.iter().map(|record| &*record.topic))),
                 "partition" => Arc::new(all.iter().map(|record| record.partition).collect::<Int32Array>()),
+                "headers" => headers::column(&all, schema.field(*place).data_type())?,
                 "offset" => Arc::new(all.iter().map(|record| record.offset).collect::<Int64Array>()),
                 _ => crate::operators::from_millis(
                     all.iter().map(|record| record.timestamp).collect::<Int64Array>(),
@@ -449,6 +532,7 @@ struct Written {
     key: Option<Box<[u8]>>,
     value: Option<Box<[u8]>>,
     timestamp: Option<i64>,
+    headers: Headers,
 }
 
 struct TopicSink {
@@ -457,6 +541,7 @@ struct TopicSink {
     upsert: bool,
     /// Of updates by key, the columns of the key.
     key: Vec<usize>,
+    parallelism: Option<usize>,
 }
 
 impl TableSink for TopicSink {
@@ -469,6 +554,9 @@ impl TableSink for TopicSink {
         let encode = move |chunk: Chunk, out: &mut thalweg_dataflow::operators::Collect<'_, Written>| {
             let kinds = if upsert { kinds(&chunk, &key)? } else { vec![RowKind::Insert; chunk.len()] };
             let stamp = layout.metadata.iter().find(|(_, key)| key == "timestamp");
+            let with_headers = layout.metadata.iter().find(|(_, key)| key == "headers");
+            let maps = with_headers.map(|(place, _)| headers::as_maps(chunk.rows().column(*place)));
+            let maps = maps.transpose()?;
             let times = stamp.map(|(place, _)| millis(chunk.rows().column(*place))).transpose()?;
             for (row, kind) in kinds.into_iter().enumerate() {
                 if kind == RowKind::UpdateBefore {
@@ -487,11 +575,16 @@ impl TableSink for TopicSink {
                 };
                 let timestamp =
                     times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
-                out.collect(Written { key, value, timestamp });
+                let headers =
+                    maps.as_ref().map(|maps| headers::of_row(maps.as_map(), row)).unwrap_or_default();
+                out.collect(Written { key, value, timestamp, headers });
             }
             Ok(())
         };
-        let records = rows.flat_map("encode", encode).determined();
+        let mut records = rows.flat_map("encode", encode).determined();
+        if let Some(subtasks) = self.parallelism {
+            records = records.parallelism(subtasks);
+        }
         self.sink.clone().add_to(&records).name(name);
         Ok(())
     }

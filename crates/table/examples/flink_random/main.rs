@@ -1,0 +1,105 @@
+//! Queries made up, on Thalweg and on a real Flink: do they come to the same?
+//!
+//! `cargo run -p thalweg-table --example flink_random -- SEED [QUERIES [FOLDER]]` makes tables and queries that follow from the seed, has
+//! `scripts/flink-sql` answer them (which wants Java and, the first time, Maven), answers them here, and prints what differs, and what is
+//! refused here alone. The script and Flink's answers stay in the folder, so that a find can go into `tests/flink/pipelines`.
+//! What is known to differ is no find: `tests/flink/differs.txt` has the reasons.
+
+#![allow(clippy::unwrap_used, reason = "whoever runs it sees what went wrong")]
+
+#[path = "../../tests/flink/compare.rs"]
+mod compare;
+mod queries;
+mod random;
+#[path = "rows.rs"]
+mod rows;
+#[path = "../../tests/flink/rows.rs"]
+mod rows_of_files;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use thalweg_table::environment::TableEnvironment;
+use thalweg_table::parser::{StatementKind, parse_script};
+
+use random::Random;
+
+/// So many rows each table has.
+const ROWS: usize = 90;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |place: usize, otherwise: u64| {
+        arguments.get(place).map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let (seed, count) = (number(0, 1), number(1, 60));
+    let folder = arguments
+        .get(2)
+        .map_or_else(|| std::env::temp_dir().join(format!("thalweg-flink-random-{seed}")), PathBuf::from);
+    let script = folder.join("random.sql");
+    if !script.with_extension("jsonl").exists() {
+        make(&folder, seed, count);
+        let flink = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/flink-sql");
+        let status = Command::new(flink).arg("--answers").arg(&script).status().expect("scripts/flink-sql");
+        assert!(status.success(), "Flink has no answers");
+    }
+    ask(&script);
+}
+
+fn make(folder: &Path, seed: u64, count: u64) {
+    std::fs::create_dir_all(folder).unwrap();
+    let mut random = Random::new(seed);
+    for name in ["a", "b", "late"] {
+        let rows = rows::rows(&mut random, ROWS, name == "late");
+        std::fs::write(folder.join(format!("{name}.json")), rows).unwrap();
+    }
+    let mut queries = BTreeSet::new();
+    while (queries.len() as u64) < count {
+        queries.insert(queries::query(&mut random));
+    }
+    let queries: Vec<String> = queries.into_iter().map(|query| query + ";\n").collect();
+    std::fs::write(folder.join("random.sql"), rows::TABLES.to_owned() + &queries.concat()).unwrap();
+}
+
+fn ask(path: &Path) {
+    let script = std::fs::read_to_string(path).unwrap();
+    let answers = std::fs::read_to_string(path.with_extension("jsonl")).unwrap();
+    let answers: Vec<serde_json::Value> =
+        answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut answers = answers.into_iter().peekable();
+    let mut environment = TableEnvironment::new();
+    let folder = path.parent().unwrap().to_path_buf();
+    environment.register_connector("filesystem", Arc::new(rows_of_files::Files(folder)));
+    let [mut agree, mut differ, mut refused, mut refused_there] = [0; 4];
+    for statement in parse_script(&script).unwrap() {
+        let query = &script[statement.span.clone()];
+        if !matches!(statement.kind, StatementKind::Query(_)) {
+            environment.execute(&statement).unwrap();
+            continue;
+        }
+        let reason = answers.peek().and_then(|answer| answer["error"].as_str()).map(str::to_owned);
+        let answer = compare::next_answer(&mut answers);
+        match (compare::run(&environment, query), answer) {
+            (_, None) => {
+                refused_there += 1;
+                if std::env::var("REFUSED").is_ok() {
+                    println!("FLINK REFUSES {query}\n  {}", reason.unwrap_or_default());
+                }
+            }
+            (Err(error), Some(_)) => {
+                refused += 1;
+                println!("REFUSED {query}\n  {error}");
+            }
+            (Ok(given), Some(answer)) => match compare::difference(&given, &answer) {
+                None => agree += 1,
+                Some(difference) => {
+                    differ += 1;
+                    println!("DIFFERS {query}\n  {difference}");
+                }
+            },
+        }
+    }
+    println!("{agree} agree, {differ} differ, {refused} are refused here alone, {refused_there} by Flink");
+}
