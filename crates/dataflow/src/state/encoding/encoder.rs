@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::check::Checker;
 use super::error::Error;
+use super::follow::follow;
 use super::grow::Grown;
 use super::plain;
 use super::schema::{Leaf, Node, NodeId, Schema, UNSEEN};
@@ -98,6 +99,36 @@ impl Encoder {
         T: Serialize + DeserializeOwned,
         S: Serialize,
     {
+        let start = self.sink.buffer.len();
+        let node = self.sink.grown.schema.roots[root];
+        if self.checking || !self.followed(node, 0, value) {
+            self.grow::<T, S>(root, value)?;
+        }
+        // As with the items of a list: every entry takes a byte.
+        if root == ENTRY && self.sink.buffer.len() == start {
+            self.sink.buffer.push(0);
+        }
+        Ok(())
+    }
+
+    /// Writes a value if it shows nothing new; otherwise nothing is written.
+    #[inline(always)]
+    fn followed<S: Serialize>(&mut self, node: NodeId, depth: u32, value: &S) -> bool {
+        let start = self.sink.buffer.len();
+        let followed = follow(&self.sink.grown.schema, node, depth, value, &mut self.sink.buffer).is_ok();
+        if !followed {
+            self.sink.buffer.truncate(start);
+        }
+        followed
+    }
+
+    /// Writes a value that may show something new, and reads it back.
+    #[inline(never)]
+    fn grow<T, S>(&mut self, root: usize, value: &S) -> Result<(), Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: Serialize,
+    {
         let grown = &mut self.sink.grown;
         let node = match grown.schema.roots[root] {
             UNSEEN => {
@@ -112,10 +143,6 @@ impl Encoder {
         // A run that is to be written again cannot be read.
         if (self.checking || growth != self.sink.grown.growth) && !self.sink.grown.broken {
             self.check::<T>(start, root)?;
-        }
-        // As with the items of a list: every entry takes a byte.
-        if root == ENTRY && self.sink.buffer.len() == start {
-            self.sink.buffer.push(0);
         }
         Ok(())
     }
@@ -185,7 +212,10 @@ impl Encoder {
             plain::put_value(&mut self.sink.buffer, value);
             return Ok(());
         }
-        // As in a tuple of references.
+        // As in a tuple.
+        if self.followed(half.node, 1, value) {
+            return Ok(());
+        }
         self.sink.depth = 1;
         value.serialize(Writer::<&T>::new(&mut self.sink, half.node))
     }
@@ -231,7 +261,10 @@ impl PartEncoder<'_> {
         let written = self.0.run(|encoder| {
             put(&mut encoder.sink.buffer, count as u64);
             let mut places = encoder.places::<K, V>();
-            entries().try_for_each(|(key, value)| encoder.entry(key, value, &mut places))
+            for (key, value) in entries() {
+                encoder.entry(key, value, &mut places)?;
+            }
+            Ok(())
         });
         written.map_err(|error| error.in_entry().into())
     }

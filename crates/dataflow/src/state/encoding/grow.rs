@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::schema::{EnumNode, Leaf, Name, Node, NodeId, Schema, StructNode, UNSEEN, Variant};
+use super::schema::{EnumNode, Leaf, Node, NodeId, Schema, StructNode, UNSEEN, Variant};
 
 /// What a value is, as its `Serialize` tells.
 #[derive(Clone, Copy)]
@@ -37,8 +37,8 @@ impl Kind {
             | (Kind::Map, Node::Map(..)) => true,
             (Kind::Tuple(length), Node::Tuple(items)) => items.len() == length,
             (Kind::TupleStruct(_, length), Node::TupleStruct(_, items)) => items.len() == length,
-            (Kind::Struct(name), Node::Struct(of)) => same(&of.name, name),
-            (Kind::Enum(name), Node::Enum(of)) => same(&of.name, name),
+            (Kind::Struct(name), Node::Struct(of)) => of.name.is(name),
+            (Kind::Enum(name), Node::Enum(of)) => of.name.is(name),
             _ => false,
         }
     }
@@ -191,7 +191,7 @@ impl Grown {
         if let Node::Enum(of) = &self.schema.nodes[node as usize]
             && let Some(&place) = of.places.get(index as usize)
             && let Some(variant) = of.variants.get(place as usize)
-            && same(&variant.name, name)
+            && variant.name.is(name)
         {
             return (place, variant.content);
         }
@@ -226,15 +226,3 @@ impl Grown {
 
 /// Stands for the content of a variant, which is no Rust type that could come anywhere else.
 pub(super) enum Content {}
-
-/// Whether two names are the same: mostly they are the same bytes in memory.
-#[inline(always)]
-pub(super) fn same(known: &Name, name: &'static str) -> bool {
-    (std::ptr::eq(known.known.as_ptr(), name.as_ptr()) && known.known.len() == name.len())
-        || same_text(known, name)
-}
-
-#[inline(never)]
-fn same_text(known: &Name, name: &'static str) -> bool {
-    **known == *name
-}

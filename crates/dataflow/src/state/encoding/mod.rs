@@ -27,6 +27,9 @@
 //! written again. Runs of older versions stay as they are: a union tells from which version on its number is written. The schema is
 //! written after the values, in the index of the file.
 //!
+//! Once a snapshot is through, a value is first written by the schema as it is (`follow.rs`), without any way to let it grow; the few
+//! that do not fit are written once more.
+//!
 //! **Reading** (`read.rs`) answers each request of a `Deserialize` from the node that was written: alternatives are chosen, newtypes
 //! seen through, numbers widened, and a struct whose fields are those that are wanted is read by position. What is compared for that is
 //! kept for each node, in the plan, and not compared again for the next value.
@@ -41,6 +44,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod fields;
+mod follow;
 mod grow;
 mod plain;
 mod plan;

@@ -1,6 +1,7 @@
 //! The schema of a state: what its writer knew of its types, as its values showed it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,15 +43,42 @@ pub(super) enum Node {
 }
 
 /// A name of a type, field or variant: where it lies in the program that writes it, or what was read.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Name {
-    pub(super) known: &'static str,
+    known: &'static str,
     read: Box<str>,
+    /// Where the name lay that was last found to be this one: a program may have the same words at several places.
+    found: AtomicPtr<u8>,
+}
+
+impl Name {
+    /// Whether two names are the same: mostly they are the same bytes in memory.
+    #[inline(always)]
+    pub(super) fn is(&self, name: &'static str) -> bool {
+        let found = self.found.load(Ordering::Relaxed);
+        (std::ptr::eq(found, name.as_ptr()) && self.known.len() == name.len()) || self.says(name)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn says(&self, name: &'static str) -> bool {
+        let same = **self == *name;
+        if same && self.read.is_empty() {
+            self.found.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
+        }
+        same
+    }
+}
+
+impl Clone for Name {
+    fn clone(&self) -> Self {
+        Self { read: self.read.clone(), ..Self::from(self.known) }
+    }
 }
 
 impl From<&'static str> for Name {
     fn from(known: &'static str) -> Self {
-        Self { known, read: Box::default() }
+        Self { known, read: Box::default(), found: AtomicPtr::new(known.as_ptr().cast_mut()) }
     }
 }
 
@@ -76,7 +104,7 @@ impl Serialize for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { known: "", read: Box::deserialize(deserializer)? })
+        Ok(Self { read: Box::deserialize(deserializer)?, ..Self::default() })
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn put(buffer: &mut Vec<u8>, value: u64) {
 }
 
 /// Without a loop, whose end nobody can predict: numbers have a different length each.
-#[inline]
+#[inline(never)]
 fn put_long(buffer: &mut Vec<u8>, value: u64) {
     if value >> 56 != 0 {
         return put_longest(buffer, value);

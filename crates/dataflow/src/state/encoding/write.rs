@@ -6,7 +6,7 @@ use serde::ser::{self, Serialize};
 
 use super::DEPTH;
 use super::error::{Error, Step};
-use super::grow::{Content, Grown, Kind, same};
+use super::grow::{Content, Grown, Kind};
 use super::schema::{Field, Leaf, Name, Node, NodeId, StructNode, UNSEEN};
 use super::varint::{put, put_u128, zigzag, zigzag_128};
 
@@ -501,7 +501,7 @@ impl<'a> Fields<'a> {
     fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Error> {
         let node = match &self.sink.grown.schema.nodes[self.node as usize] {
             Node::Struct(StructNode { fields, .. })
-                if !self.keyed && fields.get(self.next).is_some_and(|field| same(&field.name, name)) =>
+                if !self.keyed && fields.get(self.next).is_some_and(|field| field.name.is(name)) =>
             {
                 fields[self.next].node
             }
@@ -520,7 +520,7 @@ impl<'a> Fields<'a> {
         let Node::Struct(of) = grown.schema.node(self.node) else { return grown.place::<T>() };
         // Most often they come in the same order.
         let known = match of.fields.get(self.next) {
-            Some(field) if same(&field.name, name) => Some(self.next),
+            Some(field) if field.name.is(name) => Some(self.next),
             _ => of.fields.iter().position(|field| *field.name == *name),
         };
         let (in_turn, complete) = (self.next == of.fields.len(), of.complete);
