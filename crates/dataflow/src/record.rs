@@ -163,18 +163,28 @@ pub struct Origin {
     first: u64,
     last: u64,
     others: bool,
+    /// So many bytes were read for these records, as far as the source knows. What is queued is bounded by it.
+    pub(crate) bytes: u64,
 }
 
 impl Origin {
     /// Records `first` to `last` (offsets, bytes, lines: as the source counts) of one split of a source.
     pub fn new(split: Arc<str>, first: u64, last: u64) -> Self {
-        Self { split: Some(split), first, last, others: false }
+        Self { split: Some(split), first, last, others: false, bytes: 0 }
     }
 
     /// Makes this the origin of its own records and those of `other`.
     pub fn merge(&mut self, other: &Origin) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.merge_places(other);
+    }
+
+    /// The same for some of the records of `other`, whose bytes are counted by who takes them.
+    pub(crate) fn merge_places(&mut self, other: &Origin) {
         if self.split.is_none() {
+            let bytes = self.bytes;
             self.clone_from(other);
+            self.bytes = bytes;
         } else if self.split == other.split {
             self.first = self.first.min(other.first);
             self.last = self.last.max(other.last);
@@ -182,6 +192,11 @@ impl Origin {
         } else if other.split.is_some() {
             self.others = true;
         }
+    }
+
+    /// The same for a part of the records, which has so many bytes.
+    pub(crate) fn of_part(&self, bytes: u64) -> Self {
+        Self { bytes, ..self.clone() }
     }
 
     /// Whether nothing is known: the records were made by an operator out of its state.

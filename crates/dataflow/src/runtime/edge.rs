@@ -17,7 +17,7 @@ use super::gate::{Event, Sender};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::Failure;
 use crate::metrics::TaskMetrics;
-use crate::record::{BATCH_SIZE, Batch, Divisible, Hashed, Owners, Record};
+use crate::record::{BATCH_SIZE, Batch, Divisible, Hashed, Origin, Owners, Record};
 
 /// Decides where records go: one virtual call a batch.
 pub(crate) trait Router<T>: Send {
@@ -35,12 +35,38 @@ struct Target<T> {
     sender: Sender<T>,
     /// So many records are a full batch, as its reader wanted them when it was last asked.
     limit: usize,
+    /// Of so many of its records the bytes have been counted.
+    weighed: usize,
+}
+
+/// And so many bytes are one.
+const BATCH_BYTES: u64 = 1 << 20;
+
+impl<T> Target<T> {
+    /// Some records of a batch of this origin are about to be added.
+    fn begin(&mut self, origin: &Origin) {
+        self.buffer.origin.merge_places(origin);
+        self.weighed = self.buffer.len();
+        reserve(&mut self.buffer);
+    }
+
+    /// Counts the bytes of those that have been added.
+    fn weigh(&mut self, each: u64) {
+        self.buffer.origin.bytes += (self.buffer.len() - self.weighed) as u64 * each;
+        self.weighed = self.buffer.len();
+    }
+}
+
+/// How many bytes a record of this batch has, about.
+fn weight<T>(batch: &Batch<T>) -> u64 {
+    batch.origin.bytes / batch.len().max(1) as u64
 }
 
 impl<T> Targets<T> {
     /// Sends what is buffered for `target`.
     fn flush(&mut self, target: usize) -> Result<(), Failure> {
         let target = &mut self.targets[target];
+        target.weighed = 0;
         if target.buffer.is_empty() {
             return Ok(());
         }
@@ -52,13 +78,49 @@ impl<T> Targets<T> {
         Ok(())
     }
 
+    /// The records of a batch are about to be dealt out one by one. Returns what each weighs.
+    fn begin<U>(&mut self, batch: &Batch<U>) -> u64 {
+        for target in &mut self.targets {
+            target.begin(&batch.origin);
+            target.limit = target.sender.batch_limit();
+        }
+        weight(batch)
+    }
+
+    /// In the middle of it, a target has got a full batch.
+    fn full(&mut self, target: usize, origin: &Origin, each: u64) -> Result<(), Failure> {
+        self.targets[target].weigh(each);
+        self.flush(target)?;
+        self.targets[target].begin(origin);
+        Ok(())
+    }
+
+    /// They have been dealt out.
+    fn end(&mut self, each: u64) -> Result<(), Failure> {
+        if each == 0 {
+            return Ok(());
+        }
+        for target in 0..self.targets.len() {
+            self.targets[target].weigh(each);
+            if self.targets[target].buffer.origin.bytes >= BATCH_BYTES {
+                self.flush(target)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds all of `batch` to the buffer of `target`.
     fn append(&mut self, target: usize, batch: &mut Batch<T>) -> Result<(), Failure> {
         let limit = self.targets[target].sender.batch_limit();
-        while batch.len() > limit.max(1) && limit < BATCH_SIZE {
+        if batch.len() > limit.max(1) && limit < BATCH_SIZE {
             // Its reader is slow, and wants them in pieces.
-            let records = batch.records.drain(..limit).collect();
-            self.append(target, &mut Batch { records, origin: batch.origin.clone() })?;
+            let each = weight(batch);
+            while batch.len() > limit.max(1) {
+                let records: Vec<_> = batch.records.drain(..limit).collect();
+                let origin = batch.origin.of_part(each * records.len() as u64);
+                self.append(target, &mut Batch { records, origin })?;
+            }
+            batch.origin.bytes = each * batch.len() as u64;
         }
         let buffer = &mut self.targets[target].buffer;
         buffer.origin.merge(&batch.origin);
@@ -69,7 +131,8 @@ impl<T> Targets<T> {
             reserve(buffer);
             buffer.records.append(&mut batch.records);
         }
-        if self.targets[target].buffer.len() >= limit / 2 { self.flush(target) } else { Ok(()) }
+        let full = buffer.len() >= limit / 2 || buffer.origin.bytes >= BATCH_BYTES;
+        if full { self.flush(target) } else { Ok(()) }
     }
 }
 
@@ -94,7 +157,7 @@ impl<T> EdgeWriter<T> {
     ) -> Self {
         let targets = senders
             .into_iter()
-            .map(|sender| Target { buffer: Batch::default(), sender, limit: BATCH_SIZE })
+            .map(|sender| Target { buffer: Batch::default(), sender, limit: BATCH_SIZE, weighed: 0 })
             .collect();
         Self { targets: Targets { targets, metrics }, router }
     }
@@ -151,18 +214,18 @@ impl<T> Router<T> for Rebalance {
         if count == 1 {
             return targets.append(0, batch);
         }
-        let (share, rest) = (batch.len() / count, batch.len() % count);
+        let (share, rest, each) = (batch.len() / count, batch.len() % count, weight(batch));
         let Batch { records, origin } = batch;
         let mut records = records.drain(..);
         // Those that get one more are the next in turn.
         for turn in 0..if share == 0 { rest } else { count } {
-            let target = (self.next + turn) % count;
-            let buffer = &mut targets.targets[target].buffer;
-            buffer.origin.merge(origin);
-            reserve(buffer);
-            buffer.records.extend(records.by_ref().take(share + usize::from(turn < rest)));
-            if buffer.len() >= BATCH_SIZE / 2 {
-                targets.flush(target)?;
+            let index = (self.next + turn) % count;
+            let target = &mut targets.targets[index];
+            target.begin(origin);
+            target.buffer.records.extend(records.by_ref().take(share + usize::from(turn < rest)));
+            target.weigh(each);
+            if target.buffer.len() >= BATCH_SIZE / 2 || target.buffer.origin.bytes >= BATCH_BYTES {
+                targets.flush(index)?;
             }
         }
         self.next = (self.next + rest) % count;
@@ -197,23 +260,16 @@ pub(crate) struct Custom<F>(pub(crate) F);
 impl<T, F: FnMut(&T, usize) -> usize + Send> Router<T> for Custom<F> {
     fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure> {
         let count = targets.targets.len();
-        for target in &mut targets.targets {
-            target.buffer.origin.merge(&batch.origin);
-            target.limit = target.sender.batch_limit();
-            reserve(&mut target.buffer);
-        }
+        let each = targets.begin(batch);
         for record in batch.records.drain(..) {
             let target = (self.0)(&record.value, count) % count;
             let Target { buffer, limit, .. } = &mut targets.targets[target];
             buffer.records.push(record);
             if buffer.len() >= *limit {
-                targets.flush(target)?;
-                let buffer = &mut targets.targets[target].buffer;
-                buffer.origin.clone_from(&batch.origin);
-                reserve(buffer);
+                targets.full(target, &batch.origin, each)?;
             }
         }
-        Ok(())
+        targets.end(each)
     }
 }
 
@@ -235,23 +291,16 @@ impl<T: Hashed> Router<T> for ByKey {
         {
             return targets.append(0, batch);
         }
-        for target in &mut targets.targets {
-            target.buffer.origin.merge(&batch.origin);
-            target.limit = target.sender.batch_limit();
-            reserve(&mut target.buffer);
-        }
+        let each = targets.begin(batch);
         for record in batch.records.drain(..) {
             let target = self.owners.of(record.value.hash());
             let Target { buffer, limit, .. } = &mut targets.targets[target];
             buffer.records.push(record);
             if buffer.len() >= *limit {
-                targets.flush(target)?;
-                let buffer = &mut targets.targets[target].buffer;
-                buffer.origin.clone_from(&batch.origin);
-                reserve(buffer);
+                targets.full(target, &batch.origin, each)?;
             }
         }
-        Ok(())
+        targets.end(each)
     }
 }
 
@@ -271,16 +320,52 @@ impl<T: Divisible> Router<T> for Divide {
         if targets.targets.len() == 1 {
             return targets.append(0, batch);
         }
+        let each = weight(batch) / targets.targets.len() as u64;
         let Batch { records, origin } = batch;
         for target in &mut targets.targets {
-            target.buffer.origin.merge(origin);
+            target.buffer.origin.merge_places(origin);
         }
         for Record { value, timestamp } in records.drain(..) {
             value.divide(&self.owners, &mut |target, value| {
-                targets.targets[target].buffer.records.push(Record { value, timestamp });
+                let buffer = &mut targets.targets[target].buffer;
+                buffer.records.push(Record { value, timestamp });
+                buffer.origin.bytes += each;
             });
         }
         // What is divided is large: it does not wait for company.
         (0..targets.targets.len()).try_for_each(|target| targets.flush(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::{Gate, Next};
+    use super::*;
+    use crate::record::Keyed;
+
+    #[test]
+    fn a_batch_is_full_by_its_bytes_too() {
+        let gate = Gate::new(16);
+        let senders = vec![gate.add_channel(), gate.add_channel()];
+        let metrics = Arc::new(TaskMetrics::default());
+        let mut edge = EdgeWriter::new(senders, Box::new(ByKey::new(128, 2)), metrics);
+        // Forty records of 100 kB.
+        for poll in 0..4 {
+            let record = |key: u32| Record { value: Keyed::new(key, ()), timestamp: 0 };
+            let origin = Origin::default().of_part(1_000_000);
+            let mut batch = Batch { records: (poll * 10..poll * 10 + 10).map(record).collect(), origin };
+            edge.batch(&mut batch).unwrap();
+        }
+        let mut sent = Vec::new();
+        while let Some(Next::Event(_, Event::Batch(batch))) = gate.try_next() {
+            assert!(batch.origin.bytes >= BATCH_BYTES && batch.origin.bytes < 2 * BATCH_BYTES);
+            sent.push(batch.len());
+        }
+        assert!(sent.len() >= 2 && sent.iter().all(|records| (10..=20).contains(records)), "{sent:?}");
+        edge.control(&Control::Flush, &mut TaskContext::default()).unwrap();
+        while let Some(Next::Event(_, Event::Batch(batch))) = gate.try_next() {
+            sent.push(batch.len());
+        }
+        assert_eq!(sent.iter().sum::<usize>(), 40);
     }
 }

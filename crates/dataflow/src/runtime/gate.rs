@@ -7,7 +7,8 @@
 //! **What is full** is a matter of time. A barrier waits for what is queued before it, so what may be queued is about what the
 //! reader gets through in [`UNDER_WAY`], all channels together (Flink's *buffer debloating*): the reader says how long it takes for a record
 //! ([`Pace`]), and its writers hold back, and make smaller batches, when that is long. A fast reader's channels hold a fixed number
-//! of batches.
+//! of batches. And it is a matter of bytes: all channels of a gate together hold [`QUEUED_BYTES`], as far as the sources
+//! know what their records [weigh](crate::source::SourceOutput::weigh), and one batch each beyond that.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -25,6 +26,9 @@ const UNDER_WAY: Duration = Duration::from_millis(200);
 /// And one batch is so much.
 const ONE_BATCH: Duration = Duration::from_millis(20);
 
+/// So many bytes may be queued at a gate.
+const QUEUED_BYTES: u64 = 16 << 20;
+
 /// As long as nobody knows how long a record takes, batches are small, and few of them.
 pub(super) const BEGINNING: usize = 64;
 
@@ -39,6 +43,13 @@ impl<T> Event<T> {
     fn records(&self) -> usize {
         match self {
             Event::Batch(batch) => batch.len(),
+            Event::Control(_) => 0,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Event::Batch(batch) => batch.origin.bytes,
             Event::Control(_) => 0,
         }
     }
@@ -96,6 +107,8 @@ struct State<T> {
     turn: usize,
     /// How many records a channel may hold, beside the one batch that always finds room.
     record_limit: usize,
+    /// How many bytes are queued, in all channels.
+    bytes: u64,
 }
 
 struct Channel<T> {
@@ -105,6 +118,14 @@ struct Channel<T> {
     blocked: bool,
     writer_waits: bool,
     writable: Arc<Condvar>,
+}
+
+impl<T> Channel<T> {
+    fn wake_writer(&mut self) {
+        if std::mem::take(&mut self.writer_waits) {
+            self.writable.notify_one();
+        }
+    }
 }
 
 impl<T> Shared<T> {
@@ -125,6 +146,7 @@ impl<T> Gate<T> {
             reader_waits: false,
             turn: 0,
             record_limit: BEGINNING,
+            bytes: 0,
         };
         let (state, readable, capacity) = (Mutex::new(state), Condvar::new(), capacity.max(1));
         Self { shared: Arc::new(Shared { state, readable, capacity, batch_limit: BEGINNING.into() }) }
@@ -135,11 +157,7 @@ impl<T> Gate<T> {
         self.shared.batch_limit.store(batch, Relaxed);
         let mut state = self.shared.lock();
         state.record_limit = records;
-        for channel in &mut state.channels {
-            if std::mem::take(&mut channel.writer_waits) {
-                channel.writable.notify_one();
-            }
-        }
+        state.channels.iter_mut().for_each(Channel::wake_writer);
     }
 
     /// Adds a channel, and returns its writing end.
@@ -222,9 +240,12 @@ impl<T> State<T> {
             }
             if let Some(event) = channel.queue.pop_front() {
                 channel.records -= event.records();
-                if std::mem::take(&mut channel.writer_waits) {
-                    channel.writable.notify_one();
+                channel.wake_writer();
+                if self.bytes > QUEUED_BYTES / 2 && event.bytes() > 0 {
+                    // Those of the other channels may have waited for these bytes.
+                    self.channels.iter_mut().for_each(Channel::wake_writer);
                 }
+                self.bytes -= event.bytes();
                 self.turn = (index + 1) % count;
                 return Some(Next::Event(index, event));
             }
@@ -287,13 +308,15 @@ impl<T> Sender<T> {
             if state.cancelled {
                 return Err(Failure::Cancelled);
             }
+            let (records, bytes) = (event.records(), event.bytes());
             let limit = state.record_limit;
+            let light = state.bytes.saturating_add(bytes) <= QUEUED_BYTES;
             let channel = &mut state.channels[self.channel];
-            let records = event.records();
-            let fits = channel.records == 0 || channel.records.saturating_add(records) <= limit;
+            let fits = channel.records == 0 || (light && channel.records.saturating_add(records) <= limit);
             if channel.queue.len() < self.shared.capacity && (fits || records == 0) {
                 channel.records += records;
                 channel.queue.push_back(event);
+                state.bytes += bytes;
                 if state.reader_waits && !state.channels[self.channel].blocked {
                     self.shared.readable.notify_one();
                 }
@@ -375,6 +398,36 @@ mod tests {
             assert_eq!(value(gate.next(None)), Some(read));
         }
         writer.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_may_wait_is_a_matter_of_bytes_for_all_channels_together() {
+        let gate = Gate::new(1000);
+        gate.limit(BATCH_SIZE, usize::MAX);
+        let senders = [gate.add_channel(), gate.add_channel()];
+        let heavy = |value| {
+            let Event::Batch(mut batch) = batch(value) else { unreachable!() };
+            batch.origin = batch.origin.of_part(1 << 20);
+            Event::Batch(batch)
+        };
+        let full = (QUEUED_BYTES >> 20) as u32;
+        let writers: Vec<_> = senders
+            .into_iter()
+            .map(|sender| {
+                std::thread::spawn(move || (0..100).try_for_each(|i| sender.send(heavy(i)).map(drop)))
+            })
+            .collect();
+        for read in 0..200 {
+            let queued = || gate.shared.lock().bytes >> 20;
+            // Full, but for what no more is sent of; and each channel may have one batch in any case.
+            while queued() < u64::from(full.min(200 - read)) {
+                std::thread::yield_now();
+            }
+            assert!(queued() <= u64::from(full) + 1, "{}", queued());
+            assert!(value(gate.next(None)).is_some());
+        }
+        writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+        assert_eq!(gate.shared.lock().bytes, 0);
     }
 
     fn batch(value: u32) -> Event<u32> {

@@ -204,6 +204,7 @@ where
         let Self { reader, polled, strategy, .. } = self;
         polled.begin(self.batch);
         let status = guard(&self.context, &Origin::default(), || reader.poll(polled))?;
+        polled.end();
         let SourceOutput { batch, .. } = polled;
         let newest = guard(&self.context, &batch.origin, || Ok(strategy.assign(&mut batch.records)))?;
         self.meet_splits(now);

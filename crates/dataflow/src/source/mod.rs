@@ -248,12 +248,13 @@ pub struct SourceOutput<T> {
     pub(crate) batch: Batch<T>,
     pub(crate) current: Option<SplitId>,
     pub(crate) splits: Vec<SplitInfo>,
-    /// How many records, and bytes, are wanted in this poll.
+    /// How many records are wanted in this poll.
     records: usize,
+    /// How many bytes those have that have been pushed in it.
     bytes: usize,
 }
 
-/// So many bytes are wanted in one poll: what is under way between tasks is bounded in batches.
+/// So many bytes are wanted in one poll.
 const POLL_BYTES: usize = 1 << 20;
 
 pub(crate) struct SplitInfo {
@@ -278,13 +279,7 @@ pub(crate) enum Found {
 impl<T> SourceOutput<T> {
     /// An empty output. The engine makes it; so may a test of a reader.
     pub fn new() -> Self {
-        Self {
-            batch: Batch::new(),
-            current: None,
-            splits: Vec::new(),
-            records: BATCH_SIZE,
-            bytes: POLL_BYTES,
-        }
+        Self { batch: Batch::new(), current: None, splits: Vec::new(), records: BATCH_SIZE, bytes: 0 }
     }
 
     /// Announces a split: from now on it takes part in the watermark.
@@ -320,7 +315,7 @@ impl<T> SourceOutput<T> {
 
     /// A poll begins, for so many records.
     pub(crate) fn begin(&mut self, records: usize) {
-        (self.current, self.records, self.bytes) = (None, records, POLL_BYTES);
+        (self.current, self.records, self.bytes) = (None, records, 0);
         self.splits.iter_mut().for_each(|split| split.found = Found::Unsaid);
     }
 
@@ -339,20 +334,25 @@ impl<T> SourceOutput<T> {
     /// What has been pushed has so many bytes, as far as the reader knows. Without that, records are only counted.
     #[inline]
     pub fn weigh(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// How many more records are wanted in this poll: up to [`BATCH_SIZE`], fewer when the operators behind take long for each, none
     /// when those that have been pushed [weigh](Self::weigh) a mebibyte. A reader that cannot but push more may do so.
     #[inline]
     pub fn room(&self) -> usize {
-        if self.bytes == 0 { 0 } else { self.records.saturating_sub(self.batch.len()) }
+        if self.bytes >= POLL_BYTES { 0 } else { self.records.saturating_sub(self.batch.len()) }
     }
 
     /// The records pushed since the last poll; the next one may begin.
     pub fn take(&mut self) -> Vec<Record<T>> {
-        self.bytes = POLL_BYTES;
+        self.bytes = 0;
         std::mem::take(&mut self.batch.records)
+    }
+
+    /// A poll is over: its records have their origin with them, and their weight.
+    pub(crate) fn end(&mut self) {
+        self.batch.origin.bytes = self.bytes as u64;
     }
 
     /// The number of records pushed in this poll.
