@@ -2,6 +2,9 @@
 //!
 //! One job has one cadence, the greatest common divisor of its batch intervals (or, without batches, the checkpoint
 //! interval); each cut says which batches it closes, by its time, and whether it is a checkpoint.
+//!
+//! A job without batches that goes on after a restart is cut sooner at first, at distances that double up to its interval: its readers
+//! have been waiting. A cut that has nothing new costs next to nothing.
 
 use super::config::JobConfig;
 use crate::barrier::Then;
@@ -14,6 +17,9 @@ use crate::time::{Timestamp, millis};
 /// says what they would have said.
 const CATCH_UP: i64 = 10;
 
+/// The distance of the first two cuts after a restart, in milliseconds.
+const SOON: i64 = 20;
+
 /// The cuts of one attempt, in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Cadence {
@@ -21,6 +27,8 @@ pub(crate) struct Cadence {
     every: Option<i64>,
     checkpoint_every: Option<i64>,
     next: Timestamp,
+    /// After a restart: when to cut before `next`, and how long after that to do it again.
+    soon: Option<(Timestamp, i64)>,
     /// So many cuts may be made up for.
     catch_up: i64,
     /// Whether somebody is to be told that batch times are skipped: once, and not of a job without batches.
@@ -52,7 +60,10 @@ impl Cadence {
             (after.div_euclid(every) + 1).saturating_mul(every)
         });
         let catch_up = if batches.is_some() { CATCH_UP } else { 0 };
-        Ok(Self { every, checkpoint_every, next, catch_up, tells_of_skips: batches.is_some() })
+        // Whoever moves the clock by hand says when it is time for a cut.
+        let hurries = batches.is_none() && last.is_some_and(|last| last < now) && !config.clock.is_manual();
+        let soon = hurries.then_some((now, SOON));
+        Ok(Self { every, checkpoint_every, next, soon, catch_up, tells_of_skips: batches.is_some() })
     }
 
     /// The time of the first cut.
@@ -70,12 +81,20 @@ impl Cadence {
 
     /// When the next cut is due, if there is a cadence.
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
-        self.every.map(|_| self.next)
+        self.every.map(|_| self.soon.map_or(self.next, |(soon, _)| soon.min(self.next)))
     }
 
     /// The cut that is due at `now`, if one is.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Cut> {
+        if let Some((soon, distance)) = self.soon
+            && soon <= now
+            && now < self.next
+        {
+            self.soon = Some((now + distance, distance * 2));
+            return Some(Cut { time: now, checkpoint: true, then: Then::Continue });
+        }
         let every = self.every.filter(|_| self.next <= now)?;
+        self.soon = self.soon.filter(|(_, distance)| *distance < every);
         let behind = (now - self.next) / every;
         if behind > self.catch_up {
             // It may be so at every batch from now on.
@@ -174,6 +193,25 @@ mod tests {
         let mut cadence = Cadence::new(&config, &[], 0, None).unwrap();
         let times: Vec<i64> = std::iter::from_fn(|| cadence.due(1050)).map(|cut| cut.time).collect();
         assert_eq!((times, cadence.next_at()), (vec![1000], Some(1100)));
+    }
+
+    #[test]
+    fn after_a_restart_the_first_checkpoints_come_sooner() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = CheckpointStorage::local(folder.path()).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(1000), storage));
+        let config = JobConfig { checkpoint, ..JobConfig::new("job") };
+        let cuts = |last, batches: &[i64]| {
+            let mut cadence = Cadence::new(&config, batches, 10_300, last).unwrap();
+            let due =
+                (10_300..13_000).filter_map(|now| cadence.due(now).map(|cut| (cut.time, cut.checkpoint)));
+            due.filter_map(|(time, checkpoint)| checkpoint.then_some(time)).collect::<Vec<_>>()
+        };
+        let soon = [10_300, 10_320, 10_360, 10_440, 10_600, 10_920, 11_000, 12_000];
+        assert_eq!(cuts(Some(9000), &[]), soon);
+        assert_eq!(cuts(None, &[]), [11_000, 12_000], "a fresh job");
+        assert_eq!(cuts(Some(9000), &[500]), [11_000, 12_000], "one with batches");
+        assert_eq!(cuts(Some(10_500), &[]), [11_000, 12_000], "one whose last cut was ahead of the clock");
     }
 
     #[test]

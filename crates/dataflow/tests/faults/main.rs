@@ -16,5 +16,5 @@ mod owners;
 mod storage;
 mod transactions;
 mod user_function;
-mod version_1;
+mod versions;
 mod windows;

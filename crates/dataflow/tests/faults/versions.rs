@@ -1,7 +1,8 @@
-//! Checkpoints of format version 1, which wrote values by position (postcard), are still read.
+//! What was written yesterday is read today: checkpoints of all formats there have been.
 //!
-//! `fixtures/version-1` is the checkpoint folder of the job below, as the last build with that format left it: suspended when it had
-//! read half of its input.
+//! `fixtures/version-N` is the checkpoint folder of the job below, as a build with that format left it: suspended when it had read half
+//! of its input. Version 1 wrote values by position (postcard), and each checkpoint whole. Version 2 has schemas and deltas:
+//! its folder holds a chain of state files. When the format changes, `leave_a_fixture` leaves a folder of it before that.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,14 @@ use thalweg_dataflow::operators::{
     Collect, Emit, KeyedProcess, KeyedProcessContext, KeyedProcessFunction, OnTimer, Reduce,
 };
 use thalweg_dataflow::record::Keyed;
-use thalweg_dataflow::runtime::{JobConfig, run};
+use thalweg_dataflow::runtime::{JobConfig, run, start};
 use thalweg_dataflow::state::{ListState, MapState, States, ValueState};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_dataflow::window::aggregate::Count;
 use thalweg_dataflow::window::{Lateness, TimeWindow, TumblingEventTimeWindows, WindowAssigner};
 use thalweg_testkit::{CollectSink, Collected};
 
-use crate::counts::config;
+use crate::counts::{config, until};
 use crate::faucet::Faucet;
 
 const NUMBERS: u64 = 4000;
@@ -195,8 +196,8 @@ fn job(faucet: &Faucet, told: &Told) -> StreamGraph {
     graph
 }
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/fixtures/version-1")
+fn fixture(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/faults/fixtures/version-{version}"))
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -228,19 +229,54 @@ fn uninterrupted() -> Vec<String> {
     sorted(&told)
 }
 
+/// `cargo test -p thalweg-dataflow --test faults -- --ignored leave_a_fixture`
 #[test]
-fn a_checkpoint_of_version_1_goes_on() {
+#[ignore = "writes into the repository"]
+fn leave_a_fixture() {
+    let (version, folder) = (2, fixture(2));
+    std::fs::create_dir_all(&folder).unwrap();
+    let storage = CheckpointStorage::local(&folder).unwrap();
+    let (faucet, told) = (Faucet::new(NUMBERS), Told::default());
+    let handle = start(&job(&faucet, &told), config(&format!("version-{version}"), &storage)).unwrap();
+    // Checkpoint after checkpoint, so that the later ones are deltas.
+    for step in 1..=10 {
+        let committed = || handle.progress().committed_epoch;
+        let before = committed();
+        faucet.release(NUMBERS / 20 * step);
+        until("it has been read", || faucet.read() >= NUMBERS / 20 * step);
+        until("there is a checkpoint after it", || committed() > before);
+    }
+    handle.suspend();
+    handle.wait().unwrap();
+    std::fs::write(folder.join("told.txt"), told.take().join("\n")).unwrap();
+}
+
+/// Goes on from a copy of the fixture at another parallelism than it was left at.
+fn goes_on(version: u32, parallelism: usize) {
     let folder = tempfile::tempdir().unwrap();
-    copy(&fixture(), folder.path());
+    copy(&fixture(version), folder.path());
     let storage = CheckpointStorage::local(folder.path()).unwrap();
     let before = std::fs::read_to_string(folder.path().join("told.txt")).unwrap();
     let (faucet, told) = (Faucet::new(NUMBERS), Told::default());
     faucet.open();
-    run(&job(&faucet, &told), config("version-1", &storage)).unwrap();
+    let config = JobConfig { parallelism, ..config(&format!("version-{version}"), &storage) };
+    run(&job(&faucet, &told), config).unwrap();
+    assert!(faucet.read() < NUMBERS, "it begins where it was left");
     let mut all: Vec<String> = before.lines().map(str::to_owned).chain(told.take()).collect();
     all.sort_unstable();
     let expected = uninterrupted();
     let differs = all.iter().zip(&expected).position(|(found, expected)| found != expected);
     let at = differs.unwrap_or(all.len().min(expected.len()));
     assert_eq!((all.len(), all.get(at)), (expected.len(), expected.get(at)));
+}
+
+#[test]
+fn a_checkpoint_of_version_1_goes_on() {
+    goes_on(1, 2);
+}
+
+#[test]
+fn a_checkpoint_of_version_2_goes_on() {
+    goes_on(2, 2);
+    goes_on(2, 3);
 }
