@@ -1,9 +1,12 @@
 //! The entries of a page that are on disk.
 //!
-//! They lie in one block, each with its stamp and encoded by itself, in the order of their hashes; what stays in memory is where each
-//! begins. A block is never changed: an entry that is written to moves into the page's table, and the block is told that it is
-//! *gone*; the next time the page gives entries to disk, what is left of the old block and they become a new one. So a snapshot
-//! only has to hold the block, and to know what was gone at its barrier.
+//! They lie in blocks, each with its stamp and encoded by itself, in the order of their hashes; what stays in memory is where each
+//! begins. A block is never changed: an entry that is written to moves into the page's table, and its block is told that it is
+//! *gone*. So a snapshot only has to hold the blocks, and to know what was gone at its barrier; and of a block that was written before
+//! the last snapshot, a delta wants nothing.
+//!
+//! Each time the page gives entries to disk they become another block. When there are [`LAYERS`] of them, or most of what they hold is
+//! gone, what is left becomes one: so an entry is written a few times over, and not each time that its page gives others.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,10 +19,20 @@ use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::state::Key;
 
+/// So many blocks a page has at the most: each is looked into for a key that may be on disk.
+const LAYERS: usize = 8;
+
 /// The entries of one page that are on disk.
 #[derive(Clone, Debug)]
 pub(super) struct Cold<K, V> {
     codec: Arc<Codec<K, V>>,
+    /// The oldest first. None of them is empty.
+    layers: Vec<Layer<K, V>>,
+}
+
+/// What is left of a block.
+#[derive(Clone, Debug)]
+struct Layer<K, V> {
     block: Arc<Block>,
     gone: Gone,
     left: usize,
@@ -93,16 +106,7 @@ fn decode<K, V>(codec: &Codec<K, V>, bytes: &[u8]) -> Result<Stored<K, V>, BoxEr
     Ok(Stored { key, value, stamp: Stamp::from_bytes(*stamp) })
 }
 
-impl<K, V> Cold<K, V> {
-    pub(super) fn left(&self) -> usize {
-        self.left
-    }
-
-    /// When the oldest entry was written last (milliseconds).
-    pub(super) fn oldest(&self) -> u64 {
-        self.block.oldest
-    }
-
+impl<K, V> Layer<K, V> {
     /// The slots that an entry with this hash may be in, if it is still there.
     fn likely(&self, hash: u64) -> std::ops::Range<usize> {
         let (slots, mark) = (&self.block.slots, mark(hash));
@@ -114,44 +118,33 @@ impl<K, V> Cold<K, V> {
         (0..self.block.slots.len()).filter(|slot| !self.gone.has(*slot))
     }
 
-    fn load(&self, slot: usize) -> Stored<K, V> {
+    fn load(&self, slot: usize, codec: &Codec<K, V>) -> Stored<K, V> {
         let read = |bytes: &mut Vec<u8>| {
             let range = self.block.range(slot);
             bytes.resize(range.len(), 0);
             self.block.extent.read(range.start, bytes)?;
-            decode(&self.codec, bytes)
+            decode(codec, bytes)
         };
-        self.codec.with_scratch(read).unwrap_or_else(|error| unreadable(&error))
+        codec.with_scratch(read).unwrap_or_else(|error| unreadable(&error))
     }
 
     /// An entry, to be looked at only.
-    fn peek(&self, slot: usize) -> &Stored<K, V> {
+    fn peek(&self, slot: usize, codec: &Codec<K, V>) -> &Stored<K, V> {
         let seen = self.seen.get_or_init(|| self.block.slots.iter().map(|_| OnceLock::new()).collect());
         seen[slot].get_or_init(|| {
-            self.codec.seen(1);
-            Box::new(self.load(slot))
+            codec.seen(1);
+            Box::new(self.load(slot, codec))
         })
     }
 
-    /// The entries that may have this hash, to be looked at only.
-    pub(super) fn with(&self, hash: u64) -> impl Iterator<Item = &Stored<K, V>> {
-        self.likely(hash).filter(|slot| !self.gone.has(*slot)).map(|slot| self.peek(slot))
-    }
-
-    /// All entries, to be looked at only.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Stored<K, V>> {
-        self.here().map(|slot| self.peek(slot))
-    }
-
-    /// Forgets what has been looked at.
-    pub(super) fn forget_seen(&mut self) {
+    fn forget_seen(&mut self, codec: &Codec<K, V>) {
         if let Some(seen) = self.seen.take() {
-            self.codec.unseen(seen.iter().filter(|place| place.get().is_some()).count());
+            codec.unseen(seen.iter().filter(|place| place.get().is_some()).count());
         }
     }
 
     /// Takes the entries out that may have this hash.
-    pub(super) fn take(&mut self, hash: u64, mut take: impl FnMut(Stored<K, V>)) {
+    fn take(&mut self, hash: u64, codec: &Codec<K, V>, take: &mut impl FnMut(Stored<K, V>)) {
         for slot in self.likely(hash) {
             if self.gone.has(slot) {
                 continue;
@@ -159,33 +152,80 @@ impl<K, V> Cold<K, V> {
             let seen = self.seen.get_mut().and_then(|seen| seen[slot].take());
             let stored = match seen {
                 Some(stored) => {
-                    self.codec.unseen(1);
+                    codec.unseen(1);
                     *stored
                 }
-                None => self.load(slot),
+                None => self.load(slot, codec),
             };
             self.gone.set(slot);
             self.left -= 1;
             take(stored);
         }
     }
+}
 
-    /// All entries: the block is not needed any more.
-    pub(super) fn into_entries(mut self) -> Vec<Stored<K, V>> {
-        self.forget_seen();
-        let bytes = self.block.read().unwrap_or_else(|error| unreadable(&error));
-        let entries = self.here().map(|slot| decode(&self.codec, &bytes[self.block.range(slot)]));
-        entries.collect::<Result<_, _>>().unwrap_or_else(|error| unreadable(&error))
+impl<K, V> Cold<K, V> {
+    /// How many entries there are.
+    pub(super) fn left(&self) -> usize {
+        self.layers.iter().map(|layer| layer.left).sum()
     }
 
-    /// Leaves to a snapshot what it is about; `None` if that can be nothing.
-    pub(super) fn share(&self, wanted: Wanted) -> Option<ColdSnapshot<K, V>> {
-        wanted.needs(self.block.generation).then(|| ColdSnapshot {
+    /// When the oldest entry was written last (milliseconds).
+    pub(super) fn oldest(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.block.oldest).min().unwrap_or(u64::MAX)
+    }
+
+    /// The entries that may have this hash, to be looked at only.
+    pub(super) fn with(&self, hash: u64) -> impl Iterator<Item = &Stored<K, V>> {
+        self.layers.iter().flat_map(move |layer| {
+            let here = layer.likely(hash).filter(|slot| !layer.gone.has(*slot));
+            here.map(|slot| layer.peek(slot, &self.codec))
+        })
+    }
+
+    /// All entries, to be looked at only.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stored<K, V>> {
+        self.layers.iter().flat_map(|layer| layer.here().map(|slot| layer.peek(slot, &self.codec)))
+    }
+
+    /// Forgets what has been looked at.
+    pub(super) fn forget_seen(&mut self) {
+        self.layers.iter_mut().for_each(|layer| layer.forget_seen(&self.codec));
+    }
+
+    /// Takes the entries out that may have this hash.
+    pub(super) fn take(&mut self, hash: u64, mut take: impl FnMut(Stored<K, V>)) {
+        self.layers.iter_mut().for_each(|layer| layer.take(hash, &self.codec, &mut take));
+        self.layers.retain(|layer| layer.left > 0);
+    }
+
+    /// All entries: the blocks are not needed any more.
+    pub(super) fn into_entries(mut self) -> Vec<Stored<K, V>> {
+        self.forget_seen();
+        let mut entries = Vec::with_capacity(self.left());
+        for layer in &self.layers {
+            let bytes = layer.block.read().unwrap_or_else(|error| unreadable(&error));
+            let stored = layer.here().map(|slot| decode(&self.codec, &bytes[layer.block.range(slot)]));
+            entries.extend(stored.map(|stored| stored.unwrap_or_else(|error| unreadable(&error))));
+        }
+        entries
+    }
+
+    /// Leaves to a snapshot what it is about.
+    pub(super) fn share(&self, wanted: Wanted) -> impl Iterator<Item = ColdSnapshot<K, V>> {
+        let about = self.layers.iter().filter(move |layer| wanted.needs(layer.block.generation));
+        about.map(move |layer| ColdSnapshot {
             codec: self.codec.clone(),
-            block: self.block.clone(),
-            gone: self.gone.clone(),
+            block: layer.block.clone(),
+            gone: layer.gone.clone(),
             wanted,
         })
+    }
+
+    /// Whether what is there had better be written anew, into one block.
+    fn is_scattered(&self) -> bool {
+        let slots: usize = self.layers.iter().map(|layer| layer.block.slots.len()).sum();
+        self.layers.len() >= LAYERS || self.left() * 2 < slots
     }
 }
 
@@ -214,44 +254,55 @@ impl<K, V> ColdSnapshot<K, V> {
     }
 }
 
-/// Writes entries to disk, together with what is there already of their page. Gives them back if that cannot be done.
+/// Writes entries to disk, now and then together with what is there already of their page. Gives them back if that cannot be done.
 pub(super) fn chill<K: Key, V>(
     codec: &Arc<Codec<K, V>>,
     before: &mut Option<Box<Cold<K, V>>>,
     entries: Vec<Stored<K, V>>,
     moment: Moment,
 ) -> Result<(), Vec<Stored<K, V>>> {
-    match block(codec, before.as_deref(), &entries, moment) {
+    let mut cold =
+        before.take().unwrap_or_else(|| Box::new(Cold { codec: codec.clone(), layers: Vec::new() }));
+    let anew = cold.is_scattered();
+    let written = block(codec, if anew { &cold.layers } else { &[] }, &entries, moment);
+    let result = match written {
         Ok(block) => {
-            if let Some(cold) = before {
+            if anew {
                 cold.forget_seen();
+                cold.layers.clear();
             }
             let left = block.slots.len();
-            let (codec, block, gone) = (codec.clone(), Arc::new(block), Gone::none(left));
-            *before = Some(Box::new(Cold { codec, block, gone, left, seen: OnceLock::new() }));
+            let (block, gone) = (Arc::new(block), Gone::none(left));
+            cold.layers.push(Layer { block, gone, left, seen: OnceLock::new() });
             Ok(())
         }
         Err(error) => {
             codec.cannot(&error);
             Err(entries)
         }
-    }
+    };
+    *before = (!cold.layers.is_empty()).then_some(cold);
+    result
 }
 
+/// A block of what is left of others, and of entries.
 fn block<K: Key, V>(
     codec: &Codec<K, V>,
-    before: Option<&Cold<K, V>>,
+    layers: &[Layer<K, V>],
     entries: &[Stored<K, V>],
     moment: Moment,
 ) -> Result<Block, BoxError> {
-    let mut bytes = match before {
-        Some(cold) => cold.block.read()?,
-        None => Vec::new(),
-    };
-    let mut oldest = before.map_or(u64::MAX, Cold::oldest);
-    let mut places = Vec::with_capacity(entries.len() + before.map_or(0, Cold::left));
-    if let Some(cold) = before {
-        places.extend(cold.here().map(|slot| (cold.block.slots[slot].hash, cold.block.range(slot))));
+    let (mut bytes, mut oldest) = (Vec::new(), u64::MAX);
+    let there: usize = layers.iter().map(|layer| layer.left).sum();
+    let mut places = Vec::with_capacity(entries.len() + there);
+    for Layer { block, gone, .. } in layers {
+        let start = bytes.len();
+        bytes.extend(block.read()?);
+        oldest = oldest.min(block.oldest);
+        for (slot, Slot { hash, .. }) in block.slots.iter().enumerate().filter(|(slot, _)| !gone.has(*slot)) {
+            let range = block.range(slot);
+            places.push((*hash, start + range.start..start + range.end));
+        }
     }
     let old = bytes.len();
     for stored in entries {
@@ -262,7 +313,7 @@ fn block<K: Key, V>(
         places.push((mark(key_hash(&stored.key)), start..bytes.len()));
     }
     codec.weigh(bytes.len() - old, entries.len());
-    places.sort_by_key(|(hash, _)| *hash);
+    places.sort_unstable_by_key(|(hash, range)| (*hash, range.start));
     let mut sorted = Vec::with_capacity(bytes.len());
     let mut slots = Vec::with_capacity(places.len());
     for (hash, range) in places {

@@ -386,7 +386,7 @@ impl<K: Key, V: Clone> Group<K, V> {
         let there = page.cold.as_ref().map_or(0, |cold| cold.left());
         let table = page.owned();
         let entries: Vec<_> = table.extract_if(|stored| !stored.stamp.take_used()).collect();
-        // Few are not worth that all that is there is written again.
+        // Few are not worth a block of their own.
         let few = entries.len() * 16 < there;
         if entries.is_empty() || few {
             put_back(table, entries);
@@ -415,13 +415,13 @@ impl<K: Key, V: Clone> Group<K, V> {
         if whole {
             for page in &mut self.pages {
                 page.body = Body::Shared(snapshot.add(page.share(), Wanted::all(moment)));
-                snapshot.add_cold(page.cold.as_ref().and_then(|cold| cold.share(Wanted::all(moment))));
+                snapshot.add_cold(page.cold.iter().flat_map(|cold| cold.share(Wanted::all(moment))));
             }
         } else {
             for index in &self.touched {
                 let page = &mut self.pages[*index as usize];
                 page.body = Body::Shared(snapshot.add(page.share(), Wanted::changed(moment)));
-                snapshot.add_cold(page.cold.as_ref().and_then(|cold| cold.share(Wanted::changed(moment))));
+                snapshot.add_cold(page.cold.iter().flat_map(|cold| cold.share(Wanted::changed(moment))));
             }
             snapshot.set_removed(removed);
         }

@@ -125,7 +125,7 @@ impl<K, V> SharedGroup<K, V> {
         Shared { table, place }
     }
 
-    pub(super) fn add_cold(&mut self, cold: Option<ColdSnapshot<K, V>>) {
+    pub(super) fn add_cold(&mut self, cold: impl IntoIterator<Item = ColdSnapshot<K, V>>) {
         self.cold.extend(cold);
     }
 
