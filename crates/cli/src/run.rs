@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// The number of subtasks of each operator; as many as there are cores unless it is given
     #[arg(long, value_name = "N")]
     parallelism: Option<usize>,
-    /// How much memory state may take, such as 512MB; what is past it goes to disk
+    /// How much memory the job may take, such as 512MB; state that is past it goes to disk
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
     /// A savepoint to begin from

@@ -167,6 +167,7 @@ impl<O: Operator> Harness<O> {
             waker: Waker::default(),
             turn: Turn::default(),
             memory: None,
+            queued_bytes: None,
         };
         let output = Output::new(Box::new(Probe(self.emitted.clone())), sides);
         let mut subtask = Chained::new(operator, output, context);

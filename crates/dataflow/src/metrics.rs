@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::OperatorName;
+use crate::state::Memory;
 use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// A number that only grows. One thread writes it, any may read it.
@@ -132,6 +133,8 @@ pub struct JobMetrics {
     pub operators: Vec<(OperatorName, Arc<OperatorMetrics>)>,
     /// One entry for each task: the name of its first operator, and its times.
     pub tasks: Vec<(OperatorName, Arc<TaskMetrics>)>,
+    /// What keyed state takes, and how many of its entries are on disk; `None` if nobody bounds it.
+    pub memory: Option<Memory>,
 }
 
 /// How far event time has come at one subtask of an operator.

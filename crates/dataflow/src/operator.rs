@@ -171,6 +171,8 @@ pub struct OperatorContext {
     pub(crate) turn: Turn,
     /// What its keyed state may take; `None` if there is no limit.
     pub(crate) memory: Option<Memory>,
+    /// How many bytes this subtask may hold of records on their way: read ahead, or waiting to be written. `None`: whatever is usual.
+    pub queued_bytes: Option<u64>,
 }
 
 impl OperatorContext {
@@ -189,6 +191,7 @@ impl OperatorContext {
             waker: Waker::default(),
             turn: Turn::default(),
             memory: None,
+            queued_bytes: None,
         }
     }
 }

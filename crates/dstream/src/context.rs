@@ -135,8 +135,8 @@ impl StreamingContext {
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
     }
 
-    /// Bounds the memory that keyed state takes, in bytes; the coldest entries beyond it are kept on disk, in the system's folder for
-    /// temporary files. For another folder, and for what is counted, see [`MemoryConfig`].
+    /// Bounds the memory that the job takes for keyed state and for records on their way, in bytes; the coldest entries beyond it are kept on
+    /// disk, in the system's folder for temporary files. For another folder, and for what is counted, see [`MemoryConfig`].
     pub fn set_memory(&self, limit: u64) -> &Self {
         self.configure(|config| config.memory = Some(MemoryConfig::new(limit)))
     }

@@ -98,6 +98,22 @@ impl KafkaProperties {
         self.properties.get(property).map(String::as_str)
     }
 
+    /// These, for a producer that may hold so many bytes: no more than usual, and as the user says if that was said.
+    pub(crate) fn holding(&self, bytes: Option<u64>) -> Self {
+        let mut properties = self.clone();
+        if let (Some(bytes), None) = (bytes, self.get(QUEUE_KBYTES)) {
+            properties
+                .set(QUEUE_KBYTES, (bytes / 1024).min(USUAL_KBYTES).max(self.largest_kbytes()).to_string());
+        }
+        properties
+    }
+
+    /// A message of the largest size that is allowed has to find room in an empty queue: it would wait for ever.
+    fn largest_kbytes(&self) -> u64 {
+        let largest = self.get("message.max.bytes").and_then(|bytes| bytes.parse::<u64>().ok());
+        largest.unwrap_or(1_000_000).div_ceil(1024) + 64
+    }
+
     /// The address of the cluster.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
@@ -171,6 +187,9 @@ impl KafkaProperties {
     pub(crate) fn producer(&self, confirmation: Confirmation<'_>) -> Result<ClientConfig, KafkaError> {
         let mut config = self.with_defaults(OWNED_BY_SINK, PRODUCER_DEFAULTS)?;
         config.set("delivery.report.only.error", "true");
+        if self.get(QUEUE_KBYTES).is_none() {
+            config.set(QUEUE_KBYTES, USUAL_KBYTES.max(self.largest_kbytes()).to_string());
+        }
         match confirmation {
             Confirmation::None => config.set("acks", "0"),
             Confirmation::Idempotent => config.set("enable.idempotence", "true"),
@@ -225,13 +244,16 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "false"),
 ];
 
+/// The bytes of the sink's waiting room, and how many KiB those are unless something is said.
+const QUEUE_KBYTES: &str = "queue.buffering.max.kbytes";
+const USUAL_KBYTES: u64 = 65_536;
+
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     // At the most, under load: when no more records are at hand, the sink sends those that are there (unless the user sets this).
     ("linger.ms", "5"),
     // The bound of the sink's memory: back-pressure begins at this many records or bytes. A commit begins by sending
     // what is queued: at full load this takes 15 ms with 50,000 and 105 ms with 200,000, at the same throughput.
     ("queue.buffering.max.messages", "50000"),
-    ("queue.buffering.max.kbytes", "65536"),
     // Java's default, so that a key is in the same partition whoever wrote it.
     ("partitioner", "murmur2_random"),
 ];
@@ -239,6 +261,25 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_producer_holds_what_the_memory_of_its_job_leaves_it() {
+        let mut properties = KafkaProperties::new("localhost:9092");
+        let held = |properties: &KafkaProperties, bytes| {
+            let config = properties.holding(bytes).producer(Confirmation::Idempotent).unwrap();
+            config.get("queue.buffering.max.kbytes").unwrap().to_owned()
+        };
+        assert_eq!([held(&properties, None), held(&properties, Some(1 << 40))], ["65536", "65536"]);
+        assert_eq!([held(&properties, Some(8 << 20)), held(&properties, Some(0))], ["8192", "1041"]);
+        properties.set("message.max.bytes", "100000000");
+        assert_eq!(
+            [held(&properties, None), held(&properties, Some(0))],
+            ["97721", "97721"],
+            "one finds room"
+        );
+        properties.set("queue.buffering.max.kbytes", "100000");
+        assert_eq!(held(&properties, Some(8 << 20)), "100000", "what the user says counts");
+    }
 
     #[test]
     fn properties_pass_through_over_our_defaults() {

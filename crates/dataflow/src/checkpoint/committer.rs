@@ -78,6 +78,8 @@ pub struct CommitterContext {
     pub generation: Generation,
     /// The name of this instance.
     pub instance: Arc<str>,
+    /// How many bytes of records may wait to be written, of the whole job. `None`: whatever is usual.
+    pub queued_bytes: Option<u64>,
 }
 
 impl CommitterContext {

@@ -251,7 +251,7 @@ impl Outputs {
 /// Makes the subtasks of an operator.
 pub(crate) trait OperatorFactory: Send {
     /// The gate of a task that begins with this operator, and its mailbox.
-    fn gate(&self, capacity: usize) -> (Untyped, Arc<dyn Mailbox>);
+    fn gate(&self, capacity: usize, bytes: u64) -> (Untyped, Arc<dyn Mailbox>);
     /// One subtask, as a link of a chain.
     fn link(&self, context: OperatorContext, outputs: Outputs) -> Result<Untyped, BoxError>;
     /// The task that begins with this operator.
@@ -274,8 +274,8 @@ impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> Operato
 impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> OperatorFactory
     for OperatorNode<O, F>
 {
-    fn gate(&self, capacity: usize) -> (Untyped, Arc<dyn Mailbox>) {
-        let gate = Gate::<O::In>::new(capacity);
+    fn gate(&self, capacity: usize, bytes: u64) -> (Untyped, Arc<dyn Mailbox>) {
+        let gate = Gate::<O::In>::bounded(capacity, bytes);
         (Box::new(gate.clone()), Arc::new(gate))
     }
 

@@ -15,7 +15,7 @@ use crate::key_group::KeyGroups;
 use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
 use crate::operator::{Cancelled, OperatorContext, RunId};
 use crate::runtime::JobConfig;
-use crate::runtime::gate::Mailbox;
+use crate::runtime::gate::{Mailbox, QUEUED_BYTES};
 use crate::runtime::task::Task;
 use crate::runtime::turns::{Turn, Turns};
 use crate::source::Waker;
@@ -112,14 +112,16 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
 /// Puts the tasks of a graph together that has been [checked](check).
 pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> Result<Plan, JobError> {
     let (uids, parallelisms) = (graph.uids()?, parallelisms(graph, config)?);
-    let (gates, metrics) = (HashMap::new(), JobMetrics::default());
+    let (gates, memory) = (HashMap::new(), attempt.memory.clone());
+    let metrics = JobMetrics { memory, ..JobMetrics::default() };
     let turns = Turns::new(graph.nodes.iter().filter(|node| node.in_turn).count());
     let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics, turns };
     let heads: Vec<usize> =
         (0..graph.nodes.len()).filter(|node| planner.chained_to(*node).is_none()).collect();
+    let bytes = gate_bytes(graph, config, &heads, &planner.parallelisms);
     for head in &heads {
         if let NodeKind::Operator(factory) = &graph.nodes[*head].kind {
-            let gate = |_| lock(factory).gate(config.channel_capacity);
+            let gate = |_| lock(factory).gate(config.channel_capacity, bytes);
             planner.gates.insert(*head, (0..planner.parallelisms[*head]).map(gate).collect());
         }
     }
@@ -133,6 +135,14 @@ pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> R
     tasks.reverse();
     planner.metrics.operators.reverse();
     Ok(Plan { tasks, metrics: planner.metrics })
+}
+
+/// How many bytes may be queued at each gate.
+fn gate_bytes(graph: &GraphData, config: &JobConfig, heads: &[usize], parallelisms: &[usize]) -> u64 {
+    let is_operator = |head: &&usize| matches!(graph.nodes[**head].kind, NodeKind::Operator(_));
+    let gates: usize = heads.iter().filter(is_operator).map(|head| parallelisms[*head]).sum();
+    let share = config.memory.as_ref().map(|memory| memory.queued() / gates.max(1) as u64);
+    share.map_or(QUEUED_BYTES, |share| share.min(QUEUED_BYTES))
 }
 
 /// The operator whose task `node` joins.
@@ -315,7 +325,21 @@ impl Planner<'_> {
             waker: Waker::default(),
             turn: self.turn(node),
             memory: self.attempt.memory.clone(),
+            queued_bytes: self.queued_bytes(node),
         }
+    }
+
+    /// What a subtask of a source, or of a sink, may hold of records on their way.
+    fn queued_bytes(&self, node: usize) -> Option<u64> {
+        let memory = self.config.memory.as_ref()?;
+        let is_source = |node: usize| matches!(self.graph.nodes[node].kind, NodeKind::Source(_));
+        let is_sink = |node: usize| self.graph.edges.iter().all(|edge| edge.from != node);
+        let like_it: &dyn Fn(usize) -> bool = if is_source(node) { &is_source } else { &is_sink };
+        let subtasks: usize = (0..self.graph.nodes.len())
+            .filter(|node| like_it(*node))
+            .map(|node| self.parallelisms[node])
+            .sum();
+        Some(memory.queued() / subtasks.max(1) as u64)
     }
 }
 

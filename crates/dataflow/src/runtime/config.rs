@@ -28,7 +28,7 @@ pub struct JobConfig {
     pub allow_non_restored_state: bool,
     /// What to do when it fails. Default: nothing without checkpoints, else exponential from 1 s to 1 min.
     pub restart: Option<RestartStrategy>,
-    /// How much memory keyed state may take. Default: as much as it needs.
+    /// How much memory the job may take. Default: as much as its state needs.
     pub memory: Option<MemoryConfig>,
     /// How many batches an edge between two threads holds before its writer waits. Default: 16.
     pub channel_capacity: usize,
@@ -38,12 +38,21 @@ pub struct JobConfig {
     pub clock: Clock,
 }
 
-/// How much memory the keyed state of a job may take, and where the rest goes.
+/// How much memory a job may take, and where the rest of its state goes.
 ///
-/// What is past the limit goes to disk, coldest first, and comes back when its key is written to: a job with several times as much state
+/// | of the limit | is for |
+/// |---|---|
+/// | five eighths | keyed state |
+/// | an eighth | what sources have read ahead, all partitions of all subtasks together: at most 64 MiB a source |
+/// | an eighth | what is queued between tasks: at most 16 MiB a task, and one batch of each writer beyond that |
+/// | an eighth | what sinks have not got rid of: at most 64 MiB a subtask |
+///
+/// State past its share goes to disk, coldest first, and comes back when its key is written to: a job with several times as much state
 /// completes, more slowly. Counted is what keyed state takes, by estimate: `ValueState`, `ListState`, `MapState` and their like, running
-/// aggregates, joins and the tables of SQL. Open windows and timers stay in memory, and are not counted, as is what is under way
-/// between tasks (bounded by time, about 200 ms, and by bytes at sources and sinks).
+/// aggregates, joins and the tables of SQL. Open windows and timers stay in memory, and are not counted.
+///
+/// Whatever is queued makes its writer wait, so nothing is lost. What the user has set of a connector (`queued.max.messages.kbytes`,
+/// `queue.buffering.max.kbytes`) counts. Without a limit the bounds in the table hold, and state is unbounded.
 ///
 /// The files are of use to the running process only: they have no names and are gone with it. Checkpoints hold all state, wherever it is.
 /// A value is kept on disk as serde writes it: what has `#[serde(skip)]` is forgotten there, as it is in a checkpoint.
@@ -61,9 +70,14 @@ impl MemoryConfig {
         Self { limit, folder: std::env::temp_dir() }
     }
 
+    /// What sources, edges, and sinks may hold, each kind of them.
+    pub(crate) fn queued(&self) -> u64 {
+        self.limit / 8
+    }
+
     /// The memory of one attempt. That the rest can go where it is to go is seen before the job starts.
     pub(super) fn open(&self) -> Result<Memory, JobError> {
-        let memory = Memory::new(self.limit, &self.folder);
+        let memory = Memory::new(self.limit - 3 * self.queued(), &self.folder);
         memory.file().map_err(|error| {
             JobError::Config(format!(
                 "no file can be made in {}, where state is to go that needs more than {} bytes of memory: {error}",

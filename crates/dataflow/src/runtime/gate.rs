@@ -7,7 +7,7 @@
 //! **What is full** is a matter of time. A barrier waits for what is queued before it, so what may be queued is about what the
 //! reader gets through in [`UNDER_WAY`], all channels together (Flink's *buffer debloating*): the reader says how long it takes for a record
 //! ([`Pace`]), and its writers hold back, and make smaller batches, when that is long. A fast reader's channels hold a fixed number
-//! of batches. And it is a matter of bytes: all channels of a gate together hold [`QUEUED_BYTES`], as far as the sources
+//! of batches. And it is a matter of bytes: all channels of a gate together hold [`QUEUED_BYTES`] (less where the job has less memory), as far as the sources
 //! know what their records [weigh](crate::source::SourceOutput::weigh), and one batch each beyond that.
 
 use std::collections::VecDeque;
@@ -26,8 +26,8 @@ const UNDER_WAY: Duration = Duration::from_millis(200);
 /// And one batch is so much.
 const ONE_BATCH: Duration = Duration::from_millis(20);
 
-/// So many bytes may be queued at a gate.
-const QUEUED_BYTES: u64 = 16 << 20;
+/// So many bytes may be queued at a gate, unless it is said otherwise.
+pub(crate) const QUEUED_BYTES: u64 = 16 << 20;
 
 /// As long as nobody knows how long a record takes, batches are small, and few of them.
 pub(super) const BEGINNING: usize = 64;
@@ -93,6 +93,8 @@ struct Shared<T> {
     readable: Condvar,
     /// In events, of a channel.
     capacity: usize,
+    /// In bytes, of all channels.
+    bytes: u64,
     /// In records, of a batch.
     batch_limit: AtomicUsize,
 }
@@ -109,6 +111,8 @@ struct State<T> {
     record_limit: usize,
     /// How many bytes are queued, in all channels.
     bytes: u64,
+    /// Whether a writer found its channel not full, but too many bytes queued in others.
+    writer_waits_for_bytes: bool,
 }
 
 struct Channel<T> {
@@ -138,6 +142,11 @@ impl<T> Shared<T> {
 impl<T> Gate<T> {
     /// A gate whose channels hold `capacity` events each.
     pub(crate) fn new(capacity: usize) -> Self {
+        Self::bounded(capacity, QUEUED_BYTES)
+    }
+
+    /// One whose channels hold so many bytes, all together.
+    pub(crate) fn bounded(capacity: usize, bytes: u64) -> Self {
         let state = State {
             channels: Vec::new(),
             mail: VecDeque::new(),
@@ -147,9 +156,10 @@ impl<T> Gate<T> {
             turn: 0,
             record_limit: BEGINNING,
             bytes: 0,
+            writer_waits_for_bytes: false,
         };
         let (state, readable, capacity) = (Mutex::new(state), Condvar::new(), capacity.max(1));
-        Self { shared: Arc::new(Shared { state, readable, capacity, batch_limit: BEGINNING.into() }) }
+        Self { shared: Arc::new(Shared { state, readable, capacity, bytes, batch_limit: BEGINNING.into() }) }
     }
 
     /// From now on, batches of so many records are made for this gate, and so many records wait in each channel.
@@ -241,8 +251,8 @@ impl<T> State<T> {
             if let Some(event) = channel.queue.pop_front() {
                 channel.records -= event.records();
                 channel.wake_writer();
-                if self.bytes > QUEUED_BYTES / 2 && event.bytes() > 0 {
-                    // Those of the other channels may have waited for these bytes.
+                if event.bytes() > 0 && self.writer_waits_for_bytes {
+                    self.writer_waits_for_bytes = false;
                     self.channels.iter_mut().for_each(Channel::wake_writer);
                 }
                 self.bytes -= event.bytes();
@@ -310,7 +320,7 @@ impl<T> Sender<T> {
             }
             let (records, bytes) = (event.records(), event.bytes());
             let limit = state.record_limit;
-            let light = state.bytes.saturating_add(bytes) <= QUEUED_BYTES;
+            let light = state.bytes.saturating_add(bytes) <= self.shared.bytes;
             let channel = &mut state.channels[self.channel];
             let fits = channel.records == 0 || (light && channel.records.saturating_add(records) <= limit);
             if channel.queue.len() < self.shared.capacity && (fits || records == 0) {
@@ -323,6 +333,7 @@ impl<T> Sender<T> {
                 return Ok(since.map_or(0, |since: Instant| since.elapsed().as_micros() as u64));
             }
             channel.writer_waits = true;
+            state.writer_waits_for_bytes |= !light;
             since.get_or_insert_with(Instant::now);
             state = self.writable.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

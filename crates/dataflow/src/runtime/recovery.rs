@@ -4,7 +4,7 @@
 //! job over, fences what is left of others in the sink's system, and only then looks for what counts. Of two that start at once
 //! the store says which one owns the job; the other may have been the last to fence, and then the owner takes its place back.
 
-use super::config::{JobConfig, RestoreFrom};
+use super::config::{JobConfig, MemoryConfig, RestoreFrom};
 use crate::barrier::Epoch;
 use crate::checkpoint::claims::{Claimant, Claims, RestoreReport, claim};
 use crate::checkpoint::committer::{Committer, CommitterContext, Marker};
@@ -217,6 +217,7 @@ fn committer_context<'a>(
         checkpoint_interval: checkpoint.interval,
         generation: store.generation(),
         instance: store.instance().into(),
+        queued_bytes: config.memory.as_ref().map(MemoryConfig::queued),
     };
     Ok(Some((&**factory, context)))
 }

@@ -102,6 +102,7 @@ where
             metrics: context.metrics.clone(),
             waker: Waker::new(move || waker.wake()),
             job,
+            queued_bytes: context.queued_bytes,
         };
         let restore = life.restore.clone();
         let mut drive = Drive::new(Box::new(SourceChain(output)), source_context.waker.clone(), life);

@@ -193,6 +193,8 @@ pub struct SourceContext {
     pub waker: Waker,
     /// The job's id: the group under which offsets are committed, unless the source says otherwise.
     pub job: Arc<str>,
+    /// How many bytes this subtask may hold that have been read ahead. `None`: whatever is usual.
+    pub queued_bytes: Option<u64>,
 }
 
 impl SourceContext {

@@ -15,6 +15,7 @@ pub(crate) fn context(subtask: usize, parallelism: usize) -> SourceContext {
         metrics: Arc::default(),
         waker: Waker::new(|| {}),
         job: "job".into(),
+        queued_bytes: None,
     }
 }
 

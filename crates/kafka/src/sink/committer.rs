@@ -57,7 +57,8 @@ impl KafkaCommitterFactory {
         let topics: Vec<String> =
             self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         let marker = MarkerKeeper::new(&self.properties, id, topics.clone())?;
-        let producer = Producer::create(&self.properties, Confirmation::Transactional(id))?;
+        let properties = self.properties.holding(context.queued_bytes);
+        let producer = Producer::create(&properties, Confirmation::Transactional(id))?;
         let transactions = Arc::new(Transactions::new(producer));
         *self.transactions.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&transactions);
         let (context, bootstrap) = (context.clone(), self.properties.bootstrap().to_owned());

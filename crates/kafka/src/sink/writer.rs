@@ -38,7 +38,7 @@ impl<T> KafkaWriter<T> {
             DeliveryGuarantee::None => Confirmation::None,
             _ => Confirmation::Idempotent,
         };
-        let producer = Producer::create(properties, confirmation)?;
+        let producer = Producer::create(&properties.holding(context.queued_bytes), confirmation)?;
         producer.check_topic(topic)?;
         let records = RecordWriter::new(topic.clone(), serializer.clone());
         Ok(Opened { producer, records, context: context.clone() })

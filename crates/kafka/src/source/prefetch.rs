@@ -29,12 +29,14 @@ pub(super) fn shares(partitions: usize) -> usize {
     partitions.max(EXPECTED).next_power_of_two()
 }
 
-/// Sets the bounds of a consumer for one of `subtasks`, with as many partitions as `shares`.
+/// Sets the bounds of a consumer for one of `subtasks`, with as many partitions as `shares`. `memory`: what the job's memory leaves
+/// to each of them, in bytes.
 pub(super) fn bound(
     config: &mut ClientConfig,
     properties: &KafkaProperties,
     subtasks: usize,
     shares: usize,
+    memory: Option<u64>,
 ) -> Result<(), KafkaError> {
     let divisor = (subtasks.max(1) * shares.max(1)) as u64;
     let given = |property: &str, default: u64| match properties.get(property) {
@@ -44,7 +46,8 @@ pub(super) fn bound(
             reason: format!("'{value}' is not a number"),
         }),
     };
-    let kbytes = given("queued.max.messages.kbytes", KBYTES)? / divisor;
+    let usual = memory.map_or(KBYTES, |bytes| (bytes / 1024 * subtasks.max(1) as u64).min(KBYTES));
+    let kbytes = given("queued.max.messages.kbytes", usual)? / divisor;
     let messages = given("queued.min.messages", MESSAGES)? / divisor;
     let kbytes = kbytes.clamp(1, MOST_KBYTES);
     config.set("queued.max.messages.kbytes", kbytes.to_string());
@@ -62,7 +65,7 @@ mod tests {
 
     fn bounds(properties: &KafkaProperties, subtasks: usize, partitions: usize) -> (u64, u64, u64) {
         let mut config = properties.consumer("g").unwrap();
-        bound(&mut config, properties, subtasks, shares(partitions)).unwrap();
+        bound(&mut config, properties, subtasks, shares(partitions), None).unwrap();
         let number = |property| config.get(property).unwrap().parse::<u64>().unwrap();
         (
             number("queued.max.messages.kbytes"),
@@ -93,7 +96,22 @@ mod tests {
         assert_eq!(bounds(&properties, 2, 8), (512, 4096, 5000));
         properties.set("queued.max.messages.kbytes", "much");
         let mut config = KafkaProperties::new("localhost:1").consumer("g").unwrap();
-        let error = bound(&mut config, &properties, 1, 1).unwrap_err().to_string();
+        let error = bound(&mut config, &properties, 1, 1, None).unwrap_err().to_string();
         assert!(error.contains("'queued.max.messages.kbytes'") && error.contains("'much'"), "{error}");
+    }
+
+    #[test]
+    fn a_job_with_little_memory_reads_less_ahead() {
+        let kbytes = |properties: &KafkaProperties, memory| {
+            let mut config = properties.consumer("g").unwrap();
+            bound(&mut config, properties, 2, shares(4), memory).unwrap();
+            config.get("queued.max.messages.kbytes").unwrap().parse::<u64>().unwrap()
+        };
+        let mut properties = KafkaProperties::new("localhost:9092");
+        assert_eq!(kbytes(&properties, None), KBYTES / 8);
+        assert_eq!(kbytes(&properties, Some(4 << 20)), 1024, "4 MiB for four partitions");
+        assert_eq!(kbytes(&properties, Some(1 << 40)), KBYTES / 8, "no more than without a limit");
+        properties.set("queued.max.messages.kbytes", "32768");
+        assert_eq!(kbytes(&properties, Some(4 << 20)), 4096, "what the user says counts");
     }
 }

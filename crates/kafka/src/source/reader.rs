@@ -349,7 +349,7 @@ fn connect<T>(
 ) -> Result<(Arc<SourceConsumer>, Arc<AtomicBool>), KafkaError> {
     let settings = &source.settings;
     let mut config = settings.properties.consumer(settings.group.as_deref().unwrap_or(&context.job))?;
-    prefetch::bound(&mut config, &settings.properties, context.parallelism, shares)?;
+    prefetch::bound(&mut config, &settings.properties, context.parallelism, shares, context.queued_bytes)?;
     if settings.stopping.is_some() {
         config.set("enable.partition.eof", "true");
     }
