@@ -108,6 +108,10 @@ impl<O: Operator> Chained<O> {
         let pushed = self.output.pushed();
         self.context.metrics.records_out.add(pushed - self.pushed);
         self.pushed = pushed;
+        if let Some(passed) = self.output.take_passed() {
+            self.context.metrics.set_watermark(passed);
+            self.said_idle = false;
+        }
         match self.output.take_event_time() {
             _ if self.time_is_over => {}
             Some(Control::Watermark(watermark)) => {

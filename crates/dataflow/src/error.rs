@@ -10,6 +10,35 @@ use crate::record::Origin;
 /// An error of a user's function, a connector or a store.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// What a closure may return that has nothing to return: nothing, or a `Result`, whose error is handed on.
+pub trait Fallible: sealed::Sealed {
+    /// The result.
+    ///
+    /// # Errors
+    /// What the closure returned.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for () {}
+    impl<E> Sealed for Result<(), E> {}
+}
+
+impl Fallible for () {
+    #[inline]
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> Fallible for Result<(), E> {
+    #[inline]
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
 /// Who a subtask is, for errors, metrics and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorName {

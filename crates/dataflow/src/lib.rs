@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod operator;
 pub mod operators;
 mod output;
+pub mod printed;
 pub mod record;
 pub mod runtime;
 pub mod sink;

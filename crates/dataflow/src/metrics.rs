@@ -40,6 +40,8 @@ pub struct OperatorMetrics {
     pub late_dropped: Counter,
     /// Records that could not be decoded and were skipped or set aside, where a source is told to.
     pub bad_records: Counter,
+    /// Of a source: the records it had read at the last cut.
+    at_cut: AtomicU64,
     watermark: AtomicI64,
     held_back_by: Mutex<Option<(Arc<str>, Timestamp)>>,
     gauges: Mutex<BTreeMap<&'static str, f64>>,
@@ -55,6 +57,7 @@ impl Default for OperatorMetrics {
             late_records: Counter::default(),
             late_dropped: Counter::default(),
             bad_records: Counter::default(),
+            at_cut: AtomicU64::new(0),
             watermark: AtomicI64::new(MIN_WATERMARK),
             held_back_by: Mutex::new(None),
             gauges: Mutex::default(),
@@ -71,6 +74,16 @@ impl OperatorMetrics {
 
     pub(crate) fn set_watermark(&self, watermark: Timestamp) {
         self.watermark.store(watermark, Ordering::Relaxed);
+    }
+
+    /// The stream is cut here, by the source that this is of.
+    pub(crate) fn mark_cut(&self) {
+        self.at_cut.store(self.records_out.get(), Ordering::Relaxed);
+    }
+
+    /// The records that the source had read at the last cut that it has passed.
+    pub(crate) fn at_cut(&self) -> u64 {
+        self.at_cut.load(Ordering::Relaxed)
     }
 
     /// Sets a number of the operator's own, such as the accuracy of its model. It costs a lock: once a barrier, not once a record.

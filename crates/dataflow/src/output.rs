@@ -19,12 +19,15 @@ pub struct Output<T> {
     pushed: u64,
     /// A watermark, or idleness, that the operator wants to be passed on after its records.
     event_time: Option<Control>,
+    /// The last watermark that the operator has passed on in the middle of its records.
+    passed: Option<Timestamp>,
     misread: Option<&'static str>,
 }
 
 impl<T: Send + 'static> Output<T> {
     pub(crate) fn new(next: Box<dyn Collector<T>>, sides: Vec<Box<dyn SidePort>>) -> Self {
-        Self { batch: Batch::new(), next, sides, failure: None, pushed: 0, event_time: None, misread: None }
+        let batch = Batch::new();
+        Self { batch, next, sides, failure: None, pushed: 0, event_time: None, passed: None, misread: None }
     }
 
     /// Hands on a record.
@@ -91,6 +94,20 @@ impl<T: Send + 'static> Output<T> {
     /// Says, after what has been pushed, that no watermark is to be expected until the next one comes.
     pub fn push_idle(&mut self) {
         self.event_time = Some(Control::Idle);
+    }
+
+    /// Passes on what has been pushed, then `watermark`, at once: records that follow may be late by it. It must be above all that were passed on before.
+    pub(crate) fn pass_watermark(&mut self, watermark: Timestamp) {
+        self.pass_on();
+        if self.failure.is_none() {
+            let result = self.control(&Control::Watermark(watermark), &mut TaskContext::default());
+            keep_first(&mut self.failure, result);
+            self.passed = Some(watermark);
+        }
+    }
+
+    pub(crate) fn take_passed(&mut self) -> Option<Timestamp> {
+        self.passed.take()
     }
 
     pub(crate) fn take_event_time(&mut self) -> Option<Control> {

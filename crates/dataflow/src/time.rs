@@ -22,9 +22,38 @@ pub const MIN_WATERMARK: Timestamp = i64::MIN;
 /// The watermark that says that all input has been read: every event-time timer fires.
 pub const MAX_WATERMARK: Timestamp = i64::MAX;
 
-/// A duration in whole milliseconds, saturating at `i64::MAX`.
+/// A duration in milliseconds, what is beyond the last whole one left out, saturating at `i64::MAX`: what a clock shows. For what a user asks for
+/// there are [`at_least_millis`] and [`whole_millis`], which leave nothing out.
 pub fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A duration in milliseconds, rounded up, saturating at `i64::MAX`: for bounds and timeouts, which are kept for as long as was asked, and up to a
+/// millisecond longer.
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg_dataflow::time::at_least_millis;
+///
+/// assert_eq!(at_least_millis(Duration::from_micros(1_500)), 2);
+/// assert_eq!(at_least_millis(Duration::from_millis(2)), 2);
+/// ```
+pub fn at_least_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// A duration in milliseconds, if it is a whole number of them: for lengths that results depend on, such as those of windows and batches, which are
+/// refused otherwise.
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg_dataflow::time::whole_millis;
+///
+/// assert_eq!(whole_millis(Duration::from_millis(2)), Some(2));
+/// assert_eq!(whole_millis(Duration::from_micros(2_500)), None);
+/// ```
+pub fn whole_millis(duration: Duration) -> Option<i64> {
+    duration.subsec_nanos().is_multiple_of(1_000_000).then(|| millis(duration))
 }
 
 /// The wall clock of a job: the machine's, or one that a test moves by hand.

@@ -7,6 +7,8 @@
 //!
 //! A step that is not to be has no state: what waits for the step after it *proceeds* to a stop state when the event comes, and with
 //! that everything that came of it is given up.
+//!
+//! A *group* of steps is a row of its own, made once for each of its rounds; one without an end leads from its last step back to its first.
 
 use super::pattern::{Condition, Consume, Pattern, Step};
 use super::skip::AfterMatchSkipStrategy;
@@ -78,37 +80,75 @@ pub(super) struct Automaton<T> {
 
 impl<T: 'static> Automaton<T> {
     pub(super) fn new(pattern: &Pattern<T>) -> Self {
+        let mut flat = Flat::default();
+        let first = flat.add(&pattern.steps);
+        let names = flat.steps.iter().map(|step| step.name.clone()).collect();
+        let of_loop = vec![true; flat.steps.len()];
         let mut maker = Maker {
-            steps: &pattern.steps,
+            flat,
+            group: None,
+            first_of_loop: of_loop,
             states: Vec::new(),
             conditions: Vec::new(),
             takes: Vec::new(),
             untils: Vec::new(),
             before_greedy: None,
         };
-        for step in &pattern.steps {
+        for step in maker.flat.steps.clone() {
             let take = maker.condition(step.condition.as_ref());
             maker.takes.push(take.unwrap_or(When::Always));
             let until = maker.condition(step.until.as_ref());
             maker.untils.push(until);
         }
-        let mut sink = maker.state(0, Kind::Final);
-        for (index, step) in pattern.steps.iter().enumerate().rev() {
-            sink = match step.consume {
-                Consume::NotFollow if maker.states[sink].kind != Kind::Final => sink,
-                Consume::NotFollow => maker.pending(index),
-                Consume::NotNext => maker.not_next(index, sink),
-                _ => maker.step(index, sink),
-            };
-        }
+        let end = maker.state(0, Kind::Final);
+        let start = maker.row(&first, end);
         let Maker { states, conditions, .. } = maker;
-        let names = pattern.steps.iter().map(|step| step.name.clone()).collect();
-        Self { states, start: sink, conditions, names, within: pattern.within, skip: pattern.skip.clone() }
+        Self { states, start, conditions, names, within: pattern.within, skip: pattern.skip.clone() }
+    }
+}
+
+/// All steps, a group before those in it, by number.
+struct Flat<'p, T> {
+    steps: Vec<&'p Step<T>>,
+    /// Of each what stands before and after it, in its pattern or its group.
+    beside: Vec<(Option<usize>, Option<usize>)>,
+    /// Of each group its steps.
+    children: Vec<Vec<usize>>,
+}
+
+impl<T> Default for Flat<'_, T> {
+    fn default() -> Self {
+        Self { steps: Vec::new(), beside: Vec::new(), children: Vec::new() }
+    }
+}
+
+impl<'p, T> Flat<'p, T> {
+    /// Adds a row of steps; their numbers.
+    fn add(&mut self, row: &'p [Step<T>]) -> Vec<usize> {
+        let mut numbers: Vec<usize> = Vec::new();
+        for step in row {
+            let number = self.steps.len();
+            let before = numbers.last().copied();
+            if let Some(before) = before {
+                self.beside[before].1 = Some(number);
+            }
+            self.steps.push(step);
+            self.beside.push((before, None));
+            self.children.push(Vec::new());
+            self.children[number] = self.add(&step.group);
+            numbers.push(number);
+        }
+        numbers
     }
 }
 
 struct Maker<'p, T> {
-    steps: &'p [Step<T>],
+    flat: Flat<'p, T>,
+    /// The group whose states are being made.
+    group: Option<usize>,
+    /// Of each group whether it is its first round that is being made: what comes before is waited for as the group says, else as its rounds follow
+    /// each other.
+    first_of_loop: Vec<bool>,
     states: Vec<State>,
     conditions: Vec<Condition<T>>,
     takes: Vec<When>,
@@ -118,6 +158,70 @@ struct Maker<'p, T> {
 }
 
 impl<T> Maker<'_, T> {
+    /// The states of a row of steps, before `sink`.
+    fn row(&mut self, row: &[usize], mut sink: usize) -> usize {
+        for index in row.iter().rev().copied() {
+            sink = match self.flat.steps[index].consume {
+                Consume::NotFollow if self.states[sink].kind != Kind::Final => sink,
+                Consume::NotFollow => self.pending(index),
+                Consume::NotNext => self.not_next(index, sink),
+                _ => self.step(index, sink),
+            };
+        }
+        sink
+    }
+
+    /// The states of all steps of a group, before `sink`; if it is optional, it leads to `after` as well.
+    fn group(&mut self, group: usize, sink: usize, after: usize, optional: bool) -> usize {
+        let outer = self.group.replace(group);
+        let first = self.row(&self.flat.children[group].clone(), sink);
+        self.group = outer;
+        if optional {
+            self.add(first, Action::Proceed, after, When::Always);
+        }
+        first
+    }
+
+    /// One round of a step: a state for one event, or the states of a group.
+    fn one(
+        &mut self,
+        step: usize,
+        sink: usize,
+        after: usize,
+        take: &When,
+        ignore: Option<&When>,
+        optional: bool,
+    ) -> usize {
+        if self.flat.children[step].is_empty() {
+            self.single(step, sink, after, take.clone(), ignore.cloned(), optional)
+        } else {
+            self.group(step, sink, after, optional)
+        }
+    }
+
+    /// The group that a step is the first of.
+    fn head_of(&self, step: usize) -> Option<usize> {
+        self.group.filter(|_| self.flat.beside[step].0.is_none())
+    }
+
+    /// Whether it may be left out, by itself, or as the first step of a group that may.
+    fn is_optional(&self, step: usize) -> bool {
+        let of_group = |group: usize| self.first_of_loop[group] && self.flat.steps[group].optional;
+        self.flat.steps[step].optional || self.head_of(step).is_some_and(of_group)
+    }
+
+    /// What holds as long as the group goes on.
+    fn going_on(&self, when: When) -> When {
+        match self.group.and_then(|group| self.untils[group].clone()) {
+            Some(until) => until.not().and(when),
+            None => when,
+        }
+    }
+
+    fn take(&self, step: usize) -> When {
+        self.going_on(self.takes[step].clone())
+    }
+
     fn condition(&mut self, condition: Option<&Condition<T>>) -> Option<When> {
         self.conditions.push(condition?.clone());
         Some(When::Holds(self.conditions.len() - 1))
@@ -163,17 +267,19 @@ impl<T> Maker<'_, T> {
 
     fn step(&mut self, index: usize, sink: usize) -> usize {
         self.before_greedy = None;
-        let step = &self.steps[index];
+        let step = self.flat.steps[index];
         let (from, to, single) = (step.from, step.to, step.is_single());
         let first = match to {
             None => {
+                self.first_of_loop[index] = false;
                 let after = self.without_nots(index, sink);
                 let looping = self.looping(index, after);
+                self.first_of_loop[index] = true;
                 self.times(index, looping, sink, (from, from))
             }
             Some(_) if single => {
-                let ignore = self.ignore(index, self.steps[index].consume);
-                self.single(index, sink, sink, self.takes[index].clone(), ignore, self.steps[index].optional)
+                let (ignore, take) = (self.ignore(index, step.consume), self.take(index));
+                self.one(index, sink, sink, &take, ignore.as_ref(), self.is_optional(index))
             }
             Some(to) => self.times(index, sink, sink, (from, to)),
         };
@@ -185,16 +291,22 @@ impl<T> Maker<'_, T> {
 
     /// When an event is ignored while one of the step is waited for; `None`: never.
     fn ignore(&self, step: usize, consume: Consume) -> Option<When> {
-        match consume {
+        let consume = match self.head_of(step) {
+            Some(group) if self.first_of_loop[group] => self.flat.steps[group].consume,
+            Some(group) => self.flat.steps[group].inner,
+            None => consume,
+        };
+        let ignored = match consume {
             Consume::SkipTillNext => Some(self.takes[step].clone().not()),
             Consume::SkipTillAny => Some(When::Always),
             Consume::Strict | Consume::NotNext | Consume::NotFollow => None,
-        }
+        };
+        ignored.map(|ignored| self.going_on(ignored))
     }
 
     /// The same, between two events of the step; and when one is taken.
     fn inner(&self, step: usize) -> (Option<When>, When) {
-        let (ignore, take) = (self.ignore(step, self.steps[step].inner), self.takes[step].clone());
+        let (ignore, take) = (self.ignore(step, self.flat.steps[step].inner), self.take(step));
         match &self.untils[step] {
             None => (ignore, take),
             Some(until) => {
@@ -217,7 +329,8 @@ impl<T> Maker<'_, T> {
         // Once the event has been taken, what must not be before it may be.
         let taken = self.without_nots(step, sink);
         self.add(state, Action::Take, taken, take.clone());
-        if optional {
+        // Of the first step of a group, the group says where it leads if it is left out.
+        if optional && (self.head_of(step).is_none() || self.flat.steps[step].optional) {
             self.proceed(step, state, after);
         }
         if let Some(ignore) = ignore {
@@ -237,7 +350,7 @@ impl<T> Maker<'_, T> {
 
     fn proceed(&mut self, step: usize, from: usize, to: usize) {
         match (self.untils[step].clone(), self.before_greedy) {
-            (Some(until), Some(before)) if self.steps[step].greedy => {
+            (Some(until), Some(before)) if self.flat.steps[step].greedy => {
                 self.add(from, Action::Proceed, before, until.clone());
                 self.add(from, Action::Proceed, to, until.not());
             }
@@ -247,7 +360,7 @@ impl<T> Maker<'_, T> {
 
     /// Makes `sink` wait until the greedy step takes no event.
     fn wait_for_greedy(&mut self, step: usize, sink: usize, take: &When) {
-        if !self.steps[step].greedy {
+        if !self.flat.steps[step].greedy {
             return;
         }
         if self.untils[step].is_some() {
@@ -261,6 +374,13 @@ impl<T> Maker<'_, T> {
 
     /// A state that takes event after event.
     fn looping(&mut self, step: usize, sink: usize) -> usize {
+        if let Some(first) = self.flat.children[step].first().copied() {
+            // One that leads back to the beginning of the group.
+            let again = self.state(first, Kind::Normal);
+            let round = self.group(step, again, sink, true);
+            self.add(again, Action::Proceed, round, When::Always);
+            return round;
+        }
         let (ignore, take) = self.inner(step);
         let state = self.state(step, Kind::Normal);
         self.wait_for_greedy(step, sink, &self.takes[step].clone());
@@ -279,44 +399,48 @@ impl<T> Maker<'_, T> {
 
     /// A row of states: so many events, and then `sink`; from those that need not be, `after`.
     fn times(&mut self, step: usize, sink: usize, after: usize, (from, to): (u32, u32)) -> usize {
+        self.first_of_loop[step] = false;
         let (ignore, take) = self.inner(step);
         if from != to {
             self.wait_for_greedy(step, sink, &take);
         }
         let mut last = sink;
         for _ in from..to {
-            last = self.single(step, last, after, take.clone(), ignore.clone(), true);
+            last = self.one(step, last, after, &take, ignore.as_ref(), true);
             self.stop_after(step, last);
         }
         for _ in 1..from {
-            last = self.single(step, last, after, take.clone(), ignore.clone(), false);
+            last = self.one(step, last, after, &take, ignore.as_ref(), false);
             self.stop_after(step, last);
         }
-        let Step { consume, optional, .. } = self.steps[step];
-        let ignore = self.ignore(step, consume);
-        self.single(step, last, after, take, ignore, optional)
+        self.first_of_loop[step] = true;
+        let ignore = self.ignore(step, self.flat.steps[step].consume);
+        self.one(step, last, after, &take, ignore.as_ref(), self.is_optional(step))
     }
 
     /// Steps before this one that are not to be until it is: those right before it, and before optional ones.
     fn nots_before(&self, step: usize) -> Vec<usize> {
-        let before = (0..step).rev().take_while(|before| {
-            let Step { consume, optional, .. } = &self.steps[*before];
+        let before = std::iter::successors(self.flat.beside[step].0, |before| self.flat.beside[*before].0);
+        let before = before.take_while(|before| {
+            let Step { consume, optional, .. } = self.flat.steps[*before];
             *optional || *consume == Consume::NotFollow
         });
-        before.filter(|before| self.steps[*before].consume == Consume::NotFollow).collect()
+        before.filter(|before| self.flat.steps[*before].consume == Consume::NotFollow).collect()
     }
 
     /// If the step after this one is not to be, it is not to be between the events of this one either.
     fn stop_after(&mut self, step: usize, state: usize) {
-        if self.steps.get(step + 1).is_some_and(|next| next.consume == Consume::NotFollow) {
-            self.stop_at(state, step + 1);
+        if let Some(next) = self.flat.beside[step].1
+            && self.flat.steps[next].consume == Consume::NotFollow
+        {
+            self.stop_at(state, next);
         }
     }
 
     /// `sink`, for who comes from an optional step that has taken its event: what was not to be before that does not matter any more.
     fn without_nots(&mut self, step: usize, sink: usize) -> usize {
         let nots = self.nots_before(step);
-        if nots.is_empty() || !self.steps[step].optional {
+        if nots.is_empty() || !self.flat.steps[step].optional {
             return sink;
         }
         self.copy_without(&nots, sink)

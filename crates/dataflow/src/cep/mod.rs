@@ -23,8 +23,11 @@
 //! - **State**: keyed, `matches`; keyed, `timers`; union, `watermark`. It belongs to this pattern: with another name, order or
 //!   quantifier the operator is another one. Conditions may be changed.
 //!
-//! Each condition is asked at most once about an event, unless it looks at what has been matched before. Groups of steps as one, and
-//! `within` between two neighbours, are not there.
+//! Several steps may be one ([`begin_group`](Pattern::begin_group), [`followed_by_group`](Pattern::followed_by_group) …), so that what is said of how often it
+//! comes is said of all of them.
+//!
+//! Each condition is asked at most once about an event, unless it looks at what has been matched before. `within` between two neighbours is not
+//! there.
 //!
 //! ```
 //! use std::time::Duration;

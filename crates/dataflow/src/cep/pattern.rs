@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::found::PatternMatch;
 use super::skip::AfterMatchSkipStrategy;
-use crate::time::millis;
+use crate::time::at_least_millis;
 
 /// Says of an event, and of what has been matched before it, whether it is one.
 pub(super) type Test<T> = Arc<dyn Fn(&T, &PatternMatch<'_, T>) -> bool + Send + Sync>;
@@ -58,6 +58,8 @@ pub(super) struct Step<T> {
     pub(super) to: Option<u32>,
     pub(super) optional: bool,
     pub(super) greedy: bool,
+    /// The steps of a group; none of a single step.
+    pub(super) group: Vec<Step<T>>,
 }
 
 impl<T> Step<T> {
@@ -72,6 +74,29 @@ impl<T> Step<T> {
             to: Some(1),
             optional: false,
             greedy: false,
+            group: Vec::new(),
+        }
+    }
+
+    /// The names of the step and of those in it.
+    fn names(&self) -> Vec<&str> {
+        let within = self.group.iter().flat_map(Step::names);
+        std::iter::once(self.name.as_str()).chain(within).collect()
+    }
+
+    /// What tells it from others.
+    fn describe(&self, text: &mut String) {
+        let Self { name, consume, inner, from, to, optional, greedy, condition, until, group } = self;
+        let (condition, until) = (condition.is_some(), until.is_some());
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            " {consume:?} {name} {from}-{to:?} {inner:?} {optional} {greedy} {condition} {until}"
+        );
+        if !group.is_empty() {
+            text.push_str(" (");
+            group.iter().for_each(|step| step.describe(text));
+            text.push(')');
         }
     }
 
@@ -103,8 +128,87 @@ impl<T: 'static> Pattern<T> {
         Self { steps: vec![Step::new(name, Consume::Strict)], skip, within: None, error: None }
     }
 
+    /// A pattern that begins with a whole pattern as its first step (Flink's `GroupPattern`): [`times`](Self::times),
+    /// [`one_or_more`](Self::one_or_more), [`until`](Self::until) and [`optional`](Self::optional) are then said of all of it.
+    ///
+    /// ```
+    /// use thalweg_dataflow::cep::{Cep, Pattern, PatternMatch};
+    /// use thalweg_dataflow::harness::Harness;
+    /// use thalweg_dataflow::operators::ProcessContext;
+    /// use thalweg_dataflow::record::Keyed;
+    ///
+    /// let there_and_back = Pattern::begin("there").where_(|c: &char| *c == 't').next("back").where_(|c| *c == 'b');
+    /// let twice = Pattern::begin_group(there_and_back).times(2).consecutive().next("end").where_(|c| *c == 'e');
+    /// let tell = |found: &PatternMatch<'_, char>, context: &mut ProcessContext<'_, usize>| {
+    ///     context.collect(found.get("there").len());
+    ///     Ok(())
+    /// };
+    /// let mut harness = Harness::new(Cep::new(&twice, tell));
+    /// for (time, c) in (1..).zip("tbtbe".chars()) {
+    ///     harness.push(Keyed::new((), c), time);
+    /// }
+    /// harness.end();
+    /// assert_eq!(harness.values(), [2]);
+    /// ```
+    pub fn begin_group(group: Pattern<T>) -> Self {
+        Self::begin_group_with(group, AfterMatchSkipStrategy::NoSkip)
+    }
+
+    /// The same, and it goes on in a certain way after each match.
+    pub fn begin_group_with(group: Pattern<T>, skip: AfterMatchSkipStrategy) -> Self {
+        let mut pattern = Self { steps: Vec::new(), skip, within: None, error: None };
+        pattern.push_group(group, Consume::Strict);
+        pattern
+    }
+
+    /// A whole pattern as the next step, which begins with the next event.
+    #[must_use]
+    pub fn next_group(mut self, group: Pattern<T>) -> Self {
+        self.push_group(group, Consume::Strict);
+        self
+    }
+
+    /// A whole pattern as the next step, which begins later; events between that do not begin it are passed over.
+    #[must_use]
+    pub fn followed_by_group(mut self, group: Pattern<T>) -> Self {
+        self.push_group(group, Consume::SkipTillNext);
+        self
+    }
+
+    /// A whole pattern as the next step, which begins later, with any event that can begin it.
+    #[must_use]
+    pub fn followed_by_any_group(mut self, group: Pattern<T>) -> Self {
+        self.push_group(group, Consume::SkipTillAny);
+        self
+    }
+
+    fn push_group(&mut self, group: Pattern<T>, consume: Consume) {
+        let names: Vec<&str> = group.steps.iter().map(|step| step.name.as_str()).collect();
+        let name = format!("({})", names.join(" "));
+        if let Some(error) = &group.error {
+            self.refuse(error.clone());
+        }
+        if group.within.is_some() || group.skip != AfterMatchSkipStrategy::NoSkip {
+            self.refuse(format!("what is said of the group {name} is to be said of the whole pattern: `within`, and how to go on after a match"));
+        }
+        if group.last().consume.is_not() {
+            self.refuse(format!("the group {name} ends with a step that is not to be; what comes after it belongs to the group"));
+        }
+        let known = self.names();
+        let twice = group.names().into_iter().find(|name| known.contains(name)).map(str::to_owned);
+        if let Some(twice) = twice {
+            self.refuse(format!("it has two steps `{twice}`: give each a name of its own"));
+        }
+        self.steps.push(Step { group: group.steps, ..Step::new(&name, consume) });
+    }
+
+    /// The names of all steps.
+    fn names(&self) -> Vec<&str> {
+        self.steps.iter().flat_map(Step::names).collect()
+    }
+
     fn then(mut self, name: &str, consume: Consume) -> Self {
-        if self.steps.iter().any(|step| step.name == name) {
+        if self.names().contains(&name) {
             self.refuse(format!("it has two steps `{name}`: give each a name of its own"));
         }
         if consume.is_not() && self.last().optional {
@@ -166,6 +270,7 @@ impl<T: 'static> Pattern<T> {
     }
 
     fn and(mut self, test: Test<T>, iterative: bool) -> Self {
+        self.conditions_are_of_steps();
         let step = self.last_mut();
         step.condition = Some(match step.condition.take() {
             None => Condition { test, iterative },
@@ -180,6 +285,7 @@ impl<T: 'static> Pattern<T> {
     /// Another condition of the last step: it is enough if one holds.
     #[must_use]
     pub fn or_(mut self, test: impl Fn(&T) -> bool + Send + Sync + 'static) -> Self {
+        self.conditions_are_of_steps();
         let step = self.last_mut();
         step.condition = Some(match step.condition.take() {
             None => Condition { test: Arc::new(move |event, _| test(event)), iterative: false },
@@ -226,6 +332,14 @@ impl<T: 'static> Pattern<T> {
         self.quantified("how many")
     }
 
+    fn conditions_are_of_steps(&mut self) {
+        if !self.last().group.is_empty() {
+            let reason =
+                format!("a condition of the group {}: they are said of the steps in it", self.last().name);
+            self.refuse(reason);
+        }
+    }
+
     fn quantified(mut self, what: &str) -> Self {
         if self.last().consume.is_not() {
             let reason = format!("`{}` is not to be, so it cannot be said {what} of it", self.last().name);
@@ -245,6 +359,10 @@ impl<T: 'static> Pattern<T> {
     #[must_use]
     pub fn greedy(mut self) -> Self {
         self.last_mut().greedy = true;
+        if !self.last().group.is_empty() {
+            let reason = format!("the group {} cannot be greedy", self.last().name);
+            self.refuse(reason);
+        }
         if self.last().is_single() {
             let reason = format!("`{}` takes one event, and so cannot be greedy", self.last().name);
             self.refuse(reason);
@@ -289,7 +407,7 @@ impl<T: 'static> Pattern<T> {
     /// From the first event to the last less than `time` passes. What has not come to its end by then is timed out.
     #[must_use]
     pub fn within(mut self, time: Duration) -> Self {
-        self.within = Some(millis(time).max(1));
+        self.within = Some(at_least_millis(time).max(1));
         self
     }
 
@@ -316,7 +434,7 @@ impl<T: 'static> Pattern<T> {
                 last.name
             )
         });
-        let unknown = self.skip.step().filter(|name| self.steps.iter().all(|step| step.name != **name));
+        let unknown = self.skip.step().filter(|name| !self.names().contains(&name.as_str()));
         let unknown = unknown
             .map(|name| format!("it is to skip to `{name}` after a match, which is none of its steps"));
         let reason = self.error.clone().or(endless).or(unknown)?;
@@ -326,14 +444,7 @@ impl<T: 'static> Pattern<T> {
     /// What tells it from others: state of the one must not be given to another. Conditions have no name.
     pub(super) fn describe(&self) -> String {
         let mut text = format!("{:?}", self.skip);
-        for Step { name, consume, inner, from, to, optional, greedy, condition, until } in &self.steps {
-            let (condition, until) = (condition.is_some(), until.is_some());
-            // Writing to a string does not fail.
-            let _ = write!(
-                text,
-                " {consume:?} {name} {from}-{to:?} {inner:?} {optional} {greedy} {condition} {until}"
-            );
-        }
+        self.steps.iter().for_each(|step| step.describe(&mut text));
         let _ = write!(text, " within {:?}", self.within);
         text
     }

@@ -14,12 +14,13 @@ use crate::output::{Output, SidePort, TypedSidePort};
 use crate::record::Data;
 use crate::runtime::edge::{EdgeWriter, Rebalance, Router};
 use crate::runtime::gate::{Gate, Mailbox, Sender};
+use crate::runtime::rate::SourceRate;
 use crate::runtime::source_task::SourceTask;
 use crate::runtime::task::{OperatorTask, Task};
 use crate::source::{SPLITS, Source};
 use crate::state::States;
 use crate::time::Clock;
-use crate::watermark::WatermarkStrategy;
+use crate::watermark::{AlignmentGroups, WatermarkStrategy};
 
 /// A value whose type only its factory and its user know. They are made by the same generic call, so they agree.
 pub(crate) type Untyped = Box<dyn Any + Send>;
@@ -303,6 +304,14 @@ impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> Operato
     }
 }
 
+/// What says how fast the subtask of a source reads, and when it is asked.
+pub(crate) struct SourcePace<'a> {
+    /// How often it says how far it has caught up, in milliseconds.
+    pub(crate) caught_up_every: Option<i64>,
+    pub(crate) rate: Arc<SourceRate>,
+    pub(crate) groups: &'a AlignmentGroups,
+}
+
 /// Makes the subtasks of a source.
 pub(crate) trait SourceFactory: Send {
     fn task(
@@ -310,7 +319,7 @@ pub(crate) trait SourceFactory: Send {
         context: OperatorContext,
         clock: Clock,
         job: Arc<str>,
-        caught_up_every: Option<i64>,
+        pace: SourcePace<'_>,
         outputs: Outputs,
     ) -> (Box<dyn Task>, Arc<dyn Mailbox>);
 }
@@ -335,14 +344,26 @@ where
         context: OperatorContext,
         clock: Clock,
         job: Arc<str>,
-        caught_up_every: Option<i64>,
+        pace: SourcePace<'_>,
         outputs: Outputs,
     ) -> (Box<dyn Task>, Arc<dyn Mailbox>) {
         let gate = Gate::new(1);
         let strategy = self.strategy.clone();
         let (source, output) = (self.source.clone(), outputs.into_output());
-        let task =
-            SourceTask { source, strategy, gate: gate.clone(), output, context, clock, job, caught_up_every };
+        let SourcePace { caught_up_every, rate, groups } = pace;
+        let alignment = strategy.alignment().map(|(group, drift)| groups.join(group, drift));
+        let task = SourceTask {
+            source,
+            strategy,
+            gate: gate.clone(),
+            output,
+            context,
+            clock,
+            job,
+            caught_up_every,
+            rate,
+            alignment,
+        };
         (Box::new(task), Arc::new(gate))
     }
 }

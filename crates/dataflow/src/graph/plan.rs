@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::node::{Edge, NodeKind, Outputs, Partitioning, Untyped, lock};
+use super::node::{Edge, NodeKind, Outputs, Partitioning, SourcePace, Untyped, lock};
 use super::{GraphData, identity};
 use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
@@ -16,11 +16,13 @@ use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
 use crate::operator::{Cancelled, OperatorContext, RunId};
 use crate::runtime::JobConfig;
 use crate::runtime::gate::{Mailbox, QUEUED_BYTES};
+use crate::runtime::rate::SourceRate;
 use crate::runtime::task::Task;
 use crate::runtime::turns::{Turn, Turns};
 use crate::source::Waker;
 use crate::state::Memory;
 use crate::time::{TaskClock, Timestamp};
+use crate::watermark::AlignmentGroups;
 
 /// One task of the physical plan.
 pub(crate) struct PlannedTask {
@@ -36,6 +38,8 @@ pub(crate) struct PlannedTask {
 pub(crate) struct Plan {
     pub(crate) tasks: Vec<PlannedTask>,
     pub(crate) metrics: JobMetrics,
+    /// Of each source its uid, and how fast it may read.
+    pub(crate) rates: Vec<(Arc<str>, Arc<SourceRate>)>,
 }
 
 /// What differs from attempt to attempt.
@@ -79,6 +83,8 @@ struct Planner<'a> {
     gates: HashMap<usize, Vec<PlannedGate>>,
     metrics: JobMetrics,
     turns: Arc<Turns>,
+    rates: HashMap<usize, Arc<SourceRate>>,
+    groups: AlignmentGroups,
 }
 
 /// Whether the graph can be run with these settings, as far as can be told without doing it.
@@ -115,7 +121,9 @@ pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> R
     let (gates, memory) = (HashMap::new(), attempt.memory.clone());
     let metrics = JobMetrics { memory, ..JobMetrics::default() };
     let turns = Turns::new(graph.nodes.iter().filter(|node| node.in_turn).count());
-    let mut planner = Planner { graph, config, attempt, uids, parallelisms, gates, metrics, turns };
+    let (rates, groups) = (HashMap::new(), AlignmentGroups::default());
+    let mut planner =
+        Planner { graph, config, attempt, uids, parallelisms, gates, metrics, turns, rates, groups };
     let heads: Vec<usize> =
         (0..graph.nodes.len()).filter(|node| planner.chained_to(*node).is_none()).collect();
     let bytes = gate_bytes(graph, config, &heads, &planner.parallelisms);
@@ -134,7 +142,9 @@ pub(crate) fn plan(graph: &GraphData, config: &JobConfig, attempt: Attempt) -> R
     // Gates know their channels only when everybody who writes to them has been put together; readers come last.
     tasks.reverse();
     planner.metrics.operators.reverse();
-    Ok(Plan { tasks, metrics: planner.metrics })
+    let rates =
+        planner.rates.iter().map(|(node, rate)| (planner.uids[*node].clone(), rate.clone())).collect();
+    Ok(Plan { tasks, metrics: planner.metrics, rates })
 }
 
 /// How many bytes may be queued at each gate.
@@ -176,8 +186,11 @@ impl Planner<'_> {
         let (task, mailbox) = match &graph.nodes[head].kind {
             NodeKind::Source(factory) => {
                 let job = self.config.id.as_str().into();
-                let every = self.caught_up_every(head);
-                lock(factory).task(context, self.config.clock.clone(), job, every, outputs)
+                let caught_up_every = self.caught_up_every(head);
+                let initial = self.config.back_pressure.and_then(|pid| pid.initial_rate);
+                let rate = self.rates.entry(head).or_insert_with(|| SourceRate::new(initial)).clone();
+                let pace = SourcePace { caught_up_every, rate, groups: &self.groups };
+                lock(factory).task(context, self.config.clock.clone(), job, pace, outputs)
             }
             NodeKind::Operator(factory) => {
                 let link = lock(factory).link(context, outputs);

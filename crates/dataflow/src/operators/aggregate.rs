@@ -24,6 +24,7 @@ use crate::operator::Operator;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, States};
+use crate::time::{MAX_WATERMARK, Timestamp};
 use crate::type_name::own_name;
 use crate::window::aggregate::AggregateFunction;
 
@@ -33,13 +34,20 @@ pub struct Aggregate<K, A: AggregateFunction, R, Out> {
     accumulators: KeyedTable<K, A::Accumulator>,
     aggregate: A,
     result: R,
+    at_end: bool,
     out: PhantomData<fn() -> Out>,
 }
 
 impl<K: Key, A: AggregateFunction, R: FnMut(&K, A::Out) -> Out, Out> Aggregate<K, A, R, Out> {
     /// Aggregates by `aggregate`; `result` makes a record of a key and its result.
     pub fn new(aggregate: A, result: R) -> Self {
-        Self { accumulators: KeyedTable::default(), aggregate, result, out: PhantomData }
+        Self { accumulators: KeyedTable::default(), aggregate, result, at_end: false, out: PhantomData }
+    }
+
+    /// Emits each key's result once, at the last watermark, if `at_end`: for jobs in batch mode.
+    #[must_use]
+    pub fn emitting_at_end(self, at_end: bool) -> Self {
+        Self { at_end, ..self }
     }
 }
 
@@ -62,14 +70,29 @@ where
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
-        let Self { accumulators, aggregate, result, .. } = self;
+        let Self { accumulators, aggregate, result, at_end, .. } = self;
         for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
             let (key, accumulator) =
                 accumulators.entry(hash, key).or_insert_pair(|| aggregate.create_accumulator());
             aggregate.add(accumulator, value);
-            output.push(result(key, aggregate.get_result(accumulator)), timestamp);
+            if !*at_end {
+                output.push(result(key, aggregate.get_result(accumulator)), timestamp);
+            }
         }
         Ok(())
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<Out>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        if self.at_end && watermark == MAX_WATERMARK {
+            for (key, accumulator) in self.accumulators.drain() {
+                output.push((self.result)(&key, self.aggregate.get_result(&accumulator)), MAX_WATERMARK - 1);
+            }
+        }
+        Ok(Some(watermark))
     }
 }
 

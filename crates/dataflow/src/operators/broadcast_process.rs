@@ -61,6 +61,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::keyed_process::KeyedTime;
+use super::rich::Rich;
 use super::{KeyedProcessContext, OnTimer, ProcessContext};
 use crate::error::BoxError;
 use crate::graph::Either;
@@ -204,12 +205,22 @@ pub trait KeyedBroadcastProcessFunction: Clone + Send + 'static {
     ) -> Result<(), BoxError> {
         Ok(())
     }
+
+    /// Called once after everything else, if it was opened: also when the job fails or is cancelled.
+    fn close(&mut self) {}
 }
+
+/// The context of a keyed function `F` beside a broadcast stream, for its signatures: `context: &mut BroadcastContextOf<'_, Self>`.
+pub type BroadcastContextOf<'a, F> = KeyedProcessContext<
+    'a,
+    <F as KeyedBroadcastProcessFunction>::Key,
+    <F as KeyedBroadcastProcessFunction>::Out,
+>;
 
 /// The operator for a keyed stream. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct KeyedBroadcastProcess<F: KeyedBroadcastProcessFunction> {
-    function: F,
+    function: Rich<F>,
     time: KeyedTime<F::Key>,
     broadcast: BroadcastState<F::StateKey, F::StateValue>,
 }
@@ -217,6 +228,7 @@ pub struct KeyedBroadcastProcess<F: KeyedBroadcastProcessFunction> {
 impl<F: KeyedBroadcastProcessFunction> KeyedBroadcastProcess<F> {
     /// Calls `function` on every record and timer.
     pub fn new(function: F) -> Self {
+        let function = Rich::new(function, F::close);
         Self { function, time: KeyedTime::default(), broadcast: BroadcastState::default() }
     }
 }
@@ -232,7 +244,7 @@ impl<F: KeyedBroadcastProcessFunction> Operator for KeyedBroadcastProcess<F> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.time.open(context);
         self.broadcast.open(context);
-        self.function.open(context)
+        self.function.open(|function| function.open(context))
     }
 
     fn states(&mut self, states: &mut States<'_>) {
@@ -295,6 +307,14 @@ pub trait BroadcastProcessFunction: Clone + Send + 'static {
     /// What is emitted.
     type Out: Send + 'static;
 
+    /// Called once, before anything else.
+    ///
+    /// # Errors
+    /// Fail the job.
+    fn open(&mut self, _context: &OperatorContext) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// Called for each record of the first stream.
     ///
     /// # Errors
@@ -316,12 +336,15 @@ pub trait BroadcastProcessFunction: Clone + Send + 'static {
         broadcast: &mut BroadcastState<Self::StateKey, Self::StateValue>,
         context: &mut ProcessContext<'_, Self::Out>,
     ) -> Result<(), BoxError>;
+
+    /// Called once after everything else, if it was opened: also when the job fails or is cancelled.
+    fn close(&mut self) {}
 }
 
 /// The operator for a stream without keys. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct BroadcastProcess<F: BroadcastProcessFunction> {
-    function: F,
+    function: Rich<F>,
     watermark: Timestamp,
     clock: TaskClock,
     broadcast: BroadcastState<F::StateKey, F::StateValue>,
@@ -331,7 +354,7 @@ impl<F: BroadcastProcessFunction> BroadcastProcess<F> {
     /// Calls `function` on every record.
     pub fn new(function: F) -> Self {
         let (clock, broadcast) = (TaskClock::default(), BroadcastState::default());
-        Self { function, watermark: MIN_WATERMARK, clock, broadcast }
+        Self { function: Rich::new(function, F::close), watermark: MIN_WATERMARK, clock, broadcast }
     }
 }
 
@@ -346,7 +369,7 @@ impl<F: BroadcastProcessFunction> Operator for BroadcastProcess<F> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.clock = context.clock.clone();
         self.broadcast.open(context);
-        Ok(())
+        self.function.open(|function| function.open(context))
     }
 
     fn states(&mut self, states: &mut States<'_>) {
@@ -378,6 +401,8 @@ impl<F: BroadcastProcessFunction> Operator for BroadcastProcess<F> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use proptest::prelude::*;
 
@@ -439,6 +464,55 @@ mod tests {
             context.collect((*key.key(), factors.entries().map(|(_, factor)| factor).sum()));
             Ok(())
         }
+    }
+
+    /// Counts how often it was opened and closed.
+    #[derive(Clone, Default)]
+    struct Life(Arc<[AtomicUsize; 2]>);
+
+    impl BroadcastProcessFunction for Life {
+        type In = ();
+        type Broadcast = ();
+        type StateKey = ();
+        type StateValue = ();
+        type Out = ();
+
+        fn open(&mut self, _: &OperatorContext) -> Result<(), BoxError> {
+            self.0[0].fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn process_element(
+            &mut self,
+            (): (),
+            _: &BroadcastState<(), ()>,
+            _: &mut ProcessContext<'_, ()>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn process_broadcast_element(
+            &mut self,
+            (): (),
+            _: &mut BroadcastState<(), ()>,
+            _: &mut ProcessContext<'_, ()>,
+        ) -> Result<(), BoxError> {
+            Ok(())
+        }
+
+        fn close(&mut self) {
+            self.0[1].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_was_opened_is_closed_once() {
+        let life = Life::default();
+        let mut harness = Harness::new(BroadcastProcess::new(life.clone()));
+        harness.push(Either::Left(()), 0);
+        assert_eq!(life.0.each_ref().map(|n| n.load(Ordering::Relaxed)), [1, 0]);
+        drop(harness);
+        assert_eq!(life.0.each_ref().map(|n| n.load(Ordering::Relaxed)), [1, 1]);
     }
 
     proptest! {

@@ -123,6 +123,10 @@ pub trait KeyedCoProcessFunction: Clone + Send + 'static {
     fn close(&mut self) {}
 }
 
+/// The context of a function `F` over two keyed streams, for its signatures: `context: &mut CoContextOf<'_, Self>`.
+pub type CoContextOf<'a, F> =
+    KeyedProcessContext<'a, <F as KeyedCoProcessFunction>::Key, <F as KeyedCoProcessFunction>::Out>;
+
 /// The operator. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct KeyedCoProcess<F: KeyedCoProcessFunction> {

@@ -40,7 +40,7 @@ use crate::operator::{Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
 use crate::record::{Batch, CurrentKey, Keyed, Record};
 use crate::state::{Key, KeyedTable, StateData, States, TimerQueue};
-use crate::time::{TaskClock, Timestamp, millis};
+use crate::time::{TaskClock, Timestamp, at_least_millis};
 
 /// The state of one key, while the function works on it (Spark's `State`).
 #[derive(Debug)]
@@ -115,7 +115,7 @@ where
     /// Ends the state of a key that has had no record for so long. It is looked for at the end of each batch.
     #[must_use]
     pub fn timeout(mut self, idle: Duration) -> Self {
-        self.timeout = Some(millis(idle));
+        self.timeout = Some(at_least_millis(idle));
         self
     }
 

@@ -20,6 +20,7 @@ pub mod process_function;
 pub mod reduce;
 pub mod reduce_by_key_and_window;
 mod rich;
+pub mod sort_input;
 pub mod update_state_by_key;
 
 pub use aggregate::Aggregate;
@@ -28,7 +29,7 @@ pub use batch_fold::BatchFold;
 pub use batch_time::BatchTime;
 pub use batch_window::BatchWindow;
 pub use broadcast_process::{
-    BroadcastProcess, BroadcastProcessFunction, BroadcastState, KeyedBroadcastProcess,
+    BroadcastContextOf, BroadcastProcess, BroadcastProcessFunction, BroadcastState, KeyedBroadcastProcess,
     KeyedBroadcastProcessFunction,
 };
 pub use co_group::CoGroup;
@@ -37,11 +38,12 @@ pub use flat_map::{Collect, FlatMap};
 pub use flat_map_with_state::FlatMapWithState;
 pub use foreach_batch::{BatchFunction, CollectBatch, ForeachBatch, Partition};
 pub use interval_join::{IntervalJoin, IntervalJoinContext};
-pub use keyed_co_process::{KeyedCoProcess, KeyedCoProcessFunction};
+pub use keyed_co_process::{CoContextOf, KeyedCoProcess, KeyedCoProcessFunction};
 pub use keyed_process::{ContextOf, KeyedProcess, KeyedProcessContext, KeyedProcessFunction, OnTimer};
 pub use map_with_state::{MapWithState, State, StateSpec};
 pub use process::{Process, ProcessContext};
 pub use process_function::{CoProcessFunction, OfBoth, ProcessFunction, ProcessWith};
 pub use reduce::{Emit, Reduce};
 pub use reduce_by_key_and_window::ReduceByKeyAndWindow;
+pub use sort_input::SortInput;
 pub use update_state_by_key::UpdateStateByKey;

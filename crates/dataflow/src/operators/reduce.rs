@@ -2,7 +2,7 @@
 //!
 //! One state machine, two faces: Flink's `keyBy().reduce()` emits the new value with every record
 //! ([`Emit::Each`]); Spark's `reduceByKey` emits every key's value once, when a barrier closes the batch, and
-//! starts anew ([`Emit::AtBatch`]).
+//! starts anew ([`Emit::AtBatch`]); in batch mode, Flink's emits every key's value at the end ([`Emit::AtEnd`]).
 //!
 //! - **Records** combine with their key's value by the user's function, in the order in which they arrive. A
 //!   result has the latest event time among the records that went into it; none of them having any, the batch's
@@ -34,7 +34,7 @@ use crate::operator::Operator;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, StateData, States};
-use crate::time::{NO_TIMESTAMP, Timestamp};
+use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
 
 /// When results are emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub enum Emit {
         /// The batch interval.
         interval: i64,
     },
+    /// Once, at the last watermark: for jobs in batch mode.
+    AtEnd,
 }
 
 /// The operator. See the [module](self).
@@ -92,16 +94,29 @@ where
             Emit::Each => {
                 reduce_each(values, batch, merge, |key, value, at| output.push(result(key, value), at))
             }
-            Emit::AtBatch { .. } => reduce_all(values, batch, merge),
+            Emit::AtBatch { .. } | Emit::AtEnd => reduce_all(values, batch, merge),
         }
         Ok(())
     }
 
     fn batch_interval(&self) -> Option<i64> {
         match self.emit {
-            Emit::Each => None,
+            Emit::Each | Emit::AtEnd => None,
             Emit::AtBatch { interval } => Some(interval),
         }
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<Out>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        if watermark == MAX_WATERMARK && self.emit == Emit::AtEnd {
+            for (key, (value, timestamp)) in self.values.drain() {
+                output.push((self.result)(&key, &value), timestamp);
+            }
+        }
+        Ok(Some(watermark))
     }
 
     fn barrier(&mut self, barrier: &Barrier, output: &mut Output<Out>) -> Result<(), BoxError> {

@@ -12,7 +12,9 @@ use super::config::{JobConfig, MemoryConfig};
 use super::coordinator::Message;
 use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
+use super::listener::JobEvent;
 use super::pause::{self, Pauses};
+use super::rate::{Estimator, SourceRate, Took};
 use super::recovery::{Recovered, claimants};
 use super::slow::{Step, Steps};
 use super::task::{Report, TaskLife};
@@ -31,6 +33,7 @@ use crate::metrics::JobMetrics;
 use crate::operator::{Cancelled, RunId};
 use crate::record::Origin;
 use crate::tell;
+use crate::time::Timestamp;
 
 /// A job in which nothing happens writes a checkpoint, and commits, all the same, once in so long.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(300);
@@ -58,8 +61,14 @@ pub(crate) struct Attempt<'a> {
     /// Sources that still have input.
     sources_left: usize,
     running: usize,
+    /// How fast each source may read, and what that follows from.
+    rates: Vec<Rate>,
+    /// How long (microseconds) each task had computed at the last cut.
+    busy: Vec<u64>,
     /// The barrier under way, and what has been collected for it.
     barrier: Option<Barrier>,
+    /// When it began.
+    begun: Timestamp,
     steps: Steps,
     snapshots: Vec<(usize, OperatorSnapshot)>,
     notes: Vec<Box<dyn Any + Send>>,
@@ -75,6 +84,15 @@ pub(crate) struct Attempt<'a> {
     give_up: bool,
     cancelled: Cancelled,
     pauses: Pauses,
+}
+
+/// The rate of one source.
+struct Rate {
+    uid: Arc<str>,
+    limit: Arc<SourceRate>,
+    estimator: Option<Estimator>,
+    /// So many records it had read at the last cut.
+    read: u64,
 }
 
 struct RunningTask {
@@ -137,6 +155,14 @@ impl<'a> Attempt<'a> {
         };
         shown.set_metrics(planned.metrics.clone());
         shown.progress(|progress| progress.committed_epoch = restored);
+        let interval = cadence.batch_interval();
+        let rate = |(uid, limit)| {
+            let estimator =
+                config.back_pressure.zip(interval).map(|(pid, interval)| Estimator::new(pid, interval));
+            Rate { uid, limit, estimator, read: 0 }
+        };
+        let rates = planned.rates.into_iter().map(rate).collect();
+        let busy = vec![0; planned.metrics.tasks.len()];
         let mut attempt = Self {
             number,
             config,
@@ -150,7 +176,10 @@ impl<'a> Attempt<'a> {
             metrics: planned.metrics,
             sources_left: planned.tasks.iter().filter(|task| task.is_source).count(),
             running: 0,
+            rates,
+            busy,
             barrier: None,
+            begun: 0,
             steps: Steps::default(),
             snapshots: Vec::new(),
             notes: Vec::new(),
@@ -164,6 +193,7 @@ impl<'a> Attempt<'a> {
             cancelled,
             pauses: Pauses::default(),
         };
+        config.listeners.tell(&JobEvent::Started { restarts: number });
         for (index, task) in planned.tasks.into_iter().enumerate() {
             if let Err(error) = attempt.spawn(index, task, restore.clone(), &sender) {
                 attempt.cancel();
@@ -381,6 +411,8 @@ impl<'a> Attempt<'a> {
             Action::Inject(barrier) => {
                 self.steps.begin(Instant::now());
                 self.barrier = Some(barrier);
+                self.begun = self.config.clock.now();
+                self.config.listeners.tell(&JobEvent::CutBegun { barrier, at: self.begun });
                 self.mail_sources(Mail::Barrier(barrier));
             }
             Action::WriteState(epoch) => {
@@ -435,7 +467,9 @@ impl<'a> Attempt<'a> {
                     tell::warn(format_args!("'{}': {text}", self.config.id));
                 }
             }
-            let batch_delay = self.config.clock.now().saturating_sub(barrier.time);
+            let now = self.config.clock.now();
+            self.done(barrier, now);
+            let batch_delay = now.saturating_sub(barrier.time);
             self.shown.progress(|progress| {
                 progress.committed_epoch = epoch;
                 progress.batch_time = barrier.time;
@@ -450,6 +484,30 @@ impl<'a> Attempt<'a> {
             (self.committed, self.written) = (epoch, Instant::now());
         }
         self.tasks.iter().for_each(|task| task.mailbox.send(Mail::Committed(epoch)));
+    }
+
+    /// A cut is done: what it took says how fast sources may read, and whoever listens is told.
+    fn done(&mut self, barrier: Barrier, at: Timestamp) {
+        let (mut records, mut busiest) = (0, 0);
+        for (before, (_, task)) in self.busy.iter_mut().zip(&self.metrics.tasks) {
+            let busy = task.busy_micros();
+            busiest = busiest.max(busy.saturating_sub(*before));
+            *before = busy;
+        }
+        let scheduling = self.begun.saturating_sub(barrier.time).max(0) as f64;
+        for Rate { uid, limit, estimator, read } in &mut self.rates {
+            let of_source = self.metrics.operators.iter().filter(|(name, _)| name.uid == *uid);
+            let now: u64 = of_source.map(|(_, metrics)| metrics.at_cut()).sum();
+            let new = now.saturating_sub(*read);
+            *read = now;
+            records += new;
+            let took = Took { at, records: new, processing: busiest as f64 / 1000.0, scheduling };
+            if let Some(rate) = estimator.as_mut().and_then(|estimator| estimator.after(took)) {
+                limit.set(Some(rate));
+            }
+        }
+        let (begun, busy) = (self.begun, (busiest / 1000) as i64);
+        self.config.listeners.tell(&JobEvent::CutDone { barrier, begun, at, records, busy });
     }
 
     fn work(&self, work: Work) {

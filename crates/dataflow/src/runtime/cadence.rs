@@ -11,7 +11,7 @@ use crate::barrier::Then;
 use crate::checkpoint::protocol::Cut;
 use crate::error::JobError;
 use crate::tell;
-use crate::time::{Timestamp, millis};
+use crate::time::{Timestamp, whole_millis};
 
 /// So many batches may be made up for when the job is behind; those before are skipped. Checkpoints are never made up for: the next one
 /// says what they would have said.
@@ -29,6 +29,8 @@ pub(crate) struct Cadence {
     next: Timestamp,
     /// After a restart: when to cut before `next`, and how long after that to do it again.
     soon: Option<(Timestamp, i64)>,
+    /// Between two cuts, if these close batches.
+    batches: Option<i64>,
     /// So many cuts may be made up for.
     catch_up: i64,
     /// Whether somebody is to be told that batch times are skipped: once, and not of a job without batches.
@@ -45,9 +47,12 @@ impl Cadence {
         last: Option<Timestamp>,
     ) -> Result<Self, JobError> {
         let batches = batch_intervals.iter().copied().reduce(greatest_common_divisor);
-        let checkpoint = config.checkpoint.as_ref().map(|checkpoint| millis(checkpoint.interval));
-        if checkpoint.is_some_and(|interval| interval < 1) {
-            let reason = "the checkpoint interval is under 1 ms; give it at least 1 ms".to_owned();
+        let interval = config.checkpoint.as_ref().map(|checkpoint| checkpoint.interval);
+        let checkpoint = interval.and_then(whole_millis).filter(|interval| *interval >= 1);
+        if let (Some(interval), None) = (interval, checkpoint) {
+            let reason = format!(
+                "a checkpoint interval of {interval:?}; it must be a whole number of milliseconds, and at least one"
+            );
             return Err(JobError::Config(reason));
         }
         let every = batches.or(checkpoint);
@@ -63,7 +68,13 @@ impl Cadence {
         // Whoever moves the clock by hand says when it is time for a cut.
         let hurries = batches.is_none() && last.is_some_and(|last| last < now) && !config.clock.is_manual();
         let soon = hurries.then_some((now, SOON));
-        Ok(Self { every, checkpoint_every, next, soon, catch_up, tells_of_skips: batches.is_some() })
+        let tells_of_skips = batches.is_some();
+        Ok(Self { every, checkpoint_every, next, soon, batches, catch_up, tells_of_skips })
+    }
+
+    /// The time between two cuts that close batches, in milliseconds; none in a job without batches.
+    pub(crate) fn batch_interval(&self) -> Option<i64> {
+        self.batches
     }
 
     /// The time of the first cut.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::RestartStrategy;
+use super::{JobListeners, PidRate, RestartStrategy};
 use crate::checkpoint::CheckpointStorage;
 use crate::error::JobError;
 use crate::key_group::DEFAULT_MAX_PARALLELISM;
@@ -34,6 +34,11 @@ pub struct JobConfig {
     pub channel_capacity: usize,
     /// How long a half-filled batch may lie about under load; it travels at once when the input idles. Default: 10 ms.
     pub buffer_timeout: Duration,
+    /// How the rate of sources follows what the job can do, batch by batch. Default: not; edges hold them back alone. Without batches it is of
+    /// no effect.
+    pub back_pressure: Option<PidRate>,
+    /// Who is told of what happens.
+    pub listeners: JobListeners,
     /// The clock. Default: the machine's.
     pub clock: Clock,
 }
@@ -137,6 +142,8 @@ impl JobConfig {
             memory: None,
             channel_capacity: 16,
             buffer_timeout: Duration::from_millis(10),
+            back_pressure: None,
+            listeners: JobListeners::default(),
             clock: Clock::System,
         }
     }

@@ -141,9 +141,14 @@ impl JobHandle {
         self.controls.clone()
     }
 
+    /// What the job shows of itself, also after this handle has been waited for.
+    pub fn view(&self) -> JobView {
+        JobView(self.shown.clone())
+    }
+
     /// The counters of the present attempt.
     pub fn metrics(&self) -> JobMetrics {
-        lock(&self.shown.metrics).clone()
+        self.view().metrics()
     }
 
     /// How far event time has come, operator by operator, and which split of a source is behind all others, since when.
@@ -153,7 +158,7 @@ impl JobHandle {
 
     /// How far the job has come.
     pub fn progress(&self) -> Progress {
-        lock(&self.shown.progress).clone()
+        self.view().progress()
     }
 
     /// Whether the job has ended, one way or another.
@@ -173,6 +178,27 @@ impl JobHandle {
             // Only a bug of the coordinator gets here: users' panics are failures of tasks.
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+}
+
+/// What a job shows of itself. Clones show the same job.
+#[derive(Clone)]
+pub struct JobView(Arc<Shown>);
+
+impl JobView {
+    /// The counters of the present attempt, or of the last.
+    pub fn metrics(&self) -> JobMetrics {
+        lock(&self.0.metrics).clone()
+    }
+
+    /// How far event time has come; see [`JobHandle::watermarks`].
+    pub fn watermarks(&self) -> Vec<OperatorWatermark> {
+        self.metrics().watermarks()
+    }
+
+    /// How far the job has come.
+    pub fn progress(&self) -> Progress {
+        lock(&self.0.progress).clone()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::gate::{BEGINNING, Gate, Mail, Mailbox, Next, Pace};
+use super::rate::SourceRate;
 use super::task::{Drive, Report, Task, TaskLife};
 use crate::barrier::Barrier;
 use crate::collector::{Control, OperatorSnapshot};
@@ -18,7 +19,7 @@ use crate::source::{
 };
 use crate::state::States;
 use crate::time::{Clock, MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
-use crate::watermark::{Combined, WatermarkStrategy, Watermarks};
+use crate::watermark::{Combined, Generate, Member, WatermarkStrategy, Watermarks};
 
 /// A source subtask.
 pub(crate) struct SourceTask<S: Source> {
@@ -31,11 +32,20 @@ pub(crate) struct SourceTask<S: Source> {
     pub(crate) job: Arc<str>,
     /// How often, in milliseconds, it is told to operators behind how far the source has caught up with the outside.
     pub(crate) caught_up_every: Option<i64>,
+    /// How fast it may read, with the other subtasks of the source.
+    pub(crate) rate: Arc<SourceRate>,
+    /// The group of sources that wait for each other, if the strategy names one.
+    pub(crate) alignment: Option<Member>,
 }
 
+/// So often (milliseconds) a source that is ahead of others looks whether they have come.
+const LOOK_AT_OTHERS: i64 = 10;
+
 /// What is known of each split.
-struct Split {
+struct Split<T> {
     newest: Timestamp,
+    /// What makes its watermarks, if that is one of the user's.
+    generator: Option<Box<dyn Generate<T>>>,
     /// When the outside last had nothing for it.
     caught_up: Timestamp,
     /// Whether, and for how long, the outside has had nothing for it, whenever it was asked.
@@ -75,7 +85,7 @@ struct Running<R: SourceReader> {
     pace: Pace,
     batch: usize,
     strategy: WatermarkStrategy<R::Item>,
-    splits: Vec<Split>,
+    splits: Vec<Split<R::Item>>,
     watermarks: Watermarks,
     /// The split that holds the watermark back, as it was last shown.
     held_back_by: Option<usize>,
@@ -85,6 +95,10 @@ struct Running<R: SourceReader> {
     /// How often, and until when, it has been said how far the source has caught up.
     caught_up_every: Option<i64>,
     caught_up: Timestamp,
+    rate: Arc<SourceRate>,
+    alignment: Option<Member>,
+    /// It does not read until then, as it has read enough or is ahead of others.
+    held_until: Option<Timestamp>,
     ended: bool,
 }
 
@@ -93,7 +107,8 @@ where
     S::Item: Data,
 {
     fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure> {
-        let Self { source, strategy, gate, output, context, clock, job, caught_up_every } = *self;
+        let Self { source, strategy, gate, output, context, clock, job, caught_up_every, rate, alignment } =
+            *self;
         let waker = gate.clone();
         let source_context = SourceContext {
             operator: context.operator.clone(),
@@ -134,6 +149,9 @@ where
                 context: context.clone(),
                 caught_up_every,
                 caught_up: context.clock.now(),
+                rate,
+                alignment,
+                held_until: None,
                 ended: false,
             })
         })?;
@@ -149,7 +167,11 @@ where
                 (None, SourceStatus::Ready) => None,
                 (None, SourceStatus::Idle { until }) => {
                     let (idle_at, caught_up_at) = (running.next_idle(), running.next_caught_up());
-                    let until = [until, idle_at, caught_up_at].into_iter().flatten().min();
+                    // One that does not read is not idle, and has not caught up.
+                    let until = match running.held_until {
+                        Some(held) => Some(held),
+                        None => [until, idle_at, caught_up_at].into_iter().flatten().min(),
+                    };
                     Some(drive.wait(&gate, until)?)
                 }
                 (None, SourceStatus::End) => Some(drive.wait(&gate, None)?),
@@ -202,29 +224,44 @@ where
     fn poll(&mut self, drive: &mut Drive<R::Item>) -> Result<SourceStatus, Failure> {
         drive.tick()?;
         let now = self.context.clock.now();
+        let most = match self.may_read(now) {
+            Ok(most) => most,
+            Err(until) => {
+                self.held_until = Some(until);
+                return Ok(SourceStatus::Idle { until: Some(until) });
+            }
+        };
+        self.held_until = None;
         let Self { reader, polled, strategy, .. } = self;
-        polled.begin(self.batch);
+        polled.begin(most);
         let status = guard(&self.context, &Origin::default(), || reader.poll(polled))?;
         polled.end();
         let SourceOutput { batch, .. } = polled;
         let newest = guard(&self.context, &batch.origin, || Ok(strategy.assign(&mut batch.records)))?;
+        self.rate.give_back(most as i64 - batch.len() as i64);
         self.meet_splits(now);
         self.look_for_idle(status, now);
         if !self.polled.is_empty() {
             let records = self.polled.len() as u64;
             self.context.metrics.records_in.add(records);
             self.context.metrics.records_out.add(records);
-            if let Some(split) = self.polled.current {
+            self.make_watermarks(drive)?;
+            if let Some(split) = self.polled.current
+                && self.splits[split.0].generator.is_none()
+            {
                 let known = &mut self.splits[split.0];
                 known.newest = known.newest.max(newest);
                 if self.strategy.has_watermarks() {
                     self.watermarks.advance(split.0, self.strategy.watermark(known.newest));
                 }
             }
-            let (records, since) = (self.polled.len(), Instant::now());
-            drive.chain.batch(&mut self.polled.batch)?;
-            if let Some((batch, _)) = self.pace.limits(records, since.elapsed()) {
-                self.batch = batch;
+            // Its generator may have had all of them handed on.
+            if !self.polled.is_empty() {
+                let (records, since) = (self.polled.len(), Instant::now());
+                drive.chain.batch(&mut self.polled.batch)?;
+                if let Some((batch, _)) = self.pace.limits(records, since.elapsed()) {
+                    self.batch = batch;
+                }
             }
         }
         for index in 0..self.splits.len() {
@@ -241,6 +278,37 @@ where
         Ok(status)
     }
 
+    /// How many records it may read now; `Err` says when to ask again.
+    fn may_read(&mut self, now: Timestamp) -> Result<usize, Timestamp> {
+        if self.alignment.as_ref().is_some_and(Member::is_ahead) {
+            return Err(now.saturating_add(LOOK_AT_OTHERS));
+        }
+        self.rate.take(self.batch, now)
+    }
+
+    /// Hands on what has been polled up to the last watermark that the generator of its split makes of it, each right behind its record.
+    fn make_watermarks(&mut self, drive: &mut Drive<R::Item>) -> Result<(), Failure> {
+        let Some(index) = self.polled.current.map(|split| split.0) else { return Ok(()) };
+        let Some(mut generator) = self.splits[index].generator.take() else { return Ok(()) };
+        loop {
+            let batch = &mut self.polled.batch;
+            let next = guard(&self.context, &batch.origin, || Ok(generator.next(&batch.records, 0)))?;
+            let Some((until, watermark)) = next else { break };
+            if until > 0 {
+                let rest = batch.records.split_off(until);
+                drive.chain.batch(batch)?;
+                batch.records = rest;
+            }
+            self.splits[index].newest = self.splits[index].newest.max(watermark);
+            self.watermarks.advance(index, watermark);
+            self.advance_time(drive)?;
+        }
+        self.splits[index].generator = Some(generator);
+        // It has records, so it is not idle, whether or not there was a watermark among them.
+        self.watermarks.advance(index, self.splits[index].newest);
+        Ok(())
+    }
+
     /// Takes note of splits that the reader has announced, with what the checkpoint knew of them.
     fn meet_splits(&mut self, now: Timestamp) {
         for info in &self.polled.splits[self.splits.len()..] {
@@ -251,7 +319,8 @@ where
             if newest != NO_TIMESTAMP {
                 self.watermarks.advance(index, self.strategy.watermark(newest));
             }
-            self.splits.push(Split { newest, caught_up: now, quiet: None });
+            let generator = self.strategy.generator();
+            self.splits.push(Split { newest, generator, caught_up: now, quiet: None });
         }
     }
 
@@ -333,10 +402,14 @@ where
         while let Some(news) = self.watermarks.news() {
             match news {
                 Combined::Watermark(watermark) => {
+                    self.alignment.iter().for_each(|member| member.reached(watermark));
                     self.context.metrics.set_watermark(watermark);
                     drive.control(&Control::Watermark(watermark))?;
                 }
-                Combined::Idle => drive.control(&Control::Idle)?,
+                Combined::Idle => {
+                    self.alignment.iter().for_each(|member| member.reached(MAX_WATERMARK));
+                    drive.control(&Control::Idle)?;
+                }
             }
         }
         Ok(())
@@ -357,6 +430,7 @@ where
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
+        self.alignment = None;
         self.context.metrics.set_held_back_by(None);
         self.context.metrics.set_watermark(MAX_WATERMARK);
         drive.control(&Control::Watermark(MAX_WATERMARK))?;
@@ -367,6 +441,7 @@ where
     }
 
     fn barrier(&mut self, barrier: Barrier, drive: &mut Drive<R::Item>) -> Result<(), Failure> {
+        self.context.metrics.mark_cut();
         let (context, origin) = (self.context.clone(), Origin::default());
         guard(&context, &origin, || {
             self.reader.barrier(&barrier);

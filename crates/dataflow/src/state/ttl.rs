@@ -71,7 +71,7 @@
 
 use std::time::Duration;
 
-use crate::time::millis;
+use crate::time::at_least_millis;
 
 /// How long keyed state lives. See the [module](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,9 @@ pub enum UpdateType {
 }
 
 impl StateTtlConfig {
-    /// State that expires when it has not been written for `ttl`. Of that whole milliseconds count, and it is one at least.
+    /// State that expires when it has not been written for `ttl`. It is rounded up to whole milliseconds, and one at least.
     pub fn new(ttl: Duration) -> Self {
-        Self { ttl: millis(ttl).max(1), update: UpdateType::default() }
+        Self { ttl: at_least_millis(ttl).max(1), update: UpdateType::default() }
     }
 
     /// What makes a value young again.

@@ -23,12 +23,12 @@ use crate::output::Output;
 use crate::record::{Batch, Data};
 use crate::state::States;
 use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
-use crate::watermark::WatermarkStrategy;
+use crate::watermark::{Generate, WatermarkStrategy};
 
 /// The operator. See the [module](self).
-#[derive(Clone)]
 pub struct AssignTimestamps<T> {
     strategy: WatermarkStrategy<T>,
+    generator: Option<Box<dyn Generate<T>>>,
     newest: Timestamp,
     /// Since when the outside has had no record for us, and how often that has been said since: that a clock jumps, or the process was
     /// stopped for a while, is told apart from idleness by it.
@@ -42,7 +42,16 @@ const REPORTS: u32 = 2;
 impl<T: Data> AssignTimestamps<T> {
     /// Assigns by `strategy`.
     pub fn new(strategy: WatermarkStrategy<T>) -> Self {
-        Self { strategy, newest: NO_TIMESTAMP, quiet: None, is_idle: false }
+        let generator = strategy.generator();
+        Self { strategy, generator, newest: NO_TIMESTAMP, quiet: None, is_idle: false }
+    }
+}
+
+impl<T: Data> Clone for AssignTimestamps<T> {
+    fn clone(&self) -> Self {
+        let Self { strategy, newest, quiet, is_idle, .. } = self;
+        let generator = strategy.generator();
+        Self { strategy: strategy.clone(), generator, newest: *newest, quiet: *quiet, is_idle: *is_idle }
     }
 }
 
@@ -62,10 +71,30 @@ impl<T: Data> Operator for AssignTimestamps<T> {
     }
 
     fn process(&mut self, batch: &mut Batch<T>, output: &mut Output<T>) -> Result<(), BoxError> {
-        self.newest = self.newest.max(self.strategy.assign(&mut batch.records));
-        output.push_batch(&mut batch.records);
-        output.push_watermark(self.strategy.watermark(self.newest));
+        let newest = self.strategy.assign(&mut batch.records);
         (self.quiet, self.is_idle) = (None, false);
+        let Some(generator) = &mut self.generator else {
+            self.newest = self.newest.max(newest);
+            output.push_batch(&mut batch.records);
+            output.push_watermark(self.strategy.watermark(self.newest));
+            return Ok(());
+        };
+        let mut sent = 0;
+        while let Some((until, watermark)) = generator.next(&batch.records, sent) {
+            for record in &batch.records[sent..until] {
+                output.push(record.value.clone(), record.timestamp);
+            }
+            // After a restore it may be behind what it was.
+            if watermark > self.newest {
+                self.newest = watermark;
+                output.pass_watermark(watermark);
+            }
+            sent = until;
+        }
+        batch.records.drain(..sent);
+        output.push_batch(&mut batch.records);
+        // So that a stream that was idle says that it is not, whatever its time.
+        output.push_watermark(self.newest);
         Ok(())
     }
 
@@ -99,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::harness::{Event, Harness, Then};
+    use crate::watermark::{WatermarkGenerator, WatermarkOutput};
 
     #[test]
     fn watermarks_follow_the_newest_record_through_a_restore_and_idleness_is_said() {
@@ -126,6 +156,35 @@ mod tests {
         harness.advance(Duration::from_millis(1000));
         harness.idle();
         assert_eq!(harness.events(), [Event::Watermark(MAX_WATERMARK), Event::End]);
+    }
+
+    /// Says of each even number that nothing below it is to come.
+    #[derive(Clone)]
+    struct Even;
+
+    impl WatermarkGenerator<i64> for Even {
+        fn on_event(&mut self, event: &i64, _: Timestamp, output: &mut WatermarkOutput) {
+            if event % 2 == 0 {
+                output.emit_watermark(event - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_generator_s_watermark_comes_right_behind_its_record_and_does_not_fall_in_a_restore() {
+        let strategy =
+            || WatermarkStrategy::for_generator(Even).with_timestamp_assigner(|time: &i64, _| *time);
+        let mut harness = Harness::new(AssignTimestamps::new(strategy()));
+        [3, 6, 5, 8].into_iter().for_each(|n| harness.push(n, NO_TIMESTAMP));
+        let record = |n| Event::Record(n, n);
+        let expected = [record(3), record(6), Event::Watermark(5), record(5), record(8), Event::Watermark(7)];
+        assert_eq!(harness.events(), expected);
+        harness.checkpoint(1000);
+        harness.push(4, NO_TIMESTAMP);
+        harness.push(10, NO_TIMESTAMP);
+        let events: Vec<_> =
+            harness.events().into_iter().filter(|event| !matches!(event, Event::Barrier(..))).collect();
+        assert_eq!(events, [record(4), record(10), Event::Watermark(9)]);
     }
 
     #[test]

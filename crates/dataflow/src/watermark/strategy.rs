@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::Generate;
+use super::generator::{Generator, WatermarkGenerator};
 use crate::record::{Data, Record};
-use crate::time::{MIN_WATERMARK, NO_TIMESTAMP, Timestamp, millis};
+use crate::time::{MIN_WATERMARK, NO_TIMESTAMP, Timestamp, at_least_millis};
 
 /// How a stream gets event times and watermarks.
 ///
@@ -21,19 +23,32 @@ pub struct WatermarkStrategy<T> {
     /// How late a record may be, in milliseconds. `None`: there are no watermarks but the last.
     out_of_orderness: Option<i64>,
     idleness: Option<i64>,
+    /// Makes watermarks in its own way.
+    generator: Option<Box<dyn Generate<T>>>,
+    /// The name of a group, and how far ahead of its slowest one may be, in milliseconds.
+    alignment: Option<(String, i64)>,
 }
 
 impl<T> Clone for WatermarkStrategy<T> {
     fn clone(&self) -> Self {
         let assigner = self.assigner.as_ref().map(|assigner| assigner.boxed());
-        Self { assigner, out_of_orderness: self.out_of_orderness, idleness: self.idleness }
+        let Self { out_of_orderness, idleness, alignment, .. } = self;
+        let (generator, alignment) = (self.generator(), alignment.clone());
+        Self { assigner, out_of_orderness: *out_of_orderness, idleness: *idleness, generator, alignment }
+    }
+}
+
+impl<T> WatermarkStrategy<T> {
+    /// The generator of a partition, if there is one.
+    pub(crate) fn generator(&self) -> Option<Box<dyn Generate<T>>> {
+        self.generator.as_ref().map(|generator| generator.boxed())
     }
 }
 
 impl<T: Data> WatermarkStrategy<T> {
     /// No watermarks until the end of the input. Records keep the times that the source gave them.
     pub fn no_watermarks() -> Self {
-        Self { assigner: None, out_of_orderness: None, idleness: None }
+        Self { assigner: None, out_of_orderness: None, idleness: None, generator: None, alignment: None }
     }
 
     /// Times never fall within a partition of the source: the watermark follows the newest record at 1 ms.
@@ -43,7 +58,12 @@ impl<T: Data> WatermarkStrategy<T> {
 
     /// A record comes at most `bound` after a record with a later time, within a partition of the source.
     pub fn for_bounded_out_of_orderness(bound: Duration) -> Self {
-        Self { assigner: None, out_of_orderness: Some(millis(bound)), idleness: None }
+        Self { out_of_orderness: Some(at_least_millis(bound)), ..Self::no_watermarks() }
+    }
+
+    /// Watermarks by a rule of one's own; see [`WatermarkGenerator`].
+    pub fn for_generator(generator: impl WatermarkGenerator<T>) -> Self {
+        Self { generator: Some(Box::new(Generator::new(generator))), ..Self::no_watermarks() }
     }
 
     /// Takes the event time out of the record: `assign(&record, time given by the source)`, in milliseconds
@@ -62,7 +82,22 @@ impl<T: Data> WatermarkStrategy<T> {
     /// partition is idle at once, with this or without.
     #[must_use]
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
-        self.idleness = Some(millis(timeout).max(1));
+        self.idleness = Some(at_least_millis(timeout).max(1));
+        self
+    }
+
+    /// The same event times, but no watermark before the end of the input: for jobs in batch mode.
+    #[must_use]
+    pub fn at_the_end_only(self) -> Self {
+        Self { out_of_orderness: None, generator: None, idleness: None, alignment: None, ..self }
+    }
+
+    /// Lets a source run no further than `max_drift` ahead of the slowest of all sources of the job that name the same group (Flink's
+    /// `withWatermarkAlignment`): a subtask whose watermark is, does not read until the others have come. Which are idle or have ended, are not
+    /// waited for. It is of no effect in the middle of a stream, where nothing can be held back.
+    #[must_use]
+    pub fn with_alignment(mut self, group: &str, max_drift: Duration) -> Self {
+        self.alignment = Some((group.to_owned(), at_least_millis(max_drift)));
         self
     }
 
@@ -81,8 +116,11 @@ impl<T: Data> WatermarkStrategy<T> {
     }
 
     /// The watermark that follows from the newest time of a partition.
+    ///
+    /// For a generator it is the watermark itself that is kept.
     pub(crate) fn watermark(&self, newest: Timestamp) -> Timestamp {
         match self.out_of_orderness {
+            None if self.generator.is_some() => newest,
             Some(bound) if newest != NO_TIMESTAMP => newest.saturating_sub(bound).saturating_sub(1),
             _ => MIN_WATERMARK,
         }
@@ -90,7 +128,12 @@ impl<T: Data> WatermarkStrategy<T> {
 
     /// Whether there are watermarks before the end.
     pub(crate) fn has_watermarks(&self) -> bool {
-        self.out_of_orderness.is_some()
+        self.out_of_orderness.is_some() || self.generator.is_some()
+    }
+
+    /// The group that it is aligned with, and how far ahead it may be, in milliseconds.
+    pub(crate) fn alignment(&self) -> Option<(&str, i64)> {
+        self.alignment.as_ref().map(|(group, drift)| (group.as_str(), *drift))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::graph::Stream;
 use crate::operators::Collect;
 use crate::record::{Data, Keyed};
 use crate::state::Key;
-use crate::time::{Timestamp, millis};
+use crate::time::{Timestamp, at_least_millis, whole_millis};
 use crate::type_name::own_name;
 
 /// Which time a window is made of.
@@ -55,6 +55,8 @@ pub struct Aligned {
     pub(super) offset: i64,
     /// The length of a pane: the greatest that divides size and slide.
     pub(super) pane: i64,
+    /// One of them, as it was given, if it is no whole number of milliseconds: that is refused.
+    uneven: Option<Duration>,
 }
 
 /// How long after the epoch and its multiples windows begin, or, if it is negative, before: a [`Duration`], or a number of milliseconds. It
@@ -62,17 +64,21 @@ pub struct Aligned {
 ///
 /// Flink's `WindowStagger` is not there: it spreads the load of windows that fire at the same time, which here is that of one watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowOffset(i64);
+pub struct WindowOffset {
+    millis: i64,
+    uneven: Option<Duration>,
+}
 
 impl From<Duration> for WindowOffset {
     fn from(offset: Duration) -> Self {
-        Self(millis(offset))
+        let (millis, uneven) = even(offset);
+        Self { millis, uneven }
     }
 }
 
 impl From<i64> for WindowOffset {
     fn from(millis: i64) -> Self {
-        Self(millis)
+        Self { millis, uneven: None }
     }
 }
 
@@ -82,6 +88,20 @@ pub struct Session {
     pub(super) domain: TimeDomain,
     /// So long without a record ends a session, in milliseconds.
     pub(super) gap: i64,
+    /// The gap as it was given, if it is no whole number of milliseconds: that is refused.
+    pub(super) uneven: Option<Duration>,
+}
+
+/// A length in milliseconds; and the length itself if that is not all of it.
+pub(super) fn even(length: Duration) -> (i64, Option<Duration>) {
+    match whole_millis(length) {
+        Some(millis) => (millis, None),
+        None => (at_least_millis(length), Some(length)),
+    }
+}
+
+fn is_uneven(what: &str, length: Duration) -> String {
+    format!("{what} of {length:?}; it must be a whole number of milliseconds")
 }
 
 impl<T: Data> WindowAssigner<T> for Aligned {
@@ -102,15 +122,7 @@ impl<T: Data> WindowAssigner<T> for Aligned {
             + 'static,
         Out: Data,
     {
-        if self.size <= 0 || self.slide <= 0 {
-            let Self { size, slide, .. } = self;
-            let reason = format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms");
-            stream.graph().refuse(reason);
-        } else if self.offset.unsigned_abs() >= self.slide.unsigned_abs() {
-            let Self { slide, offset, .. } = self;
-            let reason = format!(
-                "windows that begin every {slide} ms, with an offset of {offset} ms; it must be less than that"
-            );
+        if let Some(reason) = self.problem() {
             stream.graph().refuse(reason);
         }
         let what = format!("{} {}", self.describe(), own_name::<A>());
@@ -138,7 +150,9 @@ impl<T: Data> WindowAssigner<T> for Session {
             + 'static,
         Out: Data,
     {
-        if self.gap <= 0 {
+        if let Some(gap) = self.uneven {
+            stream.graph().refuse(is_uneven("sessions with a gap", gap));
+        } else if self.gap <= 0 {
             stream
                 .graph()
                 .refuse(format!("sessions with a gap of {} ms; it must be at least 1 ms", self.gap));
@@ -157,8 +171,24 @@ impl Aligned {
         slide: Duration,
         offset: impl Into<WindowOffset>,
     ) -> Self {
-        let (size, slide, offset) = (millis(size), millis(slide), offset.into().0);
-        Self { domain, size, slide, offset, pane: gcd(size, slide) }
+        let offset = offset.into();
+        let ((size, uneven_size), (slide, uneven_slide)) = (even(size), even(slide));
+        let uneven = uneven_size.or(uneven_slide).or(offset.uneven);
+        Self { domain, size, slide, offset: offset.millis, pane: gcd(size, slide), uneven }
+    }
+
+    /// Why there can be no such windows.
+    pub(super) fn problem(&self) -> Option<String> {
+        let Self { size, slide, offset, uneven, .. } = *self;
+        if let Some(length) = uneven {
+            return Some(is_uneven("windows with a length, slide or offset", length));
+        }
+        if size <= 0 || slide <= 0 {
+            return Some(format!("windows of {size} ms, one every {slide} ms; both must be at least 1 ms"));
+        }
+        (offset.unsigned_abs() >= slide.unsigned_abs()).then(|| {
+            format!("windows that begin every {slide} ms, with an offset of {offset} ms; it must be less than that")
+        })
     }
 
     /// The beginning of the pane that a time belongs to.

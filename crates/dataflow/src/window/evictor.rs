@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::TimeWindow;
-use crate::time::{Timestamp, millis};
+use crate::time::{Timestamp, at_least_millis};
 
 /// Drops records of a window that fires. They are in the order in which they came, each with its time.
 pub trait Evictor<T>: Clone + Send + 'static {
@@ -71,9 +71,9 @@ pub struct TimeEvictor {
 }
 
 impl TimeEvictor {
-    /// Keeps what is less than `length` (whole milliseconds) older than the newest.
+    /// Keeps what is less than `length`, rounded up to whole milliseconds, older than the newest.
     pub fn of(length: Duration) -> Self {
-        Self { length: millis(length) }
+        Self { length: at_least_millis(length) }
     }
 
     /// Drops the others after the window's function has been called, not before.

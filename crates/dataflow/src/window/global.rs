@@ -32,6 +32,11 @@ pub trait FixedWindows: Copy + Send + 'static {
     /// What they are, in a few words.
     fn describe(&self) -> String;
 
+    /// Why there can be no such windows, if that is so: the job is refused with it.
+    fn problem(&self) -> Option<String> {
+        None
+    }
+
     /// When they fire if nothing else is said.
     fn default_trigger(&self) -> TimeTrigger {
         match self.domain() {
@@ -68,6 +73,10 @@ impl FixedWindows for Aligned {
     fn describe(&self) -> String {
         let Self { domain, size, slide, offset, .. } = self;
         format!("{domain:?} time, {size} ms every {slide} ms from {offset} ms")
+    }
+
+    fn problem(&self) -> Option<String> {
+        Aligned::problem(self)
     }
 }
 

@@ -35,6 +35,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
+use super::assigner::even;
 use super::runs::{Runs, Sessions};
 use super::time::WindowTime;
 use super::{Lateness, Session, TimeDomain, TimeWindow, WindowAssigner};
@@ -46,7 +47,7 @@ use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Data, Keyed, Record};
 use crate::state::{Key, KeyedTable, States, TimerQueue};
-use crate::time::{MAX_WATERMARK, Timestamp, millis};
+use crate::time::{MAX_WATERMARK, Timestamp, at_least_millis};
 use crate::type_name::own_name;
 
 /// Sessions of event time.
@@ -56,7 +57,8 @@ pub struct EventTimeSessionWindows;
 impl EventTimeSessionWindows {
     /// Sessions that end when no record of the key has come for `gap`.
     pub fn with_gap(gap: Duration) -> Session {
-        Session { domain: TimeDomain::Event, gap: millis(gap) }
+        let (gap, uneven) = even(gap);
+        Session { domain: TimeDomain::Event, gap, uneven }
     }
 
     /// Sessions that end when no record of the key has come for as long as the records say: a session lasts until the latest of its records' times
@@ -83,7 +85,8 @@ pub struct ProcessingTimeSessionWindows;
 impl ProcessingTimeSessionWindows {
     /// Sessions that end when no record of the key has come for `gap`.
     pub fn with_gap(gap: Duration) -> Session {
-        Session { domain: TimeDomain::Processing, gap: millis(gap) }
+        let (gap, uneven) = even(gap);
+        Session { domain: TimeDomain::Processing, gap, uneven }
     }
 
     /// Sessions that end when no record of the key has come for as long as the records say: see
@@ -133,7 +136,7 @@ impl<T: 'static, F: FnMut(&T) -> Duration + Clone + Send + 'static> SessionGap<T
 
     #[inline]
     fn after(&mut self, record: &T) -> i64 {
-        millis((self.gap)(record))
+        at_least_millis((self.gap)(record))
     }
 }
 

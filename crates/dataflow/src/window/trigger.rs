@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::{TimeDomain, TimeWindow};
 use crate::state::StateData;
-use crate::time::{Timestamp, millis};
+use crate::time::{Timestamp, at_least_millis};
 
 /// What is to be done with a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,9 +268,9 @@ pub struct ContinuousEventTimeTrigger {
 }
 
 impl ContinuousEventTimeTrigger {
-    /// At each multiple of `interval` (whole milliseconds).
+    /// At each multiple of `interval`, rounded up to whole milliseconds.
     pub fn of(interval: Duration) -> Self {
-        Self { interval: millis(interval).max(1) }
+        Self { interval: at_least_millis(interval).max(1) }
     }
 }
 
@@ -334,9 +334,9 @@ pub struct ContinuousProcessingTimeTrigger {
 }
 
 impl ContinuousProcessingTimeTrigger {
-    /// At each multiple of `interval` (whole milliseconds).
+    /// At each multiple of `interval`, rounded up to whole milliseconds.
     pub fn of(interval: Duration) -> Self {
-        Self { interval: millis(interval).max(1) }
+        Self { interval: at_least_millis(interval).max(1) }
     }
 }
 

@@ -13,6 +13,7 @@ mod identity;
 mod lifecycle;
 mod log;
 mod owners;
+mod pace;
 mod storage;
 mod transactions;
 mod user_function;
