@@ -16,7 +16,7 @@ mod watched;
 pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
 pub use compression::Compression;
 pub use error::TextFileError;
-pub use sink::{FileSink, FileSinkError};
+pub use sink::{FileSink, FileSinkError, RollingPolicy};
 pub use source::{Line, LineOf, TextFileReader, TextFileSource};
 pub use system::{Entry, FileSystem};
 #[cfg(unix)]

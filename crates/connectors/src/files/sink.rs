@@ -21,18 +21,20 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::debug_hook::reach;
-use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::error::{BoxError, Fallible, Fatal};
 use thalweg_dataflow::hash::key_hash;
 use thalweg_dataflow::operator::{Operator, OperatorContext, RunId};
 use thalweg_dataflow::record::{Batch, Data};
 use thalweg_dataflow::state::States;
+use thalweg_dataflow::time::{TaskClock, Timestamp, at_least_millis};
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,14 @@ pub enum FileSinkError {
         /// What it was to become.
         visible: PathBuf,
     },
+    /// A bucket that is no folder inside of the sink's.
+    #[error("the bucket `{bucket}` is no folder inside of {folder}: it must be relative, and must not go up")]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// The folder of the sink.
+        folder: PathBuf,
+    },
     /// A checkpoint names a file that no sink has written.
     #[error(
         "checkpoint {epoch} names {path} as a file of this sink, which it is not; the checkpoint was tampered with"
@@ -77,10 +87,9 @@ pub enum FileSinkError {
 pub struct FileSink<T, F> {
     folder: PathBuf,
     format: F,
-    /// The folder inside of the folder that a record goes into; without it, into the folder itself.
-    bucket: Option<fn(&T) -> &str>,
-    /// A file that has grown to so many bytes gets no more.
-    roll_at: Option<u64>,
+    bucket: Bucket<T>,
+    rolling: RollingPolicy,
+    names: PartNames,
     opened: Option<Opened>,
     /// By bucket.
     writing: HashMap<String, Writing>,
@@ -91,11 +100,113 @@ pub struct FileSink<T, F> {
     records: std::marker::PhantomData<fn(T)>,
 }
 
+/// The folder inside of the folder that a record goes into.
+enum Bucket<T> {
+    /// The folder itself.
+    None,
+    Part(fn(&T) -> &str),
+    Made(Arc<dyn Fn(&T) -> String + Send + Sync>),
+}
+
+impl<T> Clone for Bucket<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Part(part) => Self::Part(*part),
+            Self::Made(make) => Self::Made(make.clone()),
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Bucket<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bucket")
+    }
+}
+
+/// When a file gets no more records (Flink's `DefaultRollingPolicy`). Other than there, each also ends with a checkpoint, by which it becomes
+/// visible; so this is for checkpoints that are far apart.
+///
+/// ```
+/// use std::time::Duration;
+/// use thalweg_connectors::files::RollingPolicy;
+///
+/// let policy = RollingPolicy::default().with_max_part_size(128 << 20).with_rollover_interval(Duration::from_secs(900));
+/// # let _ = policy;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RollingPolicy {
+    bytes: Option<u64>,
+    /// Milliseconds.
+    age: Option<i64>,
+    /// Milliseconds.
+    inactivity: Option<i64>,
+}
+
+impl RollingPolicy {
+    /// A file that has grown to so many bytes gets no more.
+    #[must_use]
+    pub fn with_max_part_size(self, bytes: u64) -> Self {
+        Self { bytes: Some(bytes), ..self }
+    }
+
+    /// A file that was begun so long ago gets no more; by the clock of the job.
+    #[must_use]
+    pub fn with_rollover_interval(self, interval: Duration) -> Self {
+        Self { age: Some(at_least_millis(interval)), ..self }
+    }
+
+    /// A file that has got nothing for so long gets no more; by the clock of the job.
+    #[must_use]
+    pub fn with_inactivity_interval(self, interval: Duration) -> Self {
+        Self { inactivity: Some(at_least_millis(interval)), ..self }
+    }
+
+    /// When a file is to be ended by the clock, if that is to be.
+    fn due(&self, begun: Timestamp, written: Timestamp) -> Option<Timestamp> {
+        let age = self.age.map(|age| begun.saturating_add(age));
+        let inactivity = self.inactivity.map(|inactivity| written.saturating_add(inactivity));
+        age.into_iter().chain(inactivity).min()
+    }
+}
+
+/// What the names of the files begin and end with.
+#[derive(Clone, Debug)]
+struct PartNames {
+    prefix: String,
+    suffix: String,
+}
+
+impl Default for PartNames {
+    fn default() -> Self {
+        Self { prefix: "part".to_owned(), suffix: String::new() }
+    }
+}
+
+impl PartNames {
+    fn check(&self) -> Result<(), BoxError> {
+        let Self { prefix, suffix } = self;
+        if prefix.is_empty()
+            || prefix.starts_with(['.', '_'])
+            || [prefix, suffix].iter().any(|part| part.contains('/'))
+        {
+            return Err(format!(
+                "files named `{prefix}-…{suffix}`: the prefix must not be empty or begin with `.` or `_`, which readers pass over, and neither may \
+                 have a `/`; buckets make folders"
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
 /// A file that is being written.
 #[derive(Debug)]
 struct Writing {
     writer: BufWriter<File>,
     bytes: u64,
+    begun: Timestamp,
+    written: Timestamp,
     pending: Pending,
 }
 
@@ -108,6 +219,7 @@ struct Opened {
     /// Tells the files of two sinks of one job apart.
     uid: Arc<str>,
     restored: Epoch,
+    clock: TaskClock,
     /// Whether what former runs have left is still to be removed.
     leftovers: bool,
 }
@@ -123,20 +235,35 @@ struct Pending {
 impl<T, F: Clone> Clone for FileSink<T, F> {
     /// A sink to the same folder that has written nothing yet.
     fn clone(&self) -> Self {
-        let fresh = Self::new(self.folder.clone(), self.format.clone());
-        Self { bucket: self.bucket, roll_at: self.roll_at, ..fresh }
+        let fresh = Self::in_folder(self.folder.clone(), self.format.clone());
+        Self { bucket: self.bucket.clone(), rolling: self.rolling, names: self.names.clone(), ..fresh }
     }
 }
 
 impl<T, F> FileSink<T, F> {
     /// Writes what `format` makes of a record (it appends the line, without a line end) into `folder`, which is
-    /// made if it is not there.
-    pub fn new(folder: impl Into<PathBuf>, format: F) -> Self {
+    /// made if it is not there. It may return a `Result`; an error fails the job.
+    ///
+    /// ```
+    /// use thalweg_connectors::files::FileSink;
+    ///
+    /// let sink = FileSink::new("counts", |(word, n): &(String, u64), line| line.extend(format!("{word} {n}").bytes()));
+    /// # let _ = sink;
+    /// ```
+    pub fn new<R: Fallible>(folder: impl Into<PathBuf>, format: F) -> Self
+    where
+        F: FnMut(&T, &mut Vec<u8>) -> R,
+    {
+        Self::in_folder(folder.into(), format)
+    }
+
+    fn in_folder(folder: PathBuf, format: F) -> Self {
         Self {
-            folder: folder.into(),
+            folder,
             format,
-            bucket: None,
-            roll_at: None,
+            bucket: Bucket::None,
+            rolling: RollingPolicy::default(),
+            names: PartNames::default(),
             opened: None,
             writing: HashMap::new(),
             epoch: 0,
@@ -149,39 +276,78 @@ impl<T, F> FileSink<T, F> {
     /// A record goes into the folder, inside of the folder, that `bucket` says: `dt=2020-01-01/hm=08:00`. It is made if it is not there.
     #[must_use]
     pub fn with_buckets(mut self, bucket: fn(&T) -> &str) -> Self {
-        self.bucket = Some(bucket);
+        self.bucket = Bucket::Part(bucket);
         self
     }
 
-    /// A file that has grown to so many bytes gets no more; what follows goes into another one. Without this, files end with
-    /// checkpoints alone.
+    /// The same for a folder whose name is made (Flink's `BucketAssigner`). It must lie inside of the folder: what is absolute, or goes up, fails
+    /// the job.
+    ///
+    /// ```
+    /// use thalweg_connectors::files::FileSink;
+    ///
+    /// let sink = FileSink::new("clicks", |(user, _): &(String, i64), line| line.extend(user.bytes()))
+    ///     .with_bucket_assigner(|(_, millis)| format!("day={}", millis.div_euclid(86_400_000)))
+    ///     .with_part_names("clicks", ".txt");
+    /// # let _ = sink;
+    /// ```
+    #[must_use]
+    pub fn with_bucket_assigner(mut self, assign: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
+        self.bucket = Bucket::Made(Arc::new(assign));
+        self
+    }
+
+    /// When files end before a checkpoint. Without this, they end with checkpoints alone.
+    #[must_use]
+    pub fn with_rolling_policy(mut self, policy: RollingPolicy) -> Self {
+        self.rolling = policy;
+        self
+    }
+
+    /// A file that has grown to so many bytes gets no more; what follows goes into another one.
     #[must_use]
     pub fn roll_at(mut self, bytes: u64) -> Self {
-        self.roll_at = Some(bytes);
+        self.rolling = self.rolling.with_max_part_size(bytes);
+        self
+    }
+
+    /// What the names of the files begin and end with (Flink's `OutputFileConfig`): `part` and nothing, if nothing is said. Between them there are
+    /// the number of the subtask, that of the checkpoint, and a number that no other file has.
+    #[must_use]
+    pub fn with_part_names(mut self, prefix: &str, suffix: &str) -> Self {
+        self.names = PartNames { prefix: prefix.to_owned(), suffix: suffix.to_owned() };
         self
     }
 
     fn writer(&mut self, bucket: &str) -> Result<&mut Writing, FileSinkError> {
         if !self.writing.contains_key(bucket) {
             let (epoch, token) = (self.epoch + 1, RunId::token());
-            let (subtask, run) = match &self.opened {
-                Some(opened) => (opened.subtask, opened.run_name()),
-                None => (0, String::new()),
+            let (subtask, run, now) = match &self.opened {
+                Some(opened) => (opened.subtask, opened.run_name(), opened.clock.now()),
+                None => (0, String::new(), 0),
             };
             let folder = match bucket.is_empty() {
                 true => self.folder.clone(),
                 false => self.folder.join(bucket),
             };
             if !bucket.is_empty() {
+                if !Path::new(bucket).components().all(|part| matches!(part, Component::Normal(_))) {
+                    return Err(FileSinkError::Bucket {
+                        bucket: bucket.to_owned(),
+                        folder: self.folder.clone(),
+                    });
+                }
                 fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
             }
-            let name = format!("part-{subtask}-{epoch}-{token:016x}");
+            let PartNames { prefix, suffix } = &self.names;
+            let name = format!("{prefix}-{subtask}-{epoch}-{token:016x}{suffix}");
             let hidden = folder.join(format!(".{name}.{run}.inprogress"));
             let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
             let file = file.map_err(failed("create", &hidden))?;
             let pending = Pending { epoch, hidden, visible: folder.join(name) };
             let writer = BufWriter::with_capacity(64 << 10, file);
-            self.writing.insert(bucket.to_owned(), Writing { writer, bytes: 0, pending });
+            let writing = Writing { writer, bytes: 0, begun: now, written: now, pending };
+            self.writing.insert(bucket.to_owned(), writing);
         }
         match self.writing.get_mut(bucket) {
             Some(writing) => Ok(writing),
@@ -204,7 +370,7 @@ impl<T, F> FileSink<T, F> {
     fn folders(&self) -> io::Result<Vec<PathBuf>> {
         let mut folders = vec![self.folder.clone()];
         let mut next = 0;
-        while self.bucket.is_some() && next < folders.len() {
+        while !matches!(self.bucket, Bucket::None) && next < folders.len() {
             for entry in fs::read_dir(&folders[next])? {
                 let path = entry?.path();
                 if path.is_dir() {
@@ -254,7 +420,7 @@ impl Opened {
         let Some((stem, _)) = name.rsplit_once('.').filter(|(_, kind)| KINDS.contains(kind)) else {
             return false;
         };
-        let Some((part, run)) = stem.rsplit_once('.').filter(|(part, _)| part.starts_with(".part-")) else {
+        let Some((part, run)) = stem.rsplit_once('.').filter(|(part, _)| part.starts_with('.')) else {
             return false;
         };
         let share = key_hash(part) % self.parallelism as u64;
@@ -272,7 +438,8 @@ impl Pending {
             |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let (hidden, visible) = (name(&self.hidden), name(&self.visible));
         let fits = self.hidden.parent() == self.visible.parent()
-            && visible.starts_with("part-")
+            && !visible.is_empty()
+            && !visible.starts_with('.')
             && hidden.starts_with(&format!(".{visible}."))
             && hidden.ends_with(".inprogress");
         if fits {
@@ -313,10 +480,11 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileSink
     move |error| FileSinkError::Io { what, path, error }
 }
 
-impl<T, F> Operator for FileSink<T, F>
+impl<T, F, R> Operator for FileSink<T, F>
 where
     T: Data,
-    F: FnMut(&T, &mut Vec<u8>) + Send + 'static,
+    F: FnMut(&T, &mut Vec<u8>) -> R + Send + 'static,
+    R: Fallible,
 {
     type In = T;
     type Out = ();
@@ -326,6 +494,7 @@ where
     }
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.names.check()?;
         self.epoch = context.restored_epoch;
         fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
         self.opened = Some(Opened {
@@ -334,6 +503,7 @@ where
             run: context.run.clone(),
             uid: context.operator.uid.clone(),
             restored: context.restored_epoch,
+            clock: context.clock.clone(),
             leftovers: true,
         });
         Ok(())
@@ -345,21 +515,47 @@ where
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
         let mut line = Vec::with_capacity(256);
+        let now = self.opened.as_ref().map_or(0, |opened| opened.clock.now());
         for record in batch.records.drain(..) {
             line.clear();
-            (self.format)(&record.value, &mut line);
+            (self.format)(&record.value, &mut line).into_result()?;
             line.push(b'\n');
-            let bucket = self.bucket.map_or("", |bucket| bucket(&record.value));
-            let roll_at = self.roll_at;
+            let made;
+            let bucket = match &self.bucket {
+                Bucket::None => "",
+                Bucket::Part(part) => part(&record.value),
+                Bucket::Made(make) => {
+                    made = make(&record.value);
+                    &made
+                }
+            };
+            let full_at = self.rolling.bytes;
             let writing = self.writer(bucket)?;
             writing.writer.write_all(&line).map_err(failed("write to", &writing.pending.hidden))?;
             writing.bytes += line.len() as u64;
-            if roll_at.is_some_and(|bytes| writing.bytes >= bytes)
+            writing.written = now;
+            if full_at.is_some_and(|bytes| writing.bytes >= bytes)
                 && let Some(full) = self.writing.remove(bucket)
             {
                 // It is part of the next checkpoint, whichever number that has.
                 self.pending.push(Pending { epoch: Epoch::MAX, ..full.finish()? });
             }
+        }
+        Ok(())
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        let due =
+            self.writing.values().filter_map(|writing| self.rolling.due(writing.begun, writing.written));
+        due.min()
+    }
+
+    fn processing_time(&mut self, now: Timestamp, _: &mut Output<()>) -> Result<(), BoxError> {
+        let rolling = self.rolling;
+        let is_due =
+            |writing: &Writing| rolling.due(writing.begun, writing.written).is_some_and(|due| due <= now);
+        for (_, old) in self.writing.extract_if(|_, writing| is_due(writing)) {
+            self.pending.push(Pending { epoch: Epoch::MAX, ..old.finish()? });
         }
         Ok(())
     }

@@ -111,6 +111,7 @@ fn what_former_runs_have_left_goes_and_what_is_not_ours_stays() {
         run: RunId { lineage: "0123".into(), generation, attempt, resumed: true },
         uid: "sink".into(),
         restored: 3,
+        clock: TaskClock::default(),
         leftovers: true,
     };
     let ours = |generation, attempt| {
@@ -182,4 +183,55 @@ fn every_record_is_written_once_through_a_crash() {
     let mut lines: Vec<i32> = lines.try_iter().collect();
     lines.sort_unstable();
     assert_eq!(lines, (0..50_000).collect::<Vec<_>>());
+}
+
+/// Writes numbers, in a folder for tens and one for the others.
+fn named(folder: &Path) -> FileSink<u32, Format> {
+    sink(folder)
+        .with_bucket_assigner(|n| {
+            if n.is_multiple_of(10) { "tens/of them".to_owned() } else { "others".to_owned() }
+        })
+        .with_part_names("numbers", ".txt")
+        .with_rolling_policy(
+            RollingPolicy::default()
+                .with_rollover_interval(Duration::from_millis(100))
+                .with_inactivity_interval(Duration::from_millis(20)),
+        )
+}
+
+#[test]
+fn files_are_named_and_put_into_folders_and_end_by_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness: Written = Harness::new(named(folder.path()));
+    let begun = |harness: &mut Written, n, at| {
+        harness.set_processing_time(at);
+        harness.push(n, 0);
+        names(&folder.path().join("others")).len()
+    };
+    assert_eq!(begun(&mut harness, 1, 10), 1);
+    assert_eq!(begun(&mut harness, 2, 25), 1);
+    assert_eq!(begun(&mut harness, 3, 45), 2, "nothing came for 20 ms");
+    for n in 1..=9 {
+        assert_eq!(begun(&mut harness, 3, 45 + n * 10), 2, "at {n}");
+    }
+    assert_eq!(begun(&mut harness, 4, 145), 3, "it was 100 ms old");
+    harness.push(20, 0);
+    harness.checkpoint(1);
+    harness.committed(1);
+    assert_eq!(lines(&folder.path().join("tens/of them")), [20]);
+    assert_eq!(lines(&folder.path().join("others")).len(), 13);
+    let visible = names(&folder.path().join("others")).into_iter().filter(|name| !name.starts_with('.'));
+    assert!(visible.into_iter().all(|name| name.starts_with("numbers-0-1-") && name.ends_with(".txt")));
+}
+
+#[test]
+fn a_bucket_leads_nowhere_else_and_a_name_is_one_that_readers_see() {
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in ["../elsewhere", "/elsewhere"] {
+        let sink = sink(folder.path()).with_bucket_assigner(move |_| wrong.to_owned());
+        let error = Harness::new(sink).try_push(1, 0).unwrap_err().to_string();
+        assert!(error.contains(wrong) && error.contains("inside of"), "{error}");
+    }
+    let error = sink(folder.path()).with_part_names(".x", "").names.check().unwrap_err().to_string();
+    assert!(error.contains("`.x-…`"), "{error}");
 }
