@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use thalweg_dataflow::error::{Fatal, Fenced};
 
-pub use thalweg_dataflow::error::BoxError;
+pub use thalweg_dataflow::error::{BoxError, Fallible};
 
 /// An error of the Kafka source or sink.
 ///

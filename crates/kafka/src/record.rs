@@ -4,7 +4,7 @@ mod codec;
 mod consumer_record;
 mod producer_record;
 
-pub use codec::{Bytes, KeyValues, Values, key_values, values};
+pub use codec::{Bytes, Json, JsonValues, KeyValues, Values, json, key_values, values};
 pub use consumer_record::{ConsumerRecord, KafkaDeserializer};
 pub use producer_record::{KafkaSerializer, ProducerRecordBuf};
 

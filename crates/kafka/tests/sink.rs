@@ -57,6 +57,7 @@ fn a_serializer_decides_about_every_part_of_a_record() {
                 record.value().extend_from_slice(b"v");
                 record.add_header("a", b"1");
                 record.add_header("a", b"");
+                record.add_null_header("a");
                 record.set_timestamp(777);
             }
             1 => record.key().extend_from_slice(b"tombstone"),
@@ -77,7 +78,7 @@ fn a_serializer_decides_about_every_part_of_a_record() {
     assert_eq!((first.partition, first.timestamp), (1, Some(777)));
     assert_eq!((first.key.as_deref(), first.value.as_deref()), (Some("k"), Some("v")));
     let header = |value: &str| ("a".to_owned(), Some(value.to_owned()));
-    assert_eq!(first.headers, [header("1"), header("")]);
+    assert_eq!(first.headers, [header("1"), header(""), ("a".to_owned(), None)]);
     assert_eq!((second.key.as_deref(), second.value.as_deref()), (Some("tombstone"), None));
     assert_eq!(second.timestamp, Some(6), "the event time");
     assert_eq!(cluster.values(&other), ["elsewhere"]);

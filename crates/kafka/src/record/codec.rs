@@ -1,9 +1,15 @@
 use std::marker::PhantomData;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::error::BoxError;
 use crate::record::{ConsumerRecord, KafkaDeserializer, KafkaSerializer, ProducerRecordBuf};
 
-/// A key or value as bytes, in the formats of Kafka's own serializers: text in UTF-8, numbers in big-endian order.
+/// A key or value as bytes, in the formats of Kafka's own serializers: text in UTF-8, numbers in big-endian order (`short` is `i16`, `int` is `i32`,
+/// `long` is `i64`), a `bool` as one byte that is 0 or 1. What has no serializer there is written alike. [`Json`] is text.
+///
+/// `thalweg consume` prints all of them: `-s value=q` an `i64`, and so on (`thalweg consume --help`).
 pub trait Bytes: Sized {
     /// Reads it; `None` is a record without key, or a tombstone.
     ///
@@ -12,7 +18,10 @@ pub trait Bytes: Sized {
     fn read(bytes: Option<&[u8]>) -> Result<Self, BoxError>;
 
     /// Appends it to the buffer that `buffer` gives; never calling it writes none.
-    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>);
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError>;
 }
 
 fn present(bytes: Option<&[u8]>) -> Result<&[u8], BoxError> {
@@ -24,8 +33,9 @@ impl Bytes for String {
         Ok(std::str::from_utf8(present(bytes)?)?.to_owned())
     }
 
-    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) {
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
         buffer().extend_from_slice(self.as_bytes());
+        Ok(())
     }
 }
 
@@ -34,20 +44,63 @@ impl Bytes for Vec<u8> {
         Ok(present(bytes)?.to_owned())
     }
 
-    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) {
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
         buffer().extend_from_slice(self);
+        Ok(())
     }
 }
 
-impl Bytes for i64 {
+/// Numbers as the bytes that they consist of, the highest first.
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Bytes for $number {
+            fn read(bytes: Option<&[u8]>) -> Result<Self, BoxError> {
+                let bytes = present(bytes)?;
+                let exact = bytes.try_into().map_err(|_| {
+                    let expected = size_of::<$number>();
+                    let plural = if expected == 1 { "" } else { "s" };
+                    format!("{expected} byte{plural} expected, not {}", bytes.len())
+                })?;
+                Ok(Self::from_be_bytes(exact))
+            }
+
+            fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
+                buffer().extend_from_slice(&self.to_be_bytes());
+                Ok(())
+            }
+        }
+    )*};
+}
+
+numbers!(i8, i16, i32, i64, i128, u8, u16, u32, u64, u128, f32, f64);
+
+impl Bytes for bool {
     fn read(bytes: Option<&[u8]>) -> Result<Self, BoxError> {
-        let bytes = present(bytes)?;
-        let exact = bytes.try_into().map_err(|_| format!("8 bytes expected, not {}", bytes.len()))?;
-        Ok(Self::from_be_bytes(exact))
+        match present(bytes)? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [other] => Err(format!("0 or 1 expected, not {other}").into()),
+            bytes => Err(format!("1 byte expected, not {}", bytes.len()).into()),
+        }
     }
 
-    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) {
-        buffer().extend_from_slice(&self.to_be_bytes());
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
+        buffer().push(u8::from(*self));
+        Ok(())
+    }
+}
+
+/// A key or value as JSON, of anything that serde knows: `key_values::<String, Json<Order>>()`. For a value alone there is [`json`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize + DeserializeOwned> Bytes for Json<T> {
+    fn read(bytes: Option<&[u8]>) -> Result<Self, BoxError> {
+        Ok(Self(serde_json::from_slice(present(bytes)?)?))
+    }
+
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(serde_json::to_writer(buffer(), &self.0)?)
     }
 }
 
@@ -56,10 +109,8 @@ impl<T: Bytes> Bytes for Option<T> {
         bytes.map(|bytes| T::read(Some(bytes))).transpose()
     }
 
-    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) {
-        if let Some(value) = self {
-            value.write(buffer);
-        }
+    fn write<'a>(&self, buffer: impl FnOnce() -> &'a mut Vec<u8>) -> Result<(), BoxError> {
+        self.as_ref().map_or(Ok(()), |value| value.write(buffer))
     }
 }
 
@@ -81,6 +132,44 @@ pub fn key_values<K: Bytes, V: Bytes>() -> KeyValues<K, V> {
     KeyValues(PhantomData)
 }
 
+/// Reads and writes records whose value is JSON; see [`json`].
+#[derive(Debug, Clone, Copy)]
+pub struct JsonValues<T>(PhantomData<fn() -> T>);
+
+/// Serializer and deserializer of records without key whose value is JSON. A tombstone is no value: to be read as an `Option` it takes
+/// `values::<Option<Json<T>>>()`.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use thalweg_kafka::record::{ConsumerRecord, KafkaDeserializer, json};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// struct Click {
+///     user: String,
+///     at: i64,
+/// }
+///
+/// let click: Click = json().deserialize(&ConsumerRecord::of_value(br#"{"user": "ada", "at": 7}"#))?;
+/// assert_eq!(click, Click { user: "ada".to_owned(), at: 7 });
+/// # Ok::<(), thalweg_kafka::error::BoxError>(())
+/// ```
+pub fn json<T: Serialize + DeserializeOwned>() -> JsonValues<T> {
+    JsonValues(PhantomData)
+}
+
+impl<T: DeserializeOwned> KafkaDeserializer<T> for JsonValues<T> {
+    fn deserialize(&self, record: &ConsumerRecord<'_>) -> Result<T, BoxError> {
+        let value = present(record.value).map_err(|error| format!("value: {error}"))?;
+        serde_json::from_slice(value).map_err(|error| format!("value: {error}").into())
+    }
+}
+
+impl<T: Serialize> KafkaSerializer<T> for JsonValues<T> {
+    fn serialize(&self, value: &T, record: &mut ProducerRecordBuf) -> Result<(), BoxError> {
+        serde_json::to_writer(record.value(), value).map_err(|error| format!("value: {error}").into())
+    }
+}
+
 impl<V: Bytes> KafkaDeserializer<V> for Values<V> {
     fn deserialize(&self, record: &ConsumerRecord<'_>) -> Result<V, BoxError> {
         V::read(record.value).map_err(|error| format!("value: {error}").into())
@@ -89,8 +178,7 @@ impl<V: Bytes> KafkaDeserializer<V> for Values<V> {
 
 impl<V: Bytes> KafkaSerializer<V> for Values<V> {
     fn serialize(&self, value: &V, record: &mut ProducerRecordBuf) -> Result<(), BoxError> {
-        value.write(|| record.value());
-        Ok(())
+        value.write(|| record.value()).map_err(|error| format!("value: {error}").into())
     }
 }
 
@@ -104,9 +192,8 @@ impl<K: Bytes, V: Bytes> KafkaDeserializer<(K, V)> for KeyValues<K, V> {
 
 impl<K: Bytes, V: Bytes> KafkaSerializer<(K, V)> for KeyValues<K, V> {
     fn serialize(&self, (key, value): &(K, V), record: &mut ProducerRecordBuf) -> Result<(), BoxError> {
-        key.write(|| record.key());
-        value.write(|| record.value());
-        Ok(())
+        key.write(|| record.key()).map_err(|error| format!("key: {error}"))?;
+        value.write(|| record.value()).map_err(|error| format!("value: {error}").into())
     }
 }
 
@@ -127,6 +214,34 @@ mod tests {
         assert_eq!(round_trip(("wörd".to_owned(), -3_i64)), ("wörd".to_owned(), -3));
         let tombstone: (Option<String>, Option<Vec<u8>>) = (Some(String::new()), None);
         assert_eq!(round_trip(tombstone.clone()), tombstone);
+    }
+
+    #[test]
+    fn numbers_are_written_as_kafka_writes_them() {
+        fn bytes(value: &impl Bytes) -> Vec<u8> {
+            let mut buffer = Vec::new();
+            value.write(|| &mut buffer).unwrap();
+            buffer
+        }
+        assert_eq!(bytes(&-2_i32), [0xff, 0xff, 0xff, 0xfe]);
+        assert_eq!(bytes(&1.5_f64), [0x3f, 0xf8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!((bytes(&true), bytes(&7_u16)), (vec![1], vec![0, 7]));
+        assert_eq!(round_trip((i8::MIN, u64::MAX)), (i8::MIN, u64::MAX));
+        assert_eq!(round_trip((-0.25_f32, false)), (-0.25, false));
+        assert_eq!(round_trip((i128::MIN, Some(Json(vec![1, 2])))), (i128::MIN, Some(Json(vec![1, 2]))));
+        assert_eq!(bytes(&Json(("deep".to_owned(), 2))), b"[\"deep\",2]");
+        assert_eq!(u8::read(Some(b"12")).unwrap_err().to_string(), "1 byte expected, not 2");
+        assert_eq!(bool::read(Some(&[3])).unwrap_err().to_string(), "0 or 1 expected, not 3");
+    }
+
+    #[test]
+    fn json_that_is_none_says_where() {
+        let error =
+            KafkaDeserializer::<u8>::deserialize(&json(), &ConsumerRecord::of_value(b"{")).unwrap_err();
+        assert!(error.to_string().starts_with("value: EOF"), "{error}");
+        let bad = std::collections::HashMap::from([(vec![1], 1)]);
+        let error = json().serialize(&bad, &mut ProducerRecordBuf::default()).unwrap_err();
+        assert_eq!(error.to_string(), "value: key must be a string");
     }
 
     #[test]

@@ -87,7 +87,8 @@ impl<'a> ConsumerRecord<'a> {
 /// Makes a `T` of a Kafka record.
 ///
 /// A closure will do: `|record: &ConsumerRecord<'_>| -> Result<T, BoxError> { … }`.
-/// Ready-made ones: [`values`](super::values), [`key_values`](super::key_values).
+/// (or [`set_deserializer_fn`](crate::KafkaSourceBuilder::set_deserializer_fn), which knows the types).
+/// Ready-made ones: [`values`](super::values), [`key_values`](super::key_values), [`json`](super::json).
 pub trait KafkaDeserializer<T>: Send + Sync {
     /// Reads a record.
     ///

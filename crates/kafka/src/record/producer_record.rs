@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Fallible};
 
 /// A record to be written, made of buffers that are used again for the next one.
 ///
@@ -23,7 +23,7 @@ pub struct ProducerRecordBuf {
     topic: String,
     /// Names and values of the headers, one behind the other.
     header_bytes: Vec<u8>,
-    headers: Vec<(Range<usize>, Range<usize>)>,
+    headers: Vec<(Range<usize>, Option<Range<usize>>)>,
     has_key: bool,
     has_value: bool,
     partition: Option<i32>,
@@ -63,11 +63,21 @@ impl ProducerRecordBuf {
 
     /// Adds a header.
     pub fn add_header(&mut self, name: &str, value: &[u8]) {
+        let name = self.add_header_bytes(name.as_bytes());
+        let value = self.add_header_bytes(value);
+        self.headers.push((name, Some(value)));
+    }
+
+    /// Adds a header whose value is null, which is not the same as an empty one.
+    pub fn add_null_header(&mut self, name: &str) {
+        let name = self.add_header_bytes(name.as_bytes());
+        self.headers.push((name, None));
+    }
+
+    fn add_header_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.header_bytes.len();
-        self.header_bytes.extend_from_slice(name.as_bytes());
-        let middle = self.header_bytes.len();
-        self.header_bytes.extend_from_slice(value);
-        self.headers.push((start..middle, middle..self.header_bytes.len()));
+        self.header_bytes.extend_from_slice(bytes);
+        start..self.header_bytes.len()
     }
 
     /// Empties the record, and keeps its memory.
@@ -108,19 +118,20 @@ impl ProducerRecordBuf {
         self.timestamp
     }
 
-    /// The headers in order, name and value.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    /// The headers in order, name and value; a value may be null.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.headers.iter().filter_map(|(name, value)| {
             // A name is a whole `&str`, so it always is UTF-8.
             let name = std::str::from_utf8(&self.header_bytes[name.clone()]).ok()?;
-            Some((name, &self.header_bytes[value.clone()]))
+            Some((name, value.clone().map(|value| &self.header_bytes[value])))
         })
     }
 }
 
 /// Writes a `T` as a Kafka record.
 ///
-/// A closure will do: `|value: &T, record: &mut ProducerRecordBuf| { … }`, if it cannot fail.
+/// A closure will do: `|value: &T, record: &mut ProducerRecordBuf| { … }`; it may return a `Result`. Where the type of the record is to be told by
+/// what is around it, see [`set_serializer_fn`](crate::KafkaSinkBuilder::set_serializer_fn).
 /// Ready-made ones: [`values`](super::values), [`key_values`](super::key_values).
 pub trait KafkaSerializer<T>: Send + Sync {
     /// Writes `value` into `record`, which is empty.
@@ -130,13 +141,13 @@ pub trait KafkaSerializer<T>: Send + Sync {
     fn serialize(&self, value: &T, record: &mut ProducerRecordBuf) -> Result<(), BoxError>;
 }
 
-impl<T, F> KafkaSerializer<T> for F
+impl<T, F, R> KafkaSerializer<T> for F
 where
-    F: Fn(&T, &mut ProducerRecordBuf) + Send + Sync,
+    F: Fn(&T, &mut ProducerRecordBuf) -> R + Send + Sync,
+    R: Fallible,
 {
     fn serialize(&self, value: &T, record: &mut ProducerRecordBuf) -> Result<(), BoxError> {
-        self(value, record);
-        Ok(())
+        self(value, record).into_result()
     }
 }
 
@@ -154,11 +165,25 @@ mod tests {
         record.set_timestamp(9);
         record.add_header("a", b"1");
         record.add_header("b", b"");
-        assert!(record.headers().eq([("a", &b"1"[..]), ("b", &b""[..])]));
+        record.add_null_header("c");
+        assert!(record.headers().eq([("a", Some(&b"1"[..])), ("b", Some(&b""[..])), ("c", None)]));
         record.clear();
         assert_eq!((record.get_key(), record.get_value(), record.get_topic()), (None, None, None));
         assert_eq!((record.get_partition(), record.get_timestamp()), (None, None));
         assert_eq!(record.headers().count(), 0);
+    }
+
+    #[test]
+    fn a_closure_that_may_fail_is_a_serializer() {
+        fn write<T>(serializer: impl KafkaSerializer<T>, value: &T) -> Result<(), BoxError> {
+            serializer.serialize(value, &mut ProducerRecordBuf::default())
+        }
+        let even = |n: &u8, record: &mut ProducerRecordBuf| -> Result<(), String> {
+            record.value().push(*n);
+            if n.is_multiple_of(2) { Ok(()) } else { Err(format!("{n} is odd")) }
+        };
+        assert!(write(even, &2).is_ok());
+        assert_eq!(write(even, &3).unwrap_err().to_string(), "3 is odd");
     }
 
     #[test]

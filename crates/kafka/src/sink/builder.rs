@@ -1,7 +1,7 @@
 use super::{DeliveryGuarantee, KafkaSink, Serializer};
 use crate::config::{Confirmation, KafkaProperties};
-use crate::error::KafkaError;
-use crate::record::KafkaSerializer;
+use crate::error::{BoxError, KafkaError};
+use crate::record::{KafkaSerializer, ProducerRecordBuf};
 
 /// Builds a [`KafkaSink`]. What must be set is the topic ([`set_topic`](Self::set_topic)) and how to write
 /// ([`set_serializer`](Self::set_serializer)).
@@ -53,6 +53,27 @@ impl<S> KafkaSinkBuilder<S> {
     pub fn set_property(mut self, property: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.set(property, value);
         self
+    }
+
+    /// How records are written: the same as [`set_serializer`](Self::set_serializer), for a closure whose types are then known but for that of the
+    /// record, and that may use `?`.
+    ///
+    /// ```
+    /// use thalweg_kafka::KafkaSink;
+    ///
+    /// let sink = KafkaSink::builder("localhost:9092").set_topic("ages").set_serializer_fn(|(name, age): &(String, i32), record| {
+    ///     record.key().extend_from_slice(name.as_bytes());
+    ///     record.value().push(u8::try_from(*age)?);
+    ///     Ok(())
+    /// });
+    /// # sink.build()?;
+    /// # Ok::<(), thalweg_kafka::KafkaError>(())
+    /// ```
+    pub fn set_serializer_fn<T: 'static>(
+        self,
+        serializer: impl Fn(&T, &mut ProducerRecordBuf) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> KafkaSinkBuilder<Serializer<T>> {
+        self.set_serializer(serializer)
     }
 
     /// How records are written.

@@ -85,7 +85,7 @@ impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
                 KafkaError::Encode { topic: record.topic.to_owned(), reason: reason.into() }
             })?;
             if buffer.headers().next().is_some() {
-                let headers = buffer.headers().map(|(key, value)| Header { key, value: Some(value) });
+                let headers = buffer.headers().map(|(key, value)| Header { key, value });
                 record.headers = Some(headers.fold(OwnedHeaders::new(), OwnedHeaders::insert));
             }
             bytes += (record.key.map_or(0, <[u8]>::len) + record.payload.map_or(0, <[u8]>::len)) as u64;

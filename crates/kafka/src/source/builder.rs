@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::{Deserializer, KafkaSource, Settings};
 use crate::config::KafkaProperties;
-use crate::error::KafkaError;
+use crate::error::{BoxError, KafkaError};
 use crate::offsets::{OffsetResetStrategy, OffsetsInitializer};
-use crate::record::{BadRecordPolicy, KafkaDeserializer};
+use crate::record::{BadRecordPolicy, ConsumerRecord, KafkaDeserializer};
 use crate::subscription::{Subscription, TopicPartition};
 
 /// How often an unbounded source looks for new partitions, unless it is told otherwise.
@@ -146,6 +146,26 @@ impl<D> KafkaSourceBuilder<D> {
     pub fn set_property(mut self, property: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.set(property, value);
         self
+    }
+
+    /// How records are read: the same as [`set_deserializer`](Self::set_deserializer), for a closure whose types are then known, and that may use
+    /// `?`.
+    ///
+    /// ```
+    /// use thalweg_kafka::KafkaSource;
+    ///
+    /// let source = KafkaSource::builder("localhost:9092").set_topics(["numbers"]).set_deserializer_fn(|record| {
+    ///     let text = std::str::from_utf8(record.value.unwrap_or_default())?;
+    ///     Ok((text.parse::<i64>()?, record.offset))
+    /// });
+    /// # source.build()?;
+    /// # Ok::<(), thalweg_kafka::KafkaError>(())
+    /// ```
+    pub fn set_deserializer_fn<T: 'static>(
+        self,
+        deserializer: impl Fn(&ConsumerRecord<'_>) -> Result<T, BoxError> + Send + Sync + 'static,
+    ) -> KafkaSourceBuilder<Deserializer<T>> {
+        self.set_deserializer(deserializer)
     }
 
     /// How records are read.
