@@ -2,6 +2,7 @@
 
 use thalweg_dataflow::operators::BatchTime;
 use thalweg_dataflow::record::Data;
+use thalweg_dataflow::time::at_least_millis;
 use thalweg_datastream::{DataStream, StreamExecutionEnvironment};
 use thalweg_dstream::DStream;
 
@@ -20,7 +21,7 @@ pub trait ToDataStream<T> {
 impl<T: Data> ToDataStream<T> for DStream<T> {
     fn to_data_stream(&self) -> DataStream<T> {
         let env = StreamExecutionEnvironment::over(self.context().job().clone());
-        let interval = self.slide_duration();
+        let interval = at_least_millis(self.slide_duration());
         let has_time = self.stream().has_event_time();
         let time = if has_time { BatchTime::passing(interval) } else { BatchTime::beginning(interval) };
         DataStream::over(env, self.stream().apply("batch-time", time))

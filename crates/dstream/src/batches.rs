@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::state::{Key, StateData};
-use thalweg_dataflow::time::{Timestamp, millis};
+use thalweg_dataflow::time::{Timestamp, at_least_millis};
 
 use crate::{DStream, Rdd};
 
@@ -74,7 +74,7 @@ impl<T: StateData> DStream<T> {
     /// ```
     pub fn remember(&self, duration: Duration) -> Remembered<T> {
         let remembered = Remembered { batches: Arc::default() };
-        let (batches, keep) = (remembered.batches.clone(), millis(duration));
+        let (batches, keep) = (remembered.batches.clone(), at_least_millis(duration));
         self.foreach_rdd(move |rdd, time| {
             let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
             // A batch that is done again after a failure takes the place of its former self.

@@ -10,17 +10,20 @@ use thalweg_connectors::socket::{RawSocketReceiver, SocketTextReceiver};
 use thalweg_connectors::store::checkpoint_storage;
 use thalweg_dataflow::error::JobError;
 use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::metrics::JobMetrics;
 use thalweg_dataflow::record::Data;
 use thalweg_dataflow::runtime::{
-    CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult, MemoryConfig,
+    CheckpointConfig, Job, JobConfig, JobControls, JobHandle, JobResult, JobView, MemoryConfig, PidRate,
+    Progress,
 };
 use thalweg_dataflow::source::{
     QueueSource, RddQueue, RddQueueSource, Receiver, ReceiverSource, Source, Store,
 };
-use thalweg_dataflow::time::millis;
+use thalweg_dataflow::time::{at_least_millis, whole_millis};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 use crate::DStream;
+use crate::listener::{Bus, Listened, StreamingListener};
 use crate::recovery::{CreateContext, Recovery};
 
 /// Where a program begins. Clones share one job.
@@ -41,14 +44,16 @@ pub struct StreamingContext {
     started: Arc<Mutex<Option<Started>>>,
     /// Whether a stream has been given to another face, or to the engine: what becomes of it there is not known here.
     handed_out: Arc<AtomicBool>,
-    /// Milliseconds.
-    interval: i64,
+    interval: Duration,
+    bus: Bus,
 }
 
 /// A job that has been started.
 struct Started {
     /// They stay when somebody waits for the end, so that somebody else can bring it about.
     controls: JobControls,
+    /// What the job shows of itself, for as long as anybody looks.
+    view: JobView,
     /// Whoever waits for the end takes it.
     handle: Option<JobHandle>,
     /// Whether whoever took it has seen the end.
@@ -74,9 +79,56 @@ impl StreamingContext {
 
     /// A context over a job that exists already: how the bridge puts both faces into one.
     pub fn over(job: Job, batch_interval: Duration) -> Self {
-        let interval = millis(batch_interval);
-        job.graph().batch_interval(interval);
-        Self { job, started: Arc::default(), handed_out: Arc::default(), interval }
+        if whole_millis(batch_interval).is_none() {
+            job.graph().refuse(format!(
+                "a batch interval of {batch_interval:?}; it must be a whole number of milliseconds"
+            ));
+        }
+        job.graph().batch_interval(at_least_millis(batch_interval));
+        let (started, handed_out, bus) = (Arc::default(), Arc::default(), Bus::default());
+        Self { job, started, handed_out, interval: batch_interval, bus }
+    }
+
+    /// Tells `listener` how the context gets on: batches, outputs and receivers (Spark's `addStreamingListener`). To be called before the start.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dstream::{BatchInfo, StreamingContext, StreamingListener};
+    ///
+    /// struct Slow;
+    ///
+    /// impl StreamingListener for Slow {
+    ///     fn on_batch_completed(&mut self, batch: &BatchInfo) {
+    ///         if batch.total_delay() > Duration::from_secs(5) {
+    ///             eprintln!("the batch of {} was {:?} late", batch.batch_time, batch.total_delay());
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let ssc = StreamingContext::new("listened", Duration::from_millis(10));
+    /// ssc.add_streaming_listener(Slow);
+    /// ssc.queue_stream(vec![vec![1, 2, 3]]).print();
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// # Ok::<(), thalweg_dstream::JobError>(())
+    /// ```
+    pub fn add_streaming_listener(&self, listener: impl StreamingListener) -> &Self {
+        if self.bus.is_empty() {
+            let listen = self.bus.of_job(self.interval());
+            self.configure(|config| config.listeners.add(listen));
+        }
+        self.bus.add(Box::new(listener));
+        self
+    }
+
+    /// Lets sources read as many records a second as a batch can be worked on in its interval, so that batches stay in time under load (Spark's
+    /// `spark.streaming.backpressure.enabled`). Without it, only full edges hold sources back: nothing is lost, but what is read lies about for longer.
+    pub fn set_backpressure(&self, rate: PidRate) -> &Self {
+        self.configure(|config| config.back_pressure = Some(rate))
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// The context that `create` makes, with checkpoints in `folder`. If there is a checkpoint of the job, it
@@ -122,7 +174,7 @@ impl StreamingContext {
     /// # Errors
     /// When the folder cannot be made.
     pub fn checkpoint(&self, folder: impl AsRef<Path>) -> Result<&Self, JobError> {
-        self.checkpoint_every(folder, Duration::from_millis(self.interval.unsigned_abs()))
+        self.checkpoint_every(folder, self.interval)
     }
 
     /// Writes a checkpoint so often, rounded up to whole batches. Exactly-once sinks make results visible at
@@ -162,9 +214,14 @@ impl StreamingContext {
         &self.job
     }
 
-    /// The batch interval, in milliseconds.
-    pub fn batch_interval(&self) -> i64 {
+    /// The batch interval.
+    pub fn batch_interval(&self) -> Duration {
         self.interval
+    }
+
+    /// The batch interval in milliseconds.
+    pub(crate) fn interval(&self) -> i64 {
+        at_least_millis(self.interval)
     }
 
     /// Reads a source of the engine. Event times play no role within batches; they are there for the bridge.
@@ -188,7 +245,7 @@ impl StreamingContext {
 
     /// One collection a batch, then the end: for tests and examples.
     pub fn queue_stream<T: Data + Sync>(&self, batches: Vec<Vec<T>>) -> DStream<T> {
-        let source = QueueSource::new(batches, self.interval);
+        let source = QueueSource::new(batches, self.interval());
         self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
     }
 
@@ -215,7 +272,7 @@ impl StreamingContext {
         one_at_a_time: bool,
         default: Vec<T>,
     ) -> DStream<T> {
-        let source = RddQueueSource::new(queue, self.interval, one_at_a_time, default);
+        let source = RddQueueSource::new(queue, self.interval(), one_at_a_time, default);
         self.from_source(source, WatermarkStrategy::no_watermarks(), "queue")
     }
 
@@ -224,14 +281,14 @@ impl StreamingContext {
     pub fn socket_text_stream(&self, host: &str, port: u16) -> DStream<String> {
         let receiver = SocketTextReceiver::new(host, port);
         let address = receiver.address();
-        self.received(ReceiverSource::of(receiver).described(address), "socket")
+        self.received(receiver, "socket", Some(address))
     }
 
     /// Blocks of bytes that a server sends, each behind its length in four bytes (big-endian).
     pub fn raw_socket_stream(&self, host: &str, port: u16) -> DStream<Vec<u8>> {
         let receiver = RawSocketReceiver::new(host, port);
         let address = receiver.address();
-        self.received(ReceiverSource::of(receiver).described(address), "raw-socket")
+        self.received(receiver, "raw-socket", Some(address))
     }
 
     /// What a receiver of the user's own stores, on a thread of its own; see [`Receiver`] for what is delivered.
@@ -260,21 +317,31 @@ impl StreamingContext {
     /// # Ok::<(), thalweg_dstream::JobError>(())
     /// ```
     pub fn receiver_stream<R: Receiver + Clone + Sync>(&self, receiver: R) -> DStream<R::Item> {
-        self.received(ReceiverSource::of(receiver), "receiver")
+        self.received(receiver, "receiver", None)
     }
 
     fn received<R: Receiver + Clone + Sync>(
         &self,
-        source: ReceiverSource<R>,
+        receiver: R,
         name: &str,
+        address: Option<String>,
     ) -> DStream<R::Item> {
+        let receiver = Listened { receiver, name: name.to_owned(), bus: self.bus.clone() };
+        let source = ReceiverSource::of(receiver);
+        let source = match address {
+            Some(address) => source.described(address),
+            None => source,
+        };
         self.from_source(source, WatermarkStrategy::no_watermarks(), name)
     }
 
     /// All of these streams as one (Spark's `ssc.union`); of none, one that is empty and ends.
-    pub fn union<T: Data>(&self, streams: impl IntoIterator<Item = DStream<T>>) -> DStream<T> {
-        let all = streams.into_iter().reduce(|all, next| all.union(&next));
-        all.unwrap_or_else(|| self.received(ReceiverSource::new(|_: &Store<T>| Ok(())), "nothing"))
+    pub fn union<T: Data, S: Into<DStream<T>>>(&self, streams: impl IntoIterator<Item = S>) -> DStream<T> {
+        let all = streams.into_iter().map(Into::into).reduce(|all: DStream<T>, next| all.union(&next));
+        all.unwrap_or_else(|| {
+            let nothing = ReceiverSource::new(|_: &Store<T>| Ok(()));
+            self.from_source(nothing, WatermarkStrategy::no_watermarks(), "nothing")
+        })
     }
 
     /// The records of binary files, `record_length` bytes each, that appear in a folder (by a rename) from now on. It looks once a batch.
@@ -283,9 +350,8 @@ impl StreamingContext {
         folder: impl Into<PathBuf>,
         record_length: usize,
     ) -> DStream<Vec<u8>> {
-        let every = Duration::from_millis(self.interval.unsigned_abs());
-        let source =
-            BinaryRecordsSource::new(folder, record_length).monitor_continuously(every).new_files_only();
+        let source = BinaryRecordsSource::new(folder, record_length);
+        let source = source.monitor_continuously(self.interval).new_files_only();
         self.from_source(source, WatermarkStrategy::no_watermarks(), "binary-records")
     }
 
@@ -298,8 +364,7 @@ impl StreamingContext {
 
     /// As [`text_file_stream`](Self::text_file_stream); the files that are there already are read first unless `new_files_only`.
     pub fn file_stream(&self, folder: impl Into<PathBuf>, new_files_only: bool) -> DStream<String> {
-        let every = Duration::from_millis(self.interval.unsigned_abs());
-        let source = TextFileSource::new(folder).monitor_continuously(every);
+        let source = TextFileSource::new(folder).monitor_continuously(self.interval);
         let source = if new_files_only { source.new_files_only() } else { source };
         self.from_source(source, WatermarkStrategy::no_watermarks(), "text-files")
     }
@@ -338,8 +403,14 @@ impl StreamingContext {
                     .to_owned(),
             ));
         }
+        self.bus.start().map_err(JobError::Thread)?;
         let handle = self.job.start()?;
-        *started = Some(Started { controls: handle.controls(), handle: Some(handle), ended: false });
+        *started = Some(Started {
+            controls: handle.controls(),
+            view: handle.view(),
+            handle: Some(handle),
+            ended: false,
+        });
         Ok(())
     }
 
@@ -360,6 +431,7 @@ impl StreamingContext {
         if let Some(started) = lock(&self.started).as_mut() {
             started.ended = true;
         }
+        self.bus.end();
         result
     }
 
@@ -386,6 +458,33 @@ impl StreamingContext {
         if let Some(controls) = self.controls() {
             if gracefully { controls.stop() } else { controls.cancel() }
         }
+    }
+
+    /// How far the started context has come: the last batch, how late it was, how often the job was restarted. `None` before the start.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dstream::StreamingContext;
+    ///
+    /// let ssc = StreamingContext::new("watched", Duration::from_millis(10));
+    /// ssc.queue_stream(vec![vec![1, 2, 3]; 3]).print();
+    /// assert_eq!(ssc.progress(), None);
+    /// ssc.start()?;
+    /// while !ssc.await_termination_or_timeout(Duration::from_millis(10)) {
+    ///     println!("{:?}", ssc.progress());
+    /// }
+    /// assert!(ssc.progress().is_some_and(|progress| progress.batch_time > 0));
+    /// assert_eq!(ssc.metrics().map(|metrics| metrics.sum("queue", |source| source.records_out.get())), Some(9));
+    /// ssc.await_termination()?;
+    /// # Ok::<(), thalweg_dstream::JobError>(())
+    /// ```
+    pub fn progress(&self) -> Option<Progress> {
+        lock(&self.started).as_ref().map(|started| started.view.progress())
+    }
+
+    /// The counters of the started context; `None` before the start.
+    pub fn metrics(&self) -> Option<JobMetrics> {
+        lock(&self.started).as_ref().map(|started| started.view.metrics())
     }
 
     /// A handle that stops the job from anywhere, such as a signal handler; `None` before it is started.

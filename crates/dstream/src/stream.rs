@@ -1,6 +1,7 @@
 //! `DStream`: a stream of batches. What works record by record is here; the rest has pages of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Stream;
@@ -25,7 +26,7 @@ pub struct DStream<T> {
 
 impl<T: Data> DStream<T> {
     pub(crate) fn over(context: StreamingContext, stream: Stream<T>) -> Self {
-        let interval = context.batch_interval();
+        let interval = context.interval();
         Self { context, stream, interval, parts: Vec::new() }
     }
 
@@ -40,9 +41,9 @@ impl<T: Data> DStream<T> {
         &self.stream
     }
 
-    /// How often it yields a batch, in milliseconds (Spark's `slideDuration`).
-    pub fn slide_duration(&self) -> i64 {
-        self.interval
+    /// How often it yields a batch (Spark's `slideDuration`).
+    pub fn slide_duration(&self) -> Duration {
+        Duration::from_millis(self.interval.max(0).unsigned_abs())
     }
 
     pub(crate) fn then<U: Data>(&self, stream: Stream<U>) -> DStream<U> {

@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
+use thalweg_dataflow::time::at_least_millis;
 use thalweg_dstream::DStream;
 
 use crate::drift::DriftDetector;
@@ -59,6 +60,11 @@ pub struct StreamingModel<X, L: Learner<X>> {
     models: Arc<Mutex<Trained<L>>>,
 }
 
+/// How often a stream yields a batch, in milliseconds.
+fn batch_of<T: Data>(stream: &DStream<T>) -> i64 {
+    at_least_millis(stream.slide_duration())
+}
+
 impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {
     fn with(learner: L, attach: Attach<X, L>) -> Self {
         let latest = Arc::new(Mutex::new((0, learner.clone())));
@@ -71,7 +77,7 @@ impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {
         Self::with(
             learner,
             Box::new(|data, model| {
-                let (stream, interval) = (data.stream(), data.slide_duration());
+                let (stream, interval) = (data.stream(), batch_of(data));
                 let (collect, train) = (model.part("parts"), model.part("train"));
                 let parts = stream.apply("collect-part", CollectPart::new(interval)).uid(&collect);
                 let operator =
@@ -89,7 +95,7 @@ impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {
         Self::with(
             learner,
             Box::new(|data, model| {
-                let interval = data.slide_duration();
+                let interval = batch_of(data);
                 let make = MakeTrain::new(model.learner.clone(), interval, model.bad, model.latest.clone());
                 let make = move |context: &thalweg_dataflow::operator::OperatorContext| {
                     Ok(make.subtask(context.operator.subtask))
@@ -128,20 +134,20 @@ impl<X: StateData, L: Learner<X>> StreamingModel<X, L> {
             );
             data.context().job().graph().refuse(reason);
         }
-        *models = Some((trained.clone(), data.slide_duration()));
+        *models = Some((trained.clone(), batch_of(data)));
         data.context().stream(trained)
     }
 
     /// Predicts each record, batch by batch.
     pub fn predict_on(&self, data: &DStream<X>) -> DStream<L::Prediction> {
         let values = data.context().stream(data.stream().map("features", |x| ((), x)));
-        let predicted = self.predict(&values, data.slide_duration());
+        let predicted = self.predict(&values, batch_of(data));
         data.context().stream(predicted.map("prediction", |((), prediction)| prediction))
     }
 
     /// Predicts the value of each pair, batch by batch, and keeps its key.
     pub fn predict_on_values<T: StateData>(&self, data: &DStream<(T, X)>) -> DStream<(T, L::Prediction)> {
-        data.context().stream(self.predict(data, data.slide_duration()))
+        data.context().stream(self.predict(data, batch_of(data)))
     }
 
     fn predict<T: Data>(&self, data: &DStream<(T, X)>, interval: i64) -> Stream<(T, L::Prediction)> {
@@ -215,7 +221,7 @@ impl<Y: StateData, P: StateData> EvaluateExt<Y, P> for DStream<(Y, P)> {
         window: usize,
         fading: f64,
     ) -> DStream<Scores<(), M::Report>> {
-        let evaluate = Evaluate::<M>::at_batches(self.slide_duration()).over(window, fading);
+        let evaluate = Evaluate::<M>::at_batches(batch_of(self)).over(window, fading);
         self.context().stream(self.stream().apply("evaluate", evaluate).parallelism(1))
     }
 }

@@ -4,6 +4,7 @@
 //! it is written; partitions of some size are worked on side by side, on threads of their own.
 
 mod actions;
+mod object;
 mod pairs;
 mod publish;
 mod text;

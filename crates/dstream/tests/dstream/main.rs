@@ -7,6 +7,7 @@ mod clock;
 mod common;
 mod context;
 mod foreach_rdd;
+mod listener;
 mod order;
 mod refusals;
 mod uids;

@@ -43,6 +43,16 @@ fn windows_are_whole_batches() {
 }
 
 #[test]
+fn half_a_millisecond_is_no_batch() {
+    let ssc = StreamingContext::new("halves", Duration::from_micros(10_500));
+    assert_eq!(ssc.batch_interval(), Duration::from_micros(10_500));
+    ssc.queue_stream(vec![vec![1]]).print();
+    ssc.start().unwrap();
+    let error = ssc.await_termination().unwrap_err().to_string();
+    says(&error, &["a batch interval of 10.5ms", "whole number of milliseconds"]);
+}
+
+#[test]
 fn streams_that_meet_have_batches_of_one_length() {
     let slow = |stream: &DStream<(i64, i64)>| stream.window(2 * MS_10, 2 * MS_10);
     says(&refusal(|stream| stream.union(&slow(stream))), &["union", "10 ms and of 20 ms", "window"]);

@@ -69,7 +69,7 @@ fn every_window_holds_the_batches_of_its_time() {
             let [length, slide] =
                 [extent.0, extent.1].map(|batches| Duration::from_millis((batches * INTERVAL) as u64));
             let window = stream.window(length, slide);
-            assert_eq!(window.slide_duration(), extent.1 * INTERVAL);
+            assert_eq!(window.slide_duration(), slide);
             let (keys, values) = (stream.map(|(key, _)| key), stream.map(|(_, value)| value));
             let inverse =
                 stream.reduce_by_key_and_window_with_inverse(|a, b| a + b, |a, b| a - b, length, slide);
