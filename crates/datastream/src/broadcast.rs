@@ -40,9 +40,10 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// This stream, with another one broadcast beside it.
     ///
     /// ```
-    /// use thalweg_dataflow::operators::{BroadcastState, KeyedBroadcastProcessFunction};
     /// use thalweg_dataflow::state::States;
-    /// use thalweg_datastream::{BoxError, KeyedProcessContext, ProcessContext, StreamExecutionEnvironment};
+    /// use thalweg_datastream::{
+    ///     BoxError, BroadcastContextOf, BroadcastState, KeyedBroadcastProcessFunction, ProcessContext, StreamExecutionEnvironment,
+    /// };
     ///
     /// /// Lets those through whose colour a rule names.
     /// #[derive(Clone)]
@@ -62,11 +63,10 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     ///         &mut self,
     ///         (_, value): (&'static str, u32),
     ///         rules: &BroadcastState<String, ()>,
-    ///         context: &mut KeyedProcessContext<'_, String, (String, u32)>,
+    ///         context: &mut BroadcastContextOf<'_, Self>,
     ///     ) -> Result<(), BoxError> {
-    ///         let color = context.current_key().key().clone();
-    ///         if rules.contains(&color) {
-    ///             context.collect((color, value));
+    ///         if rules.contains(context.key()) {
+    ///             context.collect((context.key().clone(), value));
     ///         }
     ///         Ok(())
     ///     }

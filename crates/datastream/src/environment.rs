@@ -1,6 +1,8 @@
 //! The environment: settings, sources, and the start of a job (Flink's `StreamExecutionEnvironment`).
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thalweg_connectors::files::TextFileSource;
@@ -24,6 +26,19 @@ use crate::DataStream;
 #[derive(Clone)]
 pub struct StreamExecutionEnvironment {
     job: Job,
+    mode: Arc<AtomicBool>,
+}
+
+/// Whether a job goes on for as long as its input, or works on input that has an end as a whole (Flink's `RuntimeExecutionMode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuntimeMode {
+    /// Results come as records do, and are brought up to date.
+    #[default]
+    Streaming,
+    /// Each result comes once, when the input has ended, as Flink's batch mode has it: there is no watermark but the last, and nothing is late. Keyed
+    /// functions see the records of a key in the order of their times. Running aggregates (`reduce`, `sum`, `count`, `max_by` …) emit the last value of
+    /// each key alone. There are no checkpoints: a job that fails is run again. What is sorted is kept in memory. Input without an end gives no result.
+    Batch,
 }
 
 impl Default for StreamExecutionEnvironment {
@@ -40,7 +55,35 @@ impl StreamExecutionEnvironment {
 
     /// An environment over a job that exists already: how the bridge puts both faces into one.
     pub fn over(job: Job) -> Self {
-        Self { job }
+        Self { job, mode: Arc::default() }
+    }
+
+    /// Sets whether the job works on its input as a whole. To be called before the first stream is made: it decides what streams are made of.
+    ///
+    /// ```
+    /// use thalweg_datastream::{RuntimeMode, StreamExecutionEnvironment};
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// env.set_runtime_mode(RuntimeMode::Batch);
+    /// let words = env.from_collection(vec!["to", "be", "or", "not", "to", "be"]);
+    /// let mut counts = words.key_by(|word| word.to_string()).count().execute_and_collect("words")?;
+    /// counts.sort();
+    /// assert_eq!(counts, [("be", 2), ("not", 1), ("or", 1), ("to", 2)].map(|(word, n)| (word.to_owned(), n)));
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn set_runtime_mode(&self, mode: RuntimeMode) -> &Self {
+        self.mode.store(mode == RuntimeMode::Batch, Ordering::Relaxed);
+        self
+    }
+
+    /// Whether it was set to work in batch mode.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.mode.load(Ordering::Relaxed)
+    }
+
+    /// A strategy, as it is in the mode of this environment.
+    pub(crate) fn in_mode<T: Data>(&self, strategy: WatermarkStrategy<T>) -> WatermarkStrategy<T> {
+        if self.is_batch() { strategy.at_the_end_only() } else { strategy }
     }
 
     /// The job that the streams of this environment are part of.
@@ -102,7 +145,7 @@ impl StreamExecutionEnvironment {
         S: Source,
         S::Item: Data,
     {
-        DataStream::over(self.clone(), self.job.graph().source(name, source, strategy))
+        DataStream::over(self.clone(), self.job.graph().source(name, source, self.in_mode(strategy)))
     }
 
     /// Reads a collection in its order, then ends. One subtask reads it, and what follows in the same task keeps its order; to
@@ -257,7 +300,15 @@ impl StreamExecutionEnvironment {
     }
 
     fn named(&self, name: &str) -> &Job {
-        self.job.configure(|config| name.clone_into(&mut config.id));
+        let is_batch = self.is_batch();
+        self.job.configure(|config| {
+            name.clone_into(&mut config.id);
+            if is_batch && config.checkpoint.take().is_some() {
+                thalweg_dataflow::tell::info(format_args!(
+                    "'{name}' is in batch mode, in which there are no checkpoints"
+                ));
+            }
+        });
         &self.job
     }
 }

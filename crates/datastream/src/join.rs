@@ -27,7 +27,7 @@ use thalweg_dataflow::graph::{Either, Stream};
 use thalweg_dataflow::operators::{IntervalJoin, IntervalJoinContext};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
-use thalweg_dataflow::time::millis;
+use thalweg_dataflow::time::at_least_millis;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::{Lateness, TimeWindow, WindowAssigner};
 
@@ -100,7 +100,7 @@ impl<K: Key, A: StateData, B: StateData, W: WindowAssigner<Either<A, B>>> Window
     /// of their pairs.
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
-        Self { lateness: Lateness { allowed: millis(lateness), ..self.lateness }, ..self }
+        Self { lateness: Lateness { allowed: at_least_millis(lateness), ..self.lateness }, ..self }
     }
 
     /// Sends records that come even later, of either stream, to a side output.

@@ -57,7 +57,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     where
         T: StateData,
     {
-        let reduce = Reduce::new(function, |_: &K, value: &T| value.clone(), Emit::Each);
+        let reduce = Reduce::new(function, |_: &K, value: &T| value.clone(), self.emit());
         self.then(self.stream.apply("reduce", reduce))
     }
 
@@ -164,6 +164,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         A::Out: Data,
     {
         let aggregate = Aggregate::new(aggregate, |key: &K, result: A::Out| (key.clone(), result));
+        let aggregate = aggregate.emitting_at_end(self.env.is_batch());
         self.then(self.stream.apply("aggregate", aggregate))
     }
 
@@ -217,6 +218,48 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     }
 
     /// Calls a function with state and timers on every record.
+    ///
+    /// ```
+    /// use thalweg_dataflow::state::{States, ValueState};
+    /// use thalweg_datastream::{BoxError, ContextOf, KeyedProcessFunction, OnTimer, StreamExecutionEnvironment};
+    ///
+    /// /// Counts the clicks of each user, and says how many there were when none has come for a second.
+    /// #[derive(Clone, Default)]
+    /// struct Visits {
+    ///     clicks: ValueState<String, (u32, i64)>,
+    /// }
+    ///
+    /// impl KeyedProcessFunction for Visits {
+    ///     type Key = String;
+    ///     type In = &'static str;
+    ///     type Out = (String, u32);
+    ///
+    ///     fn states(&mut self, states: &mut States<'_>) {
+    ///         states.keyed("clicks", &mut self.clicks);
+    ///     }
+    ///
+    ///     fn process_element(&mut self, _: &'static str, context: &mut ContextOf<'_, Self>) -> Result<(), BoxError> {
+    ///         let (clicks, last) = self.clicks.value(context).copied().unwrap_or_default();
+    ///         context.delete_event_time_timer(last + 1_000);
+    ///         self.clicks.update(context, (clicks + 1, context.timestamp()));
+    ///         context.register_event_time_timer(context.timestamp() + 1_000);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn on_timer(&mut self, _: OnTimer, context: &mut ContextOf<'_, Self>) -> Result<(), BoxError> {
+    ///         if let Some((clicks, _)) = self.clicks.clear(context) {
+    ///             context.collect((context.key().clone(), clicks));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let clicks = env.from_timed_collection(vec![("ada", 0), ("ada", 600), ("ada", 5_000)]);
+    /// let visits = clicks.key_by(|user| user.to_string()).process(Visits::default());
+    /// assert_eq!(visits.execute_and_collect("visits")?, [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
     pub fn process<F>(&self, function: F) -> DataStream<F::Out>
     where
         F: KeyedProcessFunction<Key = K, In = T>,
@@ -256,6 +299,11 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         self.fold("count", |_| 1, |a, b| a + b)
     }
 
+    /// When running results are emitted.
+    fn emit(&self) -> Emit {
+        if self.env.is_batch() { Emit::AtEnd } else { Emit::Each }
+    }
+
     fn fold<N: StateData>(
         &self,
         name: &str,
@@ -264,7 +312,8 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     ) -> DataStream<(K, N)> {
         // The field is taken out before the exchange, so that only it travels.
         let fields = self.stream.map_keyed("field", move |value| field(&value)).exchange();
-        let reduce = Reduce::new(function, |key: &K, value: &N| (key.clone(), value.clone()), Emit::Each);
+        let emit = self.emit();
+        let reduce = Reduce::new(function, |key: &K, value: &N| (key.clone(), value.clone()), emit);
         self.then(fields.apply(name, reduce))
     }
 }

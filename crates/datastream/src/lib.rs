@@ -31,7 +31,7 @@ pub use async_data_stream::AsyncDataStream;
 pub use broadcast::{BroadcastConnectedStream, BroadcastStream};
 pub use collect_async::CollectedAsync;
 pub use connected::ConnectedStreams;
-pub use environment::StreamExecutionEnvironment;
+pub use environment::{RuntimeMode, StreamExecutionEnvironment};
 pub use join::{BoundedIntervalJoin, IntervalJoined, JoinedByKey, JoinedStreams, JoinedWhere, WindowedJoin};
 pub use keyed::KeyedStream;
 pub use stream::{Collector, DataStream};
@@ -39,13 +39,14 @@ pub use thalweg_dataflow::OutputTag;
 pub use thalweg_dataflow::error::{BoxError, JobError};
 pub use thalweg_dataflow::operator::OperatorContext as RuntimeContext;
 pub use thalweg_dataflow::operators::{
-    AsyncFunction, AsyncRetryStrategy, AsyncWait, CoProcessFunction, ContextOf, IntervalJoinContext,
-    KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction, OnTimer, ProcessContext,
-    ProcessFunction,
+    AsyncFunction, AsyncRetryStrategy, AsyncWait, BroadcastContextOf, BroadcastProcessFunction,
+    BroadcastState, CoContextOf, CoProcessFunction, ContextOf, IntervalJoinContext,
+    KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedProcessContext, KeyedProcessFunction,
+    OnTimer, ProcessContext, ProcessFunction,
 };
 pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;
-pub use thalweg_dataflow::watermark::WatermarkStrategy;
+pub use thalweg_dataflow::watermark::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
 pub use thalweg_dataflow::window::{
     EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
     SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,

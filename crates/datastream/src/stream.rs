@@ -2,14 +2,19 @@
 
 use std::fmt::Debug;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::Stream;
-use thalweg_dataflow::operators::{Collect, Process, ProcessContext, ProcessFunction, ProcessWith};
+use thalweg_dataflow::operators::{
+    Collect, Process, ProcessContext, ProcessFunction, ProcessWith, SortInput,
+};
+use thalweg_dataflow::printed::printed;
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::state::Key;
+use thalweg_dataflow::time::Timestamp;
 use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
 use thalweg_dataflow::window::WindowAssigner;
 
@@ -98,7 +103,12 @@ impl<T: Data> DataStream<T> {
     /// Partitions the stream by a key: what follows sees all records of a key in one place, with state of its own.
     pub fn key_by<K: Key>(&self, mut key: impl FnMut(&T) -> K + Clone + Send + 'static) -> KeyedStream<K, T> {
         let keyed = self.stream.map("key-by", move |value| Keyed::new(key(&value), value));
-        KeyedStream { env: self.env.clone(), stream: keyed.exchange() }
+        let mut keyed = keyed.exchange();
+        if self.env.is_batch() {
+            // Each key's records come from one subtask, so that they are still in order behind the second exchange.
+            keyed = keyed.apply("sort-input", SortInput::new()).exchange();
+        }
+        KeyedStream { env: self.env.clone(), stream: keyed }
     }
 
     /// Calls `function` on every record; it sees the record's time, and may emit to side outputs.
@@ -154,8 +164,40 @@ impl<T: Data> DataStream<T> {
     /// tell its partitions apart.
     #[must_use]
     pub fn assign_timestamps_and_watermarks(&self, strategy: WatermarkStrategy<T>) -> Self {
-        let operator = AssignTimestamps::new(strategy);
+        let operator = AssignTimestamps::new(self.env.in_mode(strategy));
         self.then(self.stream.apply("timestamps", operator))
+    }
+
+    /// Gives records event times that never fall, which `time` takes out of them (milliseconds): the same as
+    /// [`assign_timestamps_and_watermarks`](Self::assign_timestamps_and_watermarks) with monotonous timestamps, but the closure knows what a record is.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_datastream::{StreamExecutionEnvironment, TumblingEventTimeWindows};
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let clicks = env.from_collection(vec![("ada", 100), ("ada", 900), ("ada", 1_100)]).assign_ascending_timestamps(|click| click.1);
+    /// let counts = clicks.key_by(|click| click.0.to_owned()).window(TumblingEventTimeWindows::of(Duration::from_secs(1))).count();
+    /// assert_eq!(counts.execute_and_collect("clicks")?, [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    #[must_use]
+    pub fn assign_ascending_timestamps(
+        &self,
+        time: impl Fn(&T) -> Timestamp + Clone + Send + 'static,
+    ) -> Self {
+        self.assign_timestamps(Duration::ZERO, time)
+    }
+
+    /// The same for records that come at most `out_of_orderness` after one with a later time.
+    #[must_use]
+    pub fn assign_timestamps(
+        &self,
+        out_of_orderness: Duration,
+        time: impl Fn(&T) -> Timestamp + Clone + Send + 'static,
+    ) -> Self {
+        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(out_of_orderness);
+        self.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(move |value, _| time(value)))
     }
 
     /// Spreads records evenly over the subtasks of the next operator.
@@ -242,12 +284,13 @@ impl<T: Data> DataStream<T> {
         }))
     }
 
-    /// Prints every record on stdout, on a line of its own.
+    /// Prints every record on stdout, on a line of its own, as `Debug` writes it, but text without quotes:
+    /// see [`printed`].
     pub fn print(&self) -> DataStream<()>
     where
         T: Debug,
     {
-        self.for_each(|value| println!("{value:?}")).name("print")
+        self.for_each(|value| println!("{}", printed(&value))).name("print")
     }
 
     /// Prints every record on stdout, on a line of its own, after `prefix> `.
@@ -256,7 +299,7 @@ impl<T: Data> DataStream<T> {
         T: Debug,
     {
         let prefix = prefix.to_owned();
-        self.for_each(move |value| println!("{prefix}> {value:?}")).name("print")
+        self.for_each(move |value| println!("{prefix}> {}", printed(&value))).name("print")
     }
 
     /// The records of this stream, to be looked at while the job runs: see [`CollectedAsync`].

@@ -20,7 +20,7 @@ use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::operators::{Collect, KeyedProcess};
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
-use thalweg_dataflow::time::millis;
+use thalweg_dataflow::time::at_least_millis;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::evictor::{CountEvictor, Evictor, NoEvictor};
 use thalweg_dataflow::window::trigger::{CountTrigger, PurgingTrigger, TimeTrigger, Trigger};
@@ -98,7 +98,7 @@ where
     /// Keeps windows of event time for so long after their end; the trigger is asked for each record that comes within it.
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
-        Self { lateness: Lateness { allowed: millis(lateness), ..self.lateness }, ..self }
+        Self { lateness: Lateness { allowed: at_least_millis(lateness), ..self.lateness }, ..self }
     }
 
     /// Sends records that come even later to a side output.
@@ -153,6 +153,9 @@ where
         function: impl FnMut(&K, TimeWindow, Vec<T>, &mut Collect<'_, Out>) + Clone + Send + 'static,
     ) -> DataStream<Out> {
         let Self { env, stream, assigner, trigger, evictor, lateness, parallelism } = self;
+        if let Some(reason) = assigner.problem() {
+            stream.graph().refuse(reason);
+        }
         let what = format!("{} {}", assigner.describe(), trigger.describe());
         let windows = TriggeredWindows::new(assigner, trigger, evictor, lateness, function);
         let stream = stream.apply(name, KeyedProcess::new(windows)).described(what.trim_end());

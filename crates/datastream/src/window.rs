@@ -21,7 +21,7 @@ use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::state::{Key, StateData};
-use thalweg_dataflow::time::millis;
+use thalweg_dataflow::time::at_least_millis;
 use thalweg_dataflow::window::aggregate::{
     AggregateFunction, Count, Elements, Max, Min, ReduceAggregate, Sum,
 };
@@ -54,7 +54,7 @@ impl<K: Key, T: Data, W: WindowAssigner<T>> WindowedStream<K, T, W> {
     /// fire again, for its key.
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
-        Self { lateness: Lateness { allowed: millis(lateness), ..self.lateness }, ..self }
+        Self { lateness: Lateness { allowed: at_least_millis(lateness), ..self.lateness }, ..self }
     }
 
     /// Sends records that come even later to a side output of the windows' operator:
