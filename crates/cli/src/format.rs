@@ -6,6 +6,7 @@ use rdkafka::Message;
 use rdkafka::message::{Header, Headers};
 
 use crate::printable;
+use crate::unpack::Unpack;
 
 /// What the tokens of a format mean, for help texts.
 pub(crate) const TOKENS: &str = "%t topic, %p partition, %o offset, %k key, %s value, %h headers (a=1,b=2), \
@@ -37,11 +38,44 @@ pub(crate) struct Format {
     null: &'static [u8],
     /// Whether it goes to a terminal, which would obey what is in a record.
     for_terminal: bool,
+    /// How keys and values are taken apart that are not text.
+    key: Option<Unpack>,
+    value: Option<Unpack>,
 }
 
 impl Format {
     pub(crate) fn new(tokens: Vec<Token>) -> Self {
-        Self { tokens, null: b"", for_terminal: false }
+        Self { tokens, null: b"", for_terminal: false, key: None, value: None }
+    }
+
+    /// Takes keys and values apart, if it is said how.
+    pub(crate) fn unpack(&mut self, key: Option<Unpack>, value: Option<Unpack>) {
+        (self.key, self.value) = (key, value);
+    }
+
+    /// Puts a key or value, taken apart if it is there and that is to be.
+    fn put_part(
+        &self,
+        name: &str,
+        part: Option<&[u8]>,
+        unpack: Option<&Unpack>,
+        message: &impl Message,
+        out: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
+        let (Some(bytes), Some(unpack)) = (part, unpack) else {
+            self.put(part.unwrap_or(self.null), out);
+            return Ok(());
+        };
+        let mut text = Vec::new();
+        unpack.write(bytes, &mut text).map_err(|error| {
+            let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+            let error = format!(
+                "the {name} of offset {offset} in {topic} [{partition}] is not what -s says: {error}"
+            );
+            std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+        })?;
+        self.put(&text, out);
+        Ok(())
     }
 
     /// Shows a key or a value that is not there as `NULL`, instead of as an empty one.
@@ -63,8 +97,10 @@ impl Format {
         for token in &self.tokens {
             match token {
                 Token::Literal(text) => out.extend_from_slice(text),
-                Token::Key => self.put(message.key().unwrap_or(self.null), out),
-                Token::Value => self.put(message.payload().unwrap_or(self.null), out),
+                Token::Key => self.put_part("key", message.key(), self.key.as_ref(), message, out)?,
+                Token::Value => {
+                    self.put_part("value", message.payload(), self.value.as_ref(), message, out)?
+                }
                 Token::Topic => self.put(message.topic().as_bytes(), out),
                 Token::Partition => write!(out, "{}", message.partition())?,
                 Token::Offset => write!(out, "{}", message.offset())?,

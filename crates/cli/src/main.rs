@@ -26,6 +26,7 @@ mod run;
 mod shell;
 mod table;
 mod topics;
+mod unpack;
 mod usage;
 mod wire;
 

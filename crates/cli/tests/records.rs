@@ -266,3 +266,17 @@ fn a_rate_is_held() {
     cluster.run(&["produce", "slow", "--rate", "50"], &"x\n".repeat(20));
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
 }
+
+#[test]
+fn numbers_are_printed_as_such() {
+    let cluster = Cluster::start();
+    // 7 as an i64, and no value at all; the key is an i32.
+    let input = r#"{"key":{"base64":"AAAAAg=="},"payload":{"base64":"AAAAAAAAAAc="}}"#;
+    let tombstone = r#"{"key":{"base64":"AAAAAw=="},"payload":null}"#;
+    cluster.run(&["produce", "-J", "numbers"], &format!("{input}\n{tombstone}\n"));
+    let consume = ["consume", "numbers", "-e", "-q", "-K", " ", "-Z", "-s", "value=q"];
+    assert_eq!(cluster.run(&[&consume[..], &["-s", "key=>i$"]].concat(), ""), "2 7\n3 NULL\n");
+    let (_, error) = cluster.fail(&["consume", "numbers", "-e", "-q", "-s", "h$"], "");
+    let expected = "the value of offset 0 in numbers [0] is not what -s says: '$' wants the end, and 6 of 8 bytes are left";
+    assert!(error.contains(expected), "{error}");
+}

@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::format;
 use crate::interrupt::Interrupt;
 use crate::position::{self, POSITIONS, Position};
+use crate::unpack::{self, Serdes};
 use crate::usage::Usage;
 
 /// Print the records of topics, and wait for more.
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     /// How a record is printed.
     #[arg(short, long, long_help = format!("How a record is printed: {}", format::TOKENS))]
     format: Option<String>,
+    /// How a key or a value is read that is not text: value=q for the i64 that Rust programs and Java's `long` write; may be given for each.
+    #[arg(short = 's', long = "unpack", value_name = "[key=|value=]LETTERS", value_parser = Serdes::parse, conflicts_with = "json",
+          long_help = format!("How a key or a value is read that is not text, in kcat's letters: {}.\nOf both if neither is named. \
+          What is null stays so", unpack::LETTERS))]
+    unpack: Vec<Serdes>,
     /// Print each record as a line of JSON, as kcat does; what is no UTF-8 as {"base64":"…"}.
     #[arg(short = 'J', long, conflicts_with_all = ["format", "key_delimiter", "delimiter", "print_offset", "null"])]
     json: bool,
@@ -87,6 +93,7 @@ fn examples() -> String {
        thalweg consume lines -o -10 -e                     the last ten of each partition\n  \
        thalweg consume lines -o @-1h --until @now          the last hour\n  \
        thalweg consume lines -o end -f '%T %k: %s\\n'       as they come, with time and key\n  \
+       thalweg consume counts -K ' ' -s value=q            words and their counts, which are i64\n  \
        thalweg consume lines -g my-group -c 100            the next hundred of a group\n  \
        thalweg consume lines -J -e | thalweg produce -J copy"
         .to_owned()

@@ -97,6 +97,9 @@ fn format_of(args: &Args) -> Result<Format, String> {
         }
     };
     let mut format = Format::new(tokens);
+    let key = args.unpack.iter().rev().find_map(|serdes| serdes.key.clone());
+    let value = args.unpack.iter().rev().find_map(|serdes| serdes.value.clone());
+    format.unpack(key, value);
     if args.null {
         format.show_nulls();
     }

@@ -13,8 +13,8 @@ const FRAME: Duration = Duration::from_millis(200);
 /// How often a line is written elsewhere.
 const LINE: Duration = Duration::from_secs(1);
 
-/// As wide as every terminal is.
-const WIDTH: usize = 79;
+/// As wide as every terminal is, if it cannot be asked.
+const WIDTH: usize = 80;
 
 pub(crate) struct Display {
     lag: Lag,
@@ -85,16 +85,10 @@ impl Display {
             && (self.in_place || window.start != self.shown_window)
         {
             self.shown_window = window.start;
-            let words: Vec<String> = words.iter().map(|(word, n)| format!("{word} {n}")).collect();
-            lines.push(format!(
-                "   window of {} s: {}",
-                (window.end - window.start) / 1000,
-                words.join("  ")
-            ));
-        }
-        if self.in_place {
-            // A line that wraps would be two.
-            lines.iter_mut().for_each(|line| *line = line.chars().take(WIDTH).collect());
+            let begin = format!("   window of {} s:", (window.end - window.start) / 1000);
+            let words = words.iter().map(|(word, n)| format!("  {word} {n}"));
+            // A line that the terminal wraps would be two, and no longer drawn over.
+            lines.extend(folded(begin, words, if self.in_place { width() } else { usize::MAX }));
         }
         lines.join("\n") + "\n"
     }
@@ -103,5 +97,41 @@ impl Display {
     pub(crate) fn say(&mut self, text: &str) {
         self.height = 0;
         eprintln!("{text}");
+    }
+}
+
+/// How many characters a line of the terminal has.
+fn width() -> usize {
+    #[cfg(unix)]
+    {
+        let size = rustix::termios::tcgetwinsize(stderr());
+        size.map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { usize::from(size.ws_col) })
+    }
+    #[cfg(not(unix))]
+    WIDTH
+}
+
+/// Words behind each other, on as many lines as they need: what does not fit begins the next one, indented.
+fn folded(begin: String, words: impl Iterator<Item = String>, width: usize) -> Vec<String> {
+    let mut lines = vec![begin];
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + word.chars().count() < width => line.push_str(&word),
+            _ => lines.push(format!("     {word}")),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn words_that_do_not_fit_begin_another_line() {
+        let words = || ["  deep 12", "  and 7", "  fast 5"].map(str::to_owned).into_iter();
+        assert_eq!(folded("window:".to_owned(), words(), usize::MAX), ["window:  deep 12  and 7  fast 5"]);
+        let two = ["window:  deep 12  and 7", "       fast 5"];
+        assert_eq!(folded("window:".to_owned(), words(), 25), two);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, stdin};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use thalweg::dataflow::record::BATCH_SIZE;
@@ -18,7 +18,7 @@ use thalweg::prelude::*;
 
 use super::text::LINES;
 
-/// Time between two lines of the built-in text, when it is read over and over.
+/// How often lines of the built-in text are sent, when it is read over and over.
 const PACE: Duration = Duration::from_millis(10);
 
 /// Where lines come from.
@@ -29,13 +29,15 @@ pub(crate) enum Input {
     /// The built-in text: once, or over and over at some pace.
     BuiltIn {
         once: bool,
+        /// So many lines a second.
+        rate: u32,
     },
 }
 
 impl Input {
-    pub(crate) fn of(path: Option<&Path>, once: bool) -> anyhow::Result<Self> {
+    pub(crate) fn of(path: Option<&Path>, once: bool, rate: u32) -> anyhow::Result<Self> {
         match path {
-            None => Ok(Self::BuiltIn { once }),
+            None => Ok(Self::BuiltIn { once, rate }),
             Some(path) if path == Path::new("-") => Ok(Self::Stdin),
             Some(path) => {
                 // So that a wrong path is told before anything is started.
@@ -53,18 +55,23 @@ impl Input {
         match self {
             Self::File(path) => read_lines(BufReader::with_capacity(1 << 18, File::open(path)?), send),
             Self::Stdin => read_lines(stdin().lock(), send),
-            Self::BuiltIn { once: true } => {
+            Self::BuiltIn { once: true, .. } => {
                 send(LINES.lines().map(str::to_owned).collect());
                 Ok(())
             }
-            Self::BuiltIn { once: false } => {
-                for line in std::iter::repeat_with(|| LINES.lines()).flatten() {
-                    if !send(vec![line.to_owned()]) {
-                        break;
+            Self::BuiltIn { once: false, rate } => {
+                let mut lines = std::iter::repeat_with(|| LINES.lines()).flatten();
+                let (start, mut sent) = (Instant::now(), 0);
+                loop {
+                    // What the clock says, so that a busy machine sends no fewer.
+                    let due = (start.elapsed().as_secs_f64() * f64::from(*rate)) as usize + 1;
+                    let now: Vec<String> = lines.by_ref().take(due - sent).map(str::to_owned).collect();
+                    sent = due;
+                    if !send(now) {
+                        return Ok(());
                     }
                     std::thread::sleep(PACE);
                 }
-                Ok(())
             }
         }
     }

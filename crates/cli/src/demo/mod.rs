@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// End when the input has been read, and print the ten most frequent words, `word<TAB>count` a line, on stdout.
     #[arg(long)]
     once: bool,
+    /// How many lines a second of the text that ships with the binary.
+    #[arg(long, default_value_t = 5000, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..),
+          conflicts_with_all = ["input", "once"])]
+    rate: u32,
     /// Use this Kafka cluster instead of a broker of its own. Topics are created there, and stay.
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap: Option<String>,
@@ -70,7 +74,7 @@ struct Topics {
 
 pub(crate) fn run(args: &Args, started: Instant) -> anyhow::Result<()> {
     let interrupt = Interrupt::listen()?;
-    let input = Input::of(args.input.as_deref(), args.once)?;
+    let input = Input::of(args.input.as_deref(), args.once, args.rate)?;
     let checkpoints = tempfile::tempdir().context("no folder for checkpoints")?;
     let broker = args.bootstrap.is_none().then(|| own_broker(args)).transpose()?;
     let bootstrap = match (&args.bootstrap, &broker) {
@@ -87,6 +91,7 @@ pub(crate) fn run(args: &Args, started: Instant) -> anyhow::Result<()> {
         admin.create_topic(topic, args.partitions)?;
     }
     eprintln!("{bootstrap}: from topic {} to topic {}", topics.lines, topics.counts);
+    eprintln!("to look in: thalweg consume -b {bootstrap} -K ' ' -s value=Q {}", topics.counts);
 
     let seen = Seen::new(started);
     let pipeline = Pipeline::build(&job, &bootstrap, &topics, args, checkpoints.path(), &seen)?;

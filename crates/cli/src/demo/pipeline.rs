@@ -91,9 +91,9 @@ impl Pipeline {
         let sink = KafkaSink::builder(bootstrap)
             .set_topic(&topics.counts)
             .set_delivery_guarantee(DeliveryGuarantee::ExactlyOnce)
-            .set_serializer(key_values::<String, i64>())
+            .set_serializer(key_values::<String, u64>())
             .build()?;
-        let _ = counts.map(|(word, n)| (word, n as i64)).sink_to(sink);
+        let _ = counts.sink_to(sink);
         let batches = seen.clone();
         let totals = counts.map(|(_, n)| (1_usize, n)).reduce(|a, b| (a.0 + b.0, a.1 + b.1));
         totals.foreach_rdd(move |rdd, time| {

@@ -12,12 +12,12 @@ pub(crate) fn of_topic(bootstrap: &str, topic: &str) -> anyhow::Result<HashMap<S
         .set_topics([topic])
         .set_bounded(OffsetsInitializer::latest())
         .set_commit_offsets_on_checkpoint(false)
-        .set_deserializer(key_values::<String, i64>())
+        .set_deserializer(key_values::<String, u64>())
         .build()?;
     let counts = env.from_source(source, WatermarkStrategy::no_watermarks(), "counts");
     let mut totals: HashMap<String, u64> = HashMap::new();
     for (word, n) in counts.execute_and_collect("thalweg-demo-totals")? {
-        *totals.entry(word).or_insert(0) += n.unsigned_abs();
+        *totals.entry(word).or_insert(0) += n;
     }
     Ok(totals)
 }
