@@ -38,7 +38,7 @@ impl KeyedCoProcessFunction for Enrichment {
     fn process_element1(
         &mut self,
         ride: TaxiRide,
-        context: &mut KeyedProcessContext<'_, u64, Self::Out>,
+        context: &mut CoContextOf<'_, Self>,
     ) -> Result<(), BoxError> {
         match self.fare.clear(context) {
             Some(fare) => context.collect((ride, fare)),
@@ -50,7 +50,7 @@ impl KeyedCoProcessFunction for Enrichment {
     fn process_element2(
         &mut self,
         fare: TaxiFare,
-        context: &mut KeyedProcessContext<'_, u64, Self::Out>,
+        context: &mut CoContextOf<'_, Self>,
     ) -> Result<(), BoxError> {
         match self.ride.clear(context) {
             Some(ride) => context.collect((ride, fare)),

@@ -54,13 +54,13 @@ impl KafkaUtils {
         source: KafkaSource<T>,
         strategy: WatermarkStrategy<T>,
     ) -> DirectStream<T> {
-        let interval = Duration::from_millis(ssc.batch_interval().unsigned_abs());
-        let offset_ranges = source.offset_ranges(interval);
+        let offset_ranges = source.offset_ranges(ssc.batch_interval());
         DirectStream { stream: ssc.from_source(source, strategy, "kafka"), offset_ranges }
     }
 }
 
-/// A stream of batches out of topics, which knows the offsets of each batch.
+/// A stream of batches out of topics, which knows the offsets of each batch. It is a [`DStream`] by a reference, and becomes one by
+/// [`into_dstream`](Self::into_dstream) or `into()`, where one is wanted by value.
 #[derive(Clone)]
 pub struct DirectStream<T> {
     stream: DStream<T>,
@@ -82,11 +82,38 @@ impl<T> DirectStream<T> {
         Self { stream: self.stream.uid(uid), ..self }
     }
 
+    /// Sets the name of the source, as [`DStream::name`] does.
+    pub fn name(self, name: &str) -> Self
+    where
+        T: Data,
+    {
+        Self { stream: self.stream.name(name), ..self }
+    }
+
+    /// Sets the number of subtasks of the source, as [`DStream::set_parallelism`] does.
+    pub fn set_parallelism(self, parallelism: usize) -> Self
+    where
+        T: Data,
+    {
+        Self { stream: self.stream.set_parallelism(parallelism), ..self }
+    }
+
+    /// The same stream, without its offsets.
+    pub fn into_dstream(self) -> DStream<T> {
+        self.stream
+    }
+
     /// Commits the ends of these ranges under the source's group, without waiting for it (Spark's
     /// `CanCommitOffsets`). What a job resumes from is its own checkpoint; this is for jobs without one, and
     /// for tools that show how far a group is.
     pub fn commit_async(&self, ranges: &[OffsetRange]) {
         self.offset_ranges.commit_async(ranges);
+    }
+}
+
+impl<T> From<DirectStream<T>> for DStream<T> {
+    fn from(stream: DirectStream<T>) -> Self {
+        stream.stream
     }
 }
 

@@ -121,6 +121,33 @@ fn spark_flink_counts_each_value_of_the_topic_once() {
 }
 
 #[test]
+fn direct_kafka_word_count_prints_the_words_of_its_topics() {
+    let cluster = Cluster::new();
+    let topics = [cluster.topic("some"), cluster.topic("others")];
+    topics.iter().for_each(|topic| cluster.write(topic, ["deep and fast".to_owned()].into_iter()));
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().unwrap().parent().unwrap().join("examples/direct_kafka_word_count");
+    let mut child = Command::new(program)
+        .args([&cluster.bootstrap, &format!("group-{}", topics[0]), &topics.join(",")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    // Of both topics, in one batch or in two.
+    let mut deep = 0;
+    for line in lines.map(Result::unwrap).filter(|line| line.starts_with("(deep, ")) {
+        deep += line.trim_start_matches("(deep, ").trim_end_matches(')').parse::<u32>().unwrap();
+        if deep == 2 {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(deep, 2);
+}
+
+#[test]
 fn flink_kafka_averages_each_key_of_the_topic() {
     let cluster = Cluster::new();
     let (topic, output) = (cluster.topic("readings"), cluster.topic("means"));
