@@ -53,7 +53,13 @@ impl KeyedProcessFunction for Watch {
         context: &mut ContextOf<'_, Self>,
     ) -> Result<(), BoxError> {
         let Reading { machine, degrees, time } = reading;
-        let mut known = self.known.value(context).copied().unwrap_or_default();
+        let mut known =
+            self.known.value(context).copied().unwrap_or(Known { last: time, ..Known::default() });
+        // The watermark goes on in steps: it may not have said yet what this reading says.
+        if !known.is_missing && time > known.last + SILENCE {
+            context.collect(Alert::Missing { machine, since: known.last });
+            known.is_missing = true;
+        }
         if known.is_missing {
             context.collect(Alert::Back { machine, at: time });
             known.is_missing = false;

@@ -26,9 +26,9 @@ fn create(host: &str, port: u16, output: &str) -> StreamingContext {
         dropped += unwanted.iter().map(|(_, n)| n).sum::<i32>();
         let counts: Vec<String> = counts.iter().map(|(word, n)| format!("({word}, {n})")).collect();
         let text = format!("Counts at time {time} ms [{}]", counts.join(", "));
+        writeln!(OpenOptions::new().create(true).append(true).open(&output)?, "{text}")?;
         println!("{text}");
         println!("Dropped {dropped} word(s) totally");
-        writeln!(OpenOptions::new().create(true).append(true).open(&output)?, "{text}")?;
         Ok(())
     });
     ssc

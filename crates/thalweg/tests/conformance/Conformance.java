@@ -52,13 +52,13 @@ public class Conformance {
     static StreamExecutionEnvironment env;
 
     /** One source for all that read it. */
-    static SingleOutputStreamOperator<Event> input;
+    static SingleOutputStreamOperator<Event> source;
 
     static SingleOutputStreamOperator<Event> in() {
-        if (input != null) return input;
+        if (source != null) return source;
         WatermarkStrategy<Event> strategy = WatermarkStrategy.<Event>forGenerator(c -> new Punctuated()).withTimestampAssigner((e, t) -> e.time);
-        input = env.fromData(Event.class, events.toArray(new Event[0])).assignTimestampsAndWatermarks(strategy).filter(e -> !e.isWatermark());
-        return input;
+        source = env.fromData(Event.class, events.toArray(new Event[0])).assignTimestampsAndWatermarks(strategy).filter(e -> !e.isWatermark());
+        return source;
     }
     static SingleOutputStreamOperator<Event> in(char side) { return in().filter(e -> e.key.charAt(0) == side).map(e -> new Event(e.key.substring(1), e.value, e.time)).returns(Event.class); }
     static KeyedStream<Event, String> keyed() { return in().keyBy(e -> e.key); }
@@ -265,7 +265,7 @@ public class Conformance {
                 events.add(words[0].equals("@") ? new Event("@", 0, Long.parseLong(words[1])) : new Event(words[0], Long.parseLong(words[1]), Long.parseLong(words[2])));
             }
             env = StreamExecutionEnvironment.createLocalEnvironment(1);
-            input = null;
+            source = null;
             List<String> lines = new ArrayList<>();
             try (var results = pipeline.getValue().get().executeAndCollect()) {
                 results.forEachRemaining(lines::add);
