@@ -87,13 +87,15 @@ fn top_speeds_are_those_of_the_last_ten_seconds() {
 fn files_that_appear_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = example("hdfs_word_count");
-    let child = child.arg(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut running = Running(child);
+    let [input, output, checkpoints] = ["in", "out", "checkpoints"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&input).unwrap();
+    let child = child.args([&input, &output, &checkpoints]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running(child.spawn().unwrap());
     // What is there when it starts is passed over; by its first batch it has started.
     running.prints(&["Time: "]);
-    let hidden = folder.path().join(".words");
+    let hidden = input.join(".words");
     std::fs::write(&hidden, "deep and fast and deep\n").unwrap();
-    std::fs::rename(&hidden, folder.path().join("words")).unwrap();
+    std::fs::rename(&hidden, input.join("words")).unwrap();
     running.prints(&["(deep, 2)"]);
 }
 
