@@ -382,9 +382,12 @@ fn the_lag_is_shown_while_the_source_runs() {
         .source("kafka", source, WatermarkStrategy::no_watermarks())
         .map("read", move |v: String| seen.push(v));
     let job = running(&graph, 1);
+    let gauge =
+        || job.metrics().operators.iter().find_map(|(_, metrics)| metrics.gauges().get("lag").copied());
     eventually("the lag", || (1..1000).contains(&lag.records()));
+    eventually("the same as a metric", || gauge().is_some_and(|lag| (1.0..1000.0).contains(&lag)));
     eventually("the end", || read.len() == 1000);
-    eventually("no lag", || lag.records() == 0);
+    eventually("no lag", || lag.records() == 0 && gauge() == Some(0.0));
     job.stop();
     job.wait().unwrap();
 }

@@ -113,7 +113,7 @@ impl<T: Send + 'static> KafkaSourceReader<T> {
     fn whole_range(&self, partition: &TopicPartition) -> Result<LogRange, KafkaError> {
         let mut config = self.source.settings.properties.consumer(self.group())?;
         config.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
-        let callbacks = SourceConsumerContext { lag: Default::default() };
+        let callbacks = SourceConsumerContext { lag: Default::default(), metrics: Default::default() };
         let consumer = SourceConsumer::from_config_and_context(&config, callbacks)
             .map_err(|error| self.error("create a consumer", error))?;
         let partitions = BTreeSet::from([partition.clone()]);

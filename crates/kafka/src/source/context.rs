@@ -1,9 +1,13 @@
 //! What librdkafka calls back with, for the consumer of a source.
 
+use std::sync::Arc;
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult};
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+
+use thalweg_dataflow::metrics::OperatorMetrics;
 
 use super::lag::Lag;
 use crate::client;
@@ -15,6 +19,7 @@ pub(super) type SourceConsumer = BaseConsumer<SourceConsumerContext>;
 #[derive(Debug)]
 pub(crate) struct SourceConsumerContext {
     pub(super) lag: Lag,
+    pub(super) metrics: Arc<OperatorMetrics>,
 }
 
 impl ClientContext for SourceConsumerContext {
@@ -27,7 +32,8 @@ impl ClientContext for SourceConsumerContext {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.lag.update(&statistics);
+        let behind = self.lag.update(&statistics);
+        self.metrics.set_gauge("lag", behind as f64);
     }
 }
 

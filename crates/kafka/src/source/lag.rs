@@ -25,15 +25,19 @@ impl Lag {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
     }
 
-    pub(super) fn update(&self, statistics: &Statistics) {
+    /// Takes note of what a consumer says. Returns how many records it is behind.
+    pub(super) fn update(&self, statistics: &Statistics) -> u64 {
+        let mut behind = 0;
         let mut lags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, statistics) in &statistics.topics {
             for partition in statistics.partitions.values() {
                 if let Some(lag) = lag(partition) {
+                    behind += lag;
                     lags.insert(TopicPartition::new(topic, partition.partition), lag);
                 }
             }
         }
+        behind
     }
 }
 

@@ -353,7 +353,7 @@ fn connect<T>(
     if settings.stopping.is_some() {
         config.set("enable.partition.eof", "true");
     }
-    let callbacks = SourceConsumerContext { lag: source.lag.clone() };
+    let callbacks = SourceConsumerContext { lag: source.lag.clone(), metrics: context.metrics.clone() };
     let (bootstrap, timeout) = (settings.properties.bootstrap(), settings.properties.api_timeout()?);
     let mut consumer = SourceConsumer::from_config_and_context(&config, callbacks)
         .map_err(|error| KafkaError::from_client("create a consumer", bootstrap, timeout, error))?;
