@@ -5,7 +5,7 @@
 //! refused here alone. The script and Flink's answers stay in the folder, so that a find can go into `tests/flink/pipelines`.
 //! What is known to differ is no find: `tests/flink/differs.txt` has the reasons.
 
-#![allow(clippy::unwrap_used, reason = "whoever runs it sees what went wrong")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "whoever runs it sees what went wrong")]
 
 #[path = "../../tests/flink/compare.rs"]
 mod compare;
