@@ -5,6 +5,8 @@ pub mod console;
 pub mod contract;
 pub mod files;
 pub mod flume;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 pub mod socket;
 pub mod store;
 

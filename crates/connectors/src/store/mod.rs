@@ -17,7 +17,7 @@ mod error;
 #[cfg(feature = "hdfs")]
 mod hdfs;
 mod read;
-mod runtime;
+pub(crate) mod runtime;
 #[cfg(feature = "s3")]
 mod s3;
 pub mod sink;

@@ -1,0 +1,221 @@
+//! Kinesis's API: JSON over HTTP, signed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use thalweg_dataflow::error::BoxError;
+
+use super::signature::{Credentials, Request, time};
+use crate::contract::{Failure, Place, Secret, without_credentials};
+use crate::store::runtime;
+
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+
+/// So long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Makes requests. Cloning it makes another handle to the same one.
+///
+/// ```no_run
+/// use serde_json::json;
+/// use thalweg_connectors::kinesis::KinesisClient;
+///
+/// let client = KinesisClient::from_env()?;
+/// client.call("CreateStream", &json!({ "StreamName": "words", "ShardCount": 2 }))?;
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
+#[derive(Clone)]
+pub struct KinesisClient(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    endpoint: String,
+    host: String,
+    region: String,
+    credentials: Credentials,
+}
+
+impl fmt::Debug for KinesisClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_credentials(&self.0.endpoint))
+    }
+}
+
+/// What the service says of a request that it refuses, or why it could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum KinesisError {
+    /// It has refused it.
+    #[error("{kind} ({status}): {message}")]
+    Refused {
+        /// The status of HTTP.
+        status: u16,
+        /// `ResourceNotFoundException`, say.
+        kind: String,
+        /// What it says.
+        message: String,
+    },
+    /// There was no answer, or none that could be read.
+    #[error("no answer: {0}")]
+    NoAnswer(BoxError),
+}
+
+impl KinesisError {
+    /// Of which kind of refusal it is.
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Refused { kind, .. } => kind,
+            Self::NoAnswer(_) => "",
+        }
+    }
+
+    /// Whether it may be over soon.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Refused { status, kind, .. } => {
+                *status >= 500
+                    || kind.contains("Throttling")
+                    || [
+                        "ProvisionedThroughputExceededException",
+                        "LimitExceededException",
+                        "ExpiredIteratorException",
+                    ]
+                    .contains(&kind.as_str())
+            }
+        }
+    }
+
+    pub(super) fn failure(self) -> Failure {
+        if self.passes() { Failure::passing(self) } else { Failure::lasting(self) }
+    }
+}
+
+impl KinesisClient {
+    /// With the endpoint, region and credentials of the environment; see the [module](super).
+    ///
+    /// # Errors
+    /// When there are no credentials, or no region.
+    pub fn from_env() -> Result<Self, BoxError> {
+        // TLS wants one for the process; that another one is there already is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let endpoint = var("AWS_ENDPOINT_URL_KINESIS").or_else(|| var("AWS_ENDPOINT_URL"));
+        let region = var("AWS_REGION").or_else(|| var("AWS_DEFAULT_REGION"));
+        let region = region.ok_or("Kinesis: no region; set AWS_REGION to one such as eu-central-1")?;
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://kinesis.{region}.amazonaws.com"));
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, host)| host).to_owned();
+        let credentials = credentials(var)?;
+        let http =
+            reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(Duration::from_secs(5)).build()?;
+        Ok(Self(Arc::new(Inner { http, endpoint, host, region, credentials })))
+    }
+
+    pub(super) fn place(&self, stream: &str) -> Place {
+        Place::new("Kinesis", &format!("{}/{stream}", self.0.endpoint))
+    }
+
+    /// Makes a request, and waits for its answer.
+    ///
+    /// # Errors
+    /// When it is refused, or not answered.
+    pub fn call(&self, action: &str, body: &Value) -> Result<Value, KinesisError> {
+        let runtime = runtime::handle().map_err(|error| KinesisError::NoAnswer(error.into()))?;
+        runtime.block_on(self.request(action, body))
+    }
+
+    pub(super) async fn request(&self, action: &str, body: &Value) -> Result<Value, KinesisError> {
+        let Inner { http, endpoint, host, region, credentials } = &*self.0;
+        let (body, target) = (body.to_string(), format!("Kinesis_20131202.{action}"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let time = time(now);
+        let signed = credentials.sign(&Request {
+            host,
+            region,
+            service: "kinesis",
+            content_type: CONTENT_TYPE,
+            target: &target,
+            body: body.as_bytes(),
+            time: &time,
+        });
+        let mut request = http.post(format!("{endpoint}/"));
+        for (name, value) in [
+            ("content-type", CONTENT_TYPE),
+            ("x-amz-date", &time),
+            ("x-amz-target", &target),
+            ("authorization", &signed),
+        ] {
+            request = request.header(name, value);
+        }
+        if let Some(token) = &credentials.token {
+            request = request.header("x-amz-security-token", token.expose());
+        }
+        let no_answer = |error: reqwest::Error| KinesisError::NoAnswer(error.without_url().into());
+        let answer = request.body(body).send().await.map_err(no_answer)?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.map_err(no_answer)?;
+        let answer = match bytes.is_empty() {
+            true => Ok(Value::Null),
+            false => serde_json::from_slice::<Value>(&bytes),
+        };
+        if status == 200 {
+            return answer.map_err(|error| KinesisError::NoAnswer(error.into()));
+        }
+        let answer = answer.unwrap_or(Value::Null);
+        let text = |names: [&str; 2]| {
+            names.iter().find_map(|name| answer[name].as_str()).unwrap_or_default().to_owned()
+        };
+        // With its namespace, or without it.
+        let kind = text(["__type", "code"]);
+        let kind = kind.rsplit('#').next().unwrap_or_default().to_owned();
+        Err(KinesisError::Refused { status, kind, message: text(["message", "Message"]) })
+    }
+}
+
+fn credentials(var: impl Fn(&str) -> Option<String>) -> Result<Credentials, BoxError> {
+    if let (Some(key), Some(secret)) = (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
+        let token = var("AWS_SESSION_TOKEN").map(Secret::new);
+        return Ok(Credentials { key, secret: Secret::new(secret), token });
+    }
+    let file =
+        var("AWS_SHARED_CREDENTIALS_FILE").or_else(|| Some(format!("{}/.aws/credentials", var("HOME")?)));
+    let profile = var("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    of_profile(&text, &profile).ok_or_else(|| {
+        format!("Kinesis: no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor the profile `{profile}` in ~/.aws/credentials").into()
+    })
+}
+
+/// What a file of credentials has for a profile.
+fn of_profile(text: &str, profile: &str) -> Option<Credentials> {
+    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != format!("[{profile}]"));
+    lines.next()?;
+    let (mut key, mut secret, mut token) = (None, None, None);
+    for line in lines.take_while(|line| !line.starts_with('[')) {
+        let Some((name, value)) = line.split_once('=') else { continue };
+        let value = value.trim().to_owned();
+        match name.trim() {
+            "aws_access_key_id" => key = Some(value),
+            "aws_secret_access_key" => secret = Some(Secret::new(value)),
+            "aws_session_token" => token = Some(Secret::new(value)),
+            _ => {}
+        }
+    }
+    Some(Credentials { key: key?, secret: secret?, token })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_found_and_shows_no_secret() {
+        let text = "[other]\naws_access_key_id = no\n\n[me]\naws_access_key_id=AKID\naws_secret_access_key = s3cr3t\n[last]\naws_session_token = t\n";
+        let credentials = of_profile(text, "me").unwrap();
+        assert_eq!((credentials.key.as_str(), credentials.secret.expose()), ("AKID", "s3cr3t"));
+        assert!(credentials.token.is_none() && !format!("{credentials:?}").contains("s3cr3t"));
+        assert!(of_profile(text, "other").is_none() && of_profile(text, "nobody").is_none());
+    }
+}

@@ -1,0 +1,523 @@
+//! Reads the shards of a stream.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::source::{
+    Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId, Waker,
+};
+use thalweg_dataflow::time::{Timestamp, millis};
+use tokio::task::JoinHandle;
+
+use super::{KinesisClient, KinesisError};
+use crate::contract::{ConnectorError, ConnectorMetrics, Guarantee, Pauses, Place, Promise, Retry};
+use crate::store::runtime;
+
+/// So many records are asked for at once.
+const BATCH: usize = 1_000;
+
+/// A record of a stream. Its event time is when Kinesis got it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KinesisRecord {
+    /// What the producer has chosen the shard by.
+    pub partition_key: String,
+    /// The record itself.
+    pub data: Vec<u8>,
+    /// Its number, which rises in its shard, with gaps.
+    pub sequence_number: String,
+    /// When Kinesis got it (milliseconds).
+    pub arrival: Timestamp,
+}
+
+/// Where a job begins that has no checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the oldest record that Kinesis still has.
+    #[default]
+    TrimHorizon,
+    /// At what comes from the start of the job on, by this machine's clock.
+    Latest,
+    /// At the first record that came at or after this time (milliseconds).
+    Timestamp(Timestamp),
+}
+
+/// Reads a stream. See the [module](super).
+///
+/// ```
+/// use thalweg_connectors::kinesis::{KinesisSource, StartAt};
+///
+/// let source = KinesisSource::new("words").start_at(StartAt::Latest);
+/// # let _ = source;
+/// ```
+#[derive(Clone, Debug)]
+pub struct KinesisSource {
+    stream: String,
+    start_at: StartAt,
+    poll_every: Duration,
+    discover_every: Duration,
+    retry: Retry,
+    client: Option<KinesisClient>,
+    /// The shards that have been read to their end, by whichever subtask.
+    finished: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl KinesisSource {
+    /// Reads the stream of this name, from its oldest record on.
+    pub fn new(stream: &str) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            start_at: StartAt::default(),
+            poll_every: Duration::from_millis(250),
+            discover_every: Duration::from_secs(10),
+            retry: Retry::new().attempts(10),
+            client: None,
+            finished: Arc::default(),
+        }
+    }
+
+    /// Where a job begins that has no checkpoint.
+    #[must_use]
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.start_at = start;
+        self
+    }
+
+    /// The least time between two reads of a shard. Kinesis allows five a second, to all readers together. Default: 250 ms.
+    #[must_use]
+    pub fn poll_every(mut self, time: Duration) -> Self {
+        self.poll_every = time;
+        self
+    }
+
+    /// How often to look for new shards. Default: every ten seconds, and whenever one has been read to its end.
+    #[must_use]
+    pub fn discover_every(mut self, time: Duration) -> Self {
+        self.discover_every = time;
+        self
+    }
+
+    /// How a request is tried again. Default: ten attempts.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// With a client of one's own, instead of one of the environment's.
+    #[must_use]
+    pub fn client(mut self, client: KinesisClient) -> Self {
+        self.client = Some(client);
+        self
+    }
+}
+
+impl Promise for KinesisSource {
+    fn place(&self) -> String {
+        format!("the Kinesis stream {}", self.stream)
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::ExactlyOnce
+    }
+
+    fn because(&self) -> String {
+        "records have sequence numbers, and stay for as long as the stream retains them".to_owned()
+    }
+}
+
+impl Source for KinesisSource {
+    type Item = KinesisRecord;
+    type Reader = KinesisReader;
+
+    fn identity(&self) -> String {
+        self.stream.clone()
+    }
+
+    fn reader(&self, context: &SourceContext) -> Result<KinesisReader, BoxError> {
+        let client = self.client.clone().map_or_else(KinesisClient::from_env, Ok)?;
+        Ok(KinesisReader {
+            place: client.place(&self.stream),
+            metrics: ConnectorMetrics::of(&context.metrics),
+            client,
+            source: self.clone(),
+            context: context.clone(),
+            restored: BTreeMap::new(),
+            start: -1,
+            shards: Vec::new(),
+            known: BTreeSet::new(),
+            discover_at: Timestamp::MIN,
+            pauses: None,
+        })
+    }
+}
+
+/// Where in a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardPosition {
+    /// The last record that was read; empty if none was.
+    after: String,
+    /// If none was: the time that reading begins at; below zero: the oldest record.
+    start: Timestamp,
+    /// Whether it was read to its end.
+    finished: bool,
+}
+
+/// A shard as the service lists it.
+struct Listed {
+    id: String,
+    parents: Vec<String>,
+    is_closed: bool,
+}
+
+/// Reads the shards of one subtask.
+pub struct KinesisReader {
+    source: KinesisSource,
+    client: KinesisClient,
+    place: Place,
+    metrics: ConnectorMetrics,
+    context: SourceContext,
+    /// Positions of shards that have not been listed since.
+    restored: BTreeMap<String, ShardPosition>,
+    /// Where shards begin that are there at a fresh start.
+    start: Timestamp,
+    shards: Vec<Shard>,
+    known: BTreeSet<String>,
+    discover_at: Timestamp,
+    /// Of a discovery that has failed.
+    pauses: Option<Pauses>,
+}
+
+/// A shard that this subtask reads.
+struct Shard {
+    id: String,
+    parents: Vec<String>,
+    position: ShardPosition,
+    split: Option<SplitId>,
+    /// Where the next read begins.
+    iterator: Option<String>,
+    ready: VecDeque<KinesisRecord>,
+    /// Whether what is ready is the last of it.
+    is_last: bool,
+    fetching: Option<JoinHandle<Result<Fetched, KinesisError>>>,
+    fetch_at: Timestamp,
+    pauses: Option<Pauses>,
+    attempts: u32,
+    behind: f64,
+}
+
+struct Fetched {
+    records: Vec<KinesisRecord>,
+    /// `None` at the end of the shard.
+    next: Option<String>,
+    behind: f64,
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.fetching.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl KinesisReader {
+    /// Takes over those of the shards that have not been seen before, and that this subtask is to read.
+    fn take_over(&mut self, listed: &[Listed], is_fresh: bool) {
+        let parents: BTreeMap<&str, &[String]> =
+            listed.iter().map(|shard| (shard.id.as_str(), shard.parents.as_slice())).collect();
+        for shard in listed {
+            if !self.known.insert(shard.id.clone()) {
+                continue;
+            }
+            let restored = self.restored.remove(&shard.id);
+            if !self.context.owns_part(eldest(&parents, &shard.id), 0) {
+                continue;
+            }
+            let position = restored.unwrap_or_else(|| {
+                // What comes later than the start is read from its beginning; what was over before it is not wanted.
+                let start = if is_fresh { self.start } else { -1 };
+                ShardPosition {
+                    after: String::new(),
+                    start,
+                    finished: start >= 0 && shard.is_closed && self.source.start_at == StartAt::Latest,
+                }
+            });
+            // Of parents that are not kept any more there is nothing to be waited for.
+            let parents = shard.parents.iter().filter(|parent| parents.contains_key(parent.as_str()));
+            let parents = parents.cloned().collect();
+            self.set_finished(&shard.id, position.finished);
+            self.shards.push(Shard::new(shard.id.clone(), parents, position));
+        }
+    }
+
+    fn set_finished(&self, shard: &str, is_finished: bool) {
+        let mut finished = self.source.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_finished {
+            finished.insert(shard.to_owned());
+        } else {
+            finished.remove(shard);
+        }
+    }
+
+    fn discover_if_due(&mut self, now: Timestamp) -> Result<(), BoxError> {
+        if now < self.discover_at {
+            return Ok(());
+        }
+        match list(&self.client, &self.source.stream) {
+            Ok(listed) => {
+                self.take_over(&listed, false);
+                self.pauses = None;
+                self.discover_at = now + millis(self.source.discover_every);
+                Ok(())
+            }
+            Err(error) => {
+                let pauses = self.pauses.get_or_insert_with(|| self.source.retry.pauses());
+                let pause = if error.passes() { pauses.next() } else { None };
+                let Some(pause) = pause else {
+                    return Err(ConnectorError::once(&self.place, "list its shards", error.failure()).boxed());
+                };
+                self.metrics.retry();
+                self.discover_at = now + millis(pause);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// All shards of a stream.
+fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisError> {
+    let (mut listed, mut request) = (Vec::new(), json!({ "StreamName": stream }));
+    loop {
+        let answer = client.call("ListShards", &request)?;
+        for shard in answer["Shards"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            let Some(id) = text(&shard["ShardId"]) else { continue };
+            let parents = [&shard["ParentShardId"], &shard["AdjacentParentShardId"]]
+                .into_iter()
+                .filter_map(text)
+                .collect();
+            let is_closed = shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string();
+            listed.push(Listed { id, parents, is_closed });
+        }
+        match answer["NextToken"].as_str() {
+            Some(token) => request = json!({ "NextToken": token }),
+            None => return Ok(listed),
+        }
+    }
+}
+
+/// The oldest first parent of a shard that is still known: all that has come out of it by splits is read by one subtask.
+fn eldest<'a>(parents: &BTreeMap<&'a str, &'a [String]>, shard: &'a str) -> &'a str {
+    let mut eldest = shard;
+    // A shard is younger than its parents; so this ends, unless the service is wrong.
+    for _ in 0..10_000 {
+        match parents
+            .get(eldest)
+            .and_then(|of| of.first())
+            .filter(|parent| parents.contains_key(parent.as_str()))
+        {
+            Some(parent) => eldest = parent,
+            None => break,
+        }
+    }
+    eldest
+}
+
+impl Shard {
+    fn new(id: String, parents: Vec<String>, position: ShardPosition) -> Self {
+        Self {
+            id,
+            parents,
+            position,
+            split: None,
+            iterator: None,
+            ready: VecDeque::new(),
+            is_last: false,
+            fetching: None,
+            fetch_at: Timestamp::MIN,
+            pauses: None,
+            attempts: 0,
+            behind: 0.0,
+        }
+    }
+
+    /// Asks for more, on the runtime.
+    fn fetch(&mut self, client: &KinesisClient, stream: &str, waker: &Waker) -> Result<(), BoxError> {
+        let (client, waker, stream, shard) =
+            (client.clone(), waker.clone(), stream.to_owned(), self.id.clone());
+        let (iterator, position) = (self.iterator.take(), self.position.clone());
+        let fetch = async move {
+            let fetched = fetch(&client, &stream, &shard, iterator, &position).await;
+            waker.wake();
+            fetched
+        };
+        self.fetching = Some(runtime::handle()?.spawn(fetch));
+        Ok(())
+    }
+}
+
+async fn fetch(
+    client: &KinesisClient,
+    stream: &str,
+    shard: &str,
+    iterator: Option<String>,
+    position: &ShardPosition,
+) -> Result<Fetched, KinesisError> {
+    let iterator = match iterator {
+        Some(iterator) => iterator,
+        None => {
+            let mut request = json!({ "StreamName": stream, "ShardId": shard });
+            match position {
+                ShardPosition { after, .. } if !after.is_empty() => {
+                    request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER".into();
+                    request["StartingSequenceNumber"] = after.as_str().into();
+                }
+                ShardPosition { start, .. } if *start >= 0 => {
+                    request["ShardIteratorType"] = "AT_TIMESTAMP".into();
+                    request["Timestamp"] = (*start as f64 / 1000.0).into();
+                }
+                _ => request["ShardIteratorType"] = "TRIM_HORIZON".into(),
+            }
+            let answer = client.request("GetShardIterator", &request).await?;
+            answer["ShardIterator"].as_str().unwrap_or_default().to_owned()
+        }
+    };
+    let mut answer =
+        client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
+    let records = match answer["Records"].take() {
+        Value::Array(records) => records.iter().map(record).collect::<Result<_, _>>()?,
+        _ => Vec::new(),
+    };
+    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
+    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
+}
+
+fn record(record: &Value) -> Result<KinesisRecord, KinesisError> {
+    let text = |name: &str| record[name].as_str().unwrap_or_default();
+    let data = BASE64_STANDARD.decode(text("Data")).map_err(|error| KinesisError::NoAnswer(error.into()))?;
+    let arrival = record["ApproximateArrivalTimestamp"].as_f64().unwrap_or(0.0);
+    Ok(KinesisRecord {
+        partition_key: text("PartitionKey").to_owned(),
+        data,
+        sequence_number: text("SequenceNumber").to_owned(),
+        arrival: (arrival * 1000.0) as Timestamp,
+    })
+}
+
+impl SourceReader for KinesisReader {
+    type Item = KinesisRecord;
+    type Position = ShardPosition;
+
+    fn open(&mut self, restored: Option<Vec<(String, ShardPosition)>>) -> Result<(), BoxError> {
+        self.start = match self.source.start_at {
+            _ if restored.is_some() => -1,
+            StartAt::TrimHorizon => -1,
+            StartAt::Latest => self.context.clock.now(),
+            StartAt::Timestamp(time) => time,
+        };
+        let is_fresh = restored.is_none();
+        self.restored = restored.into_iter().flatten().collect();
+        // What a run that has failed had read to the end is not so any more, unless the checkpoint says so.
+        for (shard, position) in &self.restored {
+            self.set_finished(shard, position.finished);
+        }
+        // Here, so that no checkpoint is taken before positions have their owners.
+        let list = |_| list(&self.client, &self.source.stream).map_err(KinesisError::failure);
+        let listed =
+            self.source.retry.run(&self.place, "list its shards", list).map_err(|error| error.boxed())?;
+        self.take_over(&listed, is_fresh);
+        self.discover_at = self.context.clock.now() + millis(self.source.discover_every);
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<KinesisRecord>) -> Result<SourceStatus, BoxError> {
+        let now = self.context.clock.now();
+        self.discover_if_due(now)?;
+        let mut until = self.discover_at.max(now);
+        for shard in self.shards.iter_mut().filter(|shard| !shard.position.finished) {
+            let waits = {
+                let finished = self.source.finished.lock().unwrap_or_else(PoisonError::into_inner);
+                shard.parents.iter().any(|parent| !finished.contains(parent))
+            };
+            if waits {
+                // Another subtask may read them.
+                until = until.min(now + millis(self.source.poll_every));
+                continue;
+            }
+            let split = *shard.split.get_or_insert_with(|| output.add_split(&shard.id));
+            if shard.fetching.as_ref().is_some_and(JoinHandle::is_finished)
+                && let Some(fetching) = shard.fetching.take()
+            {
+                let fetched = runtime::handle()?.block_on(fetching);
+                match fetched.unwrap_or_else(|error| Err(KinesisError::NoAnswer(error.into()))) {
+                    Ok(fetched) => {
+                        (shard.pauses, shard.attempts) = (None, 0);
+                        shard.is_last = fetched.next.is_none();
+                        (shard.iterator, shard.behind) = (fetched.next, fetched.behind);
+                        shard.ready.extend(fetched.records);
+                        shard.fetch_at = now + millis(self.source.poll_every);
+                    }
+                    Err(error) => {
+                        shard.attempts += 1;
+                        let pauses = shard.pauses.get_or_insert_with(|| self.source.retry.pauses());
+                        let pause = if error.passes() { pauses.next() } else { None };
+                        let Some(pause) = pause else {
+                            let what = format!("read shard {}", shard.id);
+                            let mut error = ConnectorError::once(&self.place, what, error.failure());
+                            error.attempts = shard.attempts;
+                            return Err(error.boxed());
+                        };
+                        self.metrics.retry();
+                        shard.fetch_at = now + millis(pause);
+                    }
+                }
+            }
+            if shard.ready.is_empty() && shard.is_last {
+                shard.position.finished = true;
+                let mut finished = self.source.finished.lock().unwrap_or_else(PoisonError::into_inner);
+                finished.insert(shard.id.clone());
+                output.finish_split(split);
+                // Its children are there by now.
+                self.discover_at = now;
+                return Ok(SourceStatus::Ready);
+            }
+            if shard.ready.is_empty() && shard.fetching.is_none() {
+                match shard.fetch_at <= now {
+                    true => shard.fetch(&self.client, &self.source.stream, &self.context.waker)?,
+                    false => until = until.min(shard.fetch_at),
+                }
+            }
+            if !shard.ready.is_empty() {
+                let mut bytes = 0;
+                while output.room() > 0
+                    && let Some(record) = shard.ready.pop_front()
+                {
+                    bytes += record.data.len();
+                    output.weigh(record.data.len());
+                    shard.position.after.clone_from(&record.sequence_number);
+                    let arrival = record.arrival;
+                    output.push(record, arrival);
+                }
+                self.metrics.bytes(bytes as u64);
+                output.origin(split, 0, 0);
+                let behind = self.shards.iter().map(|shard| shard.behind).fold(0.0, f64::max);
+                self.metrics.lag(behind);
+                // The next poll begins with another one.
+                self.shards.rotate_left(1);
+                return Ok(SourceStatus::Ready);
+            }
+        }
+        Ok(SourceStatus::Idle { until: Some(until) })
+    }
+
+    fn positions(&mut self) -> Vec<(String, ShardPosition)> {
+        // Shards that were not listed any more after the restore: one of the subtasks carries them on.
+        let carried = self.restored.iter().filter(|_| self.context.owns(0));
+        let carried = carried.map(|(shard, position)| (shard.clone(), position.clone()));
+        self.shards.iter().map(|shard| (shard.id.clone(), shard.position.clone())).chain(carried).collect()
+    }
+}

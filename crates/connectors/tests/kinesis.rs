@@ -1,0 +1,315 @@
+//! Kinesis, against a server that speaks its API: `scripts/kinesis start`, then `eval "$(scripts/kinesis env)"`, which sets `THALWEG_KINESIS`. Without it nothing is tested, and
+//! that is said. The server is slow with many records at once; so there are few.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+#![cfg(feature = "kinesis")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use thalweg_connectors::contract::Retry;
+use thalweg_connectors::files::FileSink;
+use thalweg_connectors::kinesis::{KinesisClient, KinesisRecord, KinesisSink, KinesisSource, StartAt};
+use thalweg_dataflow::checkpoint::CheckpointStorage;
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operator::RunId;
+use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartStrategy, run, start};
+use thalweg_dataflow::source::IteratorSource;
+use thalweg_dataflow::watermark::WatermarkStrategy;
+
+/// A stream of its own, which goes with the test.
+struct Stream {
+    name: String,
+    client: KinesisClient,
+}
+
+impl Stream {
+    fn new(test: &str, shards: u32) -> Option<Self> {
+        if std::env::var_os("THALWEG_KINESIS").is_none() {
+            eprintln!("SKIPPED: {test} on THALWEG_KINESIS, which is not set");
+            return None;
+        }
+        let (name, client) = (format!("{test}-{:x}", RunId::token()), KinesisClient::from_env().unwrap());
+        let stream = Self { name, client };
+        stream.call("CreateStream", json!({ "ShardCount": shards }));
+        stream.wait_active();
+        Some(stream)
+    }
+
+    fn call(&self, action: &str, mut body: Value) -> Value {
+        body["StreamName"] = self.name.clone().into();
+        self.client.call(action, &body).unwrap()
+    }
+
+    fn wait_active(&self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let summary = self.call("DescribeStreamSummary", json!({}));
+            if summary["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE" {
+                return;
+            }
+            assert!(Instant::now() < until, "{summary}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Shards that are open.
+    fn open_shards(&self) -> Vec<Value> {
+        let listed = self.call("ListShards", json!({}));
+        let shards = listed["Shards"].as_array().unwrap().iter();
+        shards
+            .filter(|shard| shard["SequenceNumberRange"]["EndingSequenceNumber"].is_null())
+            .cloned()
+            .collect()
+    }
+
+    fn split(&self, shard: &Value) {
+        let bound = |name: &str| shard["HashKeyRange"][name].as_str().unwrap().parse::<u128>().unwrap();
+        let (from, to) = (bound("StartingHashKey"), bound("EndingHashKey"));
+        let middle = from / 2 + to / 2;
+        self.call(
+            "SplitShard",
+            json!({ "ShardToSplit": shard["ShardId"], "NewStartingHashKey": middle.to_string() }),
+        );
+        self.wait_active();
+    }
+
+    fn merge(&self, one: &Value, other: &Value) {
+        self.call(
+            "MergeShards",
+            json!({ "ShardToMerge": one["ShardId"], "AdjacentShardToMerge": other["ShardId"] }),
+        );
+        self.wait_active();
+    }
+
+    /// Writes numbers, as a job does.
+    fn write(&self, numbers: std::ops::Range<u64>) {
+        let graph = StreamGraph::new();
+        let numbers =
+            graph.source("numbers", IteratorSource::new(numbers), WatermarkStrategy::no_watermarks());
+        let sink =
+            KinesisSink::new(&self.name, |n: &u64| (format!("key {}", n % 17), n.to_string().into_bytes()));
+        let _ = numbers.apply("kinesis", sink.client(self.client.clone()));
+        run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("write") }).unwrap();
+    }
+
+    fn source(&self) -> KinesisSource {
+        let every = Duration::from_millis(50);
+        KinesisSource::new(&self.name).client(self.client.clone()).poll_every(every).discover_every(every)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.client.call("DeleteStream", &json!({ "StreamName": self.name }));
+    }
+}
+
+type Records = Arc<Mutex<Vec<KinesisRecord>>>;
+
+fn collect(source: KinesisSource, parallelism: usize, checkpoints: Option<&Path>) -> (JobHandle, Records) {
+    let (graph, records) = (StreamGraph::new(), Records::default());
+    let seen = records.clone();
+    let stream = graph.source("kinesis", source, WatermarkStrategy::no_watermarks());
+    let _ = stream.map("collect", move |record| seen.lock().unwrap().push(record));
+    let checkpoint = checkpoints.map(|folder| {
+        CheckpointConfig::new(Duration::from_millis(30), CheckpointStorage::local(folder).unwrap())
+    });
+    let restart = Some(RestartStrategy::None);
+    let config = JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("kinesis") };
+    (start(&graph, config).unwrap(), records)
+}
+
+fn number(record: &KinesisRecord) -> u64 {
+    String::from_utf8_lossy(&record.data).parse().unwrap()
+}
+
+/// Waits until exactly these numbers are there, and no other comes.
+fn exactly(records: &Records, expected: std::ops::Range<u64>) {
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut settled = false;
+    loop {
+        let mut numbers: Vec<u64> = records.lock().unwrap().iter().map(number).collect();
+        numbers.sort_unstable();
+        let is_whole = numbers.iter().copied().eq(expected.clone());
+        if is_whole && settled {
+            return;
+        }
+        settled = is_whole;
+        assert!(Instant::now() < until, "{} of {expected:?}", numbers.len());
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
+
+/// Records of a key are in the order in which they were written, as long as one subtask reads.
+fn in_order(records: &Records) {
+    let mut last = BTreeMap::<String, u64>::new();
+    for record in records.lock().unwrap().iter() {
+        let n = number(record);
+        let before = last.insert(record.partition_key.clone(), n);
+        assert!(before.is_none_or(|before| before < n), "{}: {n} after {before:?}", record.partition_key);
+    }
+}
+
+fn stop(job: JobHandle) {
+    job.stop();
+    job.wait().unwrap();
+}
+
+#[test]
+fn what_is_written_is_read_and_gone_on_from_at_any_parallelism() {
+    let Some(stream) = Stream::new("goes-on", 3) else { return };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    for parallelism in [2, 1, 4] {
+        stream.write(written..written + 300);
+        let (job, records) = collect(stream.source(), parallelism, Some(checkpoints.path()));
+        exactly(&records, written..written + 300);
+        written += 300;
+        job.suspend();
+        job.wait().unwrap();
+    }
+    let first = stream.call("ListShards", json!({}))["Shards"].as_array().unwrap().len();
+    assert_eq!(first, 3);
+}
+
+#[test]
+fn shards_are_split_and_merged_while_they_are_read() {
+    let Some(stream) = Stream::new("reshard", 2) else { return };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let (job, records) = collect(stream.source(), 1, Some(checkpoints.path()));
+    stream.write(0..150);
+    stream.split(&stream.open_shards()[0]);
+    stream.write(150..300);
+    let mut open = stream.open_shards();
+    assert_eq!(open.len(), 3);
+    open.sort_by_key(|shard| {
+        shard["HashKeyRange"]["StartingHashKey"].as_str().unwrap().parse::<u128>().unwrap()
+    });
+    stream.merge(&open[1], &open[2]);
+    stream.write(300..450);
+    exactly(&records, 0..450);
+    in_order(&records);
+    stop(job);
+    // A job that was not there meanwhile, too: parents before children.
+    let (job, all) = collect(stream.source(), 1, None);
+    exactly(&all, 0..450);
+    in_order(&all);
+    stop(job);
+    let (job, all) = collect(stream.source(), 3, None);
+    exactly(&all, 0..450);
+    stop(job);
+    // And one that goes on over a split that it has not seen.
+    stream.write(450..500);
+    stream.split(&stream.open_shards()[0]);
+    stream.write(500..550);
+    let (job, rest) = collect(stream.source(), 2, Some(checkpoints.path()));
+    exactly(&rest, 450..550);
+    stop(job);
+}
+
+#[test]
+fn a_job_begins_where_it_is_told_to() {
+    let Some(stream) = Stream::new("starts", 2) else { return };
+    stream.write(0..100);
+    // Its clock says seconds.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let (latest, of_latest) = collect(stream.source().start_at(StartAt::Latest), 2, None);
+    // So that it has started.
+    std::thread::sleep(Duration::from_millis(1_200));
+    stream.write(100..200);
+    exactly(&of_latest, 100..200);
+    stop(latest);
+    let (at, of_time) = collect(stream.source().start_at(StartAt::Timestamp(now)), 2, None);
+    exactly(&of_time, 100..200);
+    let arrivals = of_time.lock().unwrap().iter().map(|record| record.arrival).min().unwrap();
+    assert!(arrivals >= now - 1_000 && arrivals < now + 60_000);
+    stop(at);
+}
+
+#[test]
+fn what_is_not_there_or_not_reached_is_said() {
+    let Some(stream) = Stream::new("errors", 1) else { return };
+    let missing = KinesisSource::new("no-such-stream").client(stream.client.clone());
+    let error = collect(missing, 1, None).0.wait().unwrap_err().to_string();
+    assert!(error.contains("/no-such-stream: cannot list its shards: ResourceNotFoundException"), "{error}");
+    assert!(error.contains("trying again cannot help"), "{error}");
+    let graph = StreamGraph::new();
+    let source = graph.source("one", IteratorSource::new([1_u64]), WatermarkStrategy::no_watermarks());
+    let sink = KinesisSink::new("no-such-stream", |_: &u64| ("key".to_owned(), Vec::new()));
+    let _ = source.apply("kinesis", sink.client(stream.client.clone()).retry(Retry::new().attempts(2)));
+    let error = run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("write") }).unwrap_err().to_string();
+    assert!(error.contains("/no-such-stream: cannot put 1 records: ResourceNotFoundException"), "{error}");
+}
+
+/// Lets a process go on, whatever becomes of the test.
+struct Stopped(String);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        assert!(Command::new("kill").args(["-CONT", &self.0]).status().unwrap().success());
+    }
+}
+
+/// The numbers in the files that readers see.
+fn published(folder: &Path) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("part-") {
+            let text = std::fs::read_to_string(path).unwrap();
+            numbers.extend(text.lines().map(|line| line.parse::<u64>().unwrap()));
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn a_job_that_is_killed_and_a_service_that_does_not_answer_lose_and_double_nothing() {
+    let Some(stream) = Stream::new("kills", 3) else { return };
+    let (folder, pid) = (tempfile::tempdir().unwrap(), std::env::var("THALWEG_KINESIS_PID").unwrap());
+    let (files, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
+    let job = |parallelism: usize| {
+        let graph = StreamGraph::new();
+        let records = graph.source("kinesis", stream.source(), WatermarkStrategy::no_watermarks());
+        let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
+        let _ = records.apply("files", FileSink::new(&files, line)).uid("files");
+        let storage = CheckpointStorage::local(&checkpoints).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(30), storage));
+        let restart = Some(RestartStrategy::None);
+        start(&graph, JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("kills") }).unwrap()
+    };
+    let wait_for = |count: usize| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while published(&files).len() < count {
+            assert!(Instant::now() < until, "{} of {count}", published(&files).len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let mut written = 0;
+    for parallelism in [1, 2, 3] {
+        let running = job(parallelism);
+        let before = published(&files).len();
+        // More than a read of each shard, so that it is cancelled in the middle.
+        stream.write(written..written + 600);
+        written += 600;
+        wait_for(before + 1);
+        let stopped = Stopped(pid.clone());
+        assert!(Command::new("kill").args(["-STOP", &stopped.0]).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(600));
+        drop(stopped);
+        // No last checkpoint.
+        running.cancel();
+        let _ = running.wait();
+    }
+    let running = job(2);
+    wait_for(written as usize);
+    stop(running);
+    assert!(published(&files).into_iter().eq(0..written));
+}
