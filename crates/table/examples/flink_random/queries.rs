@@ -421,7 +421,8 @@ fn set_operation(random: &mut Random) -> String {
         random.one_of(&["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]);
     let both = format!("({}) {operation} ({})", one(random), one(random));
     match random.below(3) {
-        0 => format!("SELECT COUNT(*) FROM ({both})"),
+        // Flink counts wrongly what comes of `INTERSECT ALL` and `EXCEPT ALL`.
+        0 if !operation.ends_with(" ALL") => format!("SELECT COUNT(*) FROM ({both})"),
         1 => format!("({both}) {} ({})", random.one_of(&["UNION ALL", "EXCEPT", "INTERSECT"]), one(random)),
         _ => both,
     }
