@@ -141,23 +141,25 @@ fn it_is_told_which_split_holds_the_watermark_back_and_since_when() {
     let handle = start(&graph, JobConfig { parallelism: 1, ..JobConfig::new("held") }).unwrap();
     ahead.send(1_000).unwrap();
     behind.send(10).unwrap();
-    let find = |name: &str| {
-        handle.watermarks().into_iter().find(|watermark| &*watermark.operator.name == name).unwrap()
-    };
-    while find("ahead").watermark != 999 || find("behind").watermark != 9 || find("both").watermark != 9 {
+    let find =
+        |name: &str| handle.watermarks().into_iter().find(|watermark| &*watermark.operator.name == name);
+    // Of a job that has just begun nothing is shown yet.
+    let at = |name: &str| find(name).map(|watermark| watermark.watermark);
+    while (at("ahead"), at("behind"), at("both")) != (Some(999), Some(9), Some(9)) {
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", handle.watermarks());
         std::thread::sleep(Duration::from_millis(5));
     }
     // The operator behind both has come as far as the slower one, whose split is named.
-    let (split, since) = find("behind").held_back_by.unwrap();
+    let behind_it = find("behind").unwrap();
+    let (split, since) = behind_it.held_back_by.clone().unwrap();
     assert!(!split.is_empty() && since > 0, "{split} since {since}");
-    let text = find("behind").to_string();
+    let text = behind_it.to_string();
     assert!(
         text.contains("watermark 9") && text.contains(&format!("held back by {split} since {since}")),
         "{text}"
     );
     behind.send(2_000).unwrap();
-    while find("both").watermark != 999 {
+    while at("both") != Some(999) {
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", handle.watermarks());
         std::thread::sleep(Duration::from_millis(5));
     }
