@@ -1,6 +1,6 @@
 //! The console: lines of stdin as a stream, and records on stdout, as lines or as tables.
 
-mod sink;
+pub mod sink;
 mod stdin;
 
 pub use sink::ConsoleSink;

@@ -1,6 +1,6 @@
 //! Records on stdout: a line each, or as tables.
 //!
-//! A table is printed when a batch or a checkpoint is through, when nothing more comes for a moment, and when it has [`ROWS`] rows. Each subtask prints its own.
+//! A table is printed when a batch or a checkpoint is through, when nothing more comes for a moment, and when it has a thousand rows. Each subtask prints its own.
 //!
 //! - **Guarantee**: at least once: what was printed before a failure is printed again. A stdout that has been closed ends the job.
 

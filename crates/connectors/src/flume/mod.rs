@@ -19,7 +19,7 @@
 
 mod avro;
 mod server;
-mod sink;
+pub mod sink;
 mod thrift;
 
 use std::collections::BTreeMap;

@@ -24,7 +24,7 @@ use crate::socket::{Peer, TICK};
 /// So long an agent may take for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Sends what its format makes of a record. See the [module](crate::flume).
+/// Sends what its format makes of a record. See the [module](self).
 ///
 /// ```no_run
 /// use thalweg_connectors::flume::{FlumeEvent, FlumeSink};

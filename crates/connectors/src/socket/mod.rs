@@ -4,7 +4,7 @@
 //! are not, and go on trying. One subtask reads; to spread the work, rebalance the stream.
 
 mod raw;
-mod sink;
+pub mod sink;
 mod text;
 
 use std::io::{ErrorKind, Read};
