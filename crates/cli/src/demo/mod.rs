@@ -101,10 +101,11 @@ pub(crate) fn run(args: &Args, started: Instant) -> anyhow::Result<()> {
     let totals = totals::of_topic(&bootstrap, &topics.counts)?;
     let words: u64 = totals.values().sum();
     eprintln!(
-        "committed up to epoch {}: {words} words, {} different ones, in topic {}",
+        "committed up to epoch {}: {words} words, {} different ones, in topic {}{}",
         result.epoch,
         totals.len(),
-        topics.counts
+        topics.counts,
+        if broker.is_some() && !retention(args).is_empty() { ", as far as they are kept" } else { "" }
     );
     if args.once {
         let mut out = std::io::stdout().lock();
@@ -115,9 +116,24 @@ pub(crate) fn run(args: &Args, started: Instant) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How much the demo's own broker keeps of each partition of a feed that never ends, in segments of a quarter of it.
+const KEPT_BYTES: u64 = 32 << 20;
+
 fn own_broker(args: &Args) -> anyhow::Result<Broker> {
     let storage = args.data.clone().map_or(Storage::Memory, Storage::Directory);
-    Ok(Broker::start(BrokerConfig { storage, ..BrokerConfig::default() })?)
+    Ok(Broker::start(BrokerConfig { storage, properties: retention(args), ..BrokerConfig::default() })?)
+}
+
+/// Nothing is dropped of a text that the user gave; of the built-in one, over and over, what has long been read.
+fn retention(args: &Args) -> BTreeMap<String, String> {
+    let properties = [
+        ("log.retention.bytes", KEPT_BYTES),
+        ("log.segment.bytes", KEPT_BYTES / 4),
+        ("log.retention.check.interval.ms", 5_000),
+    ];
+    let endless = args.input.is_none() && !args.once;
+    let properties = properties.into_iter().filter(|_| endless);
+    properties.map(|(name, value)| (name.to_owned(), value.to_string())).collect()
 }
 
 /// Shows how it goes, until the job ends: with its input, by Ctrl-C, or by a failure.
