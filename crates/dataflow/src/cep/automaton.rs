@@ -339,7 +339,9 @@ impl<T> Maker<'_, T> {
                 waiting = self.state(step, Kind::Normal);
                 self.add(waiting, Action::Take, taken, take);
                 self.add(waiting, Action::Ignore, waiting, ignore.clone());
-                for not in self.nots_before(step) {
+                // What must not be before the step may be once it has taken an event.
+                let nots = if self.first_of_loop[step] { self.nots_before(step) } else { Vec::new() };
+                for not in nots {
                     self.stop_at(waiting, not);
                 }
             }

@@ -215,6 +215,16 @@ fn what_is_not_through_in_time_goes_aside() {
 }
 
 #[test]
+fn what_must_not_be_before_a_step_may_be_between_its_events() {
+    let not = || Pattern::begin("first").where_(is('c')).not_followed_by("not").where_(is('c'));
+    let once_or_twice = not().followed_by("b").where_(is('b')).times_between(1, 2);
+    assert_eq!(found(&once_or_twice, "c1 b2 c3 b4").sorted(), ["c1 b2", "c1 b2 b4", "c3 b4"]);
+    let twice = not().followed_by("b").where_(is('b')).times(2);
+    assert_eq!(found(&twice, "c1 b2 c3 b4").sorted(), ["c1 b2 b4"]);
+    assert_eq!(found(&once_or_twice, "c1 c2 b3").sorted(), ["c2 b3"]);
+}
+
+#[test]
 fn a_condition_sees_what_was_matched_before() {
     let rising = Pattern::begin("up").where_(|event: &Event| event.0 == 'a').one_or_more().consecutive();
     let rising = rising.where_with(|event, so_far| so_far.last("up").is_none_or(|last| event.1 > last.1));
