@@ -83,9 +83,9 @@ impl BatchInfo {
         between(self.processing_start_time, self.processing_end_time)
     }
 
-    /// How long after its time it was through.
+    /// How long after its time it was through; of the last batch of a job, which is cut before its time, how long after its cut.
     pub fn total_delay(&self) -> Duration {
-        between(self.batch_time, self.processing_end_time)
+        self.scheduling_delay() + self.processing_delay()
     }
 }
 
