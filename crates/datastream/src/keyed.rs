@@ -255,9 +255,9 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     /// }
     ///
     /// let env = StreamExecutionEnvironment::new();
-    /// let clicks = env.from_timed_collection(vec![("ada", 0), ("ada", 600), ("ada", 5_000)]);
+    /// let clicks = env.from_timed_collection(vec![("ada", 0), ("ada", 600), ("bob", 5_000)]);
     /// let visits = clicks.key_by(|user| user.to_string()).process(Visits::default());
-    /// assert_eq!(visits.execute_and_collect("visits")?, [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
+    /// assert_eq!(visits.execute_and_collect("visits")?, [("ada".to_owned(), 2), ("bob".to_owned(), 1)]);
     /// # Ok::<(), thalweg_datastream::JobError>(())
     /// ```
     pub fn process<F>(&self, function: F) -> DataStream<F::Out>

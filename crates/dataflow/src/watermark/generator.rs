@@ -5,6 +5,7 @@
 //! use thalweg_dataflow::watermark::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
 //!
 //! /// Sensors that send, now and then, that all until a time has been sent.
+//! #[derive(Clone)]
 //! enum Message {
 //!     Reading(f64),
 //!     SentUntil(Timestamp),

@@ -44,7 +44,7 @@ fn of_body(body: &mut SetExpr) -> Result<(), SqlError> {
                     if let TableFactor::Derived { lateral: true, subquery, .. } = relation
                         && let Some(limited) = limited(subquery, &outside)?
                     {
-                        *subquery = Box::new(limited);
+                        **subquery = limited;
                     }
                     outside.extend(name_of(relation));
                 }
