@@ -92,9 +92,11 @@ fn interval_join(records: u64) -> u64 {
     results(&joined.process(|a, b, context| context.collect(a.1 + b.1)))
 }
 
+/// What a side has kept of a key, the oldest first.
+type Side = std::collections::VecDeque<(Timestamp, u32)>;
+
 fn interval_join_loop(records: u64) -> u64 {
-    let (mut kept, mut found): (HashMap<u32, [std::collections::VecDeque<(Timestamp, u32)>; 2]>, u64) =
-        (HashMap::new(), 0);
+    let (mut kept, mut found): (HashMap<u32, [Side; 2]>, u64) = (HashMap::new(), 0);
     for n in 0..records {
         let ((key, value, time), side) = (event(n), n as usize % 2);
         let sides = kept.entry(key).or_default();

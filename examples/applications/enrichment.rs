@@ -80,7 +80,7 @@ fn main() -> Result<(), BoxError> {
         Order { id, currency: currency.to_owned(), cents: 1_000 + i64::from(id), time }
     };
     let payment = |id: u32| {
-        let after = if id % 10 == 0 { 2 * HOUR } else { 600_000 };
+        let after = if id.is_multiple_of(10) { 2 * HOUR } else { 600_000 };
         (id % 3 != 2).then_some(Payment { order: id, time: i64::from(id) * 60_000 + after })
     };
     let mut payments: Vec<Payment> = (0..300).filter_map(payment).collect();

@@ -49,7 +49,10 @@ impl<T: Text> Text for Option<T> {
 
 /// Of each pipeline its batches, by their times.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<&'static str, BTreeMap<Timestamp, Vec<String>>>>>);
+struct Seen(Arc<Mutex<BTreeMap<&'static str, Batches>>>);
+
+/// What came, by the time of its batch.
+type Batches = BTreeMap<Timestamp, Vec<String>>;
 
 impl Seen {
     fn keep<T: StateData + Text + Debug>(&self, name: &'static str, stream: &DStream<T>) {
