@@ -58,7 +58,7 @@ pub enum Function {
     StddevPop,
     /// `STDDEV_SAMP`, `STDDEV`.
     StddevSamp,
-    /// One of a [user](user).
+    /// One of a [user].
     User,
 }
 
