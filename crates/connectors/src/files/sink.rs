@@ -18,12 +18,13 @@
 //! - **State**: list, `pending`: the files of this and earlier epochs that are to be renamed.
 //! - Without checkpoints, files become visible when the job ends.
 
+mod parts;
+
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
@@ -34,7 +35,10 @@ use thalweg_dataflow::hash::key_hash;
 use thalweg_dataflow::operator::{Operator, OperatorContext, RunId};
 use thalweg_dataflow::record::{Batch, Data};
 use thalweg_dataflow::state::States;
-use thalweg_dataflow::time::{TaskClock, Timestamp, at_least_millis};
+use thalweg_dataflow::time::{TaskClock, Timestamp};
+
+use self::parts::PartNames;
+pub use self::parts::RollingPolicy;
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -121,82 +125,6 @@ impl<T> Clone for Bucket<T> {
 impl<T> std::fmt::Debug for Bucket<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Bucket")
-    }
-}
-
-/// When a file gets no more records (Flink's `DefaultRollingPolicy`). Other than there, each also ends with a checkpoint, by which it becomes
-/// visible; so this is for checkpoints that are far apart.
-///
-/// ```
-/// use std::time::Duration;
-/// use thalweg_connectors::files::RollingPolicy;
-///
-/// let policy = RollingPolicy::default().with_max_part_size(128 << 20).with_rollover_interval(Duration::from_secs(900));
-/// # let _ = policy;
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RollingPolicy {
-    bytes: Option<u64>,
-    /// Milliseconds.
-    age: Option<i64>,
-    /// Milliseconds.
-    inactivity: Option<i64>,
-}
-
-impl RollingPolicy {
-    /// A file that has grown to so many bytes gets no more.
-    #[must_use]
-    pub fn with_max_part_size(self, bytes: u64) -> Self {
-        Self { bytes: Some(bytes), ..self }
-    }
-
-    /// A file that was begun so long ago gets no more; by the clock of the job.
-    #[must_use]
-    pub fn with_rollover_interval(self, interval: Duration) -> Self {
-        Self { age: Some(at_least_millis(interval)), ..self }
-    }
-
-    /// A file that has got nothing for so long gets no more; by the clock of the job.
-    #[must_use]
-    pub fn with_inactivity_interval(self, interval: Duration) -> Self {
-        Self { inactivity: Some(at_least_millis(interval)), ..self }
-    }
-
-    /// When a file is to be ended by the clock, if that is to be.
-    fn due(&self, begun: Timestamp, written: Timestamp) -> Option<Timestamp> {
-        let age = self.age.map(|age| begun.saturating_add(age));
-        let inactivity = self.inactivity.map(|inactivity| written.saturating_add(inactivity));
-        age.into_iter().chain(inactivity).min()
-    }
-}
-
-/// What the names of the files begin and end with.
-#[derive(Clone, Debug)]
-struct PartNames {
-    prefix: String,
-    suffix: String,
-}
-
-impl Default for PartNames {
-    fn default() -> Self {
-        Self { prefix: "part".to_owned(), suffix: String::new() }
-    }
-}
-
-impl PartNames {
-    fn check(&self) -> Result<(), BoxError> {
-        let Self { prefix, suffix } = self;
-        if prefix.is_empty()
-            || prefix.starts_with(['.', '_'])
-            || [prefix, suffix].iter().any(|part| part.contains('/'))
-        {
-            return Err(format!(
-                "files named `{prefix}-…{suffix}`: the prefix must not be empty or begin with `.` or `_`, which readers pass over, and neither may \
-                 have a `/`; buckets make folders"
-            )
-            .into());
-        }
-        Ok(())
     }
 }
 

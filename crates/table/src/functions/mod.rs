@@ -12,6 +12,7 @@
 mod access;
 mod bits;
 mod builtin;
+mod calendar;
 mod collections;
 mod conditional;
 mod conversion;

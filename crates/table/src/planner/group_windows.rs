@@ -7,42 +7,16 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem,
-    SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    visit_expressions_mut,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, WildcardAdditionalOptions, visit_expressions_mut,
 };
 
+use super::selects::rewrite_selects;
 use crate::error::SqlError;
 use crate::parser::call;
 
 /// Rewrites the group windows of a query, and of those in it.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
-    struct Rewriter;
-    impl VisitorMut for Rewriter {
-        type Break = SqlError;
-
-        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-            match of_body(&mut query.body) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
-        }
-    }
-    match query.visit(&mut Rewriter) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-fn of_body(body: &mut SetExpr) -> Result<(), SqlError> {
-    match body {
-        SetExpr::Select(select) => of_select(select),
-        SetExpr::SetOperation { left, right, .. } => {
-            of_body(left)?;
-            of_body(right)
-        }
-        // Queries within are visited by themselves.
-        _ => Ok(()),
-    }
+    rewrite_selects(query, of_select)
 }
 
 /// The name and the arguments of a call.

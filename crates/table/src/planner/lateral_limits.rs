@@ -8,55 +8,33 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, ExceptSelectItem, Expr, Fetch, GroupByExpr, Ident, LimitClause, OrderBy, OrderByExpr,
-    OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, VisitMut, VisitorMut,
-    WildcardAdditionalOptions, WindowSpec, WindowType, visit_expressions,
+    OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, WildcardAdditionalOptions,
+    WindowSpec, WindowType, visit_expressions,
 };
 
+use super::selects::rewrite_selects;
 use crate::error::SqlError;
 use crate::parser::{call, parse_query};
 
 /// Rewrites the limits of all subqueries that see columns outside.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), SqlError> {
-    struct Rewriter;
-    impl VisitorMut for Rewriter {
-        type Break = SqlError;
-
-        fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-            match of_body(&mut query.body) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
-        }
-    }
-    match query.visit(&mut Rewriter) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    rewrite_selects(query, of_select)
 }
 
-fn of_body(body: &mut SetExpr) -> Result<(), SqlError> {
-    match body {
-        SetExpr::Select(select) => {
-            let mut outside = BTreeSet::new();
-            for from in &mut select.from {
-                let joined = from.joins.iter_mut().map(|join| &mut join.relation);
-                for relation in std::iter::once(&mut from.relation).chain(joined) {
-                    if let TableFactor::Derived { lateral: true, subquery, .. } = relation
-                        && let Some(limited) = limited(subquery, &outside)?
-                    {
-                        **subquery = limited;
-                    }
-                    outside.extend(name_of(relation));
-                }
+fn of_select(select: &mut Select) -> Result<(), SqlError> {
+    let mut outside = BTreeSet::new();
+    for from in &mut select.from {
+        let joined = from.joins.iter_mut().map(|join| &mut join.relation);
+        for relation in std::iter::once(&mut from.relation).chain(joined) {
+            if let TableFactor::Derived { lateral: true, subquery, .. } = relation
+                && let Some(limited) = limited(subquery, &outside)?
+            {
+                **subquery = limited;
             }
-            Ok(())
+            outside.extend(name_of(relation));
         }
-        SetExpr::SetOperation { left, right, .. } => {
-            of_body(left)?;
-            of_body(right)
-        }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// The name by which the columns of a relation are known.

@@ -29,6 +29,7 @@ mod names;
 mod optimize;
 mod places;
 mod relations;
+mod selects;
 mod set_operations;
 mod subqueries;
 pub(crate) mod table_function;
