@@ -19,7 +19,7 @@ use thalweg::dataflow::source::{Source, SourceContext, SourceOutput, SourceReade
 use thalweg::dataflow::state::{States, ValueState};
 use thalweg::datastream::{StreamExecutionEnvironment, WatermarkStrategy};
 
-/// A case: its keys, how many records a second (0: as many as it can), the interval of its checkpoints (0: none), the megabytes that
+/// A case: its keys, how many records a second (0: as many as it can; see also [`NOTHING`]), the interval of its checkpoints (0: none), the megabytes that
 /// its state may take (0: as many as it needs).
 struct Case {
     name: &'static str,
@@ -30,7 +30,10 @@ struct Case {
     memory: u64,
 }
 
-const CASES: [Case; 11] = [
+/// No record at all, once all keys are there.
+const NOTHING: u64 = u64::MAX;
+
+const CASES: [Case; 12] = [
     Case { name: "3m-none", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 0 },
     Case { name: "3m-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10, memory: 0 },
     Case { name: "3m-on-disk", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 100 },
@@ -39,6 +42,7 @@ const CASES: [Case; 11] = [
     Case { name: "10m-1s", keys: 10_000_000, rate: 100_000, interval: 1000, seconds: 10, memory: 0 },
     Case { name: "100k-200ms", keys: 100_000, rate: 20_000, interval: 200, seconds: 10, memory: 0 },
     Case { name: "idle-50ms", keys: 1000, rate: 2, interval: 50, seconds: 10, memory: 0 },
+    Case { name: "no-input-50ms", keys: 1000, rate: NOTHING, interval: 50, seconds: 10, memory: 0 },
     Case { name: "1m-restart", keys: 1_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "10m-restart", keys: 10_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "slow-1s", keys: 1000, rate: 0, interval: 1000, seconds: 15, memory: 0 },
@@ -152,7 +156,7 @@ impl Source for Keys {
         let subtask = context.operator.subtask as u64;
         Ok(KeysReader {
             keys: self.keys,
-            rate: self.rate / context.parallelism as u64,
+            rate: if self.rate == NOTHING { NOTHING } else { self.rate / context.parallelism as u64 },
             end: self.end.clone(),
             seen: self.seen.clone(),
             step: context.parallelism as u64,
@@ -198,6 +202,9 @@ impl SourceReader for KeysReader {
             self.seen.filled.store(true, Ordering::Relaxed);
             Instant::now()
         });
+        if self.rate == NOTHING {
+            return Ok(SourceStatus::Idle { until: None });
+        }
         let due = match self.rate {
             0 => BATCH_SIZE as u64,
             rate => ((began.elapsed().as_secs_f64() * rate as f64) as u64)

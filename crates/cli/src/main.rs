@@ -24,7 +24,10 @@ mod properties;
 mod run;
 #[cfg(feature = "sql")]
 mod shell;
+#[cfg(feature = "sql")]
+mod status;
 mod table;
+mod terminal;
 mod topics;
 mod unpack;
 mod usage;

@@ -15,6 +15,7 @@ use crate::inside::Inside;
 use crate::interrupt::Interrupt;
 use crate::job_config::{Given, config, set, storage};
 use crate::printable;
+use crate::status::Status;
 use crate::usage::Usage;
 
 /// Run a script of SQL in Flink's dialect: its INSERTs are jobs, the rows of its SELECTs are shown.
@@ -49,6 +50,9 @@ pub(crate) struct Args {
     /// in memory without it
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// Say on stderr, this often, how far the jobs are; on a terminal that is shown each second unless rows are
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    status: Option<Duration>,
     /// Show the plans of the jobs, and run none
     #[arg(long)]
     explain: bool,
@@ -79,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     set(&mut environment, &args.set)?;
     let told = |error: SqlError| anyhow::anyhow!("{}", error.render(&script));
     let interrupt = Interrupt::listen()?;
-    let (mut jobs, mut started) = (Vec::new(), 0);
+    let (mut jobs, mut started, mut shows_rows) = (Vec::new(), 0, false);
     for statement in parse_script(&script).map_err(told)? {
         let planned = match environment.execute(&statement).map_err(told)? {
             Outcome::Done => continue,
@@ -102,11 +106,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 Err(error) => error,
             }
         })?;
+        shows_rows |= planned.shows_rows();
         // Each INSERT is at its end before the next statement begins, if that is wanted.
         match environment.settings().get("table.dml-sync") {
             Some(sync) if sync.eq_ignore_ascii_case("true") => {
                 started += 1;
-                wait(vec![job], &interrupt)?;
+                wait(vec![job], &interrupt, Status::new(args.status, shows_rows))?;
                 if interrupt.is_set() {
                     return Ok(());
                 }
@@ -117,7 +122,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
     }
-    wait(jobs, &interrupt)
+    wait(jobs, &interrupt, Status::new(args.status, shows_rows))
 }
 
 /// A text, on a terminal without anything that it would obey.
@@ -135,7 +140,7 @@ fn start(
     statement: &Statement,
     name: &str,
     number: usize,
-) -> anyhow::Result<JobHandle> {
+) -> anyhow::Result<(String, JobHandle)> {
     let id = if number == 0 { name.to_owned() } else { format!("{name}-{}", number + 1) };
     let given = Given {
         parallelism: args.parallelism,
@@ -148,7 +153,7 @@ fn start(
         config.restore = RestoreFrom::Savepoint(storage(folder)?);
     }
     let job = planned.build(config).map_err(|error| error.or_at(&statement.span))?;
-    Ok(job.start()?)
+    Ok((id, job.start()?))
 }
 
 /// A number of bytes, as people write it.
@@ -166,15 +171,18 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// Until all jobs have ended, or somebody wants them to: then what is under way is brought to its end.
-fn wait(jobs: Vec<JobHandle>, interrupt: &Interrupt) -> anyhow::Result<()> {
+fn wait(jobs: Vec<(String, JobHandle)>, interrupt: &Interrupt, mut status: Status) -> anyhow::Result<()> {
+    jobs.iter().for_each(|(name, job)| status.add(name, job));
     let mut stopped = false;
-    while !jobs.iter().all(JobHandle::is_finished) {
+    while !jobs.iter().all(|(_, job)| job.is_finished()) {
         if interrupt.is_set() && !std::mem::replace(&mut stopped, true) {
-            jobs.iter().for_each(JobHandle::stop);
+            jobs.iter().for_each(|(_, job)| job.stop());
         }
+        status.update();
         std::thread::sleep(Duration::from_millis(5));
     }
-    for job in jobs {
+    status.clear();
+    for (_, job) in jobs {
         job.wait()?;
     }
     Ok(())

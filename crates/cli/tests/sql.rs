@@ -111,3 +111,19 @@ fn topics_of_the_broker_inside_are_there_again_with_its_folder() {
     assert_eq!(run("INSERT INTO t VALUES (7)"), "");
     assert_eq!(run("SELECT * FROM t"), "+I[7]\n");
 }
+
+#[test]
+fn the_status_of_a_job_is_told_while_it_runs() {
+    let script = "
+        CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000', 'number-of-rows' = '800');
+        CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole');
+        INSERT INTO nowhere SELECT n FROM numbers WHERE n IS NOT NULL;";
+    let output = thalweg(&["run", "--status", "100ms", "-e", script]).output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let line = told.lines().find(|line| line.starts_with("statements  ") && !line.contains(" 0 in "));
+    let line = line.unwrap_or_else(|| panic!("no status in: {told}"));
+    assert!(line.contains(" in (") && line.contains("/s)  ") && line.contains(" out ("), "{line}");
+    let quiet = thalweg(&["run", "-e", script]).output().unwrap();
+    assert!(!text(&quiet.stderr).contains("/s)"), "nobody asked, and it is no terminal");
+}

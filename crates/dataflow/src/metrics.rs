@@ -46,11 +46,31 @@ pub struct OperatorMetrics {
     held_back_by: Mutex<Option<(Arc<str>, Timestamp)>>,
     gauges: Mutex<BTreeMap<&'static str, f64>>,
     counters: Mutex<BTreeMap<&'static str, Arc<Counter>>>,
+    role: Role,
+}
+
+/// Where an operator stands in its job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Records come into the job here.
+    Source,
+    /// Records come from operators, and go on to others.
+    #[default]
+    Within,
+    /// Records leave the job here.
+    Sink,
 }
 
 impl Default for OperatorMetrics {
     fn default() -> Self {
+        Self::of(Role::default())
+    }
+}
+
+impl OperatorMetrics {
+    pub(crate) fn of(role: Role) -> Self {
         Self {
+            role,
             records_in: Counter::default(),
             records_out: Counter::default(),
             bytes: Counter::default(),
@@ -64,9 +84,7 @@ impl Default for OperatorMetrics {
             counters: Mutex::default(),
         }
     }
-}
 
-impl OperatorMetrics {
     /// The watermark it last forwarded.
     pub fn watermark(&self) -> Timestamp {
         self.watermark.load(Ordering::Relaxed)
@@ -150,6 +168,24 @@ pub struct JobMetrics {
     pub memory: Option<Memory>,
 }
 
+/// What a job has done since its last restart, in a few numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Records that its sources have read.
+    pub records_in: u64,
+    /// Records that its sinks were handed.
+    pub records_out: u64,
+    /// Records that came after the watermark had passed their window.
+    pub late: u64,
+    /// Records that could not be decoded, and were passed over.
+    pub skipped: u64,
+    /// Records that its sources have still to read, as far as they know.
+    pub lag: Option<u64>,
+    /// How far event time has come (milliseconds): the lowest watermark that has got to a sink. `None` if there is none (yet), or
+    /// the input has ended.
+    pub watermark: Option<Timestamp>,
+}
+
 /// How far event time has come at one subtask of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorWatermark {
@@ -185,6 +221,35 @@ impl JobMetrics {
             held_back_by: metrics.held_back(),
         });
         operators.collect()
+    }
+
+    /// What the job has done, in all.
+    pub fn totals(&self) -> Totals {
+        let (mut totals, mut lag) = (Totals::default(), None);
+        let mut watermark = MAX_WATERMARK;
+        for (_, metrics) in &self.operators {
+            totals.late += metrics.late_records.get();
+            totals.skipped += metrics.bad_records.get();
+            match metrics.role {
+                Role::Source => {
+                    totals.records_in += metrics.records_in.get();
+                    // Kafka's sources, and whoever does as they do, tell what is left of each subtask's part.
+                    if let Some(left) = metrics.gauges().get("lag") {
+                        lag = Some(lag.unwrap_or(0.0) + left.max(0.0));
+                    }
+                }
+                Role::Sink => {
+                    totals.records_out += metrics.records_in.get();
+                    // A subtask that nothing has come to has none.
+                    let at = metrics.watermark();
+                    watermark = watermark.min(if at == MIN_WATERMARK { MAX_WATERMARK } else { at });
+                }
+                Role::Within => {}
+            }
+        }
+        totals.lag = lag.map(|lag| lag as u64);
+        totals.watermark = Some(watermark).filter(|at| *at < MAX_WATERMARK);
+        totals
     }
 
     /// A counter summed over the subtasks of the operator with this name or uid.

@@ -69,6 +69,11 @@ impl PlannedJob {
         self.sinks.iter().try_for_each(|sink| sink.build(&building))
     }
 
+    /// Whether it shows rows on the terminal.
+    pub fn shows_rows(&self) -> bool {
+        self.sinks.iter().any(PlannedSink::shows_rows)
+    }
+
     /// The plan as a tree.
     pub fn explain(&self) -> String {
         self.sinks.iter().map(PlannedSink::explain).collect::<Vec<_>>().join("\n")

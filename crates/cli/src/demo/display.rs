@@ -7,14 +7,12 @@ use thalweg::dataflow::runtime::JobHandle;
 use thalweg::kafka::source::Lag;
 
 use super::pipeline::Seen;
+use crate::terminal::width;
 
 /// How often the picture is drawn on a terminal.
 const FRAME: Duration = Duration::from_millis(200);
 /// How often a line is written elsewhere.
 const LINE: Duration = Duration::from_secs(1);
-
-/// As wide as every terminal is, if it cannot be asked.
-const WIDTH: usize = 80;
 
 pub(crate) struct Display {
     lag: Lag,
@@ -98,17 +96,6 @@ impl Display {
         self.height = 0;
         eprintln!("{text}");
     }
-}
-
-/// How many characters a line of the terminal has.
-fn width() -> usize {
-    #[cfg(unix)]
-    {
-        let size = rustix::termios::tcgetwinsize(stderr());
-        size.map_or(WIDTH, |size| if size.ws_col == 0 { WIDTH } else { usize::from(size.ws_col) })
-    }
-    #[cfg(not(unix))]
-    WIDTH
 }
 
 /// Words behind each other, on as many lines as they need: what does not fit begins the next one, indented.

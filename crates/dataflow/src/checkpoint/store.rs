@@ -436,14 +436,15 @@ impl CheckpointStore {
             reason: reason.to_owned(),
             others: Vec::new(),
         };
-        let bytes = self.get(&path)?.ok_or_else(|| corrupt("it is missing"))?;
+        let found = self.files.get_summed(&path).map_err(|error| self.failed(error))?;
+        let (bytes, sum) = found.ok_or_else(|| corrupt("it is missing"))?;
         match file.contents {
             Some(contents) if contents.length != bytes.len() as u64 => Err(corrupt(&format!(
                 "its checksum does not match: it has {} bytes instead of {}, and is cut short or another file",
                 bytes.len(),
                 contents.length
             ))),
-            Some(contents) if contents.crc32c != crc32c::crc32c(&bytes) => {
+            Some(contents) if contents.crc32c != sum => {
                 Err(corrupt("its checksum does not match its contents"))
             }
             _ => Ok(bytes),

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::node::{Edge, NodeKind, Outputs, Partitioning, SourcePace, Untyped, lock};
+use super::node::{Edge, Leaves, Node, NodeKind, Outputs, Partitioning, SourcePace, Untyped, lock};
 use super::{GraphData, identity};
 use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
 use crate::key_group::KeyGroups;
-use crate::metrics::{JobMetrics, OperatorMetrics, TaskMetrics};
+use crate::metrics::{JobMetrics, OperatorMetrics, Role, TaskMetrics};
 use crate::operator::{Cancelled, OperatorContext, RunId};
 use crate::runtime::JobConfig;
 use crate::runtime::gate::{Mailbox, QUEUED_BYTES};
@@ -321,7 +321,12 @@ impl Planner<'_> {
     }
 
     fn context(&mut self, node: usize, subtask: usize, clock: &TaskClock) -> OperatorContext {
-        let (operator, metrics) = (self.name(node, subtask), Arc::new(OperatorMetrics::default()));
+        let role = match &self.graph.nodes[node] {
+            Node { kind: NodeKind::Source(_), .. } => Role::Source,
+            Node { leaves: Leaves::Here, .. } => Role::Sink,
+            _ => Role::Within,
+        };
+        let (operator, metrics) = (self.name(node, subtask), Arc::new(OperatorMetrics::of(role)));
         self.metrics.operators.push((operator.clone(), metrics.clone()));
         let parallelism = self.parallelisms[node];
         OperatorContext {

@@ -27,14 +27,16 @@
 
 use std::marker::PhantomData;
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
 use crate::barrier::Barrier;
 use crate::error::BoxError;
 use crate::hash::key_hash;
-use crate::key_group::KeyGroups;
-use crate::operator::{Operator, OperatorContext};
+use crate::operator::Operator;
 use crate::output::Output;
 use crate::record::{Batch, Data, Keyed, Record};
-use crate::state::{Key, KeyedTable};
+use crate::state::Key;
 use crate::time::Timestamp;
 
 /// So many keys are held before all partial results are emitted: a few megabytes, and far above what fits a batch.
@@ -43,16 +45,24 @@ const LIMIT: usize = 1 << 16;
 /// The operator. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Combine<K, V, F> {
-    /// Of any key: what a subtask combines is not what it owns. So one group is enough.
-    partial: KeyedTable<K, (V, Timestamp)>,
+    /// No keyed state: what a subtask combines is not what it owns, and no snapshot sees it.
+    partial: HashTable<Partial<K, V>>,
     function: F,
     records: PhantomData<fn(K, V)>,
+}
+
+/// What there is of a key so far.
+#[derive(Clone, Debug)]
+struct Partial<K, V> {
+    key: K,
+    value: V,
+    timestamp: Timestamp,
 }
 
 impl<K: Key, V: Data + Sync, F: FnMut(V, V) -> V> Combine<K, V, F> {
     /// Combines values by `function`.
     pub fn new(function: F) -> Self {
-        Self { partial: KeyedTable::default(), function, records: PhantomData }
+        Self { partial: HashTable::new(), function, records: PhantomData }
     }
 }
 
@@ -62,7 +72,7 @@ where
     V: Data + Sync,
 {
     fn emit(&mut self, output: &mut Output<Keyed<K, V>>) {
-        for (key, (value, timestamp)) in self.partial.drain() {
+        for Partial { key, value, timestamp } in self.partial.drain() {
             output.push(Keyed::new(key, value), timestamp);
         }
     }
@@ -77,20 +87,34 @@ where
     type In = (K, V);
     type Out = Keyed<K, V>;
 
-    fn open(&mut self, _: &OperatorContext) -> Result<(), BoxError> {
-        self.partial = KeyedTable::new(&KeyGroups::all(1));
-        Ok(())
-    }
-
     fn process(
         &mut self,
         batch: &mut Batch<(K, V)>,
         output: &mut Output<Keyed<K, V>>,
     ) -> Result<(), BoxError> {
         let Self { partial, function, .. } = self;
-        let mut merge = |(a, at): (V, Timestamp), (b, bt): (V, Timestamp)| (function(a, b), at.max(bt));
         for Record { value: (key, value), timestamp } in batch.records.drain(..) {
-            partial.entry(key_hash(&key), key).merge((value, timestamp), &mut merge);
+            let entry =
+                partial.entry(key_hash(&key), |partial| partial.key == key, |partial| key_hash(&partial.key));
+            match entry {
+                // A value that owns nothing is copied out; one that owns memory is moved out and back in, never cloned.
+                Entry::Occupied(entry) if std::mem::needs_drop::<V>() => {
+                    let (Partial { key, value: before, timestamp: at }, place) = entry.remove();
+                    place.insert(Partial {
+                        key,
+                        value: function(before, value),
+                        timestamp: at.max(timestamp),
+                    });
+                }
+                Entry::Occupied(mut entry) => {
+                    let partial = entry.get_mut();
+                    partial.value = function(partial.value.clone(), value);
+                    partial.timestamp = partial.timestamp.max(timestamp);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(Partial { key, value, timestamp });
+                }
+            }
         }
         if self.partial.len() >= LIMIT {
             self.emit(output);

@@ -14,9 +14,8 @@ use crate::barrier::{Epoch, Then};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::protocol::Event;
 use crate::error::{CheckpointError, JobError};
-use crate::graph::node::{Leaves, NodeKind};
 use crate::graph::{StreamGraph, plan};
-use crate::metrics::JobMetrics;
+use crate::metrics::{JobMetrics, Totals};
 use crate::tell;
 use crate::time::millis;
 
@@ -112,7 +111,7 @@ impl<'a> Coordinator<'a> {
             let was_stopped = self.stop.is_some();
             let (mut error, give_up) = match self.attempt(number, store.clone(), messages)? {
                 Ended::Finished(epoch, metrics) => {
-                    self.tell_totals(&metrics)?;
+                    self.tell_totals(&metrics);
                     return Ok(JobResult { epoch, restarts: number, metrics });
                 }
                 Ended::Failed { error, give_up } => (error, give_up),
@@ -203,20 +202,8 @@ impl Coordinator<'_> {
     }
 
     /// What the job has done, in one line.
-    fn tell_totals(&self, metrics: &JobMetrics) -> Result<(), JobError> {
-        let graph = self.graph.lock();
-        let uids = graph.uids()?;
-        let (mut read, mut written, mut late, mut skipped) = (0, 0, 0, 0);
-        for (name, metrics) in &metrics.operators {
-            late += metrics.late_records.get();
-            skipped += metrics.bad_records.get();
-            let node = uids.iter().position(|uid| *uid == name.uid).map(|index| &graph.nodes[index]);
-            match node {
-                Some(node) if matches!(node.kind, NodeKind::Source(_)) => read += metrics.records_in.get(),
-                Some(node) if node.leaves == Leaves::Here => written += metrics.records_in.get(),
-                _ => {}
-            }
-        }
+    fn tell_totals(&self, metrics: &JobMetrics) {
+        let Totals { records_in: read, records_out: written, late, skipped, .. } = metrics.totals();
         let restarts = match self.restarts.total() {
             0 => String::new(),
             1 => " since its restart".to_owned(),
@@ -226,7 +213,6 @@ impl Coordinator<'_> {
         tell::info(format_args!(
             "'{id}' has ended: {read} records in, {written} out, {late} late, {skipped} skipped{restarts}"
         ));
-        Ok(())
     }
 }
 

@@ -276,15 +276,17 @@ pub(crate) trait Mailbox: Send + Sync {
 
 impl<T: Send> Mailbox for Gate<T> {
     fn send(&self, mail: Mail) {
-        let mut state = self.shared.lock();
-        state.mail.push_back(mail);
+        self.shared.lock().mail.push_back(mail);
+        // Whoever is woken wants the lock: it is free by now, here and wherever somebody is woken.
         self.shared.readable.notify_one();
     }
 
     fn wake(&self) {
         let mut state = self.shared.lock();
         state.woken = true;
-        if state.reader_waits {
+        let reader_waits = state.reader_waits;
+        drop(state);
+        if reader_waits {
             self.shared.readable.notify_one();
         }
     }
@@ -327,7 +329,9 @@ impl<T> Sender<T> {
                 channel.records += records;
                 channel.queue.push_back(event);
                 state.bytes += bytes;
-                if state.reader_waits && !state.channels[self.channel].blocked {
+                let reader_waits = state.reader_waits && !state.channels[self.channel].blocked;
+                drop(state);
+                if reader_waits {
                     self.shared.readable.notify_one();
                 }
                 return Ok(since.map_or(0, |since: Instant| since.elapsed().as_micros() as u64));

@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::barrier::Epoch;
@@ -162,8 +162,13 @@ fn encode(
         let uid = snapshot.uid.clone();
         file.add(order, subtask, snapshot, &|name, group| chain.is_wasteful(&uid, name, group))
     };
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2).min(8));
-    if threads == 1 || chain.newest_length() < MUCH {
+    // Asking how many cores there are reads several files.
+    let threads = || {
+        static THREADS: OnceLock<usize> = OnceLock::new();
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2).min(8));
+        *THREADS.get_or_init(cores)
+    };
+    if chain.newest_length() < MUCH || threads() == 1 {
         return snapshots.into_iter().enumerate().try_for_each(|(order, snapshot)| add(order, snapshot));
     }
     let queue = Mutex::new(snapshots.into_iter().enumerate());
@@ -173,7 +178,7 @@ fn encode(
         std::iter::from_fn(next).try_for_each(|(order, snapshot)| add(order, snapshot))
     };
     std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let helpers: Vec<_> = (1..threads()).map(|_| scope.spawn(work)).collect();
         let mine = work();
         // A user's panic is caught where it is encoded.
         let theirs = helpers.into_iter().filter_map(|helper| helper.join().ok());

@@ -119,3 +119,23 @@ fn a_job_that_cannot_run_does_not_fence_one_that_does() {
     job.wait().unwrap();
     assert_exact(&halfway.collected, NUMBERS);
 }
+
+#[test]
+fn a_job_in_which_nothing_moves_is_hardly_ever_cut() {
+    let storage = CheckpointStorage::object_store(Arc::new(InMemory::new()), "checkpoints");
+    let (faucet, collected) = (Faucet::new(NUMBERS), Counts::default());
+    let job = start(&counts(&faucet, &collected), config("job", &storage)).unwrap();
+    faucet.release(NUMBERS / 2);
+    until_collected(&job, &collected, NUMBERS as usize / 2);
+    // What is committed at last is.
+    std::thread::sleep(Duration::from_millis(100));
+    let (before, since) = (job.progress().committed_epoch, std::time::Instant::now());
+    std::thread::sleep(Duration::from_millis(1500));
+    let (cuts, most) =
+        (job.progress().committed_epoch - before, since.elapsed().as_millis() as u64 / 500 + 1);
+    assert!(cuts <= most, "{cuts} cuts where {most} are enough, at one every few milliseconds");
+    // And what comes then is committed as soon as ever.
+    faucet.open();
+    job.wait().unwrap();
+    assert_exact(&collected, NUMBERS);
+}

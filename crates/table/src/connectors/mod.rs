@@ -129,6 +129,11 @@ pub trait TableSink: Send + Sync {
     /// # Errors
     /// If it cannot be written.
     fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError>;
+
+    /// Whether it shows rows on the terminal.
+    fn shows_rows(&self) -> bool {
+        false
+    }
 }
 
 /// Shows rows on the standard output; those with the same key, one after the other, are updates.

@@ -56,6 +56,10 @@ impl TableSink for PrintSink {
         Changelog::Retract
     }
 
+    fn shows_rows(&self) -> bool {
+        true
+    }
+
     fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError> {
         let (prefix, on_error, key) = (self.prefix.clone(), self.on_error, self.key.clone());
         let print = move |chunk: Chunk, _: &mut thalweg_dataflow::operators::Collect<'_, ()>| {

@@ -117,6 +117,11 @@ impl PlannedSink {
         }
     }
 
+    /// Whether the rows are shown on the terminal.
+    pub fn shows_rows(&self) -> bool {
+        self.sink.shows_rows()
+    }
+
     /// The plan as a tree.
     pub fn explain(&self) -> String {
         let rows = self.rows.explain();

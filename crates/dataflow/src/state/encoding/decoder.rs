@@ -63,7 +63,15 @@ impl<'a> PartDecoder<'a> {
         mut entry: impl FnMut(K, V) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
         // The halves of an entry are its key and its value.
-        self.each(|(key, value)| entry(key, value), Error::in_entry)
+        self.each(|(key, value), _| entry(key, value), Error::in_entry)
+    }
+
+    /// Reads the entries as [`entries`](Self::entries) does; `entry` is told how many bytes are left.
+    pub(crate) fn counted_entries<K: DeserializeOwned, V: DeserializeOwned>(
+        self,
+        mut entry: impl FnMut(K, V, usize) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        self.each(|(key, value), left| entry(key, value, left), Error::in_entry)
     }
 
     /// Whether its entries say when they were written last.
@@ -86,7 +94,7 @@ impl<'a> PartDecoder<'a> {
         self,
         mut entry: impl FnMut(K, V, u64) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        self.each(|(key, value, time)| entry(key, value, time), Error::in_entry)
+        self.each(|(key, value, time), _| entry(key, value, time), Error::in_entry)
     }
 
     /// Reads the items of a list, to the end of the part, and hands each on.
@@ -94,7 +102,7 @@ impl<'a> PartDecoder<'a> {
     /// # Errors
     /// When one cannot be read as a `T`.
     pub fn items<T: DeserializeOwned>(self, mut item: impl FnMut(T)) -> Result<(), BoxError> {
-        let item = |value| {
+        let item = |value, _| {
             item(value);
             Ok(())
         };
@@ -103,14 +111,14 @@ impl<'a> PartDecoder<'a> {
 
     fn each<T: DeserializeOwned>(
         self,
-        mut each: impl FnMut(T) -> Result<(), BoxError>,
+        mut each: impl FnMut(T, usize) -> Result<(), BoxError>,
         explain: impl Fn(Error) -> Error,
     ) -> Result<(), BoxError> {
         match self.bytes {
             Bytes::Postcard(mut bytes) => {
                 while !bytes.is_empty() {
                     for _ in 0..postcard_value::<u64>(&mut bytes)? {
-                        each(postcard_value(&mut bytes)?)?;
+                        each(postcard_value(&mut bytes)?, bytes.len())?;
                     }
                 }
             }
@@ -123,7 +131,7 @@ impl<'a> PartDecoder<'a> {
                         let before = cursor.bytes.len();
                         let value = T::deserialize(Reader::new(&mut cursor, node)).map_err(&explain)?;
                         cursor.unpad(before)?;
-                        each(value)?;
+                        each(value, cursor.bytes.len())?;
                     }
                 }
             }

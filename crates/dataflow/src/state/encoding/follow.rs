@@ -4,11 +4,14 @@
 //! of an error but that there is one. What does not fit is [`Other`]; the value is then written once more by `write.rs`, which
 //! lets the schema grow, or says what is wrong.
 
+mod octets;
+
 use std::fmt;
 use std::slice::Iter;
 
 use serde::ser::{self, Serialize};
 
+use self::octets::Octet;
 use super::DEPTH;
 use super::grow::Kind;
 use super::schema::{EnumNode, Field, Leaf, Node, NodeId, Schema, StructNode};
@@ -277,6 +280,29 @@ impl<'a, 's> ser::Serializer for Follower<'a, 's> {
             Node::Seq(item) => Ok(Sequence::begin(self.output, *item, *item, depth, length)),
             _ => Err(Other),
         }
+    }
+
+    #[inline]
+    fn collect_seq<I: IntoIterator<Item: Serialize>>(self, items: I) -> Result<(), Other> {
+        let mut items = items.into_iter();
+        let length = match items.size_hint() {
+            (least, Some(most)) if least == most => Some(least),
+            _ => None,
+        };
+        if let (Some(length), Node::Seq(item)) = (length, self.output.node(self.node)?)
+            && matches!(self.output.node(*item)?, Node::Leaf(Leaf::U8))
+        {
+            self.deeper()?;
+            let buffer = &mut *self.output.buffer;
+            put(buffer, length as u64);
+            let end = buffer.len() + length;
+            buffer.reserve(length);
+            items.try_for_each(|item| item.serialize(Octet(&mut *buffer)))?;
+            return if buffer.len() == end { Ok(()) } else { Err(Other) };
+        }
+        let mut sequence = self.serialize_seq(length)?;
+        items.try_for_each(|item| ser::SerializeSeq::serialize_element(&mut sequence, &item))?;
+        ser::SerializeSeq::end(sequence)
     }
 
     #[inline]

@@ -2,12 +2,14 @@
 
 mod access;
 mod deserializer;
+mod octets;
 
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{self, Visitor};
 
 pub(super) use self::access::unread;
 use self::access::{Entries, Items, TupleItems, VariantReader};
+use self::octets::Octets;
 use super::cursor::Cursor;
 use super::error::Error;
 use super::plan::{Match, Plan};
@@ -211,6 +213,13 @@ impl<'c, 'a, 'de> Reader<'c, 'a, 'de> {
         let cursor = self.cursor;
         let length = cursor.length()?;
         cursor.enter()?;
+        if matches!(cursor.plan.schema.node(item), Node::Leaf(Leaf::U8)) {
+            let bytes = cursor.take(length)?;
+            let mut items = Octets { cursor, item, bytes, length };
+            let value = visitor.visit_seq(&mut items)?;
+            items.done()?;
+            return Ok(value);
+        }
         let mut items = Items { cursor, item, left: length, length };
         let value = visitor.visit_seq(&mut items)?;
         items.done()?;

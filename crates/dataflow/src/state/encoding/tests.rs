@@ -431,3 +431,31 @@ fn parts_of_several_versions_share_a_schema() {
         assert_eq!(read::<serde_json::Value>(&(bytes, encoder.schema().clone())).unwrap(), *items);
     }
 }
+
+#[test]
+fn lists_of_bytes_are_lists_like_any_other() {
+    let bytes: [Vec<u8>; 4] = [vec![], vec![7], (0..=255).collect(), vec![128; 1000]];
+    comes_back(&bytes);
+    let wide: Vec<Vec<u32>> = change(&bytes).unwrap();
+    assert!(
+        wide.iter().zip(&bytes).all(|(wide, bytes)| wide.iter().eq(bytes
+            .iter()
+            .map(|b| u32::from(*b))
+            .collect::<Vec<_>>()
+            .iter()))
+    );
+    let options: Vec<Vec<Option<u8>>> = change(&bytes).unwrap();
+    assert_eq!(options[1], [Some(7)]);
+    let newtypes: Vec<Vec<std::num::Wrapping<u8>>> = change(&bytes).unwrap();
+    assert_eq!(newtypes[3].len(), 1000);
+    let ignored: Vec<Vec<serde::de::IgnoredAny>> = change(&bytes).unwrap();
+    assert_eq!(ignored[2].len(), 256);
+    // What follows is where it was.
+    let with_more = [(vec![1_u8, 2], "deep".to_owned()), (vec![], "line".to_owned())];
+    assert_eq!(change::<_, (Vec<i16>, String)>(&with_more).unwrap()[0], (vec![1, 2], "deep".to_owned()));
+    assert_eq!(change::<_, ([u8; 2], String)>(&with_more[..1]).unwrap()[0].0, [1, 2]);
+    // Not every u8 is one.
+    unresolved::<Vec<u8>, Vec<i8>>(&bytes[..2], &["u8 was written", "i8 is wanted", "[0]"]);
+    unresolved::<Vec<u8>, Vec<String>>(&bytes[..2], &["u8 was written"]);
+    unresolved::<Vec<u8>, [u8; 2]>(&bytes[..2], &["a list of"]);
+}

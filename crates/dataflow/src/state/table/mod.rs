@@ -384,6 +384,9 @@ fn misplaced<K, V>(groups: &KeyGroups) -> ! {
     )
 }
 
+/// After so many entries of a part it is guessed how many there are in all, and after eight times as many again.
+const SAMPLE: u64 = 64;
+
 /// How the message begins when state is used that was not shown to the engine.
 pub(crate) const UNNAMED: &str = "its `states()` does not name the state that keeps";
 
@@ -502,7 +505,15 @@ impl<K: Key, V: StateData> KeyedTable<K, V> {
                 Ok(())
             })
         } else {
-            part.entries(|key: K, value: P| {
+            let (length, mut count, mut sample) = (part.length(), 0, SAMPLE);
+            part.counted_entries(|key: K, value: P, left| {
+                count += 1;
+                if count == sample && !delta {
+                    // By what these take, there are about so many; it is not believed too far ahead.
+                    let all = length.saturating_mul(count) / (length - left as u64).max(1);
+                    sample *= 8;
+                    self.shards[position].expect(all.min(sample) as usize, self.moment.of_restore());
+                }
                 let hash = self.hash_in(group, &key)?;
                 self.restore_entry(hash, key, of_plain(value, now), now);
                 Ok(())

@@ -288,6 +288,19 @@ impl<K: Key, V: Clone> Group<K, V> {
         }
     }
 
+    /// Makes room for so many entries, as long as there are few: what is restored need not be moved from page to page then.
+    pub(super) fn expect(&mut self, entries: usize, moment: Moment) {
+        while self.limit < entries {
+            self.grow(moment);
+        }
+        // Their hashes vary a little; one page more or less is no matter.
+        let each = entries / self.pages.len().max(1);
+        for page in &mut self.pages {
+            let table = page.owned();
+            table.reserve(each.saturating_sub(table.len()), probe_of);
+        }
+    }
+
     /// Takes everything out.
     pub(super) fn drain(&mut self, moment: Moment) -> impl Iterator<Item = (K, V)> {
         self.touch_all(moment);

@@ -217,3 +217,30 @@ fn what_does_not_fit_goes_to_disk_and_comes_back() {
     drop(table);
     assert_eq!((memory.used(), memory.on_disk()), (0, 0));
 }
+
+/// Pages are made beforehand when much is restored; what entries take at first says little of the others.
+#[test]
+fn much_is_restored_whatever_its_first_entries_weigh() {
+    for heavy in [0_u32, 100, 99_000] {
+        let mut table: KeyedTable<u32, String> = KeyedTable::default();
+        table.open(&KeyGroups::all(16));
+        for key in 0..100_000_u32 {
+            let length = if key < heavy { 300 } else { key % 3 };
+            table.insert(key_hash(&key), &key, "x".repeat(length as usize));
+        }
+        let mut empty = KeyedTable::default();
+        empty.open(&KeyGroups::all(16));
+        let (parts, schema) = crate::state::encoded(table.share(true));
+        let plan = crate::state::encoding::Plan::new(&schema);
+        for (part, bytes) in parts {
+            empty.restore(part.group, PartDecoder::new(&plan, &bytes), false).unwrap();
+        }
+        empty.restored(false);
+        assert_eq!(empty.len(), 100_000);
+        assert!((0..100_000).all(|key| empty.get(key_hash(&key), &key) == table.get(key_hash(&key), &key)));
+        // As many pages as it would have come to have, give or take some.
+        let pages = |table: &KeyedTable<u32, String>| table.shards.iter().map(Group::count).sum::<usize>();
+        let (made, grown) = (pages(&empty), pages(&table));
+        assert!(made >= grown && made <= grown * 9, "{made} pages, where {grown} would do");
+    }
+}
