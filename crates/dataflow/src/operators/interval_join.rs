@@ -7,7 +7,7 @@
 //! - **Late records**, which the watermark has passed, meet nobody: they go to a side output if there is one, and are counted.
 //! - **Watermarks** are the lower of the two inputs'; they let records go that are no longer needed, then pass.
 //! - **Barriers, the end**: pass.
-//! - **State**: keyed, `records` (both sides), `timers-event`; union, `watermark`.
+//! - **State**: keyed, `records` (both sides); union, `watermark`. Checkpoints of versions that had timers for it have `timers-event`, too.
 //!
 //! ```
 //! use thalweg_dataflow::graph::Either;
@@ -31,15 +31,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::ProcessContext;
 use crate::error::BoxError;
 use crate::graph::Either;
+use crate::hash::key_hash;
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::output::{Output, OutputTag};
-use crate::record::{Batch, CurrentKey, Keyed, Record};
-use crate::state::{Key, KeyedTable, StateData, States, TimerQueue};
+use crate::record::{Batch, Keyed, Record};
+use crate::state::{Deadlines, Key, KeyedTable, StateData, States, TimerQueue};
 use crate::time::{MIN_WATERMARK, NO_TIMESTAMP, TaskClock, Timestamp};
 use crate::watermark::CurrentWatermark;
 
@@ -117,7 +119,9 @@ pub struct IntervalJoin<K, A, B, Out, F> {
     function: F,
     types: PhantomData<fn() -> Out>,
     records: KeyedTable<K, Sides<A, B>>,
-    timers: TimerQueue<K>,
+    sweeps: Deadlines,
+    /// Whether the records are those of a checkpoint, and `sweeps` does not know of them yet.
+    restored: bool,
     watermark: CurrentWatermark,
     clock: TaskClock,
     cancelled: Cancelled,
@@ -141,7 +145,8 @@ where
             function,
             types: PhantomData,
             records: KeyedTable::default(),
-            timers: TimerQueue::default(),
+            sweeps: Deadlines::default(),
+            restored: false,
             watermark: CurrentWatermark::default(),
             clock: TaskClock::default(),
             cancelled: Cancelled::default(),
@@ -205,6 +210,17 @@ where
     Out: Send + 'static,
     F: FnMut(&A, &B, &mut IntervalJoinContext<'_, Out>) -> Result<(), BoxError>,
 {
+    /// Makes the index of what has been restored.
+    fn take_up(&mut self) {
+        if !std::mem::take(&mut self.restored) {
+            return;
+        }
+        self.sweeps = Deadlines::default();
+        for (key, sides) in self.records.iter() {
+            self.sweeps.register(sides.sweep, key_hash(key));
+        }
+    }
+
     fn join(
         &mut self,
         record: Record<Either<Keyed<K, A>, Keyed<K, B>>>,
@@ -228,7 +244,7 @@ where
             return Ok(());
         }
         let (lower, upper, (kept_left, kept_right)) = (self.lower, self.upper, self.kept());
-        let Self { records, function, timers, clock, .. } = self;
+        let Self { records, function, sweeps, clock, .. } = self;
         let (hash, key) = match &value {
             Either::Left(keyed) => (keyed.hash, &keyed.key),
             Either::Right(keyed) => (keyed.hash, &keyed.key),
@@ -245,7 +261,7 @@ where
         let sweep = sweep_after(timestamp, kept);
         if sweep > sides.sweep {
             sides.sweep = sweep;
-            timers.register(&CurrentKey { hash, key }, sweep);
+            sweeps.register(sweep, hash);
         }
         match value {
             Either::Left(Keyed { value, .. }) => {
@@ -300,11 +316,16 @@ where
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("records", &mut self.records);
-        states.keyed("timers-event", &mut self.timers);
+        if states.epoch().is_none() {
+            // What earlier versions wrote.
+            states.keyed("timers-event", &mut TimerQueue::<K>::default());
+        }
         self.watermark.states(states);
+        self.restored |= states.is_opening();
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {
+        self.take_up();
         batch.records.drain(..).try_for_each(|record| self.join(record, output))
     }
 
@@ -314,16 +335,22 @@ where
         _: &mut Output<Out>,
     ) -> Result<Option<Timestamp>, BoxError> {
         self.watermark.advance(watermark);
+        self.take_up();
         let (left, right) = self.kept();
-        while let Some(timer) = self.timers.pop_due(watermark) {
-            self.cancelled.check()?;
-            let at = timer.at();
-            let Some(sides) = self.records.get_mut(at.hash, at.key) else { continue };
-            forget_before(&mut sides.left, watermark.saturating_sub(left));
-            forget_before(&mut sides.right, watermark.saturating_sub(right));
-            if sides.left.is_empty() && sides.right.is_empty() {
-                self.records.remove(at.hash, at.key);
+        while let Some((_, due)) = self.sweeps.due(watermark) {
+            for hash in &due {
+                self.cancelled.check()?;
+                let keys: SmallVec<[K; 1]> = self.records.keys_with(*hash).cloned().collect();
+                for key in &keys {
+                    let Some(sides) = self.records.get_mut(*hash, key) else { continue };
+                    forget_before(&mut sides.left, watermark.saturating_sub(left));
+                    forget_before(&mut sides.right, watermark.saturating_sub(right));
+                    if sides.left.is_empty() && sides.right.is_empty() {
+                        self.records.remove(*hash, key);
+                    }
+                }
             }
+            self.sweeps.done(due);
         }
         Ok(Some(watermark))
     }

@@ -11,6 +11,7 @@
 //! The types of state may change from one version of a program to the next: see [`evolution`].
 
 pub mod aggregating;
+mod deadlines;
 pub(crate) mod encoding;
 pub mod evolution;
 mod fingerprint;
@@ -47,6 +48,7 @@ use crate::key_group::KeyGroups;
 use crate::operator::OperatorContext;
 use crate::time::Timestamp;
 
+pub(crate) use deadlines::Deadlines;
 pub(crate) use encoding::{Encoder, Encoders};
 pub(crate) use table::{SharedGroup, UNNAMED, hash_in};
 

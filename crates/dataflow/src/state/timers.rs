@@ -1,9 +1,9 @@
 //! Timers: for each key, the times at which it wants to be called (Flink's timer service).
 //!
 //! A timer is set once however often it is registered. The times are kept in a [`KeyedTable`], which is what a
-//! checkpoint holds; a heap over them says which is next. A deleted timer stays in the heap, and is passed over when
-//! its time has come; the heap is made anew when most of it are deleted ones. So a timer that is put off again and
-//! again takes no more room than one that is not.
+//! checkpoint holds; a calendar over them says which is next: the keys of each time, looked at only when that has come. A deleted
+//! timer stays there, and is passed over; the calendar is made anew when most of it are deleted ones. So a timer that is put off again
+//! and again takes no more room than one that is not.
 //!
 //! ```
 //! use thalweg_dataflow::key_group::KeyGroups;
@@ -20,8 +20,9 @@
 //! assert_eq!(timers.pop_due(500), None);
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
 
 use super::{Encode, Key, KeyedState, KeyedTable, PartDecoder, shape_of};
 use crate::error::BoxError;
@@ -30,21 +31,39 @@ use crate::key_group::KeyGroups;
 use crate::record::CurrentKey;
 use crate::time::Timestamp;
 
+/// The times of a key, rising: most keys have one or two. In a checkpoint it is a list.
+type Times = SmallVec<[Timestamp; 2]>;
+
 /// The timers of all keys. It is shown to the engine by [`States::keyed`](super::States::keyed).
 #[derive(Clone, Debug)]
 pub struct TimerQueue<K> {
-    /// Of each key its times, rising.
-    times: KeyedTable<K, Vec<Timestamp>>,
-    next: BinaryHeap<Reverse<Timer<K>>>,
-    /// The number of timers that are set: `next` and `deferred` have as many, and those deleted.
+    times: KeyedTable<K, Times>,
+    calendar: BTreeMap<Timestamp, Day<K>>,
+    /// How many timers are in the calendar.
+    entered: usize,
+    /// The number of timers that are set: the calendar and `deferred` have as many, and those deleted.
     set: usize,
     /// While timers fire: what is set for this time or before waits for the next round.
     round: Option<Timestamp>,
-    deferred: Vec<Reverse<Timer<K>>>,
+    deferred: Vec<Timer<K>>,
+    /// Room of days that have passed, for others.
+    spare: Vec<Vec<(u64, K)>>,
 }
 
-/// So many deleted timers may always be in the heap.
+/// The keys that want to be called at one time, with their hashes. Keys need no order of their own: they go by their hashes, which are
+/// the same in every run.
+#[derive(Clone, Debug)]
+struct Day<K> {
+    keys: Vec<(u64, K)>,
+    /// Whether they are in the order in which they are taken, from the end.
+    sorted: bool,
+}
+
+/// So many deleted timers may always be in the calendar.
 const SLACK: usize = 64;
+
+/// Room is kept of so many days.
+const SPARE: usize = 16;
 
 /// A timer that has been registered.
 #[derive(Clone, Debug)]
@@ -62,22 +81,9 @@ impl<K> Timer<K> {
     }
 }
 
-// By time. Keys need no order of their own: those of the same time go by their hashes, which are the same in every run.
-impl<K> Ord for Timer<K> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.hash).cmp(&(other.time, other.hash))
-    }
-}
-
-impl<K> PartialOrd for Timer<K> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl<K> PartialEq for Timer<K> {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        (self.time, self.hash) == (other.time, other.hash)
     }
 }
 
@@ -87,10 +93,12 @@ impl<K> Default for TimerQueue<K> {
     fn default() -> Self {
         Self {
             times: KeyedTable::default(),
-            next: BinaryHeap::new(),
+            calendar: BTreeMap::new(),
+            entered: 0,
             set: 0,
             round: None,
             deferred: Vec::new(),
+            spare: Vec::new(),
         }
     }
 }
@@ -98,14 +106,39 @@ impl<K> Default for TimerQueue<K> {
 impl<K: Key> TimerQueue<K> {
     /// Sets a timer, if it is not set already.
     pub fn register(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) {
-        let times = self.times.entry(key.hash, key.key.clone()).or_insert_with(Vec::new);
+        let times = self.times.entry(key.hash, key.key.clone()).or_insert_with(Times::new);
         if let Err(place) = times.binary_search(&time) {
             times.insert(place, time);
             self.set += 1;
-            let timer = Reverse(Timer { time, hash: key.hash, key: key.key.clone() });
+            let timer = Timer { time, hash: key.hash, key: key.key.clone() };
             match self.round {
                 Some(round) if time <= round => self.deferred.push(timer),
-                _ => self.next.push(timer),
+                _ => self.enter(timer),
+            }
+        }
+    }
+
+    /// Puts a timer into the calendar.
+    fn enter(&mut self, Timer { time, hash, key }: Timer<K>) {
+        let Self { calendar, spare, .. } = self;
+        let none = || Day { keys: spare.pop().unwrap_or_default(), sorted: false };
+        let day = calendar.entry(time).or_insert_with(none);
+        day.keys.push((hash, key));
+        day.sorted = false;
+        self.entered += 1;
+    }
+
+    /// Makes the calendar anew, of what is set.
+    fn enter_all(&mut self) {
+        self.calendar.clear();
+        self.entered = 0;
+        let Self { times, calendar, entered, .. } = self;
+        for (key, times) in times.iter() {
+            let hash = key_hash(key);
+            for time in times {
+                let day = calendar.entry(*time).or_insert_with(|| Day { keys: Vec::new(), sorted: false });
+                day.keys.push((hash, key.clone()));
+                *entered += 1;
             }
         }
     }
@@ -119,7 +152,9 @@ impl<K: Key> TimerQueue<K> {
     /// What has been set meanwhile, and is due already, fires in the next round.
     pub(crate) fn end_round(&mut self) {
         self.round = None;
-        self.next.extend(self.deferred.drain(..));
+        for timer in std::mem::take(&mut self.deferred) {
+            self.enter(timer);
+        }
     }
 
     /// The latest time for which any timer is set. It looks at every key.
@@ -135,9 +170,8 @@ impl<K: Key> TimerQueue<K> {
     /// Deletes a timer. Returns whether it was set.
     pub fn delete(&mut self, key: &CurrentKey<'_, K>, time: Timestamp) -> bool {
         let deleted = self.forget(key, time);
-        if self.round.is_none() && self.next.len() > 2 * self.set + SLACK {
-            let times = self.times.iter();
-            self.next = times.flat_map(|(key, times)| timers_of(key, times)).collect();
+        if self.round.is_none() && self.entered > 2 * self.set + SLACK {
+            self.enter_all();
         }
         deleted
     }
@@ -155,37 +189,46 @@ impl<K: Key> TimerQueue<K> {
 
     /// When the next timer is due. It may have been deleted since; then there is nothing to be done at that time.
     pub fn next(&self) -> Option<Timestamp> {
-        self.next.peek().map(|Reverse(timer)| timer.time)
+        self.calendar.first_key_value().map(|(time, _)| *time)
     }
 
     /// Takes the next timer out that is due at `time` or before.
     pub fn pop_due(&mut self, time: Timestamp) -> Option<Timer<K>> {
-        while self.next.peek().is_some_and(|Reverse(timer)| timer.time <= time) {
-            let Reverse(timer) = self.next.pop()?;
-            if self.forget(&timer.at(), timer.time) {
+        loop {
+            let mut first = self.calendar.first_entry().filter(|first| *first.key() <= time)?;
+            let (time, day) = (*first.key(), first.get_mut());
+            if !day.sorted {
+                day.keys.sort_unstable_by_key(|(hash, _)| std::cmp::Reverse(*hash));
+                day.sorted = true;
+            }
+            let last = day.keys.pop();
+            if day.keys.is_empty() {
+                let Day { keys, .. } = first.remove();
+                if self.spare.len() < SPARE {
+                    self.spare.push(keys);
+                }
+            }
+            let Some((hash, key)) = last else { continue };
+            self.entered -= 1;
+            let timer = Timer { time, hash, key };
+            if self.forget(&timer.at(), time) {
                 return Some(timer);
             }
         }
-        None
     }
-}
-
-/// The timers of one key, as the heap wants them.
-fn timers_of<K: Key>(key: &K, times: &[Timestamp]) -> impl Iterator<Item = Reverse<Timer<K>>> {
-    let hash = key_hash(key);
-    times.iter().map(move |time| Reverse(Timer { time: *time, hash, key: key.clone() }))
 }
 
 impl<K: Key> KeyedState for TimerQueue<K> {
     fn shape(&self) -> String {
+        // As it is a list in a checkpoint.
         shape_of::<(K, Vec<Timestamp>)>()
     }
 
     fn open(&mut self, groups: &KeyGroups) {
         self.times.open(groups);
-        self.next.clear();
+        self.calendar.clear();
         self.deferred.clear();
-        (self.set, self.round) = (0, None);
+        (self.entered, self.set, self.round) = (0, 0, None);
     }
 
     fn share(&mut self, whole: bool) -> Encode {
@@ -198,8 +241,8 @@ impl<K: Key> KeyedState for TimerQueue<K> {
 
     fn restored(&mut self, continues: bool) {
         self.times.restored(continues);
-        self.next = self.times.iter().flat_map(|(key, times)| timers_of(key, times)).collect();
-        self.set = self.next.len();
+        self.enter_all();
+        self.set = self.entered;
     }
 }
 
@@ -224,7 +267,7 @@ mod tests {
                 timers.register(&key.at(), time + 100_000);
             }
         }
-        assert!(timers.next.len() <= 2 * keys.len() + SLACK + 1, "{}", timers.next.len());
+        assert!(timers.entered <= 2 * keys.len() + SLACK + 1, "{}", timers.entered);
         assert_eq!(timers.pop_due(109_998).map(|timer| timer.time), None);
         assert_eq!(std::iter::from_fn(|| timers.pop_due(109_999)).count(), 3);
     }

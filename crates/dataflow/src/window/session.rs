@@ -29,8 +29,6 @@
 //! assert_eq!(harness.values(), [(10, 150, 2), (300, 400, 1)]);
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -46,7 +44,7 @@ use crate::operator::{Operator, OperatorContext};
 use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Data, Keyed, Record};
-use crate::state::{Key, KeyedTable, States, TimerQueue};
+use crate::state::{Deadlines, Key, KeyedTable, States, TimerQueue};
 use crate::time::{MAX_WATERMARK, Timestamp, at_least_millis};
 use crate::type_name::own_name;
 
@@ -165,9 +163,6 @@ impl<T: Data, F: FnMut(&T) -> Duration + Clone + Send + 'static> WindowAssigner<
     }
 }
 
-/// When a key has to be looked at, and its hash: it is found by that.
-type Deadline = (Timestamp, u64);
-
 /// The operator. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct SessionWindows<K, A: AggregateFunction, F, Out, G = Session> {
@@ -179,7 +174,7 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out, G = Session> {
     /// Of each session a time at or before which it has to be looked at: when it began, its last millisecond; then, as often as that
     /// finds it extended, its new one. So a record that extends a session sets nothing. Of those that have fired, the earliest of a
     /// key has the time at which it is forgotten. What is here follows from the sessions, and is no state.
-    deadlines: BinaryHeap<Reverse<Deadline>>,
+    deadlines: Deadlines,
     /// The keys whose deadline it is, while they are looked at.
     due: Vec<K>,
     /// Records are numbered as they come, from 1 on.
@@ -205,17 +200,12 @@ where
             aggregate,
             function,
             sessions: KeyedTable::default(),
-            deadlines: BinaryHeap::new(),
+            deadlines: Deadlines::default(),
             due: Vec::new(),
             sequence: 0,
             time: WindowTime::new(domain),
             out: PhantomData,
         }
-    }
-
-    /// The last time at which a session is still known.
-    fn forgotten_at(&self, session: TimeWindow) -> Timestamp {
-        session.max_timestamp().saturating_add(self.lateness.allowed)
     }
 
     fn add(
@@ -229,25 +219,33 @@ where
             return Err(format!("a session gap of {gap} ms; it must be at least 1 ms").into());
         }
         let mut session = TimeWindow { start: time, end: time.saturating_add(gap) };
-        let (mut first, mut after) = (0, 0);
-        if let Some(Sessions { sessions, .. }) = self.sessions.get(hash, &key) {
-            first = sessions.partition_point(|(other, _)| other.end < session.start);
-            after = sessions.partition_point(|(other, _)| other.start <= session.end);
-            if first < after {
-                session.start = session.start.min(sessions[first].0.start);
-                session.end = session.end.max(sessions[after - 1].0.end);
+        let fired = self.time.fired();
+        let Self { aggregate, sessions, sequence, deadlines, lateness, .. } = self;
+        let forgotten_at = |session: TimeWindow| session.max_timestamp().saturating_add(lateness.allowed);
+        let (key, Sessions { latest, sessions }) = match sessions.get_mut(hash, &key) {
+            Some(known) => (&key, known),
+            None if forgotten_at(session) <= fired => {
+                self.time.late(lateness, value, time, output);
+                return Ok(());
             }
+            None => {
+                let (key, known) = sessions.entry(hash, key).or_insert_pair(Sessions::default);
+                (key, known)
+            }
+        };
+        let first = sessions.partition_point(|(other, _)| other.end < session.start);
+        let after = sessions.partition_point(|(other, _)| other.start <= session.end);
+        if first < after {
+            session.start = session.start.min(sessions[first].0.start);
+            session.end = session.end.max(sessions[after - 1].0.end);
         }
-        if self.forgotten_at(session) <= self.time.fired() {
-            self.time.late(&self.lateness, value, time, output);
+        let forgotten_at = forgotten_at(session);
+        if forgotten_at <= fired {
+            self.time.late(lateness, value, time, output);
             return Ok(());
         }
-        let (fired, forgotten_at) = (self.time.fired(), self.forgotten_at(session));
         let has_fired = session.max_timestamp() <= fired;
-        self.sequence += 1;
-        let Self { aggregate, sessions, sequence, deadlines, .. } = self;
-        let (key, Sessions { latest, sessions }) =
-            sessions.entry(hash, key).or_insert_pair(Sessions::default);
+        *sequence += 1;
         // One that has not fired has a deadline that is early enough; one that is extended after it has fired may not.
         let needs_deadline =
             sessions.range(first..after).all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
@@ -271,7 +269,7 @@ where
         }
         if needs_deadline {
             let time = if has_fired { forgotten_at } else { session.max_timestamp() };
-            deadlines.push(Reverse((time, hash)));
+            deadlines.register(time, hash);
         }
         if has_fired {
             let result = sessions[first].1.result(aggregate);
@@ -282,18 +280,20 @@ where
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         let fired_before = self.time.fired();
-        while let Some(&Reverse((time, hash))) = self.deadlines.peek().filter(|next| next.0.0 <= time) {
-            self.time.check_cancelled()?;
-            // A session that was joined has the deadlines of its parts, and so may have one twice.
-            while self.deadlines.peek() == Some(&Reverse((time, hash))) {
-                self.deadlines.pop();
+        while let Some((time, mut hashes)) = self.deadlines.due(time) {
+            // In the same order in every run. A session that was joined has the deadlines of its parts, and so may have one twice.
+            hashes.sort_unstable();
+            hashes.dedup();
+            for hash in &hashes {
+                self.time.check_cancelled()?;
+                let mut due = std::mem::take(&mut self.due);
+                due.extend(self.sessions.keys_with(*hash).cloned());
+                for key in due.drain(..) {
+                    self.look_at(*hash, &key, time, fired_before, output)?;
+                }
+                self.due = due;
             }
-            let mut due = std::mem::take(&mut self.due);
-            due.extend(self.sessions.keys_with(hash).cloned());
-            for key in due.drain(..) {
-                self.look_at(hash, &key, time, fired_before, output)?;
-            }
-            self.due = due;
+            self.deadlines.done(hashes);
         }
         self.time.advance(time);
         Ok(())
@@ -311,7 +311,7 @@ where
         let allowed = self.lateness.allowed;
         let Self { aggregate, function, deadlines, sessions, .. } = self;
         let Some(known) = sessions.get_mut(hash, key) else { return Ok(()) };
-        let mut set = |time| deadlines.push(Reverse((time, hash)));
+        let mut set = |time| deadlines.register(time, hash);
         if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
             if session.max_timestamp() > time && session.start <= time {
                 // It has been extended since.
@@ -349,7 +349,7 @@ where
             for (session, runs) in &known.sessions {
                 let last = session.max_timestamp();
                 let time = if last > fired { last } else { last.saturating_add(allowed) };
-                self.deadlines.push(Reverse((time, hash)));
+                self.deadlines.register(time, hash);
                 self.sequence = self.sequence.max(runs.last());
             }
             self.sequence = self.sequence.max(known.latest);
@@ -384,7 +384,7 @@ where
         states.keyed("sessions", &mut before);
         states.keyed("timers", &mut timers);
         self.time.states(states);
-        (self.deadlines, self.sequence) = (BinaryHeap::new(), 0);
+        (self.deadlines, self.sequence) = (Deadlines::default(), 0);
         self.opened(before);
     }
 
@@ -411,7 +411,7 @@ where
     fn next_timer(&self) -> Option<Timestamp> {
         match self.time.domain {
             TimeDomain::Event => None,
-            TimeDomain::Processing => self.deadlines.peek().map(|last| last.0.0.saturating_add(1)),
+            TimeDomain::Processing => self.deadlines.next().map(|last| last.saturating_add(1)),
         }
     }
 
