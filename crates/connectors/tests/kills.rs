@@ -1,19 +1,23 @@
 //! Exactly-once into stores while processes are killed without a warning: ours, again and again, and HDFS's.
 //!
-//! Ours is this test, which starts itself as a child. It always runs on a folder, with a rename for each file; and on the stores that the environment names, as `stores.rs` has
-//! it. `THALWEG_KILLS` is how often a child is killed on each: 8 unless it is set.
+//! Ours is this test, which starts itself as a child. It always runs on a folder, by the sink of files and by that of stores, with a rename for each file; and on the stores that
+//! the environment names, as `stores.rs` has it. `THALWEG_KILLS` is how often a child is killed on each, 8 unless it is set; the more, the more records there are:
+//!
+//! ```sh
+//! scripts/s3 start; eval "$(scripts/s3 env)"; export THALWEG_HDFS=$(scripts/hdfs start)
+//! THALWEG_KILLS=100 cargo test -p thalweg-connectors --features s3,hdfs --test kills nothing_is_lost -- --nocapture
+//! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
-#[cfg(feature = "hdfs")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use object_store::local::LocalFileSystem;
-use thalweg_connectors::files::FileSystem;
+use thalweg_connectors::files::{FileSink, FileSystem};
 use thalweg_connectors::store::{Store, StoreSink, checkpoint_storage};
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::operator::RunId;
@@ -21,11 +25,19 @@ use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartS
 use thalweg_dataflow::source::ParallelCollectionSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
-const COUNT: u64 = 60_000;
+/// How often a child is killed.
+fn kills() -> usize {
+    std::env::var("THALWEG_KILLS").map_or(8, |kills| kills.parse().unwrap())
+}
 
-/// `folder:/tmp/x` is a folder of this machine as a store; anything else is an address.
+/// How many records there are: enough for the last kill to be in the middle of them.
+fn count() -> u64 {
+    120_000 + 25_000 * (kills() as u64).saturating_sub(8)
+}
+
+/// `files:/tmp/x` is a folder of this machine, `folder:/tmp/x` one as a store; anything else is an address.
 fn store(place: &str) -> (Store, String) {
-    match place.strip_prefix("folder:") {
+    match place.strip_prefix("folder:").or(place.strip_prefix("files:")) {
         Some(folder) => {
             let files = LocalFileSystem::new_with_prefix(folder).unwrap();
             (Store::renaming(files, "a folder", "folder://it"), "folder://it/out".to_owned())
@@ -37,7 +49,7 @@ fn store(place: &str) -> (Store, String) {
 fn job(place: &str, parallelism: usize, restart: RestartStrategy) -> JobHandle {
     let (store, address) = store(place);
     let graph = StreamGraph::new();
-    let numbers = ParallelCollectionSource::new((0..COUNT).collect::<Vec<_>>());
+    let numbers = ParallelCollectionSource::new((0..count()).collect::<Vec<_>>());
     let numbers = graph.source("numbers", numbers, WatermarkStrategy::no_watermarks());
     // Slow enough for there to be a middle.
     let numbers = numbers.map("slow", |n: u64| {
@@ -47,8 +59,15 @@ fn job(place: &str, parallelism: usize, restart: RestartStrategy) -> JobHandle {
         n
     });
     let line: fn(&u64, &mut Vec<u8>) = |n, line| line.extend_from_slice(n.to_string().as_bytes());
-    let _ = numbers.apply("store", StoreSink::new(&address, line).on(store));
-    let checkpoints = match place.strip_prefix("folder:") {
+    match place.strip_prefix("files:") {
+        Some(folder) => {
+            numbers.apply("files", FileSink::new(Path::new(folder).join("out"), line));
+        }
+        None => {
+            numbers.apply("store", StoreSink::new(&address, line).on(store));
+        }
+    }
+    let checkpoints = match place.strip_prefix("folder:").or(place.strip_prefix("files:")) {
         Some(folder) => format!("{folder}/checkpoints"),
         None => format!("{place}/checkpoints"),
     };
@@ -58,24 +77,62 @@ fn job(place: &str, parallelism: usize, restart: RestartStrategy) -> JobHandle {
     start(&graph, JobConfig { checkpoint: Some(checkpoint), ..config }).unwrap()
 }
 
-/// The numbers that readers see: none twice, and no half a line.
-fn visible(place: &str) -> Vec<u64> {
-    let (store, address) = store(place);
-    let mut numbers = Vec::new();
-    for entry in store.list(Path::new(&address), true).unwrap() {
-        let mut text = String::new();
-        store.open(&entry.path, 0).unwrap().read_to_string(&mut text).unwrap();
-        assert!(text.ends_with('\n'), "{:?} is half a file", entry.path);
-        numbers.extend(text.lines().map(|line| line.parse::<u64>().unwrap()));
+/// What readers see. A file that was there stays as it is, so each is read once.
+struct Readers<'a> {
+    place: &'a str,
+    files: BTreeSet<PathBuf>,
+    /// Which numbers are there.
+    numbers: Vec<bool>,
+    found: usize,
+}
+
+impl<'a> Readers<'a> {
+    fn of(place: &'a str) -> Self {
+        Self { place, files: BTreeSet::new(), numbers: vec![false; count() as usize], found: 0 }
     }
-    numbers.sort_unstable();
-    assert!(numbers.windows(2).all(|two| two[0] < two[1]), "a number is there twice");
-    numbers
+
+    /// How many numbers there are: none twice, no half a line, and no file of before is gone.
+    fn look(&mut self) -> usize {
+        let (store, address) = store(self.place);
+        let entries = match store.list(Path::new(&address), true) {
+            // Before the first checkpoint there may be no folder.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            entries => entries.unwrap(),
+        };
+        let still_there = entries.iter().filter(|entry| self.files.contains(&entry.path)).count();
+        assert_eq!(still_there, self.files.len(), "{}: what was visible is gone", self.place);
+        for entry in entries {
+            if self.files.contains(&entry.path) {
+                continue;
+            }
+            let mut text = String::new();
+            store.open(&entry.path, 0).unwrap().read_to_string(&mut text).unwrap();
+            assert!(text.ends_with('\n'), "{:?} is half a file", entry.path);
+            for line in text.lines() {
+                let number: usize = line.parse().unwrap();
+                assert!(!std::mem::replace(&mut self.numbers[number], true), "{number} is there twice");
+                self.found += 1;
+            }
+            self.files.insert(entry.path);
+        }
+        self.found
+    }
+}
+
+/// All numbers are there, once.
+fn is_whole(place: &str) {
+    let mut readers = Readers::of(place);
+    let found = readers.look();
+    assert_eq!(found as u64, count(), "{place}");
 }
 
 /// Where to write to: a folder, and what the environment names.
 fn places(folder: &Path) -> Vec<String> {
-    let mut places = vec![format!("folder:{}", folder.display())];
+    let mut places = Vec::new();
+    for of in ["files", "folder"] {
+        std::fs::create_dir(folder.join(of)).unwrap();
+        places.push(format!("{of}:{}", folder.join(of).display()));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     for (variable, built_in) in
         [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
@@ -91,37 +148,49 @@ fn places(folder: &Path) -> Vec<String> {
 #[test]
 fn nothing_is_lost_doubled_or_half_visible_however_often_the_process_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let kills = std::env::var("THALWEG_KILLS").map_or(8, |kills| kills.parse().unwrap());
-    for place in places(folder.path()) {
-        let child = |parallelism: usize| {
-            let mut child = Command::new(std::env::current_exe().unwrap());
-            child.args(["--exact", "child", "--nocapture"]).stdout(Stdio::null()).stderr(Stdio::null());
-            child.env("THALWEG_KILLS_AT", &place).env("THALWEG_KILLS_PARALLELISM", parallelism.to_string());
-            child.spawn().unwrap()
-        };
-        let (mut seen, mut grew) = (0, 0);
-        for kill in 0..kills {
-            let mut running = child(1 + kill % 3);
-            // Every other time it gets to a checkpoint: how long that takes is up to the store.
-            let until = Instant::now() + Duration::from_secs(30);
-            while kill % 2 == 1 && visible(&place).len() == seen && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            std::thread::sleep(Duration::from_millis(100 + RunId::token() % 900));
-            running.kill().unwrap();
-            running.wait().unwrap();
-            let now = visible(&place).len();
-            assert!(now >= seen, "what was visible is gone");
-            grew += usize::from(now > seen);
-            seen = now;
+    let places = places(folder.path());
+    std::thread::scope(|scope| {
+        let killed: Vec<_> =
+            places.iter().map(|place| scope.spawn(|| is_whole_however_often_it_is_killed(place))).collect();
+        // What has gone wrong is told of the first place that something has gone wrong in.
+        killed.into_iter().for_each(|place| place.join().unwrap());
+    });
+}
+
+fn is_whole_however_often_it_is_killed(place: &str) {
+    let kills = kills();
+    let child = |parallelism: usize| {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "child", "--nocapture"]).stdout(Stdio::null()).stderr(Stdio::null());
+        child.env("THALWEG_KILLS_AT", place).env("THALWEG_KILLS_PARALLELISM", parallelism.to_string());
+        child.spawn().unwrap()
+    };
+    let (mut readers, mut seen, mut grew, mut midway) = (Readers::of(place), 0, 0, 0);
+    for kill in 0..kills {
+        let mut running = child(1 + kill % 3);
+        // Every other time it gets to a checkpoint: how long that takes is up to the store.
+        let until = Instant::now() + Duration::from_secs(30);
+        while kill % 2 == 1 && readers.look() == seen && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
         }
-        assert!(grew > 1, "{place}: nothing was written between {kills} kills");
-        let status = child(2).wait().unwrap();
-        assert!(status.success(), "{place}: {status}");
-        let numbers = visible(&place);
-        assert!(numbers.iter().copied().eq(0..COUNT), "{place}: {} of {COUNT}", numbers.len());
-        eprintln!("{place}: {kills} kills, {grew} of them after something new was visible");
+        std::thread::sleep(Duration::from_millis(100 + RunId::token() % 900));
+        // Of a job that has come to its end nothing is killed.
+        midway += usize::from(running.try_wait().unwrap().is_none());
+        running.kill().unwrap();
+        running.wait().unwrap();
+        let now = readers.look();
+        grew += usize::from(now > seen);
+        seen = now;
     }
+    assert!(grew > 1, "{place}: nothing was written between {kills} kills");
+    let status = child(2).wait().unwrap();
+    assert!(status.success(), "{place}: {status}");
+    readers.look();
+    is_whole(place);
+    let (files, records) = (readers.files.len(), count());
+    eprintln!(
+        "{place}: {midway} of {kills} kills in mid-job, {grew} after something new was visible; {records} records in {files} files, each once"
+    );
 }
 
 /// The child of the test above; without its environment it has nothing to do.
@@ -167,7 +236,7 @@ fn an_s3_that_does_not_answer_for_a_while_is_waited_for() {
         std::thread::sleep(Duration::from_millis(1_200));
     }
     running.wait().unwrap();
-    assert!(visible(&place).iter().copied().eq(0..COUNT));
+    is_whole(&place);
 }
 
 /// One that is stopped when the test is over.
@@ -205,21 +274,21 @@ fn a_namenode_and_a_datanode_that_are_killed_and_come_back_lose_nothing() {
     let place = format!("{}/job", hdfs.script(&["start"]));
     let restart = RestartStrategy::FixedDelay { attempts: 200, delay: Duration::from_secs(1) };
     let running = job(&place, 1, restart);
-    let wait_for = |count: usize| {
-        let until = Instant::now() + Duration::from_secs(120);
-        while visible(&place).len() < count {
+    let mut readers = Readers::of(&place);
+    let mut wait_for_more = || {
+        let (until, count) = (Instant::now() + Duration::from_secs(120), readers.look() + 500);
+        while readers.look() < count {
             assert!(Instant::now() < until && !running.is_finished());
             std::thread::sleep(Duration::from_millis(50));
         }
     };
     for what in ["namenode", "datanode"] {
-        wait_for(visible(&place).len() + 500);
+        wait_for_more();
         hdfs.script(&["kill", what]);
         std::thread::sleep(Duration::from_millis(1_500));
         hdfs.script(&["start"]);
     }
     let result = running.wait();
-    let numbers = visible(&place);
     result.unwrap();
-    assert!(numbers.iter().copied().eq(0..COUNT), "{} of {COUNT}", numbers.len());
+    is_whole(&place);
 }

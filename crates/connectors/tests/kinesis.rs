@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use thalweg_connectors::contract::Retry;
 use thalweg_connectors::files::FileSink;
@@ -95,6 +96,18 @@ impl Stream {
             KinesisSink::new(&self.name, |n: &u64| (format!("key {}", n % 17), n.to_string().into_bytes()));
         let _ = numbers.apply("kinesis", sink.client(self.client.clone()));
         run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("write") }).unwrap();
+    }
+
+    /// Writes records as they are: their keys and their data.
+    fn put(&self, records: Vec<(&str, Vec<u8>)>) {
+        let records: Vec<(String, Vec<u8>)> =
+            records.into_iter().map(|(key, data)| (key.to_owned(), data)).collect();
+        let graph = StreamGraph::new();
+        let source = IteratorSource::new(records);
+        let records = graph.source("records", source, WatermarkStrategy::no_watermarks());
+        let sink = KinesisSink::new(&self.name, |record: &(String, Vec<u8>)| record.clone());
+        let _ = records.apply("kinesis", sink.client(self.client.clone()));
+        run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("put") }).unwrap();
     }
 
     fn source(&self) -> KinesisSource {
@@ -245,6 +258,125 @@ fn what_is_not_there_or_not_reached_is_said() {
     let _ = source.apply("kinesis", sink.client(stream.client.clone()).retry(Retry::new().attempts(2)));
     let error = run(&graph, JobConfig { parallelism: 1, ..JobConfig::new("write") }).unwrap_err().to_string();
     assert!(error.contains("/no-such-stream: cannot put 1 records: ResourceNotFoundException"), "{error}");
+}
+
+/// Numbers, put together as the Kinesis Producer Library does: each with the key of its number, or with an explicit hash key.
+fn aggregated(numbers: std::ops::Range<u64>, hash_key: Option<u128>) -> Vec<u8> {
+    fn length(mut length: usize, out: &mut Vec<u8>) {
+        while length >= 0x80 {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+    }
+    fn field(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
+        out.push(tag);
+        length(bytes.len(), out);
+        out.extend_from_slice(bytes);
+    }
+    let mut message = Vec::new();
+    (0..17).for_each(|key| field(0x0a, format!("key {key}").as_bytes(), &mut message));
+    if let Some(hash_key) = hash_key {
+        field(0x12, hash_key.to_string().as_bytes(), &mut message);
+    }
+    for n in numbers {
+        let mut record = vec![0x08, (n % 17) as u8];
+        if hash_key.is_some() {
+            record.extend([0x10, 0]);
+        }
+        field(0x1a, n.to_string().as_bytes(), &mut record);
+        field(0x1a, &record, &mut message);
+    }
+    let digest = Md5::digest(&message);
+    [&[0xf3, 0x89, 0x9a, 0xc2], &message[..], digest.as_slice()].concat()
+}
+
+#[test]
+fn records_that_were_put_together_come_apart_among_others() {
+    let Some(stream) = Stream::new("aggregated", 1) else { return };
+    stream.write(0..20);
+    stream.put(vec![("any", aggregated(20..120, None)), ("any", aggregated(120..150, Some(7)))]);
+    stream.write(150..170);
+    let (job, records) = collect(stream.source(), 1, None);
+    exactly(&records, 0..170);
+    stop(job);
+    in_order(&records);
+    let records = records.lock().unwrap();
+    for record in records.iter() {
+        let n = number(record);
+        let sub = match n {
+            20..120 => Some(n - 20),
+            120..150 => Some(n - 120),
+            _ => None,
+        };
+        assert_eq!((record.sub_sequence_number, &record.partition_key), (sub, &format!("key {}", n % 17)));
+        assert_eq!(record.explicit_hash_key.as_deref(), (120..150).contains(&n).then_some("7"));
+    }
+    let of = |n: u64| &records.iter().find(|record| number(record) == n).unwrap().sequence_number;
+    assert!(of(20) == of(119) && of(119) != of(120));
+}
+
+#[test]
+fn what_belongs_into_another_shard_is_dropped_and_what_only_looks_put_together_is_not() {
+    let Some(stream) = Stream::new("foreign", 2) else { return };
+    let own = u128::from_be_bytes(Md5::digest(b"any").into());
+    stream.put(vec![
+        ("any", aggregated(0..10, Some(own))),
+        // Of the other half.
+        ("any", aggregated(10..20, Some(own ^ (1 << 127)))),
+        ("any", b"10".to_vec()),
+        ("any", b"\xf3\x89\x9a\xc2 is how it begins".to_vec()),
+    ]);
+    let (job, records) = collect(stream.source(), 2, None);
+    let until = Instant::now() + Duration::from_secs(30);
+    while records.lock().unwrap().len() < 12 {
+        assert!(Instant::now() < until, "{:?}", records.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    stop(job);
+    let mut records = std::mem::take(&mut *records.lock().unwrap());
+    let last = records.pop().unwrap();
+    assert_eq!(last.data, b"\xf3\x89\x9a\xc2 is how it begins");
+    assert!(records.iter().map(number).eq(0..=10), "{records:?}");
+}
+
+#[test]
+fn a_job_goes_on_within_a_record_that_has_many_in_it() {
+    const COUNT: u64 = 20_000;
+    let Some(stream) = Stream::new("within", 1) else { return };
+    stream.put(vec![("any", aggregated(0..COUNT, None))]);
+    let folder = tempfile::tempdir().unwrap();
+    let (files, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
+    let mut before = 0;
+    for round in 0..4 {
+        let graph = StreamGraph::new();
+        let records = graph.source("kinesis", stream.source(), WatermarkStrategy::no_watermarks());
+        let slow = records.map("slow", |record: KinesisRecord| {
+            if number(&record).is_multiple_of(20) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            record
+        });
+        let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
+        let _ = slow.apply("files", FileSink::new(&files, line)).uid("files");
+        let storage = CheckpointStorage::local(&checkpoints).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(20), storage));
+        let restart = Some(RestartStrategy::None);
+        let config = JobConfig { parallelism: 1, checkpoint, restart, ..JobConfig::new("within") };
+        let job = start(&graph, config).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        let wanted = if round < 3 { before + 1 } else { COUNT as usize };
+        while published(&files).len() < wanted {
+            assert!(Instant::now() < until, "{} of {wanted}", published(&files).len());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // No last checkpoint.
+        job.cancel();
+        let _ = job.wait();
+        before = published(&files).len();
+        assert!(round == 3 || before < COUNT as usize, "it has come to its end too soon");
+    }
+    assert!(published(&files).into_iter().eq(0..COUNT));
 }
 
 /// Lets a process go on, whatever becomes of the test.

@@ -3,6 +3,8 @@
 mod flume_utils;
 #[cfg(feature = "kafka")]
 mod kafka_utils;
+#[cfg(feature = "kinesis")]
+mod kinesis_utils;
 pub mod prelude;
 #[cfg(feature = "sql")]
 pub mod table;
@@ -10,6 +12,8 @@ pub mod table;
 pub use flume_utils::FlumeUtils;
 #[cfg(feature = "kafka")]
 pub use kafka_utils::{DirectStream, KafkaUtils};
+#[cfg(feature = "kinesis")]
+pub use kinesis_utils::{KinesisInputDStream, KinesisInputDStreamBuilder, KinesisUtils};
 pub use thalweg_bridge as bridge;
 pub use thalweg_connectors as connectors;
 pub use thalweg_dataflow as dataflow;

@@ -1,11 +1,13 @@
-//! Files: text read by line, in parallel, from this machine or from a store; binary records; text written by line, exactly once.
+//! Files: text read by line, in parallel, from this machine or from a store; records of other [formats](format); text and those written, exactly once.
 
 pub mod binary;
 mod compression;
 mod error;
+pub mod format;
 mod glob;
 mod positions;
 mod promise;
+pub mod records;
 pub mod sink;
 pub mod source;
 pub mod system;
@@ -16,6 +18,7 @@ mod watched;
 pub use binary::{BinaryRecordsReader, BinaryRecordsSource};
 pub use compression::Compression;
 pub use error::TextFileError;
+pub use records::{FileSource, FileSourceReader};
 pub use sink::{FileSink, FileSinkError, RollingPolicy};
 pub use source::{Line, LineOf, TextFileReader, TextFileSource};
 pub use system::{Entry, FileSystem};

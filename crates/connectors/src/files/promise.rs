@@ -6,7 +6,7 @@ use thalweg_dataflow::source::Source;
 use super::{BinaryRecordsSource, FileSink, Line, TextFileSource};
 use crate::contract::{Guarantee, Promise, without_credentials};
 
-impl<T, F> Promise for FileSink<T, F>
+impl<T, F, S> Promise for FileSink<T, F, S>
 where
     Self: Operator,
 {

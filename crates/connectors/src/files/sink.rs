@@ -1,4 +1,4 @@
-//! Writes text files, a line a record, exactly once.
+//! Writes files, exactly once: text, a line a record, or records of another [format](super::format).
 //!
 //! Each subtask writes to a hidden file. At a checkpoint barrier it is synced and closed, and its names go
 //! into the state; when the checkpoint is committed, it is renamed to a `part-` file, which readers see. After
@@ -39,6 +39,7 @@ use thalweg_dataflow::time::{TaskClock, Timestamp};
 
 use self::parts::PartNames;
 pub use self::parts::RollingPolicy;
+use super::format::FileFormat;
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +87,10 @@ pub enum FileSinkError {
     },
 }
 
-/// Writes each record as a line of text. See the [module](self).
-#[derive(Debug)]
-pub struct FileSink<T, F> {
+/// Writes each record as a line of text, or as its format says. See the [module](self).
+///
+/// `S` is what the format knows of a file that is being written.
+pub struct FileSink<T, F, S = ()> {
     folder: PathBuf,
     format: F,
     bucket: Bucket<T>,
@@ -96,7 +98,9 @@ pub struct FileSink<T, F> {
     names: PartNames,
     opened: Option<Opened>,
     /// By bucket.
-    writing: HashMap<String, Writing>,
+    writing: HashMap<String, Writing<S>>,
+    /// What the format has made of a record.
+    encoded: Vec<u8>,
     epoch: Epoch,
     pending: Vec<Pending>,
     /// Of files that have been made visible, and that the next checkpoint will not speak of any more.
@@ -129,8 +133,9 @@ impl<T> std::fmt::Debug for Bucket<T> {
 }
 
 /// A file that is being written.
-#[derive(Debug)]
-struct Writing {
+struct Writing<S> {
+    /// What the format knows of it.
+    state: S,
     writer: BufWriter<File>,
     bytes: u64,
     begun: Timestamp,
@@ -160,7 +165,13 @@ struct Pending {
     visible: PathBuf,
 }
 
-impl<T, F: Clone> Clone for FileSink<T, F> {
+impl<T, F, S> std::fmt::Debug for FileSink<T, F, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSink").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl<T, F: Clone, S> Clone for FileSink<T, F, S> {
     /// A sink to the same folder that has written nothing yet.
     fn clone(&self) -> Self {
         let fresh = Self::in_folder(self.folder.clone(), self.format.clone());
@@ -184,7 +195,27 @@ impl<T, F> FileSink<T, F> {
     {
         Self::in_folder(folder.into(), format)
     }
+}
 
+impl<T, F: FileFormat<T>> FileSink<T, F, F::File> {
+    /// Writes files of a [format](super::format), whatever is in them before, between and after the records (Flink's `FileSink.forBulkFormat`). If nothing else is said,
+    /// their names end as the format has it.
+    ///
+    /// ```
+    /// use thalweg_connectors::files::FileSink;
+    /// use thalweg_connectors::files::format::JsonLinesFormat;
+    ///
+    /// let sink: FileSink<(String, u64), _, _> = FileSink::for_bulk_format("counts", JsonLinesFormat).roll_at(128 << 20);
+    /// # let _ = sink;
+    /// ```
+    pub fn for_bulk_format(folder: impl Into<PathBuf>, format: F) -> Self {
+        let suffix = format.suffix();
+        let sink = Self::in_folder(folder.into(), format);
+        Self { names: PartNames { suffix, ..sink.names.clone() }, ..sink }
+    }
+}
+
+impl<T, F, S> FileSink<T, F, S> {
     fn in_folder(folder: PathBuf, format: F) -> Self {
         Self {
             folder,
@@ -194,6 +225,7 @@ impl<T, F> FileSink<T, F> {
             names: PartNames::default(),
             opened: None,
             writing: HashMap::new(),
+            encoded: Vec::new(),
             epoch: 0,
             pending: Vec::new(),
             receipts: Vec::new(),
@@ -247,51 +279,30 @@ impl<T, F> FileSink<T, F> {
         self
     }
 
-    fn writer(&mut self, bucket: &str) -> Result<&mut Writing, FileSinkError> {
-        if !self.writing.contains_key(bucket) {
-            let (epoch, token) = (self.epoch + 1, RunId::token());
-            let (subtask, run, now) = match &self.opened {
-                Some(opened) => (opened.subtask, opened.run_name(), opened.clock.now()),
-                None => (0, String::new(), 0),
-            };
-            let folder = match bucket.is_empty() {
-                true => self.folder.clone(),
-                false => self.folder.join(bucket),
-            };
-            if !bucket.is_empty() {
-                if !Path::new(bucket).components().all(|part| matches!(part, Component::Normal(_))) {
-                    return Err(FileSinkError::Bucket {
-                        bucket: bucket.to_owned(),
-                        folder: self.folder.clone(),
-                    });
-                }
-                fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+    /// Opens the hidden file of a bucket.
+    fn create(&self, bucket: &str) -> Result<(BufWriter<File>, Pending), FileSinkError> {
+        let (epoch, token) = (self.epoch + 1, RunId::token());
+        let (subtask, run) = match &self.opened {
+            Some(opened) => (opened.subtask, opened.run_name()),
+            None => (0, String::new()),
+        };
+        let folder = match bucket.is_empty() {
+            true => self.folder.clone(),
+            false => self.folder.join(bucket),
+        };
+        if !bucket.is_empty() {
+            if !Path::new(bucket).components().all(|part| matches!(part, Component::Normal(_))) {
+                return Err(FileSinkError::Bucket { bucket: bucket.to_owned(), folder: self.folder.clone() });
             }
-            let PartNames { prefix, suffix } = &self.names;
-            let name = format!("{prefix}-{subtask}-{epoch}-{token:016x}{suffix}");
-            let hidden = folder.join(format!(".{name}.{run}.inprogress"));
-            let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
-            let file = file.map_err(failed("create", &hidden))?;
-            let pending = Pending { epoch, hidden, visible: folder.join(name) };
-            let writer = BufWriter::with_capacity(64 << 10, file);
-            let writing = Writing { writer, bytes: 0, begun: now, written: now, pending };
-            self.writing.insert(bucket.to_owned(), writing);
+            fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
         }
-        match self.writing.get_mut(bucket) {
-            Some(writing) => Ok(writing),
-            None => unreachable!("just opened"),
-        }
-    }
-
-    /// Closes the files being written; they belong to `epoch`.
-    fn close(&mut self, epoch: Epoch) -> Result<(), FileSinkError> {
-        for (_, writing) in self.writing.drain() {
-            self.pending.push(Pending { epoch, ..writing.finish()? });
-        }
-        // Those that were full before.
-        self.pending.iter_mut().filter(|pending| pending.epoch > epoch).for_each(|full| full.epoch = epoch);
-        self.epoch = epoch;
-        Ok(())
+        let PartNames { prefix, suffix } = &self.names;
+        let name = format!("{prefix}-{subtask}-{epoch}-{token:016x}{suffix}");
+        let hidden = folder.join(format!(".{name}.{run}.inprogress"));
+        let file = OpenOptions::new().write(true).create_new(true).open(&hidden);
+        let file = file.map_err(failed("create", &hidden))?;
+        let pending = Pending { epoch, hidden, visible: folder.join(name) };
+        Ok((BufWriter::with_capacity(64 << 10, file), pending))
     }
 
     /// The folder, and those in it that this run has written into.
@@ -327,7 +338,66 @@ impl<T, F> FileSink<T, F> {
     }
 }
 
-impl Writing {
+impl<T, F: FileFormat<T>> FileSink<T, F, F::File> {
+    /// The file of a bucket, which is begun if there is none.
+    fn begin_if_none(&mut self, bucket: &str) -> Result<(), BoxError> {
+        if self.writing.contains_key(bucket) {
+            return Ok(());
+        }
+        let now = self.opened.as_ref().map_or(0, |opened| opened.clock.now());
+        let (writer, pending) = self.create(bucket)?;
+        self.encoded.clear();
+        let state = self.format.begin(&mut self.encoded)?;
+        let mut writing = Writing { state, writer, bytes: 0, begun: now, written: now, pending };
+        writing.put(&self.encoded)?;
+        self.writing.insert(bucket.to_owned(), writing);
+        Ok(())
+    }
+
+    fn write(&mut self, record: &T, bucket: &str, now: Timestamp) -> Result<(), BoxError> {
+        self.begin_if_none(bucket)?;
+        let Self { format, writing, encoded, .. } = self;
+        let Some(file) = writing.get_mut(bucket) else { unreachable!("just begun") };
+        encoded.clear();
+        format.write(&mut file.state, record, encoded)?;
+        file.put(encoded)?;
+        file.written = now;
+        if self.rolling.bytes.is_some_and(|bytes| file.bytes >= bytes)
+            && let Some(full) = self.writing.remove(bucket)
+        {
+            self.finish(full, Epoch::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a file. Of [`Epoch::MAX`], it is part of the next checkpoint, whichever number that has.
+    fn finish(&mut self, file: Writing<F::File>, epoch: Epoch) -> Result<(), BoxError> {
+        let Writing { state, writer, bytes, begun, written, pending } = file;
+        self.encoded.clear();
+        self.format.end(state, &mut self.encoded)?;
+        let mut file = Writing { state: (), writer, bytes, begun, written, pending };
+        file.put(&self.encoded)?;
+        self.pending.push(Pending { epoch, ..file.finish()? });
+        Ok(())
+    }
+
+    /// Ends the files being written; they belong to `epoch`.
+    fn close(&mut self, epoch: Epoch) -> Result<(), BoxError> {
+        let files: Vec<Writing<F::File>> = self.writing.drain().map(|(_, file)| file).collect();
+        files.into_iter().try_for_each(|file| self.finish(file, epoch))?;
+        // Those that were full before.
+        self.pending.iter_mut().filter(|pending| pending.epoch > epoch).for_each(|full| full.epoch = epoch);
+        self.epoch = epoch;
+        Ok(())
+    }
+}
+
+impl<S> Writing<S> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileSinkError> {
+        self.bytes += bytes.len() as u64;
+        self.writer.write_all(bytes).map_err(failed("write to", &self.pending.hidden))
+    }
+
     /// Writes down the last of it.
     fn finish(self) -> Result<Pending, FileSinkError> {
         let hidden = &self.pending.hidden;
@@ -408,11 +478,11 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileSink
     move |error| FileSinkError::Io { what, path, error }
 }
 
-impl<T, F, R> Operator for FileSink<T, F>
+impl<T, F, S> Operator for FileSink<T, F, S>
 where
     T: Data,
-    F: FnMut(&T, &mut Vec<u8>) -> R + Send + 'static,
-    R: Fallible,
+    F: FileFormat<T, File = S>,
+    S: Send + 'static,
 {
     type In = T;
     type Out = ();
@@ -442,12 +512,8 @@ where
     }
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
-        let mut line = Vec::with_capacity(256);
         let now = self.opened.as_ref().map_or(0, |opened| opened.clock.now());
         for record in batch.records.drain(..) {
-            line.clear();
-            (self.format)(&record.value, &mut line).into_result()?;
-            line.push(b'\n');
             let made;
             let bucket = match &self.bucket {
                 Bucket::None => "",
@@ -457,17 +523,7 @@ where
                     &made
                 }
             };
-            let full_at = self.rolling.bytes;
-            let writing = self.writer(bucket)?;
-            writing.writer.write_all(&line).map_err(failed("write to", &writing.pending.hidden))?;
-            writing.bytes += line.len() as u64;
-            writing.written = now;
-            if full_at.is_some_and(|bytes| writing.bytes >= bytes)
-                && let Some(full) = self.writing.remove(bucket)
-            {
-                // It is part of the next checkpoint, whichever number that has.
-                self.pending.push(Pending { epoch: Epoch::MAX, ..full.finish()? });
-            }
+            self.write(&record.value, bucket, now)?;
         }
         Ok(())
     }
@@ -481,11 +537,10 @@ where
     fn processing_time(&mut self, now: Timestamp, _: &mut Output<()>) -> Result<(), BoxError> {
         let rolling = self.rolling;
         let is_due =
-            |writing: &Writing| rolling.due(writing.begun, writing.written).is_some_and(|due| due <= now);
-        for (_, old) in self.writing.extract_if(|_, writing| is_due(writing)) {
-            self.pending.push(Pending { epoch: Epoch::MAX, ..old.finish()? });
-        }
-        Ok(())
+            |writing: &Writing<S>| rolling.due(writing.begun, writing.written).is_some_and(|due| due <= now);
+        let old: Vec<Writing<S>> =
+            self.writing.extract_if(|_, writing| is_due(writing)).map(|(_, old)| old).collect();
+        old.into_iter().try_for_each(|old| self.finish(old, Epoch::MAX))
     }
 
     fn barrier(&mut self, barrier: &Barrier, _: &mut Output<()>) -> Result<(), BoxError> {

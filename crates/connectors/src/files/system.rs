@@ -61,7 +61,10 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The file system that a path is in.
-pub(super) fn of(path: &Path) -> io::Result<Arc<dyn FileSystem>> {
+///
+/// # Errors
+/// When there is none of its scheme, or its feature is not built in.
+pub fn of(path: &Path) -> io::Result<Arc<dyn FileSystem>> {
     match path.to_str().and_then(|text| text.split_once("://")) {
         None | Some(("file", _)) => Ok(Arc::new(Local)),
         Some(_) => Ok(Arc::new(crate::store::Store::at(&path.to_string_lossy())?)),

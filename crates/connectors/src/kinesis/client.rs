@@ -98,19 +98,21 @@ impl KinesisClient {
     /// # Errors
     /// When there are no credentials, or no region.
     pub fn from_env() -> Result<Self, BoxError> {
-        // TLS wants one for the process; that another one is there already is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let endpoint = var("AWS_ENDPOINT_URL_KINESIS").or_else(|| var("AWS_ENDPOINT_URL"));
-        let region = var("AWS_REGION").or_else(|| var("AWS_DEFAULT_REGION"));
-        let region = region.ok_or("Kinesis: no region; set AWS_REGION to one such as eu-central-1")?;
-        let endpoint = endpoint.unwrap_or_else(|| format!("https://kinesis.{region}.amazonaws.com"));
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, host)| host).to_owned();
-        let credentials = credentials(var)?;
-        let http =
-            reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(Duration::from_secs(5)).build()?;
-        Ok(Self(Arc::new(Inner { http, endpoint, host, region, credentials })))
+        Self::builder().build()
+    }
+
+    /// With what is said, and for the rest the environment.
+    ///
+    /// ```
+    /// use thalweg_connectors::contract::Secret;
+    /// use thalweg_connectors::kinesis::KinesisClient;
+    ///
+    /// let client = KinesisClient::builder().region("eu-central-1").credentials("AKID", Secret::new("s3cr3t")).build()?;
+    /// assert_eq!(format!("{client:?}"), "https://kinesis.eu-central-1.amazonaws.com");
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// ```
+    pub fn builder() -> KinesisClientBuilder {
+        KinesisClientBuilder::default()
     }
 
     pub(super) fn place(&self, stream: &str) -> Place {
@@ -171,6 +173,64 @@ impl KinesisClient {
         let kind = text(["__type", "code"]);
         let kind = kind.rsplit('#').next().unwrap_or_default().to_owned();
         Err(KinesisError::Refused { status, kind, message: text(["message", "Message"]) })
+    }
+}
+
+/// Makes a [`KinesisClient`].
+#[derive(Clone, Debug, Default)]
+pub struct KinesisClientBuilder {
+    endpoint: Option<String>,
+    region: Option<String>,
+    credentials: Option<Credentials>,
+}
+
+impl KinesisClientBuilder {
+    /// Where the service is, if it is not Amazon's: `http://localhost:4567`.
+    #[must_use]
+    pub fn endpoint(mut self, url: &str) -> Self {
+        self.endpoint = Some(url.to_owned());
+        self
+    }
+
+    /// The region: `eu-central-1`.
+    #[must_use]
+    pub fn region(mut self, region: &str) -> Self {
+        self.region = Some(region.to_owned());
+        self
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn credentials(mut self, access_key_id: &str, secret_access_key: Secret) -> Self {
+        let key = access_key_id.to_owned();
+        self.credentials = Some(Credentials { key, secret: secret_access_key, token: None });
+        self
+    }
+
+    /// # Errors
+    /// When there are no credentials, or no region, here or in the environment.
+    pub fn build(self) -> Result<KinesisClient, BoxError> {
+        // TLS wants one for the process; that another one is there already is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let region = self.region.or_else(|| var("AWS_REGION")).or_else(|| var("AWS_DEFAULT_REGION"));
+        let region = region.ok_or("Kinesis: no region; set AWS_REGION to one such as eu-central-1")?;
+        let endpoint = self.endpoint.or_else(|| var("AWS_ENDPOINT_URL_KINESIS"));
+        let endpoint = endpoint.or_else(|| var("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://kinesis.{region}.amazonaws.com"));
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let Some((_, host)) = endpoint.split_once("://") else {
+            let shown = without_credentials(&endpoint);
+            return Err(format!(
+                "Kinesis: the endpoint `{shown}` has no scheme; it is a URL such as http://localhost:4567"
+            )
+            .into());
+        };
+        let host = host.to_owned();
+        let credentials = self.credentials.map_or_else(|| credentials(var), Ok)?;
+        let http =
+            reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(Duration::from_secs(5)).build()?;
+        Ok(KinesisClient(Arc::new(Inner { http, endpoint, host, region, credentials })))
     }
 }
 

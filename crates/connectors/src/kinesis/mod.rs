@@ -12,15 +12,21 @@
 //!
 //! **Credentials** are `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, or those of `AWS_PROFILE` in `~/.aws/credentials`; the region is `AWS_REGION`. Roles of
 //! instances and web identities are not looked for. `AWS_ENDPOINT_URL_KINESIS` or `AWS_ENDPOINT_URL` is another service than Amazon's.
+//! [`KinesisClient::builder`] is for a program that says them itself.
 //!
-//! **Not here**: enhanced fan-out; records that the KPL has aggregated are handed on as they are, in one piece. It speaks Kinesis's API by itself, signed as AWS wants it (version 4): the
+//! **Aggregated records**, which the Kinesis Producer Library makes, come apart: each of the records in one has the sequence number of the whole, and a number of its own below
+//! that, which is in the checkpoint, too. What only looks like one is handed on as it is; what has a record of another shard in it is dropped, as its producer sends that again.
+//!
+//! **Not here**: enhanced fan-out; the sink does not aggregate. It speaks Kinesis's API by itself, signed as AWS wants it (version 4): the
 //! SDK would be a hundred crates.
 
+mod aggregation;
 mod client;
+mod shard;
 mod signature;
 mod sink;
 mod source;
 
-pub use client::{KinesisClient, KinesisError};
+pub use client::{KinesisClient, KinesisClientBuilder, KinesisError};
 pub use sink::KinesisSink;
 pub use source::{KinesisReader, KinesisRecord, KinesisSource, ShardPosition, StartAt};

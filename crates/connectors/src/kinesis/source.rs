@@ -1,26 +1,21 @@
 //! Reads the shards of a stream.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::source::{
-    Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId, Waker,
-};
+use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus};
 use thalweg_dataflow::time::{Timestamp, millis};
 use tokio::task::JoinHandle;
 
+use super::shard::Shard;
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorError, ConnectorMetrics, Guarantee, Pauses, Place, Promise, Retry};
 use crate::store::runtime;
-
-/// So many records are asked for at once.
-const BATCH: usize = 1_000;
 
 /// A record of a stream. Its event time is when Kinesis got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +26,10 @@ pub struct KinesisRecord {
     pub data: Vec<u8>,
     /// Its number, which rises in its shard, with gaps.
     pub sequence_number: String,
+    /// If the producer's library has put it together with others into one record: the how manieth of them it is, from 0 on. They have the same sequence number.
+    pub sub_sequence_number: Option<u64>,
+    /// Of such a record: what the producer has chosen the shard by, if not by the partition key. Of others Kinesis does not tell.
+    pub explicit_hash_key: Option<String>,
     /// When Kinesis got it (milliseconds).
     pub arrival: Timestamp,
 }
@@ -161,18 +160,21 @@ impl Source for KinesisSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardPosition {
     /// The last record that was read; empty if none was.
-    after: String,
+    pub(super) after: String,
+    /// If it has several in it, and not all were read: how many were.
+    pub(super) taken: u64,
     /// If none was: the time that reading begins at; below zero: the oldest record.
-    start: Timestamp,
+    pub(super) start: Timestamp,
     /// Whether it was read to its end.
-    finished: bool,
+    pub(super) finished: bool,
 }
 
 /// A shard as the service lists it.
-struct Listed {
-    id: String,
+pub(super) struct Listed {
+    pub(super) id: String,
     parents: Vec<String>,
     is_closed: bool,
+    pub(super) hash_keys: RangeInclusive<u128>,
 }
 
 /// Reads the shards of one subtask.
@@ -193,37 +195,6 @@ pub struct KinesisReader {
     pauses: Option<Pauses>,
 }
 
-/// A shard that this subtask reads.
-struct Shard {
-    id: String,
-    parents: Vec<String>,
-    position: ShardPosition,
-    split: Option<SplitId>,
-    /// Where the next read begins.
-    iterator: Option<String>,
-    ready: VecDeque<KinesisRecord>,
-    /// Whether what is ready is the last of it.
-    is_last: bool,
-    fetching: Option<JoinHandle<Result<Fetched, KinesisError>>>,
-    fetch_at: Timestamp,
-    pauses: Option<Pauses>,
-    attempts: u32,
-    behind: f64,
-}
-
-struct Fetched {
-    records: Vec<KinesisRecord>,
-    /// `None` at the end of the shard.
-    next: Option<String>,
-    behind: f64,
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        self.fetching.iter().for_each(JoinHandle::abort);
-    }
-}
-
 impl KinesisReader {
     /// Takes over those of the shards that have not been seen before, and that this subtask is to read.
     fn take_over(&mut self, listed: &[Listed], is_fresh: bool) {
@@ -242,6 +213,7 @@ impl KinesisReader {
                 let start = if is_fresh { self.start } else { -1 };
                 ShardPosition {
                     after: String::new(),
+                    taken: 0,
                     start,
                     finished: start >= 0 && shard.is_closed && self.source.start_at == StartAt::Latest,
                 }
@@ -250,7 +222,7 @@ impl KinesisReader {
             let parents = shard.parents.iter().filter(|parent| parents.contains_key(parent.as_str()));
             let parents = parents.cloned().collect();
             self.set_finished(&shard.id, position.finished);
-            self.shards.push(Shard::new(shard.id.clone(), parents, position));
+            self.shards.push(Shard::new(shard, parents, position));
         }
     }
 
@@ -301,7 +273,15 @@ fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisErro
                 .filter_map(text)
                 .collect();
             let is_closed = shard["SequenceNumberRange"]["EndingSequenceNumber"].is_string();
-            listed.push(Listed { id, parents, is_closed });
+            let hash_key = |name: &str, otherwise| {
+                shard["HashKeyRange"][name].as_str().map_or(Ok(otherwise), str::parse)
+            };
+            let from = hash_key("StartingHashKey", 0);
+            let hash_keys = match (from, hash_key("EndingHashKey", u128::MAX)) {
+                (Ok(from), Ok(to)) => from..=to,
+                _ => 0..=u128::MAX,
+            };
+            listed.push(Listed { id, parents, is_closed, hash_keys });
         }
         match answer["NextToken"].as_str() {
             Some(token) => request = json!({ "NextToken": token }),
@@ -325,87 +305,6 @@ fn eldest<'a>(parents: &BTreeMap<&'a str, &'a [String]>, shard: &'a str) -> &'a 
         }
     }
     eldest
-}
-
-impl Shard {
-    fn new(id: String, parents: Vec<String>, position: ShardPosition) -> Self {
-        Self {
-            id,
-            parents,
-            position,
-            split: None,
-            iterator: None,
-            ready: VecDeque::new(),
-            is_last: false,
-            fetching: None,
-            fetch_at: Timestamp::MIN,
-            pauses: None,
-            attempts: 0,
-            behind: 0.0,
-        }
-    }
-
-    /// Asks for more, on the runtime.
-    fn fetch(&mut self, client: &KinesisClient, stream: &str, waker: &Waker) -> Result<(), BoxError> {
-        let (client, waker, stream, shard) =
-            (client.clone(), waker.clone(), stream.to_owned(), self.id.clone());
-        let (iterator, position) = (self.iterator.take(), self.position.clone());
-        let fetch = async move {
-            let fetched = fetch(&client, &stream, &shard, iterator, &position).await;
-            waker.wake();
-            fetched
-        };
-        self.fetching = Some(runtime::handle()?.spawn(fetch));
-        Ok(())
-    }
-}
-
-async fn fetch(
-    client: &KinesisClient,
-    stream: &str,
-    shard: &str,
-    iterator: Option<String>,
-    position: &ShardPosition,
-) -> Result<Fetched, KinesisError> {
-    let iterator = match iterator {
-        Some(iterator) => iterator,
-        None => {
-            let mut request = json!({ "StreamName": stream, "ShardId": shard });
-            match position {
-                ShardPosition { after, .. } if !after.is_empty() => {
-                    request["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER".into();
-                    request["StartingSequenceNumber"] = after.as_str().into();
-                }
-                ShardPosition { start, .. } if *start >= 0 => {
-                    request["ShardIteratorType"] = "AT_TIMESTAMP".into();
-                    request["Timestamp"] = (*start as f64 / 1000.0).into();
-                }
-                _ => request["ShardIteratorType"] = "TRIM_HORIZON".into(),
-            }
-            let answer = client.request("GetShardIterator", &request).await?;
-            answer["ShardIterator"].as_str().unwrap_or_default().to_owned()
-        }
-    };
-    let mut answer =
-        client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
-    let records = match answer["Records"].take() {
-        Value::Array(records) => records.iter().map(record).collect::<Result<_, _>>()?,
-        _ => Vec::new(),
-    };
-    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
-    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
-}
-
-fn record(record: &Value) -> Result<KinesisRecord, KinesisError> {
-    let text = |name: &str| record[name].as_str().unwrap_or_default();
-    let data = BASE64_STANDARD.decode(text("Data")).map_err(|error| KinesisError::NoAnswer(error.into()))?;
-    let arrival = record["ApproximateArrivalTimestamp"].as_f64().unwrap_or(0.0);
-    Ok(KinesisRecord {
-        partition_key: text("PartitionKey").to_owned(),
-        data,
-        sequence_number: text("SequenceNumber").to_owned(),
-        arrival: (arrival * 1000.0) as Timestamp,
-    })
 }
 
 impl SourceReader for KinesisReader {
@@ -492,16 +391,7 @@ impl SourceReader for KinesisReader {
                 }
             }
             if !shard.ready.is_empty() {
-                let mut bytes = 0;
-                while output.room() > 0
-                    && let Some(record) = shard.ready.pop_front()
-                {
-                    bytes += record.data.len();
-                    output.weigh(record.data.len());
-                    shard.position.after.clone_from(&record.sequence_number);
-                    let arrival = record.arrival;
-                    output.push(record, arrival);
-                }
+                let bytes = shard.hand_on(output);
                 self.metrics.bytes(bytes as u64);
                 output.origin(split, 0, 0);
                 let behind = self.shards.iter().map(|shard| shard.behind).fold(0.0, f64::max);

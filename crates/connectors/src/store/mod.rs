@@ -146,6 +146,16 @@ impl Store {
         self
     }
 
+    /// Writes a small file, whole, in place of one that is there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn put(&self, address: &FilePath, bytes: &[u8]) -> io::Result<()> {
+        let key = self.key(address)?;
+        let put = || self.store.put(&key, bytes::Bytes::copy_from_slice(bytes).into());
+        self.request(&format!("write `{key}`"), put).map(drop)
+    }
+
     /// What is at an address of this store.
     fn key(&self, address: &FilePath) -> io::Result<Path> {
         let address = address.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Writes lines into files of a store, exactly once.
+//! Writes files of a store, exactly once: text, a line a record, or records of another [format](crate::files::format).
 //!
 //! A subtask writes a file for each checkpoint, and bucket. At the barrier it is complete with the store, but not visible; what it takes to make it so goes into the state,
 //! and is done when the checkpoint is committed:
@@ -30,11 +30,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use object_store::ObjectStoreExt;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::debug_hook::reach;
-use thalweg_dataflow::error::{BoxError, Fatal};
+use thalweg_dataflow::error::{BoxError, Fallible, Fatal};
 use thalweg_dataflow::hash::key_hash;
 use thalweg_dataflow::operator::{Operator, OperatorContext, RunId};
 use thalweg_dataflow::record::{Batch, Data};
@@ -43,6 +43,7 @@ use thalweg_dataflow::state::States;
 use super::upload::{Complete, PART, Writing};
 use super::{Asking, Store, lasting};
 use crate::contract::{ConnectorMetrics, Guarantee, Promise, without_credentials};
+use crate::files::format::FileFormat;
 
 /// So much may be in memory in one subtask.
 const IN_MEMORY: usize = 12 * PART;
@@ -50,7 +51,7 @@ const IN_MEMORY: usize = 12 * PART;
 /// A file that has grown to this size gets no more.
 const ROLL_AT: u64 = 1 << 30;
 
-/// Writes each record as a line of text. See the [module](self).
+/// Writes each record as a line of text, or as its format says. See the [module](self).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -69,7 +70,9 @@ const ROLL_AT: u64 = 1 << 30;
 /// run(&graph, JobConfig { checkpoint: Some(checkpoint), ..JobConfig::new("words") })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct StoreSink<T, F = fn(&T, &mut Vec<u8>)> {
+///
+/// `S` is what the format knows of a file that is being written.
+pub struct StoreSink<T, F = fn(&T, &mut Vec<u8>), S = ()> {
     address: String,
     format: F,
     /// The folder inside of the folder that a record goes into.
@@ -78,8 +81,12 @@ pub struct StoreSink<T, F = fn(&T, &mut Vec<u8>)> {
     /// Found by the address, if it is not given.
     store: Option<Store>,
     opened: Option<Opened>,
-    writing: HashMap<String, Writing>,
-    line: Vec<u8>,
+    /// By bucket, with what the format knows of it.
+    writing: HashMap<String, (Writing, S)>,
+    /// What the format has made of a record.
+    encoded: Vec<u8>,
+    /// What the names of files end with.
+    suffix: String,
     epoch: Epoch,
     pending: Vec<Complete>,
     records: std::marker::PhantomData<fn(T)>,
@@ -106,8 +113,34 @@ impl StoreSink<String> {
 }
 
 impl<T, F> StoreSink<T, F> {
-    /// Writes what `format` makes of a record: it appends the line, without its end.
-    pub fn new(folder: &str, format: F) -> Self {
+    /// Writes what `format` makes of a record: it appends the line, without its end. It may return a `Result`; an error fails the job.
+    pub fn new<R: Fallible>(folder: &str, format: F) -> Self
+    where
+        F: FnMut(&T, &mut Vec<u8>) -> R,
+    {
+        Self::in_folder(folder, format, String::new())
+    }
+}
+
+impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
+    /// Writes files of a [format](crate::files::format), whatever is in them before, between and after the records (Flink's `FileSink.forBulkFormat`). Their names end as the
+    /// format has it.
+    ///
+    /// ```
+    /// use thalweg_connectors::files::format::JsonLinesFormat;
+    /// use thalweg_connectors::store::StoreSink;
+    ///
+    /// let sink: StoreSink<(String, u64), _, _> = StoreSink::for_bulk_format("s3://bucket/counts", JsonLinesFormat);
+    /// # let _ = sink;
+    /// ```
+    pub fn for_bulk_format(folder: &str, format: F) -> Self {
+        let suffix = format.suffix();
+        Self::in_folder(folder, format, suffix)
+    }
+}
+
+impl<T, F, S> StoreSink<T, F, S> {
+    fn in_folder(folder: &str, format: F, suffix: String) -> Self {
         Self {
             address: folder.trim_end_matches('/').to_owned(),
             format,
@@ -116,7 +149,8 @@ impl<T, F> StoreSink<T, F> {
             store: None,
             opened: None,
             writing: HashMap::new(),
-            line: Vec::new(),
+            encoded: Vec::new(),
+            suffix,
             epoch: 0,
             pending: Vec::new(),
             records: std::marker::PhantomData,
@@ -144,53 +178,6 @@ impl<T, F> StoreSink<T, F> {
         self
     }
 
-    fn opened(&self) -> Result<&Opened, BoxError> {
-        self.opened.as_ref().ok_or_else(|| "the sink has not been opened".into())
-    }
-
-    fn write_line(&mut self, bucket: &str) -> Result<(), BoxError> {
-        let Some(opened) = &self.opened else { return Err("the sink has not been opened".into()) };
-        if !self.writing.contains_key(bucket) {
-            self.writing.insert(bucket.to_owned(), opened.new_file(bucket, self.epoch + 1));
-        }
-        let Some(writing) = self.writing.get_mut(bucket) else { return Ok(()) };
-        writing.write(&opened.store, &self.line).map_err(boxed)?;
-        opened.metrics.bytes(self.line.len() as u64);
-        if writing.bytes >= self.roll_at
-            && let Some(full) = self.writing.remove(bucket)
-        {
-            // It is part of the next checkpoint, whichever number that has.
-            self.pending.push(full.finish(&opened.store, Epoch::MAX).map_err(boxed)?);
-        }
-        Ok(())
-    }
-
-    /// Completes the largest files until what is left fits.
-    fn bound_memory(&mut self) -> Result<(), BoxError> {
-        while self.writing.values().map(Writing::in_memory).sum::<usize>() > IN_MEMORY {
-            let largest = self.writing.iter().max_by_key(|(_, writing)| writing.in_memory());
-            let Some(bucket) = largest.map(|(bucket, _)| bucket.clone()) else { break };
-            if let (Some(full), Ok(opened)) = (self.writing.remove(&bucket), self.opened()) {
-                let full = full.finish(&opened.store, Epoch::MAX).map_err(boxed)?;
-                self.pending.push(full);
-            }
-        }
-        Ok(())
-    }
-
-    /// Completes the files being written; they belong to `epoch`.
-    fn close(&mut self, epoch: Epoch) -> Result<(), BoxError> {
-        let files: Vec<Writing> = self.writing.drain().map(|(_, writing)| writing).collect();
-        for writing in files {
-            let complete = writing.finish(&self.opened()?.store, epoch).map_err(boxed)?;
-            self.pending.push(complete);
-        }
-        // Those that were full before.
-        self.pending.iter_mut().filter(|complete| complete.epoch > epoch).for_each(|full| full.epoch = epoch);
-        self.epoch = epoch;
-        Ok(())
-    }
-
     fn publish(&mut self, epoch: Epoch) -> Result<(), BoxError> {
         let Some(opened) = &self.opened else { return Err("the sink has not been opened".into()) };
         let resumed = opened.run.resumed || epoch > opened.restored;
@@ -212,6 +199,62 @@ impl<T, F> StoreSink<T, F> {
     }
 }
 
+impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
+    fn write(&mut self, record: &T, bucket: &str) -> Result<(), BoxError> {
+        let Self { format, writing, encoded, opened: Some(opened), .. } = self else {
+            return Err("the sink has not been opened".into());
+        };
+        encoded.clear();
+        if !writing.contains_key(bucket) {
+            let state = format.begin(encoded)?;
+            writing.insert(bucket.to_owned(), (opened.new_file(bucket, self.epoch + 1, &self.suffix), state));
+        }
+        let Some((file, state)) = writing.get_mut(bucket) else { return Ok(()) };
+        format.write(state, record, encoded)?;
+        file.write(&opened.store, encoded).map_err(boxed)?;
+        opened.metrics.bytes(encoded.len() as u64);
+        if file.bytes >= self.roll_at
+            && let Some(full) = self.writing.remove(bucket)
+        {
+            self.finish(full, Epoch::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a file. Of [`Epoch::MAX`], it is part of the next checkpoint, whichever number that has.
+    fn finish(&mut self, (mut file, state): (Writing, F::File), epoch: Epoch) -> Result<(), BoxError> {
+        let Some(opened) = &self.opened else { return Err("the sink has not been opened".into()) };
+        self.encoded.clear();
+        self.format.end(state, &mut self.encoded)?;
+        file.write(&opened.store, &self.encoded).map_err(boxed)?;
+        opened.metrics.bytes(self.encoded.len() as u64);
+        self.pending.push(file.finish(&opened.store, epoch).map_err(boxed)?);
+        Ok(())
+    }
+
+    /// Ends the largest files until what is left fits.
+    fn bound_memory(&mut self) -> Result<(), BoxError> {
+        while self.writing.values().map(|(file, _)| file.in_memory()).sum::<usize>() > IN_MEMORY {
+            let largest = self.writing.iter().max_by_key(|(_, (file, _))| file.in_memory());
+            let Some(bucket) = largest.map(|(bucket, _)| bucket.clone()) else { break };
+            if let Some(full) = self.writing.remove(&bucket) {
+                self.finish(full, Epoch::MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the files being written; they belong to `epoch`.
+    fn close(&mut self, epoch: Epoch) -> Result<(), BoxError> {
+        let files: Vec<(Writing, F::File)> = self.writing.drain().map(|(_, file)| file).collect();
+        files.into_iter().try_for_each(|file| self.finish(file, epoch))?;
+        // Those that were full before.
+        self.pending.iter_mut().filter(|complete| complete.epoch > epoch).for_each(|full| full.epoch = epoch);
+        self.epoch = epoch;
+        Ok(())
+    }
+}
+
 /// As the engine wants it.
 fn boxed(error: std::io::Error) -> BoxError {
     match error.downcast::<crate::contract::ConnectorError>() {
@@ -221,12 +264,15 @@ fn boxed(error: std::io::Error) -> BoxError {
 }
 
 impl Opened {
-    fn new_file(&self, bucket: &str, epoch: Epoch) -> Writing {
+    fn new_file(&self, bucket: &str, epoch: Epoch, suffix: &str) -> Writing {
         let folder = bucket
             .split('/')
             .filter(|name| !name.is_empty())
-            .fold(self.folder.clone(), |at, name| at.join(name));
-        let name = format!("part-{}-{epoch}-{:016x}", self.subtask, RunId::token());
+            // As it is, where it can be: what it has in it may have been escaped by its maker.
+            .fold(self.folder.clone(), |at, name| {
+                at.join(PathPart::parse(name).unwrap_or_else(|_| PathPart::from(name)))
+            });
+        let name = format!("part-{}-{epoch}-{:016x}{suffix}", self.subtask, RunId::token());
         let hidden = format!(".{name}.{}.inprogress", self.run.name(&self.uid));
         Writing::new(folder.clone().join(name), folder.join(hidden))
     }
@@ -264,23 +310,23 @@ impl Opened {
     }
 }
 
-impl<T, F> Drop for StoreSink<T, F> {
+impl<T, F, S> Drop for StoreSink<T, F, S> {
     fn drop(&mut self) {
         // What is pending may be part of a checkpoint; what is being written is not.
-        self.writing.drain().for_each(|(_, writing)| writing.abort());
+        self.writing.drain().for_each(|(_, (file, _))| file.abort());
     }
 }
 
-impl<T, F: Clone> Clone for StoreSink<T, F> {
+impl<T, F: Clone, S> Clone for StoreSink<T, F, S> {
     /// A sink to the same folder that has written nothing yet.
     fn clone(&self) -> Self {
-        let mut fresh = Self::new(&self.address, self.format.clone());
+        let mut fresh = Self::in_folder(&self.address, self.format.clone(), self.suffix.clone());
         (fresh.bucket, fresh.roll_at, fresh.store) = (self.bucket, self.roll_at, self.store.clone());
         fresh
     }
 }
 
-impl<T, F> fmt::Debug for StoreSink<T, F> {
+impl<T, F, S> fmt::Debug for StoreSink<T, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreSink")
             .field("folder", &without_credentials(&self.address))
@@ -288,7 +334,7 @@ impl<T, F> fmt::Debug for StoreSink<T, F> {
     }
 }
 
-impl<T, F> Promise for StoreSink<T, F> {
+impl<T, F, S> Promise for StoreSink<T, F, S> {
     fn place(&self) -> String {
         without_credentials(&self.address).into_owned()
     }
@@ -302,10 +348,11 @@ impl<T, F> Promise for StoreSink<T, F> {
     }
 }
 
-impl<T, F> Operator for StoreSink<T, F>
+impl<T, F, S> Operator for StoreSink<T, F, S>
 where
     T: Data,
-    F: FnMut(&T, &mut Vec<u8>) + Send + 'static,
+    F: FileFormat<T, File = S>,
+    S: Send + 'static,
 {
     type In = T;
     type Out = ();
@@ -343,11 +390,8 @@ where
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
         for record in batch.records.drain(..) {
-            self.line.clear();
-            (self.format)(&record.value, &mut self.line);
-            self.line.push(b'\n');
             let bucket = self.bucket.map_or("", |bucket| bucket(&record.value));
-            self.write_line(bucket)?;
+            self.write(&record.value, bucket)?;
         }
         self.bound_memory()
     }

@@ -42,6 +42,25 @@ fn lines(store: &Store) -> Vec<u32> {
 }
 
 #[test]
+fn a_bucket_is_called_as_it_was_said_and_does_not_go_up() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let bucket: fn(&u32) -> &str = |n| if *n == 1 { "day=1/at=08%3A00" } else { "../up" };
+        let mut written: Written = Harness::new(sink(&store).with_buckets(bucket));
+        written.push(1, 0);
+        written.push(2, 0);
+        written.checkpoint(1);
+        written.committed(1);
+        let mut paths: Vec<String> =
+            entries(&store).iter().map(|entry| entry.path.display().to_string()).collect();
+        paths.sort();
+        let out = format!("{}/out", store.base);
+        assert!(paths[0].starts_with(&format!("{out}/%2E%2E/up/part-")), "{paths:?}");
+        assert!(paths[1].starts_with(&format!("{out}/day=1/at=08%3A00/part-")), "{paths:?}");
+    }
+}
+
+#[test]
 fn files_appear_whole_with_their_commit_and_once() {
     let (stores, _folder) = stores();
     for store in stores {
@@ -107,8 +126,7 @@ fn opened(store: &Store, run: RunId) -> StoreSink<u32, Format> {
 }
 
 fn write(sink: &mut StoreSink<u32, Format>, n: u32, epoch: Epoch) {
-    sink.line = format!("{n}\n").into_bytes();
-    sink.write_line("").unwrap();
+    sink.write(&n, "").unwrap();
     sink.close(epoch).unwrap();
 }
 

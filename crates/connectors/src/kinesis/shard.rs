@@ -1,0 +1,212 @@
+//! One shard, as a subtask reads it: what is fetched in the background, and handed on bit by bit.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::source::{SourceOutput, SplitId, Waker};
+use thalweg_dataflow::time::Timestamp;
+use tokio::task::JoinHandle;
+
+use super::aggregation::{self, Aggregated, Found};
+use super::source::{KinesisRecord, Listed, ShardPosition};
+use super::{KinesisClient, KinesisError};
+use crate::contract::Pauses;
+use crate::store::runtime;
+
+/// So many records are asked for at once.
+const BATCH: usize = 1_000;
+
+/// A shard that this subtask reads.
+pub(super) struct Shard {
+    pub(super) id: String,
+    pub(super) parents: Vec<String>,
+    hash_keys: RangeInclusive<u128>,
+    pub(super) position: ShardPosition,
+    pub(super) split: Option<SplitId>,
+    /// Where the next read begins.
+    pub(super) iterator: Option<String>,
+    pub(super) ready: VecDeque<Ready>,
+    /// Whether what is ready is the last of it.
+    pub(super) is_last: bool,
+    pub(super) fetching: Option<JoinHandle<Result<Fetched, KinesisError>>>,
+    pub(super) fetch_at: Timestamp,
+    pub(super) pauses: Option<Pauses>,
+    pub(super) attempts: u32,
+    pub(super) behind: f64,
+}
+
+/// A record that was read, and is not handed on, or not all of it.
+pub(super) struct Ready {
+    record: KinesisRecord,
+    /// What is in it, if the producer's library has put several together, and what of that is next.
+    aggregated: Option<Aggregated>,
+    next: usize,
+}
+
+pub(super) struct Fetched {
+    pub(super) records: Vec<Ready>,
+    /// `None` at the end of the shard.
+    pub(super) next: Option<String>,
+    pub(super) behind: f64,
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.fetching.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shard {
+    pub(super) fn new(listed: &Listed, parents: Vec<String>, position: ShardPosition) -> Self {
+        Self {
+            id: listed.id.clone(),
+            parents,
+            hash_keys: listed.hash_keys.clone(),
+            position,
+            split: None,
+            iterator: None,
+            ready: VecDeque::new(),
+            is_last: false,
+            fetching: None,
+            fetch_at: Timestamp::MIN,
+            pauses: None,
+            attempts: 0,
+            behind: 0.0,
+        }
+    }
+
+    /// Asks for more, on the runtime.
+    pub(super) fn fetch(
+        &mut self,
+        client: &KinesisClient,
+        stream: &str,
+        waker: &Waker,
+    ) -> Result<(), BoxError> {
+        let (client, waker, stream, shard) =
+            (client.clone(), waker.clone(), stream.to_owned(), self.id.clone());
+        let (iterator, position) = (self.iterator.take(), self.position.clone());
+        let hash_keys = self.hash_keys.clone();
+        let fetch = async move {
+            let fetched = fetch(&client, &stream, (&shard, &hash_keys), iterator, &position).await;
+            waker.wake();
+            fetched
+        };
+        self.fetching = Some(runtime::handle()?.spawn(fetch));
+        Ok(())
+    }
+
+    /// Hands on what is ready, as far as there is room, and returns how many bytes that was.
+    pub(super) fn hand_on(&mut self, output: &mut SourceOutput<KinesisRecord>) -> usize {
+        let mut bytes = 0;
+        while output.room() > 0
+            && let Some(mut ready) = self.ready.pop_front()
+        {
+            self.position.after.clone_from(&ready.record.sequence_number);
+            self.position.taken = 0;
+            let record = match &ready.aggregated {
+                None => ready.record,
+                Some(aggregated) => {
+                    let Some(part) = ready.part(aggregated) else { continue };
+                    ready.next += 1;
+                    if ready.next < aggregated.len() {
+                        self.position.taken = ready.next as u64;
+                        self.ready.push_front(ready);
+                    }
+                    part
+                }
+            };
+            bytes += record.data.len();
+            output.weigh(record.data.len());
+            let arrival = record.arrival;
+            output.push(record, arrival);
+        }
+        bytes
+    }
+}
+
+impl Ready {
+    /// The next one of those that are in it.
+    fn part(&self, aggregated: &Aggregated) -> Option<KinesisRecord> {
+        let (key, hash_key, data) = aggregated.get(&self.record.data, self.next)?;
+        Some(KinesisRecord {
+            partition_key: key.to_owned(),
+            data: data.to_owned(),
+            sequence_number: self.record.sequence_number.clone(),
+            sub_sequence_number: Some(self.next as u64),
+            explicit_hash_key: hash_key.map(str::to_owned),
+            arrival: self.record.arrival,
+        })
+    }
+}
+
+async fn fetch(
+    client: &KinesisClient,
+    stream: &str,
+    (shard, hash_keys): (&str, &RangeInclusive<u128>),
+    iterator: Option<String>,
+    position: &ShardPosition,
+) -> Result<Fetched, KinesisError> {
+    let iterator = match iterator {
+        Some(iterator) => iterator,
+        None => {
+            let mut request = json!({ "StreamName": stream, "ShardId": shard });
+            match position {
+                ShardPosition { after, taken, .. } if !after.is_empty() => {
+                    let of = if *taken > 0 { "AT_SEQUENCE_NUMBER" } else { "AFTER_SEQUENCE_NUMBER" };
+                    request["ShardIteratorType"] = of.into();
+                    request["StartingSequenceNumber"] = after.as_str().into();
+                }
+                ShardPosition { start, .. } if *start >= 0 => {
+                    request["ShardIteratorType"] = "AT_TIMESTAMP".into();
+                    request["Timestamp"] = (*start as f64 / 1000.0).into();
+                }
+                _ => request["ShardIteratorType"] = "TRIM_HORIZON".into(),
+            }
+            let answer = client.request("GetShardIterator", &request).await?;
+            answer["ShardIterator"].as_str().unwrap_or_default().to_owned()
+        }
+    };
+    let mut answer =
+        client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
+    let mut records = Vec::new();
+    for of_answer in answer["Records"].as_array_mut().into_iter().flatten() {
+        let record = record(of_answer.take())?;
+        match aggregation::find(&record.data, hash_keys) {
+            Found::Plain => records.push(Ready { record, aggregated: None, next: 0 }),
+            Found::Aggregated(aggregated) => {
+                // Of the one that a checkpoint was taken within.
+                let taken = if record.sequence_number == position.after { position.taken } else { 0 };
+                records.push(Ready { record, aggregated: Some(aggregated), next: taken as usize });
+            }
+            Found::Foreign => tracing::warn!(
+                "Kinesis {stream}, {shard}: the aggregated record {} has records in it that belong into another shard, and is dropped: its producer did not know of a \
+                 resharding, and sends them again",
+                record.sequence_number
+            ),
+        }
+    }
+    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
+    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
+}
+
+fn record(mut record: Value) -> Result<KinesisRecord, KinesisError> {
+    let data = record["Data"].as_str().unwrap_or_default();
+    let data = BASE64_STANDARD.decode(data).map_err(|error| KinesisError::NoAnswer(error.into()))?;
+    let arrival = record["ApproximateArrivalTimestamp"].as_f64().unwrap_or(0.0);
+    let mut text = |name: &str| match record[name].take() {
+        Value::String(text) => text,
+        _ => String::new(),
+    };
+    Ok(KinesisRecord {
+        partition_key: text("PartitionKey"),
+        data,
+        sequence_number: text("SequenceNumber"),
+        sub_sequence_number: None,
+        explicit_hash_key: None,
+        arrival: (arrival * 1000.0) as Timestamp,
+    })
+}
