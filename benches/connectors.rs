@@ -1,7 +1,6 @@
-//! What a connector costs for each record, in a whole job at parallelism 1: reading files, writing them in each format, lines of a socket, records of Kinesis (from a server in
-//! this process whose answers were made before), plain and put together.
+//! What a connector costs for each record, in a whole job at parallelism 1: reading files, writing them in each format, lines of a socket.
 //!
-//! `cargo bench -p thalweg-connectors --features avro,kinesis --bench connectors [-- RECORDS]`: two million records unless it says otherwise.
+//! `cargo bench -p thalweg-connectors --features avro --bench connectors [-- RECORDS]`: two million records unless it says otherwise.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -111,8 +110,6 @@ fn main() {
     #[cfg(feature = "avro")]
     avro(records, made, &at("avro"));
     socket(records);
-    #[cfg(feature = "kinesis")]
-    kinesis::measure_all(records);
 }
 
 #[cfg(feature = "avro")]
@@ -145,101 +142,4 @@ fn socket(records: u64) {
         drain(ReceiverSource::of(SocketTextReceiver::new("localhost", port)), records / 1_000 * 1_000);
     });
     server.join().unwrap();
-}
-
-#[cfg(feature = "kinesis")]
-mod kinesis {
-    use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
-
-    use base64::Engine;
-    use base64::prelude::BASE64_STANDARD;
-    use md5::{Digest, Md5};
-    use serde_json::json;
-    use thalweg_connectors::contract::Secret;
-    use thalweg_connectors::kinesis::{KinesisClient, KinesisSource};
-
-    use super::{drain, line, measure, readings};
-
-    pub(super) fn measure_all(records: u64) {
-        let plain: Vec<Vec<u8>> = readings(1_000).map(|reading| text(&reading)).collect();
-        let records = records / 10_000 * 10_000;
-        measure("Kinesis: records read", records, Duration::ZERO, || read(&plain, records));
-        let aggregated: Vec<Vec<u8>> = (0..100).map(|_| aggregate(100)).collect();
-        measure("Kinesis: aggregated records read", records, Duration::ZERO, || read(&aggregated, records));
-    }
-
-    fn text(reading: &super::Reading) -> Vec<u8> {
-        let mut text = Vec::new();
-        line(reading, &mut text);
-        text
-    }
-
-    /// So many readings in one record. All lengths fit into a byte.
-    fn aggregate(count: u64) -> Vec<u8> {
-        let mut message = b"\x0a\x03key".to_vec();
-        for reading in readings(count) {
-            let text = text(&reading);
-            message.extend([0x1a, text.len() as u8 + 4, 8, 0, 0x1a, text.len() as u8]);
-            message.extend(text);
-        }
-        let digest = Md5::digest(&message);
-        [&[0xf3, 0x89, 0x9a, 0xc2], &message[..], digest.as_slice()].concat()
-    }
-
-    fn read(data: &[Vec<u8>], records: u64) {
-        let answer = |at: usize, data: &Vec<u8>| json!({ "Data": BASE64_STANDARD.encode(data), "PartitionKey": "key", "SequenceNumber": format!("{at:056}"), "ApproximateArrivalTimestamp": 1.7e9 });
-        let answers: Vec<_> = data.iter().enumerate().map(|(at, data)| answer(at, data)).collect();
-        let answer = json!({ "Records": answers, "NextShardIterator": "more", "MillisBehindLatest": 0 });
-        let endpoint = serve(answer.to_string());
-        let client =
-            KinesisClient::builder().endpoint(&endpoint).region("x").credentials("me", Secret::new("x"));
-        let source = KinesisSource::new("stream").client(client.build().unwrap()).poll_every(Duration::ZERO);
-        drain(source, records);
-    }
-
-    /// A server that knows one shard, and has one answer to who reads it.
-    fn serve(records: String) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let records = records.clone();
-                // It may end in the middle of a request.
-                std::thread::spawn(move || client.ok().and_then(|client| talk(client, &records).ok()));
-            }
-        });
-        endpoint
-    }
-
-    fn talk(client: TcpStream, records: &str) -> std::io::Result<()> {
-        let mut requests = BufReader::new(client.try_clone()?);
-        let mut client = client;
-        loop {
-            let (mut length, mut action) = (0, String::new());
-            loop {
-                let mut header = String::new();
-                if requests.read_line(&mut header)? == 0 {
-                    return Ok(());
-                }
-                let header = header.trim().to_ascii_lowercase();
-                match header.split_once(": ") {
-                    Some(("content-length", value)) => length = value.parse().unwrap_or(0),
-                    Some(("x-amz-target", value)) => action = value.to_owned(),
-                    _ => {}
-                }
-                if header.is_empty() {
-                    break;
-                }
-            }
-            requests.read_exact(&mut vec![0; length])?;
-            let answer = match action.rsplit('.').next() {
-                Some("listshards") => r#"{"Shards": [{"ShardId": "shard", "SequenceNumberRange": {}}]}"#,
-                Some("getsharditerator") => r#"{"ShardIterator": "first"}"#,
-                _ => records,
-            };
-            write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())?;
-        }
-    }
 }
