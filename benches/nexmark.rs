@@ -1,7 +1,8 @@
 //! The queries of Nexmark, from the generator into nothing, as SQL: a line for each query.
 //!
 //! `cargo bench -p thalweg-table --no-default-features --bench nexmark [-- EVENTS] [QUERY…]`: two million events and all queries unless
-//! it says otherwise, at parallelism 2. `PARALLELISM=1` sets another.
+//! it says otherwise, at parallelism 2. `PARALLELISM=1` sets another. `QUERIES_TO=FILE` writes tables and queries into a file, for another
+//! system to run: `scripts/flink-nexmark` has Flink do it.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -29,10 +30,16 @@ fn main() {
     let parallelism = std::env::var("PARALLELISM").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
     let folder = tempfile::tempdir().unwrap();
     let environment = environment(events, folder.path());
+    let all = || queries::QUERIES.iter().chain(&queries::MORE);
+    if let Ok(path) = std::env::var("QUERIES_TO") {
+        let mut text = format!("--- tables\n{}\n", queries::tables(&options(events)));
+        all().for_each(|(name, query)| text.push_str(&format!("--- {name}\n{query}\n")));
+        std::fs::write(path, text).unwrap();
+    }
     println!("{events} events, parallelism {parallelism}");
     let (mut logs, mut count) = (0.0, 0);
-    for (name, query) in queries::QUERIES {
-        if !named.is_empty() && !named.iter().any(|wanted| *wanted == name) {
+    for (name, query) in all() {
+        if !named.is_empty() && !named.iter().any(|wanted| wanted == name) {
             continue;
         }
         let job = Job::new(JobConfig { parallelism, ..JobConfig::new(name) });
@@ -66,11 +73,13 @@ fn environment(events: u64, folder: &std::path::Path) -> TableEnvironment {
     environment.create_scalar_function(scalar_function("count_char", |(text, letter): (String, String)| {
         text.matches(&letter).count() as i64
     }));
-    let options =
-        format!("'events.num' = '{events}', 'first-event.rate' = '{RATE}', 'next-event.rate' = '{RATE}'");
-    let setup = format!("{}\n{}", queries::tables(&options), queries::side(folder));
+    let setup = format!("{}\n{}", queries::tables(&options(events)), queries::side(folder));
     environment
         .execute_script(&setup, |_, _, _| Ok(()))
         .unwrap_or_else(|error| panic!("{}", error.render(&setup)));
     environment
+}
+
+fn options(events: u64) -> String {
+    format!("'events.num' = '{events}', 'first-event.rate' = '{RATE}', 'next-event.rate' = '{RATE}'")
 }
