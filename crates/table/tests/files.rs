@@ -168,6 +168,22 @@ fn wrong_options_are_told() {
         let error = error(&mut environment, &with(options));
         assert!(error.contains(expected), "{error}");
     }
+    let cases = [
+        ("'auto-compaction' = 'true'", "`auto-compaction` is not there"),
+        (
+            "'sink.rolling-policy.rollover-interval' = 'soon'",
+            "`sink.rolling-policy.rollover-interval` is a length",
+        ),
+        ("'sink.rolling-policy.file-size' = 'large'", "`sink.rolling-policy.file-size` is a size"),
+    ];
+    for (options, expected) in cases {
+        let table = with(&format!("'path' = '/tmp/x', 'format' = 'json', {options}"));
+        let script =
+            format!("CREATE TEMPORARY TABLE wrong {table}; EXPLAIN PLAN FOR INSERT INTO wrong SELECT 'a'");
+        let error = environment.execute_script(&script, |_, _, _| Ok(())).unwrap_err().to_string();
+        environment.execute_script("DROP TEMPORARY TABLE IF EXISTS wrong", |_, _, _| Ok(())).unwrap();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

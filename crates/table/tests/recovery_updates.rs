@@ -5,58 +5,10 @@
 
 mod made;
 
-use std::collections::BTreeMap;
-
-use thalweg_dataflow::Output;
-use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::operator::Operator;
-use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::state::States;
-use thalweg_dataflow::time::NO_TIMESTAMP;
 use thalweg_table::aggregates::user::{AggregateFunction, aggregate_function};
-use thalweg_table::chunk::Chunk;
-use thalweg_table::display::display;
 use thalweg_testkit::Pipeline;
 
-/// Gathers changes, and hands on the rows that are there in the end, each with how often.
-#[derive(Clone, Default)]
-struct Fold {
-    rows: BTreeMap<String, i64>,
-}
-
-impl Operator for Fold {
-    type In = Chunk;
-    type Out = String;
-
-    fn states(&mut self, states: &mut States<'_>) {
-        let mut rows: Vec<(String, i64)> = std::mem::take(&mut self.rows).into_iter().collect();
-        states.list("rows", &mut rows);
-        for (row, count) in rows {
-            *self.rows.entry(row).or_default() += count;
-        }
-    }
-
-    fn process(&mut self, batch: &mut Batch<Chunk>, _: &mut Output<String>) -> Result<(), BoxError> {
-        for record in batch.records.drain(..) {
-            let chunk = record.value;
-            for row in 0..chunk.len() {
-                let values = chunk.rows().columns().iter().map(|column| display(column, row));
-                let row_of = values.collect::<Vec<_>>().join(", ");
-                *self.rows.entry(row_of).or_default() += chunk.sign(row);
-            }
-        }
-        self.rows.retain(|_, count| *count != 0);
-        Ok(())
-    }
-
-    fn end(&mut self, output: &mut Output<String>) -> Result<(), BoxError> {
-        for (row, count) in &self.rows {
-            assert!(*count > 0, "something was taken back that was not there: {row}");
-            output.push(format!("{row} ({count})"), NO_TIMESTAMP);
-        }
-        Ok(())
-    }
-}
+use made::Fold;
 
 /// Runs a query over the tables `a` and `b` in every way, after these settings.
 fn check_with(name: &str, settings: &'static str, query: &'static str) {

@@ -2,16 +2,22 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus, SplitId};
+use thalweg_dataflow::state::States;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 use thalweg_table::catalog::Table;
 use thalweg_table::chunk::Chunk;
 use thalweg_table::connectors::{Connector, Shape, TableScan};
+use thalweg_table::display::display;
 use thalweg_table::environment::TableEnvironment;
 use thalweg_table::error::SqlError;
 use thalweg_table::settings::Settings;
@@ -68,6 +74,64 @@ impl TableScan for Made {
         };
         let source = Rows((0..self.rows).map(row).collect());
         Ok(self.crash.on(&shape.source(graph, name, source)))
+    }
+}
+
+/// Rows that are given, as a table of the connector `given`, in which a run may crash: each a chunk of its own.
+pub(crate) struct Given {
+    pub(crate) crash: CrashPoint,
+    pub(crate) rows: Arc<[Chunk]>,
+}
+
+impl Connector for Given {
+    fn source(&self, _: &Arc<Table>, _: &Settings) -> Result<Box<dyn TableScan>, SqlError> {
+        Ok(Box::new(Self { crash: self.crash.clone(), rows: self.rows.clone() }))
+    }
+}
+
+impl TableScan for Given {
+    fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
+        Ok(self.crash.on(&shape.source(graph, name, Rows(self.rows.clone()))))
+    }
+}
+
+/// Hands on the rows that are there in the end, each with how often.
+#[derive(Clone, Default)]
+pub(crate) struct Fold {
+    rows: BTreeMap<String, i64>,
+}
+
+impl Operator for Fold {
+    type In = Chunk;
+    type Out = String;
+
+    fn states(&mut self, states: &mut States<'_>) {
+        let mut rows: Vec<(String, i64)> = std::mem::take(&mut self.rows).into_iter().collect();
+        states.list("rows", &mut rows);
+        for (row, count) in rows {
+            *self.rows.entry(row).or_default() += count;
+        }
+    }
+
+    fn process(&mut self, batch: &mut Batch<Chunk>, _: &mut Output<String>) -> Result<(), BoxError> {
+        for record in batch.records.drain(..) {
+            let chunk = record.value;
+            for row in 0..chunk.len() {
+                let values = chunk.rows().columns().iter().map(|column| display(column, row));
+                let row_of = values.collect::<Vec<_>>().join(", ");
+                *self.rows.entry(row_of).or_default() += chunk.sign(row);
+            }
+        }
+        self.rows.retain(|_, count| *count != 0);
+        Ok(())
+    }
+
+    fn end(&mut self, output: &mut Output<String>) -> Result<(), BoxError> {
+        for (row, count) in &self.rows {
+            assert!(*count > 0, "something was taken back that was not there: {row}");
+            output.push(format!("{row} ({count})"), NO_TIMESTAMP);
+        }
+        Ok(())
     }
 }
 

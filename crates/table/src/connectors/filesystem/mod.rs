@@ -8,7 +8,9 @@
 //! | `source.path.regex-pattern` | files whose path does not match are passed over |
 //! | `partition.default-name` | stands for NULL in the name of a folder: `__DEFAULT_PARTITION__` |
 //! | `sink.rolling-policy.file-size` | a file that has grown to this gets no more: `128MB` |
-//! | `sink.rolling-policy.rollover-interval`, `.check-interval` | nothing goes by them: files end with each checkpoint, and are seen then |
+//! | `sink.rolling-policy.rollover-interval`, `.inactivity-interval` | a file that is so old, or has got nothing for so long, gets no more: `30 min`; files end with each checkpoint, too |
+//! | `sink.rolling-policy.check-interval` | nothing goes by it: files end when they are due |
+//! | `auto-compaction` | `false`, which is all there is |
 //! | `sink.partition-commit.policy.kind` | `success-file`: a file says that a partition is whole |
 //! | `sink.partition-commit.trigger` | `process-time` (unless it is set), or `partition-time`, by the watermark |
 //! | `sink.partition-commit.delay` | so long after its time a partition is whole: `0 s` |
@@ -38,7 +40,7 @@ use crate::settings::Settings;
 /// The connector.
 pub(super) struct Filesystem;
 
-const OPTIONS: [&str; 18] = [
+const OPTIONS: [&str; 19] = [
     "path",
     "format",
     "partition.default-name",
@@ -50,6 +52,7 @@ const OPTIONS: [&str; 18] = [
     "sink.rolling-policy.rollover-interval",
     "sink.rolling-policy.check-interval",
     "sink.rolling-policy.inactivity-interval",
+    "auto-compaction",
     "sink.partition-commit.policy.kind",
     "sink.partition-commit.trigger",
     "sink.partition-commit.delay",

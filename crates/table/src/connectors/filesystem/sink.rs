@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
-use thalweg_connectors::files::FileSink;
+use thalweg_connectors::files::{FileSink, RollingPolicy};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
@@ -42,7 +42,7 @@ fn folder(part: &Part) -> &str {
 struct Folder {
     layout: Arc<Layout>,
     schema: arrow::datatypes::SchemaRef,
-    roll_at: u64,
+    rolling: RollingPolicy,
     commit: Option<Commit>,
 }
 
@@ -64,9 +64,23 @@ pub(super) fn sink(table: &Arc<Table>) -> Result<Box<dyn TableSink>, SqlError> {
     let roll_at = options::bytes(size).filter(|bytes| *bytes > 0).ok_or_else(|| {
         SqlError::new(format!("`sink.rolling-policy.file-size` is a size such as `128MB`, not `{size}`"))
     })?;
+    let interval = |option: &str| {
+        let text = table.option(option).unwrap_or("30 min");
+        let interval = options::duration(text).filter(|interval| !interval.is_zero());
+        interval.ok_or_else(|| SqlError::new(format!("`{option}` is a length of time, not `{text}`")))
+    };
+    let rolling = RollingPolicy::default()
+        .with_max_part_size(roll_at)
+        .with_rollover_interval(interval("sink.rolling-policy.rollover-interval")?)
+        .with_inactivity_interval(interval("sink.rolling-policy.inactivity-interval")?);
+    interval("sink.rolling-policy.check-interval")?;
+    if table.option("auto-compaction").is_some_and(|on| on.trim().eq_ignore_ascii_case("true")) {
+        return Err(SqlError::new("`auto-compaction` is not there: files stay as they were written")
+            .help("fewer files come of checkpoints that are further apart"));
+    }
     let commit = Commit::of(table, &layout)?;
     let schema = table.schema_of(&columns);
-    Ok(Box::new(Folder { layout: Arc::new(layout), schema, roll_at, commit }))
+    Ok(Box::new(Folder { layout: Arc::new(layout), schema, rolling, commit }))
 }
 
 impl Commit {
@@ -201,7 +215,8 @@ impl TableSink for Folder {
         };
         let parts = rows.flat_map("partitions", parts).determined();
         let format = |(_, lines): &Part, out: &mut Vec<u8>| out.extend_from_slice(lines);
-        let files = FileSink::new(&self.layout.path, format).with_buckets(folder).roll_at(self.roll_at);
+        let files =
+            FileSink::new(&self.layout.path, format).with_buckets(folder).with_rolling_policy(self.rolling);
         match &self.commit {
             None => parts.apply(name, files),
             Some(commit) => parts.apply(name, WholePartitions::new(files, commit.clone())),
@@ -275,6 +290,14 @@ where
     fn watermark(&mut self, watermark: Timestamp, _: &mut Output<()>) -> Result<Option<Timestamp>, BoxError> {
         self.watermark = watermark;
         Ok(Some(watermark))
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.files.next_timer()
+    }
+
+    fn processing_time(&mut self, now: Timestamp, output: &mut Output<()>) -> Result<(), BoxError> {
+        self.files.processing_time(now, output)
     }
 
     fn barrier(&mut self, barrier: &Barrier, output: &mut Output<()>) -> Result<(), BoxError> {
