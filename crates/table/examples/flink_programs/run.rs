@@ -84,6 +84,9 @@ fn plan(program: &Program, environment: &mut TableEnvironment) -> Result<Planned
 
 fn attempt(program: &Program, folder: &Path, show: bool) -> Result<Option<String>, String> {
     let values = Values::default();
+    if program.sources().any(|source| source.kind == "SOURCE_WITH_RESTORE_DATA") {
+        values.restores();
+    }
     let mut wrong = Vec::new();
     let mut all: BTreeMap<&str, Vec<Written>> = BTreeMap::new();
     for after in [false, true] {

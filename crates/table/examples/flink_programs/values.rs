@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
 use thalweg_dataflow::source::{
@@ -25,6 +27,10 @@ use super::program::Row;
 /// The rows of a table before and after the restore.
 type Halves = (Vec<Row>, Vec<Row>);
 
+/// A watermark comes with the row that moves it by more than so many milliseconds, or when there is no row (`pipeline.auto-watermark-interval`):
+/// programs that are restored run with Flink's default, the others with 0.
+const WATERMARK_INTERVAL: i64 = 200;
+
 /// A row that was written: whether it is a retraction, and its values as text.
 pub(crate) type Written = (bool, Vec<String>);
 
@@ -36,6 +42,8 @@ pub(crate) struct Values(Arc<Shared>);
 struct Shared {
     /// Of each table its rows before and after the restore.
     tables: Mutex<BTreeMap<String, Halves>>,
+    /// Whether the program is restored.
+    restores: AtomicBool,
     /// What each sink was given.
     written: Mutex<BTreeMap<String, Vec<Written>>>,
     /// Whether the rows after the restore are read, too.
@@ -85,6 +93,11 @@ impl Values {
         tables.insert(table.to_owned(), (before, after));
     }
 
+    /// The program is one that is restored.
+    pub(crate) fn restores(&self) {
+        self.0.restores.store(true, Ordering::SeqCst);
+    }
+
     /// From here on the rows after the restore are read.
     pub(crate) fn resume(&self) {
         self.0.waiting.store(0, Ordering::SeqCst);
@@ -128,11 +141,14 @@ impl Connector for Values {
             _ => Changelog::Retract,
         };
         let first = before.len();
+        let time = table.watermark.as_ref().map(|(column, _)| *column);
+        let time = time.and_then(|column| table.read_columns().iter().position(|read| *read == column));
         let rows = before.iter().chain(&after).map(|row| chunk(table, row)).collect::<Result<Vec<_>, _>>()?;
         let shared = self.0.clone();
         Ok(Box::new(Scan {
             rows: rows.into(),
             first,
+            time,
             changelog,
             shared,
             name: table.path.table.clone(),
@@ -164,10 +180,27 @@ struct Scan {
     rows: Arc<[Chunk]>,
     /// So many of them are read before the restore.
     first: usize,
+    /// The column that the watermark goes by, if it is read and not computed.
+    time: Option<usize>,
     changelog: Changelog,
     shared: Arc<Shared>,
     name: String,
     key: Vec<usize>,
+}
+
+impl Scan {
+    /// The time of a row, in milliseconds.
+    fn time_of(&self, row: usize) -> Option<i64> {
+        let column = cast(self.rows[row].rows().column(self.time?), &DataType::Int64).ok()?;
+        let exact = column.as_primitive::<Int64Type>();
+        let unit = match self.rows[row].rows().schema().field(self.time?).data_type() {
+            DataType::Timestamp(TimeUnit::Second, _) => return Some(exact.value(0) * 1000),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => 1000,
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => 1_000_000,
+            _ => 1,
+        };
+        Some(exact.value(0) / unit)
+    }
 }
 
 impl TableScan for Scan {
@@ -211,7 +244,7 @@ impl Source for Scan {
     fn reader(&self, context: &SourceContext) -> Result<Reader, BoxError> {
         self.shared.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker.clone());
         let number = if context.owns(0) { self.shared.take_turn() } else { None };
-        Ok(Reader { scan: self.clone(), next: 0, number, split: None, waits: false })
+        Ok(Reader { scan: self.clone(), next: 0, number, split: None, waits: false, told: 0 })
     }
 }
 
@@ -222,6 +255,8 @@ struct Reader {
     number: Option<usize>,
     split: Option<SplitId>,
     waits: bool,
+    /// The time that the last watermark was about.
+    told: i64,
 }
 
 impl SourceReader for Reader {
@@ -244,9 +279,21 @@ impl SourceReader for Reader {
                 std::thread::sleep(Duration::from_millis(1));
                 return Ok(SourceStatus::Ready);
             }
-            output.push(self.scan.rows[self.next].clone(), NO_TIMESTAMP);
-            output.origin(split, self.next as u64, self.next as u64);
-            self.next += 1;
+            let first = self.next;
+            let alone = shared.sources.load(Ordering::SeqCst) == 1 && shared.restores.load(Ordering::SeqCst);
+            loop {
+                output.push(self.scan.rows[self.next].clone(), NO_TIMESTAMP);
+                let moves = self.scan.time_of(self.next).is_none_or(|time| {
+                    let moves = time - self.told > WATERMARK_INTERVAL;
+                    self.told = if moves { time } else { self.told };
+                    moves
+                });
+                self.next += 1;
+                if moves || !alone || self.next >= last {
+                    break;
+                }
+            }
+            output.origin(split, first as u64, self.next as u64 - 1);
             std::thread::sleep(Duration::from_millis(1));
             return Ok(SourceStatus::Ready);
         }
