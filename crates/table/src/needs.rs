@@ -1,8 +1,10 @@
 //! What of a row is read: so that sources make, and filters copy, no column that nobody looks at.
 //!
-//! A column that is not needed stays where it is, and is NULL: places do not move, and state looks the same.
+//! A column that is not needed stays where it is, and is NULL: places do not move, and state looks the same. Which columns are there is part
+//! of who an operator is that keeps rows: of what it has kept without them, none is found by a query that reads more.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
@@ -53,6 +55,21 @@ impl Need {
     }
 }
 
+impl fmt::Display for Need {
+    /// The same for the same need, from version to version: state is found by it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::No => f.write_str("-"),
+            Self::All => f.write_str("*"),
+            Self::Fields(fields) => {
+                f.write_str("{")?;
+                fields.iter().try_for_each(|(name, need)| write!(f, "{name}:{need},"))?;
+                f.write_str("}")
+            }
+        }
+    }
+}
+
 /// Every column, whole.
 pub fn all(columns: usize) -> Vec<Need> {
     vec![Need::All; columns]
@@ -89,6 +106,14 @@ pub(crate) fn reads(expression: &Arc<dyn PhysicalExpr>, need: &Need, columns: &m
     for child in expression.children() {
         reads(child, &Need::All, columns);
     }
+}
+
+/// What is read of an input of `width` columns of which the first come out, if of what comes out this is needed: that, and `also`.
+pub(crate) fn through(needed: &[Need], width: usize, also: impl IntoIterator<Item = usize>) -> Vec<Need> {
+    let mut below = vec![Need::No; width];
+    below.iter_mut().zip(needed).for_each(|(own, need)| own.add(need));
+    also.into_iter().for_each(|column| below[column] = Need::All);
+    below
 }
 
 /// A column of this type that nobody reads.

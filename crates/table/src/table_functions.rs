@@ -248,7 +248,16 @@ impl TableFunction for Unnest {
             DataType::List(_) => {
                 let lists = all.as_list::<i32>();
                 let offsets = lists.value_offsets();
-                valid.for_each(|row| add(row, offsets[row]..offsets[row + 1], &|_| 1));
+                match self.ordinality {
+                    true => valid.for_each(|row| add(row, offsets[row]..offsets[row + 1], &|_| 1)),
+                    false => {
+                        for row in valid {
+                            let range = offsets[row] as u32..offsets[row + 1] as u32;
+                            origins.extend(range.clone().map(|_| row as u32));
+                            places.extend(range);
+                        }
+                    }
+                }
                 vec![lists.values().clone()]
             }
             _ => {

@@ -10,9 +10,15 @@
 //! | `FIRST_VALUE`, `LAST_VALUE` | that value | all values as they came |
 //! | `LISTAGG`, `ARRAY_AGG`, `JSON_…AGG` | all values as they came | the same |
 //! | a function of a [user](super::user) | what it keeps | the same |
-//! | `PERCENTILE`, `COLLECT`, and whatever is `DISTINCT` | all values in order, with counts | the same |
+//! | `PERCENTILE`, `COLLECT` | all values in order, with counts | the same |
+//! | whatever is `DISTINCT` | all values, with counts | the same |
 
+mod distinct;
 mod results;
+mod running;
+
+pub use distinct::Distinct;
+pub use running::Running;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +57,8 @@ pub enum Accumulator {
     List(Vec<RowBytes>),
     /// What a function of a user keeps.
     Made(RowBytes),
+    /// Values that count once each.
+    Distinct(Distinct),
 }
 
 /// The arguments of a call in all rows of a chunk.
@@ -159,7 +167,7 @@ impl Aggregation {
             }
             F::Collect | F::Percentile => Accumulator::Counted(BTreeMap::new()),
             F::User => Accumulator::Made(self.user.as_ref().map(|user| user.empty()).unwrap_or_default()),
-            _ if self.distinct => Accumulator::Counted(BTreeMap::new()),
+            _ if self.distinct => Accumulator::Distinct(Distinct::default()),
             F::Count => Accumulator::Count(0),
             F::Sum | F::Sum0 | F::Avg => match &self.types[0] {
                 DataType::Decimal128(..) => Accumulator::Decimal(0, 0, 0),
@@ -220,9 +228,10 @@ impl Aggregation {
                 Input::Numbers(Numbers::of(&columns[0])?)
             }
             Accumulator::Moments(..) => Input::Numbers(Numbers::Float(Numbers::floats(&columns[0])?)),
-            Accumulator::One(_) | Accumulator::Counted(_) | Accumulator::List(_) => {
-                Input::Rows(self.codec.encode(&columns)?)
-            }
+            Accumulator::One(_)
+            | Accumulator::Counted(_)
+            | Accumulator::List(_)
+            | Accumulator::Distinct(_) => Input::Rows(self.codec.encode(&columns)?),
             Accumulator::Made(_) => match &self.user {
                 Some(user) => Input::Columns(user.prepare(&columns)?),
                 None => return Err(not_kept()),
@@ -309,6 +318,7 @@ impl Aggregation {
                 }
             }
             Accumulator::Counted(values) => count(values, RowBytes::new(value), sign),
+            Accumulator::Distinct(values) => values.add(RowBytes::new(value), sign),
             Accumulator::List(values) if sign > 0 => values.push(RowBytes::new(value)),
             Accumulator::List(values) => {
                 // Of equal ones that which came first.
@@ -341,6 +351,7 @@ impl Aggregation {
                 others.into_iter().for_each(|(value, by)| count(values, value, by));
             }
             (A::List(values), A::List(others)) => values.extend(others),
+            (A::Distinct(values), A::Distinct(others)) => values.merge(others),
             _ => {}
         }
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::max;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion_common::ScalarValue;
+use datafusion_expr::Operator;
 use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::Literal;
+use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal};
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
@@ -78,7 +79,20 @@ impl Shape {
             chunk = chunk.with_columns(self.schema.clone(), values)?;
         }
         let Some(watermark) = &self.watermark else { return Ok((chunk, NO_TIMESTAMP)) };
-        let times = watermark.evaluate(chunk.rows())?.into_array(chunk.len())?;
+        let newest_row = match rises_with(watermark) {
+            // The row with the latest time has the latest watermark: that of the others need not be known.
+            Some(column) => {
+                let times = millis(chunk.rows().column(column))?;
+                let valid = (0..times.len()).filter(|row| times.is_valid(*row));
+                let Some(row) = valid.max_by_key(|row| times.value(*row)) else {
+                    return Ok((chunk, NO_TIMESTAMP));
+                };
+                Some(chunk.rows().slice(row, 1))
+            }
+            None => None,
+        };
+        let rows = newest_row.as_ref().unwrap_or(chunk.rows());
+        let times = watermark.evaluate(rows)?.into_array(rows.num_rows())?;
         let newest = max(&millis(&times)?).map_or(NO_TIMESTAMP, |watermark| watermark.saturating_add(1));
         Ok((chunk, newest))
     }
@@ -97,6 +111,16 @@ impl Shape {
         }
         graph.source(name, Shaped { source, shape: self }, strategy)
     }
+}
+
+/// The column with which a watermark rises, if it is that column, or so much less.
+fn rises_with(watermark: &Arc<dyn PhysicalExpr>) -> Option<usize> {
+    if let Some(column) = watermark.downcast_ref::<Column>() {
+        return Some(column.index());
+    }
+    let less = watermark.downcast_ref::<BinaryExpr>()?;
+    less.right().downcast_ref::<Literal>()?;
+    (*less.op() == Operator::Minus).then(|| less.left().downcast_ref::<Column>().map(Column::index))?
 }
 
 /// A source behind which columns are computed.

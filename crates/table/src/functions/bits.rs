@@ -60,9 +60,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 fn hex(call: &Call<'_>) -> Result<ArrayRef> {
     match call.arguments[0].data_type() {
-        DataType::Utf8 => {
-            texts(call, |row| Some(row.text(0)?.bytes().map(|byte| format!("{byte:02X}")).collect()))
-        }
+        DataType::Utf8 => texts(call, |row| {
+            Some(row.text(0)?.bytes().map(|byte| format!("{byte:02X}")).collect::<String>())
+        }),
         _ => texts(call, |row| Some(format!("{:X}", row.int(0)?))),
     }
 }

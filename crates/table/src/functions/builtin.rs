@@ -88,17 +88,17 @@ pub(super) struct Row<'a> {
     pub(super) row: usize,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
     /// How many arguments there are.
     pub(super) fn len(&self) -> usize {
         self.arguments.len()
     }
 
-    fn get(&self, place: usize) -> Option<&ArrayRef> {
+    fn get(&self, place: usize) -> Option<&'a ArrayRef> {
         self.arguments.get(place).filter(|values| values.is_valid(self.row))
     }
 
-    pub(super) fn text(&self, place: usize) -> Option<&str> {
+    pub(super) fn text(&self, place: usize) -> Option<&'a str> {
         self.get(place).map(|values| values.as_string::<i32>().value(self.row))
     }
 
@@ -121,7 +121,10 @@ fn rows<'a>(call: &'a Call<'_>) -> impl Iterator<Item = Row<'a>> {
 }
 
 /// A string for each row.
-pub(super) fn texts(call: &Call<'_>, of: impl Fn(&Row<'_>) -> Option<String>) -> Result<ArrayRef> {
+pub(super) fn texts<'a, S: AsRef<str>>(
+    call: &'a Call<'_>,
+    of: impl Fn(&Row<'a>) -> Option<S>,
+) -> Result<ArrayRef> {
     Ok(Arc::new(rows(call).map(|row| of(&row)).collect::<StringArray>()))
 }
 

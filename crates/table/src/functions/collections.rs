@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StringArray, StructArray,
-    UInt32Array,
+    Array, ArrayBuilder as _, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StringArray,
+    StringBuilder, StructArray, UInt32Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
@@ -318,14 +318,29 @@ fn one_map(types: &[DataType]) -> Result<Vec<DataType>> {
     Ok(types.to_vec())
 }
 
-/// Strings as an array for each row.
-fn text_arrays(call: &Call<'_>, of: impl Fn(usize) -> Option<Vec<String>>) -> Result<ArrayRef> {
+/// The parts of a text, as an array for each row.
+fn split(call: &Call<'_>) -> Result<ArrayRef> {
     let DataType::List(field) = call.result else { return exec_err!("{} is no array", call.result) };
-    let rows: Vec<Option<Vec<String>>> = (0..call.rows).map(of).collect();
-    let offsets = OffsetBuffer::from_lengths(rows.iter().map(|row| row.as_ref().map_or(0, Vec::len)));
-    let valid: NullBuffer = rows.iter().map(Option::is_some).collect();
-    let values: StringArray = rows.into_iter().flatten().flatten().map(Some).collect();
-    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, Arc::new(values), Some(valid))?))
+    let (texts, between) = (call.arguments[0].as_string::<i32>(), call.arguments[1].as_string::<i32>());
+    let mut values = StringBuilder::with_capacity(call.rows * 8, texts.value_data().len());
+    let (mut lengths, mut valid) = (Vec::with_capacity(call.rows), Vec::with_capacity(call.rows));
+    for row in 0..call.rows {
+        let before = values.len();
+        let is_valid = texts.is_valid(row) && between.is_valid(row);
+        if is_valid {
+            let (text, between) = (texts.value(row), between.value(row));
+            match between.as_bytes() {
+                [] => text.chars().for_each(|letter| values.append_value(letter.encode_utf8(&mut [0; 4]))),
+                // A letter is found faster than a text.
+                [letter] => text.split(char::from(*letter)).for_each(|part| values.append_value(part)),
+                _ => text.split(between).for_each(|part| values.append_value(part)),
+            }
+        }
+        lengths.push(values.len() - before);
+        valid.push(is_valid);
+    }
+    let (offsets, values) = (OffsetBuffer::from_lengths(lengths), Arc::new(values.finish()));
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, Some(NullBuffer::from(valid)))?))
 }
 
 fn texts_type(_: &Arguments<'_>) -> Result<DataType> {
@@ -470,9 +485,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             Ok(Arc::new((0..call.rows).map(joined).collect::<StringArray>()))
         },
     ),
-    function("SPLIT", Takes::Letters("ss"), texts_type, |call| {
-        text_arrays(call, |row| Some(parts(&text(call, 0, row)?, &text(call, 1, row)?)))
-    }),
+    function("SPLIT", Takes::Letters("ss"), texts_type, split),
     function(
         "STR_TO_MAP",
         Takes::Letters("s?ss"),

@@ -1,7 +1,9 @@
 //! Regular expressions, which are Java's as far as there is no looking around and no referring back in them.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListArray, StringArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -11,20 +13,45 @@ use regex::{NoExpand, Regex};
 
 use super::builtin::{Builtin, Call, Row, flag, flags, int, ints, pure, text, texts};
 
-/// A pattern, compiled once.
-fn pattern(text: &str) -> Option<Regex> {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(pattern) = known.get(text) {
-        return pattern.clone();
+/// The patterns of a thread, each compiled once.
+#[derive(Default)]
+struct Patterns {
+    known: HashMap<String, Option<Rc<Regex>>>,
+    /// The one that was asked for last: the pattern is the same in most rows.
+    last: Option<(String, Option<Rc<Regex>>)>,
+}
+
+impl Patterns {
+    fn get(&mut self, text: &str) -> Option<Rc<Regex>> {
+        if let Some((last, pattern)) = &self.last
+            && last == text
+        {
+            return pattern.clone();
+        }
+        let pattern = match self.known.get(text) {
+            Some(pattern) => pattern.clone(),
+            None => {
+                // Patterns that come out of columns are not kept for ever.
+                if self.known.len() > 256 {
+                    self.known.clear();
+                }
+                let pattern = Regex::new(text).ok().map(Rc::new);
+                self.known.insert(text.to_owned(), pattern.clone());
+                pattern
+            }
+        };
+        self.last = Some((text.to_owned(), pattern.clone()));
+        pattern
     }
-    let pattern = Regex::new(text).ok();
-    // Patterns that come out of columns are not kept for ever.
-    if known.len() > 256 {
-        known.clear();
+}
+
+/// A pattern, compiled once. A thread has its own: what a pattern keeps for its work is made anew for each copy, and waited for by those
+/// that share one.
+fn pattern(text: &str) -> Option<Rc<Regex>> {
+    thread_local! {
+        static PATTERNS: RefCell<Patterns> = RefCell::default();
     }
-    known.insert(text.to_owned(), pattern.clone());
-    pattern
+    PATTERNS.with_borrow_mut(|patterns| patterns.get(text))
 }
 
 /// The texts of a group in all matches.
@@ -89,7 +116,7 @@ fn similar(pattern: &str, escape: Option<char>) -> Option<String> {
 fn matches(call: &Call<'_>, translate: fn(&str, Option<char>) -> Option<String>) -> Result<ArrayRef> {
     let wrong = std::cell::Cell::new(false);
     // The pattern is the same in most rows.
-    let last = std::cell::RefCell::new((String::new(), None::<Regex>));
+    let last = RefCell::new((String::new(), None::<Rc<Regex>>));
     let values = flags(call, |row| {
         let (text, with) = (row.text(0)?, row.text(1)?);
         let escape = if row.len() > 2 { row.text(2)?.chars().next() } else { None };
@@ -128,8 +155,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("REGEXP_EXTRACT", "ss?i", text, |call| {
         texts(call, |row| {
             let group = if row.len() > 2 { usize::try_from(row.int(2)?).ok()? } else { 0 };
-            let found = pattern(row.text(1)?)?.captures(row.text(0)?)?.get(group)?.as_str().to_owned();
-            Some(found)
+            Some(pattern(row.text(1)?)?.captures(row.text(0)?)?.get(group)?.as_str())
         })
     }),
     pure(
@@ -149,7 +175,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         })
     }),
     pure("REGEXP_SUBSTR", "ss", text, |call| {
-        texts(call, |row| Some(pattern(row.text(1)?)?.find(row.text(0)?)?.as_str().to_owned()))
+        texts(call, |row| Some(pattern(row.text(1)?)?.find(row.text(0)?)?.as_str()))
     }),
 ];
 

@@ -209,7 +209,9 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("UPPER", "s", text, |call| texts(call, |row| Some(row.text(0)?.to_uppercase()))),
     pure("LOWER", "s", text, |call| texts(call, |row| Some(row.text(0)?.to_lowercase()))),
     pure("INITCAP", "s", text, |call| texts(call, |row| Some(initials(row.text(0)?)))),
-    pure("REVERSE", "s", text, |call| texts(call, |row| Some(row.text(0)?.chars().rev().collect()))),
+    pure("REVERSE", "s", text, |call| {
+        texts(call, |row| Some(row.text(0)?.chars().rev().collect::<String>()))
+    }),
     pure("CHAR_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.chars().count() as i32))),
     pure("CHARACTER_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.chars().count() as i32))),
     pure("OCTET_LENGTH", "s", int, |call| ints(call, |row| Some(row.text(0)?.len() as i32))),
@@ -247,12 +249,12 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         })
     }),
     pure("LEFT", "si", text, |call| {
-        texts(call, |row| Some(row.text(0)?.chars().take(row.int(1)?.max(0) as usize).collect()))
+        texts(call, |row| Some(row.text(0)?.chars().take(row.int(1)?.max(0) as usize).collect::<String>()))
     }),
     pure("RIGHT", "si", text, |call| {
         texts(call, |row| {
             let (text, length) = (row.text(0)?, row.int(1)?.max(0) as usize);
-            Some(text.chars().skip(text.chars().count().saturating_sub(length)).collect())
+            Some(text.chars().skip(text.chars().count().saturating_sub(length)).collect::<String>())
         })
     }),
     pure("OVERLAY", "ssi?i", text, |call| {
@@ -301,7 +303,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                 Some(place) => to.get(place).copied(),
                 None => Some(letter),
             };
-            Some(row.text(0)?.chars().filter_map(letter).collect())
+            Some(row.text(0)?.chars().filter_map(letter).collect::<String>())
         })
     }),
     pure("REPEAT", "si", text, |call| {
@@ -394,11 +396,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                     None => row.text(1)?,
                 };
                 let (text, place) = (row.text(0)?, usize::try_from(row.int(2)?).ok()?);
-                if between.is_empty() || text.is_empty() {
-                    None
-                } else {
-                    text.split(between).nth(place).map(str::to_owned)
-                }
+                if between.is_empty() || text.is_empty() { None } else { text.split(between).nth(place) }
             })
         },
         volatility: datafusion_expr::Volatility::Immutable,

@@ -1,5 +1,7 @@
 //! Times: parsed, formatted, and told.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -21,7 +23,7 @@ use super::builtin::{
     Arguments, Builtin, Call, Takes, as_they_are, int, ints, long, longs, pure, text, texts,
 };
 use super::calendar::{by_months, ceil, floor, length, months_between, part};
-use super::time_pattern::{parse_as, pattern};
+use super::time_pattern::{finest, parse_as, pattern};
 use crate::now;
 use crate::operators::{from_millis, millis, to_local, to_utc};
 
@@ -313,9 +315,21 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         if let Some(odd) = formats.iter().flatten().find(|format| pattern(format).is_none()) {
             return exec_err!("DATE_FORMAT: '{odd}' has a letter that is no part of a time");
         }
+        // The format is the same in most rows, and often what it makes of the time.
+        let last = RefCell::new((String::new(), String::new(), None::<i64>, Rc::<str>::from("")));
         texts(call, |row| {
-            let local = DateTime::from_timestamp_millis(to_local(shown, row.time(0)?))?;
-            Some(local.naive_utc().format(&pattern(row.text(1)?)?).to_string())
+            let (local, java) = (to_local(shown, row.time(0)?), row.text(1)?);
+            let mut last = last.borrow_mut();
+            let (known, chrono, time, made) = &mut *last;
+            if known != java {
+                (*known, *chrono, *time) = (java.to_owned(), pattern(java)?, None);
+            }
+            let unit = local.div_euclid(finest(java));
+            if *time != Some(unit) {
+                let at = DateTime::from_timestamp_millis(local)?;
+                (*time, *made) = (Some(unit), at.naive_utc().format(chrono).to_string().into());
+            }
+            Some(made.clone())
         })
     }),
     pure(

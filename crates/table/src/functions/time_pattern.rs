@@ -13,6 +13,15 @@ pub(super) fn parse_as(text: &str, format: &str) -> Option<i64> {
     Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
 }
 
+/// The milliseconds of which a pattern of Java's makes the same text.
+pub(super) fn finest(java: &str) -> i64 {
+    match java {
+        _ if java.contains('S') => 1,
+        _ if java.contains('s') => 1000,
+        _ => 60_000,
+    }
+}
+
 /// A pattern of Java's as one of `chrono`'s; none, if it has a letter that is not known.
 pub(super) fn pattern(java: &str) -> Option<String> {
     let (mut pattern, mut letters) = (String::new(), java.chars().peekable());

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat, take};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -181,6 +182,14 @@ impl Plan {
     /// Of which groups the results differ.
     fn changed(&self, before: &[ArrayRef], after: &[ArrayRef]) -> Result<Vec<bool>, ArrowError> {
         let Some(first) = before.first() else { return Ok(Vec::new()) };
+        if before.iter().all(|column| !column.data_type().is_nested()) {
+            let mut changed = vec![false; first.len()];
+            for (old, new) in before.iter().zip(after) {
+                let differs = distinct(old, new)?;
+                changed.iter_mut().zip(differs.values()).for_each(|(changed, differs)| *changed |= differs);
+            }
+            return Ok(changed);
+        }
         let (old, new) = (self.results.encode(before)?, self.results.encode(after)?);
         Ok((0..first.len()).map(|group| old.row(group) != new.row(group)).collect())
     }

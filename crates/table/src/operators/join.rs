@@ -11,10 +11,9 @@
 //!
 //! A key with a NULL in it is equal to none, not even to itself, unless the join says otherwise.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use datafusion_physical_expr::PhysicalExpr;
@@ -27,6 +26,7 @@ use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::pairs::{PairSchema, Pairs, Side, is_true};
+use super::small_map::SmallMap;
 use super::{Grouping, batch, emit};
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
@@ -127,7 +127,7 @@ impl Kept {
     }
 }
 
-type SideState = KeyedTable<RowBytes, BTreeMap<RowBytes, Kept>>;
+type SideState = KeyedTable<RowBytes, SmallMap<RowBytes, Kept>>;
 
 /// The operator. Its page says what it does.
 #[derive(Clone)]
@@ -184,14 +184,16 @@ impl Join {
         };
         // All pairs with the same key: the other side does not change meanwhile.
         let mut candidates: Vec<std::ops::Range<u32>> = Vec::with_capacity(by_key.len());
-        let mut rows: Vec<RowBytes> = Vec::new();
+        let (mut rows, mut counts): (Vec<RowBytes>, Vec<i64>) = (Vec::new(), Vec::new());
         for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
             let begin = rows.len() as u32;
             if !no_key(by_key.firsts[group] as usize)
                 && let Some(others) = theirs.get(*hash, key)
             {
-                let alive = others.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from()));
-                rows.extend(alive.map(|(row, _)| row.clone()));
+                for (row, kept) in others.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from())) {
+                    rows.push(row.clone());
+                    counts.push(kept.count);
+                }
             }
             candidates.push(begin..rows.len() as u32);
         }
@@ -201,7 +203,8 @@ impl Join {
                 tried.push(Some(row as u32), Some(other), false, 1);
             }
         }
-        let passing = plan.pairs.passing(side, chunk, &rows, &tried)?;
+        let of_state = plan.pairs.codec(side.other()).decode(rows.iter().map(|row| &**row))?;
+        let passing = plan.pairs.passing_of(side, chunk, &of_state, &tried)?;
         let encoded = plan.pairs.codec(side).encode(chunk.rows().columns())?;
         let (mut out, mut next) = (Pairs::default(), 0);
         // Where rows have no age, none is written down; and no row is as old as the clock.
@@ -210,13 +213,14 @@ impl Join {
         if ages {
             for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
                 let from = mine.alive_from();
-                if mine.get(*hash, key).is_some_and(|of| of.values().any(|kept| !kept.is_alive(from)))
+                if mine.get(*hash, key).is_some_and(|of| of.iter().any(|(_, kept)| !kept.is_alive(from)))
                     && let Some(kept) = mine.get_mut(*hash, key)
                 {
-                    kept.retain(|_, kept| kept.is_alive(from));
+                    kept.retain(|kept| kept.is_alive(from));
                 }
             }
         }
+        let mut is_gone = false;
         let counts_partners_there =
             plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
         for row in 0..chunk.len() {
@@ -240,15 +244,13 @@ impl Join {
                     partners += kept.count;
                     plan.partner_changed(&mut out, this, other, sign, before, *kept);
                 }
-            } else if !others.is_empty() {
-                let Some(kept) = theirs.get(hash, key) else { continue };
+            } else {
                 for (place, other) in others.enumerate() {
-                    if is_true(&passing, first + place)
-                        && let Some(kept) = kept.get(&rows[other as usize])
-                    {
-                        partners += kept.count;
+                    if is_true(&passing, first + place) {
+                        let count = counts[other as usize];
+                        partners += count;
                         if plan.kind.is_pairs() {
-                            out.push(this, Some(other), sign < 0, kept.count);
+                            out.push(this, Some(other), sign < 0, count);
                         }
                     }
                 }
@@ -264,24 +266,25 @@ impl Join {
             if no_key(row) {
                 continue;
             }
-            let mine = mine.entry(hash, key.clone()).or_insert_with(BTreeMap::new);
+            let mine = mine.entry(hash, key.clone()).or_insert_with(SmallMap::default);
             let bytes = RowBytes::new(encoded.row(row).data());
             // What has expired cannot be taken back.
-            if ages && sign < 0 && !mine.contains_key(&bytes) {
+            if ages && sign < 0 && mine.get(&bytes).is_none() {
                 continue;
             }
-            let kept = mine.entry(bytes).or_default();
+            let kept = mine.or_default(bytes);
             *kept = Kept { count: kept.count + sign, partners, written: now };
             if kept.count == 0 {
                 mine.remove(&RowBytes::new(encoded.row(row).data()));
+                is_gone = true;
             }
         }
-        for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
-            if mine.get(*hash, key).is_some_and(BTreeMap::is_empty) {
+        for (key, hash) in by_key.keys.iter().zip(&by_key.hashes).filter(|_| is_gone || ages) {
+            if mine.get(*hash, key).is_some_and(SmallMap::is_empty) {
                 mine.remove(*hash, key);
             }
         }
-        plan.output(side, chunk, &rows, &out)
+        plan.output(side, chunk, &of_state, out)
     }
 }
 
@@ -322,13 +325,13 @@ impl Plan {
         }
     }
 
-    fn output(&self, side: Side, chunk: &Chunk, rows: &[RowBytes], out: &Pairs) -> Result<Chunk, BoxError> {
-        let (mut columns, right) = self.pairs.columns(side, chunk, rows, out)?;
+    fn output(&self, side: Side, chunk: &Chunk, others: &[ArrayRef], out: Pairs) -> Result<Chunk, BoxError> {
+        let (mut columns, right) = self.pairs.side_by_side(side, chunk, others, &out)?;
         if self.kind.is_pairs() {
             columns.extend(right);
         }
         let rows = batch(&self.schema, columns, out.these.len())?;
-        Ok(Chunk::new(rows, Some(BooleanArray::from(out.retractions.clone()))))
+        Ok(Chunk::new(rows, Some(BooleanArray::from(out.retractions))))
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use thalweg_dataflow::Output;
@@ -14,7 +13,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 
-use super::grouping::hash_of;
+use super::grouping::hashes;
 use crate::chunk::Chunk;
 use crate::rows::RowCodec;
 
@@ -47,12 +46,7 @@ impl Operator for KeyBy {
     fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         for record in batch.records.drain(..) {
             let chunk = record.value;
-            let columns: Vec<ArrayRef> =
-                self.key.iter().map(|column| chunk.rows().column(*column).clone()).collect();
-            let hashes = match columns.is_empty() {
-                true => vec![hash_of(&[]); chunk.len()].into(),
-                false => self.codec.encode(&columns)?.iter().map(|row| hash_of(row.data())).collect(),
-            };
+            let hashes = hashes(&chunk, &self.key, &self.codec)?.into();
             output.push(chunk.with_hashes(hashes), record.timestamp);
         }
         Ok(())

@@ -5,11 +5,11 @@
 //! - **Watermarks, barriers, the end**: pass.
 //! - **State**: keyed, `joined`: if rows may be taken back, of each row what it was joined with; else none.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::error::ArrowError;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
@@ -29,11 +29,21 @@ use crate::rows::{RowBytes, RowCodec};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Joined(Vec<Vec<RowBytes>>);
 
+/// The rows of the table.
+#[derive(Default)]
+struct Known {
+    /// By key, numbers of rows.
+    rows: HashTable<(RowBytes, Vec<u32>)>,
+    columns: Vec<ArrayRef>,
+    /// The rows themselves, if they may have to be remembered.
+    bytes: Vec<RowBytes>,
+}
+
 /// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct LookupJoin {
     plan: Arc<Plan>,
-    table: Arc<HashMap<RowBytes, Vec<RowBytes>>>,
+    table: Arc<Known>,
     joined: KeyedTable<RowBytes, Joined>,
 }
 
@@ -69,19 +79,33 @@ impl LookupJoin {
 
     fn load(&mut self) -> Result<(), BoxError> {
         let plan = &*self.plan;
-        let mut table: HashMap<RowBytes, Vec<RowBytes>> = HashMap::new();
+        let (mut known, mut chunks) = (Known::default(), Vec::new());
+        let mut next = 0;
         for chunk in plan.lookup.rows()? {
             let (chunk, _) = plan.shape.apply(&chunk)?;
             let columns: Vec<_> =
                 plan.keys.columns.1.iter().map(|column| chunk.rows().column(*column).clone()).collect();
-            let keys = plan.keys.codecs.1.encode(&columns)?;
-            let rows = plan.pairs.right.encode(chunk.rows().columns())?;
-            for row in 0..chunk.len() {
-                let of_key = table.entry(RowBytes::new(keys.row(row).data())).or_default();
-                of_key.push(RowBytes::new(rows.row(row).data()));
+            for key in &plan.keys.codecs.1.encode(&columns)? {
+                let key = RowBytes::new(key.data());
+                let entry =
+                    known.rows.entry(hash_of(&key), |(known, _)| *known == key, |(of, _)| hash_of(of));
+                entry.or_insert_with(|| (key.clone(), Vec::new())).into_mut().1.push(next);
+                next += 1;
             }
+            if plan.own.is_some() {
+                let rows = plan.pairs.right.encode(chunk.rows().columns())?;
+                known.bytes.extend(rows.iter().map(|row| RowBytes::new(row.data())));
+            }
+            chunks.push(chunk);
         }
-        self.table = Arc::new(table);
+        let batches = chunks.iter().map(Chunk::rows);
+        known.columns = match chunks.first() {
+            Some(first) => {
+                arrow::compute::concat_batches(&first.rows().schema(), batches)?.columns().to_vec()
+            }
+            None => plan.pairs.right.decode(std::iter::empty())?,
+        };
+        self.table = Arc::new(known);
         Ok(())
     }
 
@@ -90,61 +114,97 @@ impl LookupJoin {
         let columns: Vec<_> =
             plan.keys.columns.0.iter().map(|column| chunk.rows().column(*column).clone()).collect();
         let keys = plan.keys.codecs.0.encode(&columns)?;
-        let own = match &plan.own {
-            Some((own, codec)) => {
-                let columns: Vec<_> = own.iter().map(|column| chunk.rows().column(*column).clone()).collect();
-                Some(codec.encode(&columns)?)
-            }
-            None => None,
-        };
-        let (mut others, mut tried) = (Vec::new(), Pairs::default());
+        let nullable = columns.iter().any(|column| column.null_count() > 0);
+        let mut tried = Pairs::default();
         for row in 0..chunk.len() {
-            let no_key = columns.iter().any(|column| column.is_null(row));
-            if no_key || (own.is_some() && chunk.is_retraction(row)) {
+            let no_key = nullable && columns.iter().any(|column| column.is_null(row));
+            if no_key || (plan.own.is_some() && chunk.is_retraction(row)) {
                 continue;
             }
-            for other in self.table.get(&RowBytes::new(keys.row(row).data())).into_iter().flatten() {
-                tried.push(Some(row as u32), Some(others.len() as u32), false, 1);
-                others.push(other.clone());
+            let key = keys.row(row);
+            let found = self.table.rows.find(hash_of(key.data()), |(known, _)| **known == *key.data());
+            for other in found.into_iter().flat_map(|(_, rows)| rows) {
+                tried.push(Some(row as u32), Some(*other), false, 1);
             }
         }
-        let passing = plan.pairs.passing(Side::Left, chunk, &others, &tried)?;
-        let (mut out, mut next) = (Pairs::default(), 0);
+        let passing = plan.pairs.passing_of(Side::Left, chunk, &self.table.columns, &tried)?;
+        if plan.own.is_some() {
+            return self.join_remembering(chunk, &tried, &passing);
+        }
+        let outer = plan.kind == JoinKind::Left;
+        let out = if passing.is_none() && !outer && chunk.retractions().is_none() {
+            tried
+        } else {
+            let (mut out, mut next) = (Pairs::default(), 0);
+            for row in 0..chunk.len() {
+                let (this, is_retraction, before) =
+                    (Some(row as u32), chunk.is_retraction(row), out.these.len());
+                while tried.these.get(next) == Some(&this) {
+                    if is_true(&passing, next) {
+                        out.push(this, tried.others[next], is_retraction, 1);
+                    }
+                    next += 1;
+                }
+                if outer && out.these.len() == before {
+                    out.push(this, None, is_retraction, 1);
+                }
+            }
+            out
+        };
+        plan.output(chunk, &self.table.columns, out)
+    }
+
+    /// The same where rows may be taken back: what each was joined with is kept.
+    fn join_remembering(
+        &mut self,
+        chunk: &Chunk,
+        tried: &Pairs,
+        passing: &Option<BooleanArray>,
+    ) -> Result<Chunk, BoxError> {
+        let plan = self.plan.clone();
+        let Some((own, codec)) = &plan.own else { return Ok(chunk.clone()) };
+        let columns: Vec<_> = own.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+        let own = codec.encode(&columns)?;
+        let (mut out, mut next, mut others) = (Pairs::default(), 0, Vec::new());
         for row in 0..chunk.len() {
             let this = Some(row as u32);
-            let mut found = Vec::new();
+            let mut found: Vec<RowBytes> = Vec::new();
             while tried.these.get(next) == Some(&this) {
-                if is_true(&passing, next) {
-                    found.extend(tried.others[next]);
+                if is_true(passing, next) {
+                    found.extend(tried.others[next].map(|other| self.table.bytes[other as usize].clone()));
                 }
                 next += 1;
             }
             let is_retraction = chunk.is_retraction(row);
-            if let Some(own) = &own {
-                let bytes = RowBytes::new(own.row(row).data());
-                let hash = hash_of(&bytes);
-                if is_retraction {
-                    let Some(joined) = self.joined.get_mut(hash, &bytes) else { continue };
-                    for other in joined.0.pop().unwrap_or_default() {
-                        found.push(others.len() as u32);
-                        others.push(other);
-                    }
-                    if joined.0.is_empty() {
-                        self.joined.remove(hash, &bytes);
-                    }
-                } else {
-                    let kept = found.iter().map(|other| others[*other as usize].clone()).collect();
-                    self.joined.entry(hash, bytes).or_insert_with(Joined::default).0.push(kept);
+            let bytes = RowBytes::new(own.row(row).data());
+            let hash = hash_of(&bytes);
+            if is_retraction {
+                let Some(joined) = self.joined.get_mut(hash, &bytes) else { continue };
+                found = joined.0.pop().unwrap_or_default();
+                if joined.0.is_empty() {
+                    self.joined.remove(hash, &bytes);
                 }
+            } else {
+                self.joined.entry(hash, bytes).or_insert_with(Joined::default).0.push(found.clone());
             }
             if found.is_empty() && plan.kind == JoinKind::Left {
                 out.push(this, None, is_retraction, 1);
             }
-            found.into_iter().for_each(|other| out.push(this, Some(other), is_retraction, 1));
+            for other in found {
+                out.push(this, Some(others.len() as u32), is_retraction, 1);
+                others.push(other);
+            }
         }
-        let (mut columns, right) = plan.pairs.columns(Side::Left, chunk, &others, &out)?;
-        columns.extend(right);
-        let rows = batch(&plan.pairs.both, columns, out.these.len())?;
+        let columns = plan.pairs.right.decode(others.iter().map(|row| &**row))?;
+        plan.output(chunk, &columns, out)
+    }
+}
+
+impl Plan {
+    fn output(&self, chunk: &Chunk, columns: &[ArrayRef], out: Pairs) -> Result<Chunk, BoxError> {
+        let (mut left, right) = self.pairs.side_by_side(Side::Left, chunk, columns, &out)?;
+        left.extend(right);
+        let rows = batch(&self.pairs.both, left, out.these.len())?;
         Ok(Chunk::new(rows, Some(BooleanArray::from(out.retractions))))
     }
 }

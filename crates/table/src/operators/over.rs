@@ -10,8 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array};
-use arrow::compute::concat;
+use arrow::array::Array;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
@@ -25,11 +24,15 @@ use thalweg_dataflow::time::Timestamp;
 
 use super::due::Deadlines;
 use super::grouping::hash_of;
-use super::{Grouping, batch, emit, millis};
+use super::over_pass::Passing;
+use super::{Grouping, emit, millis};
 use crate::aggregates::Aggregation;
-use crate::aggregates::accumulator::{Accumulator, Prepared};
+use crate::aggregates::accumulator::Accumulator;
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
+
+/// So many rows go out in a chunk, and a few more.
+const CHUNK: usize = 1024;
 
 /// A function over the rows before each row.
 pub enum OverFunction {
@@ -70,19 +73,19 @@ pub struct OverCall {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Partition {
+pub(super) struct Partition {
     /// By time, rows that the watermark has not reached yet.
-    waiting: BTreeMap<i64, Vec<RowBytes>>,
+    pub(super) waiting: BTreeMap<i64, Vec<RowBytes>>,
     /// The latest rows that went out, as far as frames reach back.
-    history: VecDeque<(i64, RowBytes)>,
-    accumulators: SmallVec<[Accumulator; 2]>,
+    pub(super) history: VecDeque<(i64, RowBytes)>,
+    pub(super) accumulators: SmallVec<[Accumulator; 2]>,
     /// For each call, how many of the rows of the history its accumulator holds, if its frame begins somewhere.
-    inside: SmallVec<[u32; 2]>,
+    pub(super) inside: SmallVec<[u32; 2]>,
     /// How many rows went out; the rank of the last, dense and not; its time.
-    count: i64,
-    rank: i64,
-    dense_rank: i64,
-    last: Option<i64>,
+    pub(super) count: i64,
+    pub(super) rank: i64,
+    pub(super) dense_rank: i64,
+    pub(super) last: Option<i64>,
 }
 
 /// The operator. Its page says what it does.
@@ -94,17 +97,17 @@ pub struct Over {
     arrived: i64,
 }
 
-struct Plan {
+pub(super) struct Plan {
     partition: Vec<usize>,
     /// The column of event time; without it, rows are in the order in which they come.
     time: Option<usize>,
-    calls: Vec<OverCall>,
+    pub(super) calls: Vec<OverCall>,
     key_codec: RowCodec,
-    codec: RowCodec,
-    input: SchemaRef,
+    pub(super) codec: RowCodec,
+    pub(super) input: SchemaRef,
     /// So many columns come out, and the results behind them.
-    width: usize,
-    schema: SchemaRef,
+    pub(super) width: usize,
+    pub(super) schema: SchemaRef,
 }
 
 impl Over {
@@ -165,12 +168,20 @@ impl Over {
     /// Emits the rows up to `time`.
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         let plan = self.plan.clone();
+        let mut passing = Passing::new(&plan);
         while let Some((at, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
                 let Some(partition) = self.partitions.get_mut(hash, &key) else { continue };
                 let Some(rows) = partition.waiting.remove(&at) else { continue };
-                emit(output, plan.pass(partition, at, rows)?);
+                passing.add(&plan, (hash, key), partition, at, rows);
+                if passing.len() >= CHUNK {
+                    let full = std::mem::replace(&mut passing, Passing::new(&plan));
+                    emit(output, full.into_chunk(&plan, &mut self.partitions)?);
+                }
             }
+        }
+        if passing.len() > 0 {
+            emit(output, passing.into_chunk(&plan, &mut self.partitions)?);
         }
         Ok(())
     }
@@ -195,127 +206,14 @@ impl Plan {
         }
     }
 
-    /// Rows of one time go out.
-    fn pass(&self, partition: &mut Partition, time: i64, rows: Vec<RowBytes>) -> Result<Chunk, BoxError> {
-        let before = partition.history.len();
-        partition.history.extend(rows.iter().map(|row| (time, row.clone())));
-        // The history and the rows, in columns: a row's number is its place in the history.
-        let columns = self.codec.decode(partition.history.iter().map(|(_, row)| &**row))?;
-        let all = Chunk::additions(batch(&self.input, columns, partition.history.len())?);
-        let peers = partition.last == Some(time);
-        let mut results = Vec::with_capacity(self.calls.len());
-        for (call, of) in self.calls.iter().enumerate() {
-            results.push(match &of.function {
-                OverFunction::Aggregate(aggregation) => {
-                    let prepared = aggregation.prepare(&all)?;
-                    self.aggregate((call, aggregation, of.frame), &prepared, partition, before)?
-                }
-                OverFunction::RowNumber => Arc::new(
-                    (0..rows.len()).map(|row| partition.count + 1 + row as i64).collect::<Int64Array>(),
-                ),
-                OverFunction::Rank => {
-                    let rank = if peers { partition.rank } else { partition.count + 1 };
-                    Arc::new(Int64Array::from_value(rank, rows.len()))
-                }
-                OverFunction::DenseRank => {
-                    let rank = partition.dense_rank + i64::from(!peers);
-                    Arc::new(Int64Array::from_value(rank, rows.len()))
-                }
-                OverFunction::Lag(column, by, otherwise) => {
-                    lag(&all, *column, *by, *otherwise, before, rows.len())?
-                }
-            });
-        }
-        if !peers {
-            (partition.rank, partition.dense_rank) = (partition.count + 1, partition.dense_rank + 1);
-        }
-        (partition.count, partition.last) = (partition.count + rows.len() as i64, Some(time));
-        let out = all.rows().slice(before, rows.len());
-        let mut columns = out.columns()[..self.width].to_vec();
-        for (result, of) in results.into_iter().zip(&self.calls) {
-            columns.push(arrow::compute::cast(&result, &of.result)?);
-        }
-        let reach = self.reach(partition);
-        let surplus = partition.history.len().saturating_sub(reach);
-        partition.history.drain(..surplus);
-        Ok(Chunk::additions(batch(&self.schema, columns, rows.len())?))
-    }
-
     /// How many rows of the history are still needed.
-    fn reach(&self, partition: &Partition) -> usize {
+    pub(super) fn reach(&self, partition: &Partition) -> usize {
         let of_call = |(call, of): (usize, &OverCall)| match (&of.function, of.frame) {
             (OverFunction::Lag(_, by, _), _) => *by,
             (OverFunction::Aggregate(_), Frame::Rows(_) | Frame::Range(_)) => partition.inside[call] as usize,
             _ => 0,
         };
         self.calls.iter().enumerate().map(of_call).max().unwrap_or(0)
-    }
-
-    /// The results of an aggregate for the rows from `first` on.
-    fn aggregate(
-        &self,
-        (call, aggregation, frame): (usize, &Aggregation, Frame),
-        prepared: &Prepared,
-        partition: &mut Partition,
-        first: usize,
-    ) -> Result<ArrayRef, ArrowError> {
-        let Partition { history, accumulators, inside, .. } = partition;
-        let (accumulator, inside) = (&mut accumulators[call], &mut inside[call]);
-        let mut results = Vec::with_capacity(history.len() - first);
-        let together = matches!(frame, Frame::Unbounded { range: true } | Frame::Range(_));
-        if together {
-            (first..history.len()).for_each(|row| aggregation.apply(prepared, row, 1, accumulator));
-        }
-        for row in first..history.len() {
-            if !together {
-                aggregation.apply(prepared, row, 1, accumulator);
-            }
-            match frame {
-                Frame::Unbounded { .. } => {}
-                Frame::Rows(preceding) => {
-                    *inside += 1;
-                    if *inside as usize > preceding + 1 {
-                        aggregation.apply(prepared, row + 1 - *inside as usize, -1, accumulator);
-                        *inside -= 1;
-                    }
-                }
-                Frame::Range(length) if row == first => {
-                    *inside += (history.len() - first) as u32;
-                    let begin = history[row].0.saturating_sub(length);
-                    while *inside > 0 && history[history.len() - *inside as usize].0 < begin {
-                        aggregation.apply(prepared, history.len() - *inside as usize, -1, accumulator);
-                        *inside -= 1;
-                    }
-                }
-                Frame::Range(_) => {}
-            }
-            results.push(aggregation.results(&[accumulator])?);
-        }
-        concat(&results.iter().map(|result| &**result).collect::<Vec<_>>())
-    }
-}
-
-/// The value of a column so many rows before each of the rows from `first` on.
-pub(super) fn lag(
-    all: &Chunk,
-    column: usize,
-    by: usize,
-    otherwise: Option<usize>,
-    first: usize,
-    rows: usize,
-) -> Result<ArrayRef, ArrowError> {
-    let values = all.rows().column(column);
-    let length = values.len() as u32;
-    // Behind the values stand those that there are instead.
-    let instead = otherwise.map(|otherwise| all.rows().column(otherwise));
-    let places = (first..first + rows).map(|row| match row.checked_sub(by) {
-        Some(place) => Some(place as u32),
-        None => instead.map(|_| length + row as u32),
-    });
-    let places: arrow::array::UInt32Array = places.collect();
-    match instead {
-        Some(instead) => arrow::compute::take(&concat(&[values, instead])?, &places, None),
-        None => arrow::compute::take(values, &places, None),
     }
 }
 

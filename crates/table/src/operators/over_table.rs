@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
-use arrow::compute::{cast, concat};
+use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::SortField;
@@ -21,7 +21,9 @@ use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::over::{Frame, OverCall, OverFunction};
+use super::over_pass::lag;
 use super::{Grouping, RowsOut, batch, emit};
+use crate::aggregates::accumulator::Running;
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
 
@@ -170,11 +172,13 @@ impl Plan {
             OverFunction::Rank => Ok(numbers(&|_, before, _| before as i64 + 1)),
             OverFunction::DenseRank => Ok(numbers(&|group, _, _| group as i64 + 1)),
             OverFunction::Lag(column, by, otherwise) => {
-                super::over::lag(all, *column, *by, *otherwise, 0, all.len())
+                let before = |row: usize| row.checked_sub(*by).map(|place| place as u32);
+                let places = (0..all.len()).map(|row| (row as u32, before(row)));
+                lag(all, *column, *otherwise, places)
             }
             OverFunction::Aggregate(aggregation) => {
                 let prepared = aggregation.prepare(all)?;
-                let (mut accumulator, mut results, mut first) = (aggregation.empty(), Vec::new(), 0);
+                let (mut accumulator, mut results, mut first) = (aggregation.empty(), Running::default(), 0);
                 for length in groups {
                     let together = matches!(call.frame, Frame::Unbounded { range: true });
                     if together {
@@ -190,11 +194,11 @@ impl Plan {
                         {
                             aggregation.apply(&prepared, row - preceding - 1, -1, &mut accumulator);
                         }
-                        results.push(aggregation.results(&[&accumulator])?);
+                        results.push(aggregation, &accumulator, 1)?;
                     }
                     first += length;
                 }
-                concat(&results.iter().map(|result| &**result).collect::<Vec<_>>())
+                results.finish(aggregation)
             }
         }
     }

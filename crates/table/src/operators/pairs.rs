@@ -73,16 +73,26 @@ impl PairSchema {
         rows: &[RowBytes],
         pairs: &Pairs,
     ) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), BoxError> {
+        let decoded = self.codec(this.other()).decode(rows.iter().map(|row| &**row))?;
+        self.side_by_side(this, chunk, &decoded, pairs)
+    }
+
+    /// The columns of pairs: `this` is the side of the chunk, `columns` are all those of the other.
+    pub(super) fn side_by_side(
+        &self,
+        this: Side,
+        chunk: &Chunk,
+        columns: &[ArrayRef],
+        pairs: &Pairs,
+    ) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), BoxError> {
         let these = UInt32Array::from(pairs.these.clone());
         let others = UInt32Array::from(pairs.others.clone());
-        let other = if this == Side::Left { Side::Right } else { Side::Left };
         let of_chunk = &chunk.rows().columns()[..self.width(this)];
         let of_chunk =
             of_chunk.iter().map(|column| take(column, &these, None)).collect::<Result<Vec<_>, _>>()?;
-        let decoded = self.codec(other).decode(rows.iter().map(|row| &**row))?;
-        let decoded = &decoded[..self.width(other)];
+        let of_state = &columns[..self.width(this.other())];
         let of_state =
-            decoded.iter().map(|column| take(column, &others, None)).collect::<Result<Vec<_>, _>>()?;
+            of_state.iter().map(|column| take(column, &others, None)).collect::<Result<Vec<_>, _>>()?;
         Ok(match this {
             Side::Left => (of_chunk, of_state),
             Side::Right => (of_state, of_chunk),
@@ -97,11 +107,23 @@ impl PairSchema {
         rows: &[RowBytes],
         pairs: &Pairs,
     ) -> Result<Option<BooleanArray>, BoxError> {
-        let Some(filter) = &self.filter else { return Ok(None) };
-        if pairs.these.is_empty() {
+        if self.filter.is_none() || pairs.these.is_empty() {
             return Ok(None);
         }
-        let (mut left, right) = self.columns(this, chunk, rows, pairs)?;
+        let decoded = self.codec(this.other()).decode(rows.iter().map(|row| &**row))?;
+        self.passing_of(this, chunk, &decoded, pairs)
+    }
+
+    /// The same, if `columns` are those of the rows of the other side.
+    pub(super) fn passing_of(
+        &self,
+        this: Side,
+        chunk: &Chunk,
+        columns: &[ArrayRef],
+        pairs: &Pairs,
+    ) -> Result<Option<BooleanArray>, BoxError> {
+        let Some(filter) = self.filter.as_ref().filter(|_| !pairs.these.is_empty()) else { return Ok(None) };
+        let (mut left, right) = self.side_by_side(this, chunk, columns, pairs)?;
         left.extend(right);
         let both = batch(&self.both, left, pairs.these.len())?;
         let passes = filter.evaluate(&both)?.into_array(both.num_rows())?;

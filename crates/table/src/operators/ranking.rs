@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::row::SortField;
+use arrow::row::{Rows, SortField};
 use serde::{Deserialize, Serialize};
 
 use super::batch;
@@ -58,17 +58,25 @@ impl Ranker {
         Ok(Self { plan, key_codec, order_codec, row_codec })
     }
 
-    /// The place in the order of each row of a chunk, and the row.
-    pub(super) fn encode(&self, chunk: &Chunk) -> Result<Vec<(RowBytes, RowBytes)>, ArrowError> {
+    /// The place in the order of each row of a chunk, if there is an order, and the row.
+    pub(super) fn encoded(&self, chunk: &Chunk) -> Result<(Option<Rows>, Rows), ArrowError> {
         let rows = self.row_codec.encode(chunk.rows().columns())?;
         if self.plan.order.is_empty() {
-            return Ok(rows.iter().map(|row| (RowBytes::default(), RowBytes::new(row.data()))).collect());
+            return Ok((None, rows));
         }
         let order: Vec<ArrayRef> =
             self.plan.order.iter().map(|(column, _)| chunk.rows().column(*column).clone()).collect();
-        let order = self.order_codec.encode(&order)?;
-        let pairs = order.iter().zip(rows.iter());
-        Ok(pairs.map(|(place, row)| (RowBytes::new(place.data()), RowBytes::new(row.data()))).collect())
+        Ok((Some(self.order_codec.encode(&order)?), rows))
+    }
+
+    /// The same, as state has them.
+    pub(super) fn encode(&self, chunk: &Chunk) -> Result<Vec<(RowBytes, RowBytes)>, ArrowError> {
+        let (places, rows) = self.encoded(chunk)?;
+        let place = |row: usize| match &places {
+            Some(places) => RowBytes::new(places.row(row).data()),
+            None => RowBytes::default(),
+        };
+        Ok(rows.iter().enumerate().map(|(at, row)| (place(at), RowBytes::new(row.data()))).collect())
     }
 
     /// Adds a row, or takes it back.

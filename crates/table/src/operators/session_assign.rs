@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
@@ -31,6 +32,8 @@ struct Session {
     /// On the clock of the zone.
     start: i64,
     end: i64,
+    /// When it is looked at next: when it ended as it was then. It may have grown since.
+    due: Timestamp,
     /// Each row, and whether it is a retraction.
     rows: Vec<(RowBytes, bool)>,
 }
@@ -91,7 +94,7 @@ impl SessionAssign {
             let (mut start, mut end) = (time, time + plan.gap);
             let sessions = self.sessions.entry(hash, key.clone()).or_insert_with(Vec::new);
             // Sessions that touch it become one with it.
-            let touching: Vec<usize> = (0..sessions.len())
+            let touching: SmallVec<[usize; 4]> = (0..sessions.len())
                 .filter(|index| sessions[*index].start <= end && start <= sessions[*index].end)
                 .collect();
             for index in &touching {
@@ -104,15 +107,25 @@ impl SessionAssign {
                 }
                 continue;
             }
-            let mut merged = Session { start, end, rows: Vec::new() };
-            for index in touching.into_iter().rev() {
-                let mut before = sessions.remove(index).rows;
-                before.append(&mut merged.rows);
-                merged.rows = before;
+            let new = (RowBytes::new(rows.row(row).data()), chunk.is_retraction(row));
+            if let [only] = touching[..] {
+                let session = &mut sessions[only];
+                (session.start, session.end) = (start, end);
+                session.rows.push(new);
+                continue;
             }
-            merged.rows.push((RowBytes::new(rows.row(row).data()), chunk.is_retraction(row)));
+            let mut merged = Session { start, end, due: to_utc(plan.zone, end) - 1, rows: Vec::new() };
+            if touching.is_empty() {
+                self.deadlines.due.add(merged.due, hash, key.clone());
+            }
+            for index in touching.into_iter().rev() {
+                let mut before = sessions.remove(index);
+                merged.due = merged.due.min(before.due);
+                before.rows.append(&mut merged.rows);
+                merged.rows = before.rows;
+            }
+            merged.rows.push(new);
             sessions.push(merged);
-            self.deadlines.due.add(to_utc(plan.zone, end) - 1, hash, key.clone());
         }
         Ok(())
     }
@@ -124,9 +137,13 @@ impl SessionAssign {
             let mut over = Vec::new();
             for (hash, key) in keys {
                 let Some(sessions) = self.sessions.get_mut(hash, &key) else { continue };
-                // A session that has grown since is due later.
                 let ended = sessions.extract_if(.., |session| to_utc(plan.zone, session.end) - 1 <= at);
                 over.extend(ended);
+                // A session that has grown since is due later.
+                for session in sessions.iter_mut().filter(|session| session.due <= at) {
+                    session.due = to_utc(plan.zone, session.end) - 1;
+                    self.deadlines.due.add(session.due, hash, key.clone());
+                }
                 if sessions.is_empty() {
                     self.sessions.remove(hash, &key);
                 }
@@ -174,11 +191,7 @@ impl Operator for SessionAssign {
         if self.deadlines.states(states) {
             for (key, sessions) in self.sessions.iter() {
                 for session in sessions {
-                    self.deadlines.due.add(
-                        to_utc(self.plan.zone, session.end) - 1,
-                        hash_of(key),
-                        key.clone(),
-                    );
+                    self.deadlines.due.add(session.due, hash_of(key), key.clone());
                 }
             }
         }

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
@@ -22,7 +22,7 @@ use thalweg_dataflow::state::{KeyedTable, States};
 use thalweg_dataflow::time::Timestamp;
 
 use super::due::Deadlines;
-use super::window_assign::to_utc;
+use super::window_assign::LastMillis;
 use super::{Grouping, batch, emit, millis};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Group;
@@ -82,14 +82,14 @@ impl WindowAggregate {
     fn add(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
         let plan = &*self.plan;
         let mut ends = millis(chunk.rows().column(plan.end))?;
-        let last = |ends: &Int64Array, row: usize| to_utc(plan.zone, ends.value(row)) - 1;
+        let mut last = LastMillis::new(plan.zone);
         let mut on_time = None;
         if !plan.processing_time {
-            let kept = (0..chunk.len()).map(|row| Some(!self.deadlines.is_over(last(&ends, row))));
-            let kept: BooleanArray = kept.collect();
-            let late = chunk.len() - kept.true_count();
+            let late = ends.values().iter().filter(|end| self.deadlines.is_over(last.of(**end))).count();
             if late > 0 {
                 self.deadlines.late.dropped(late);
+                let kept = ends.values().iter().map(|end| Some(!self.deadlines.is_over(last.of(*end))));
+                let kept: BooleanArray = kept.collect();
                 let chunk = on_time.insert(chunk.filter(&kept)?);
                 ends = millis(chunk.rows().column(plan.end))?;
             }
@@ -103,7 +103,7 @@ impl WindowAggregate {
         by_key.group_of.iter().enumerate().for_each(|(row, group)| rows[*group as usize] += chunk.sign(row));
         let mut states: Vec<Group> = Vec::with_capacity(by_key.len());
         for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
-            let last = last(&ends, by_key.firsts[group] as usize);
+            let last = last.of(ends.value(by_key.firsts[group] as usize));
             let due = &mut self.deadlines.due;
             let state = self.windows.entry(*hash, key.clone()).or_insert_with(|| {
                 due.add(last, *hash, key.clone());

@@ -85,7 +85,7 @@ impl WindowSpec {
 }
 
 /// The beginning of the interval of `length` that `time` is in.
-fn start_of(time: i64, offset: i64, length: i64) -> i64 {
+pub(super) fn start_of(time: i64, offset: i64, length: i64) -> i64 {
     time - (time - offset).rem_euclid(length)
 }
 
@@ -94,6 +94,52 @@ pub(crate) fn to_local(zone: Option<Tz>, utc: i64) -> i64 {
     let Some(zone) = zone else { return utc };
     let Some(time) = chrono::DateTime::from_timestamp_millis(utc) else { return utc };
     utc + i64::from(zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()) * 1000
+}
+
+/// The clock of a zone, asked for one point in time after the other: what it is ahead of UTC by changes at a quarter of an hour, if at all.
+struct LocalClock {
+    zone: Option<Tz>,
+    quarter: i64,
+    ahead: i64,
+}
+
+impl LocalClock {
+    fn new(zone: Option<Tz>) -> Self {
+        Self { zone, quarter: i64::MIN, ahead: 0 }
+    }
+
+    #[inline]
+    fn at(&mut self, utc: i64) -> i64 {
+        if self.zone.is_none() {
+            return utc;
+        }
+        let quarter = utc.div_euclid(900_000);
+        if quarter != self.quarter {
+            (self.quarter, self.ahead) = (quarter, to_local(self.zone, utc) - utc);
+        }
+        utc + self.ahead
+    }
+}
+
+/// The ends of windows on the clock of a zone as points in time, the last millisecond of each: asked for one after the other, which are often
+/// the same.
+pub(super) struct LastMillis {
+    zone: Option<Tz>,
+    known: (i64, i64),
+}
+
+impl LastMillis {
+    pub(super) fn new(zone: Option<Tz>) -> Self {
+        Self { zone, known: (0, to_utc(zone, 0) - 1) }
+    }
+
+    #[inline]
+    pub(super) fn of(&mut self, end: i64) -> i64 {
+        if self.known.0 != end {
+            self.known = (end, to_utc(self.zone, end) - 1);
+        }
+        self.known.1
+    }
 }
 
 /// The point in time at which the clock of a zone shows `local`: the earlier of two; in a gap, when it ends.
@@ -138,20 +184,27 @@ impl WindowAssign {
             None => Int64Array::from_value(self.clock.now(), chunk.len()),
         };
         let (mut starts, mut ends) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
+        let (mut clock, mut last) = (LocalClock::new(self.zone), LastMillis::new(self.zone));
         let taken = match self.spec {
             // Each row is in one window: the columns are as they are.
             WindowSpec::Tumble { size, offset } if times.null_count() == 0 => {
+                // Rows of one window mostly come together.
+                let (mut start, mut end) = (i64::MAX, i64::MIN);
                 for time in times.values() {
-                    let start = start_of(to_local(self.zone, *time), offset, size);
+                    let local = clock.at(*time);
+                    if !(start <= local && local < end) {
+                        start = start_of(local, offset, size);
+                        end = start + size;
+                    }
                     starts.push(start);
-                    ends.push(start + size);
+                    ends.push(end);
                 }
                 None
             }
             _ => {
                 let mut rows = Vec::with_capacity(chunk.len());
                 for row in (0..chunk.len()).filter(|row| times.is_valid(*row)) {
-                    self.spec.windows_of(to_local(self.zone, times.value(row)), |start, end| {
+                    self.spec.windows_of(clock.at(times.value(row)), |start, end| {
                         rows.push(row as u32);
                         starts.push(start);
                         ends.push(end);
@@ -163,7 +216,7 @@ impl WindowAssign {
         let chunk = taken.as_ref().unwrap_or(chunk);
         let mut columns: Vec<ArrayRef> = chunk.rows().columns().to_vec();
         let before = columns.len();
-        let window_times: Int64Array = ends.iter().map(|end| to_utc(self.zone, *end) - 1).collect();
+        let window_times: Int64Array = ends.iter().map(|end| last.of(*end)).collect();
         for (index, values) in [starts.into(), ends.into(), window_times].into_iter().enumerate() {
             columns.push(from_millis(values, self.schema.field(before + index).data_type())?);
         }

@@ -28,6 +28,9 @@ use super::{Grouping, batch, emit, millis};
 use crate::chunk::Chunk;
 use crate::rows::RowBytes;
 
+/// So many rows, or more, go out in a chunk.
+const CHUNK: usize = 1024;
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct WindowState {
     last: Timestamp,
@@ -103,61 +106,107 @@ impl WindowJoin {
     }
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        let (mut over, mut rows) = (Vec::new(), 0);
         while let Some((_, keys)) = self.deadlines.due.pop(time) {
             for (hash, key) in keys {
-                if let Some((_, window)) = self.windows.remove(hash, &key) {
-                    emit(output, self.plan.join(&window)?);
+                let Some((_, window)) = self.windows.remove(hash, &key) else { continue };
+                if !self.plan.gives_rows(&window) {
+                    continue;
+                }
+                rows += window.left.len().max(1) * window.right.len().max(1);
+                over.push(window);
+                if rows >= CHUNK {
+                    emit(output, self.plan.join(&std::mem::take(&mut over))?);
+                    rows = 0;
                 }
             }
+        }
+        if !over.is_empty() {
+            emit(output, self.plan.join(&over)?);
         }
         Ok(())
     }
 }
 
 impl Plan {
-    /// What the rows of one key of a window give.
-    fn join(&self, window: &WindowState) -> Result<Chunk, BoxError> {
-        let columns = self.pairs.left.decode(window.left.iter().map(|row| &**row))?;
-        let left = Chunk::additions(batch(&self.left, columns, window.left.len())?);
+    /// Whether the rows of a key of a window may give any.
+    fn gives_rows(&self, window: &WindowState) -> bool {
+        let (left, right) = (!window.left.is_empty(), !window.right.is_empty());
+        match self.kind {
+            JoinKind::Inner | JoinKind::Semi => left && right,
+            JoinKind::Left | JoinKind::Anti => left,
+            JoinKind::Right => right,
+            JoinKind::Full => true,
+        }
+    }
+
+    /// What the rows of some keys of windows give, one key after the other.
+    fn join(&self, windows: &[WindowState]) -> Result<Chunk, BoxError> {
+        let decode = |side: Side, of: fn(&WindowState) -> &Vec<RowBytes>| {
+            let codec = self.pairs.codec(side);
+            let rows = windows.iter().flat_map(|window| of(window).iter().map(|row| &**row));
+            Ok::<_, ArrowError>((
+                codec.decode(rows)?,
+                windows.iter().map(|window| of(window).len()).sum::<usize>(),
+            ))
+        };
+        let (left, lefts) = decode(Side::Left, |window| &window.left)?;
+        let (right, rights) = decode(Side::Right, |window| &window.right)?;
+        let left = Chunk::additions(batch(&self.left, left, lefts)?);
         // A key with a NULL in it is equal to none.
-        let no_key = !left.is_empty()
-            && self.keys.columns.0.iter().any(|column| left.rows().column(*column).is_null(0));
+        let keys = self.keys.columns.0.iter().map(|column| left.rows().column(*column));
+        let nullable: Vec<_> = keys.filter(|column| column.null_count() > 0).collect();
         let mut tried = Pairs::default();
-        if !no_key {
-            for row in 0..left.len() as u32 {
-                (0..window.right.len() as u32).for_each(|other| tried.push(Some(row), Some(other), false, 1));
+        let (mut this, mut other) = (0, 0);
+        for window in windows {
+            let (of_left, of_right) = (this..this + window.left.len(), other..other + window.right.len());
+            (this, other) = (of_left.end, of_right.end);
+            if !of_left.is_empty() && nullable.iter().any(|column| column.is_null(of_left.start)) {
+                continue;
+            }
+            for row in of_left {
+                of_right.clone().for_each(|other| tried.push(Some(row as u32), Some(other as u32), false, 1));
             }
         }
-        let passing = self.pairs.passing(Side::Left, &left, &window.right, &tried)?;
-        let (mut out, mut partners) = (Pairs::default(), vec![0; left.len()]);
-        let mut others = vec![0; window.right.len()];
+        let passing = self.pairs.passing_of(Side::Left, &left, &right, &tried)?;
+        let (mut partners, mut others) = (vec![false; lefts], vec![false; rights]);
         for at in 0..tried.these.len() {
             if let (true, Some(row), Some(other)) = (is_true(&passing, at), tried.these[at], tried.others[at])
             {
-                partners[row as usize] += 1;
-                others[other as usize] += 1;
-                if self.kind.is_pairs() {
-                    out.push(Some(row), Some(other), false, 1);
+                (partners[row as usize], others[other as usize]) = (true, true);
+            }
+        }
+        let (mut out, mut next) = (Pairs::default(), 0);
+        (this, other) = (0, 0);
+        for window in windows {
+            let (of_left, of_right) = (this..this + window.left.len(), other..other + window.right.len());
+            (this, other) = (of_left.end, of_right.end);
+            while tried.these.get(next).is_some_and(|row| row.is_some_and(|row| (row as usize) < of_left.end))
+            {
+                if self.kind.is_pairs() && is_true(&passing, next) {
+                    out.push(tried.these[next], tried.others[next], false, 1);
+                }
+                next += 1;
+            }
+            for row in of_left {
+                let has_partner = partners[row];
+                let alone = match self.kind {
+                    JoinKind::Semi => has_partner,
+                    JoinKind::Anti => !has_partner,
+                    kind => kind.preserves(Side::Left) && !has_partner,
+                };
+                if alone {
+                    out.push(Some(row as u32), None, false, 1);
                 }
             }
-        }
-        for (row, count) in partners.iter().enumerate() {
-            let alone = match self.kind {
-                JoinKind::Semi => *count > 0,
-                JoinKind::Anti => *count == 0,
-                kind => kind.preserves(Side::Left) && *count == 0,
-            };
-            if alone {
-                out.push(Some(row as u32), None, false, 1);
+            if self.kind.preserves(Side::Right) {
+                let alone = of_right.filter(|other| !others[*other]);
+                alone.for_each(|other| out.push(None, Some(other as u32), false, 1));
             }
         }
-        if self.kind.preserves(Side::Right) {
-            let alone = others.iter().enumerate().filter(|(_, count)| **count == 0);
-            alone.for_each(|(other, _)| out.push(None, Some(other as u32), false, 1));
-        }
-        let (mut columns, right) = self.pairs.columns(Side::Left, &left, &window.right, &out)?;
+        let (mut columns, of_right) = self.pairs.side_by_side(Side::Left, &left, &right, &out)?;
         if self.kind.is_pairs() {
-            columns.extend(right);
+            columns.extend(of_right);
         }
         let rows = batch(&self.schema, columns, out.these.len())?;
         Ok(Chunk::new(rows, Some(BooleanArray::from(out.retractions))))

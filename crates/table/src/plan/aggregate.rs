@@ -6,13 +6,15 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_expr::{Aggregate, Expr};
 use thalweg_dataflow::state::StateTtlConfig;
 
+use super::slices::{self, Sliced};
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema};
 use crate::aggregates::user::{UserAggregate, user_function};
 use crate::aggregates::{Aggregation, Function, declaration};
 use crate::error::SqlError;
 use crate::needs::{self, Need};
 use crate::operators::{
-    EmitStrategy, Expand, GroupAggregate, SetColumns, WindowAggregate, WindowSpec, WindowUpdates,
+    EmitStrategy, Expand, GroupAggregate, SetColumns, WindowAggregate, WindowSlices, WindowSpec,
+    WindowUpdates,
 };
 use crate::settings::Settings;
 
@@ -151,9 +153,21 @@ fn without_alias(expression: &Expr) -> &Expr {
 
 /// `GROUP BY`: by windows that end, or for ever.
 pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result<Arc<Planned>, SqlError> {
-    let input = translator.translate(&node.input)?;
-    let input_schema = node.input.schema();
     let sets = grouping_sets(node)?;
+    let emit = emit_strategy(translator.settings);
+    let at_the_end = matches!(emit, Ok(None));
+    let sliced = if sets.is_none() && at_the_end { slices::sliced(node) } else { None };
+    let sliced = match sliced {
+        // Of event time alone: time that passes by itself ends windows, not slices.
+        Some(sliced) => Some((translator.translate(&sliced.input)?, sliced))
+            .filter(|(input, _)| input.traits.window.as_ref().is_some_and(|of| !of.processing_time)),
+        None => None,
+    };
+    let (input, sliced) = match sliced {
+        Some((input, sliced)) => (input, Some(sliced)),
+        None => (translator.translate(&node.input)?, None),
+    };
+    let input_schema = node.input.schema();
     let groups = match &sets {
         Some(sets) => sets.groups.clone(),
         None => node.group_expr.iter().map(|group| without_alias(group).clone()).collect(),
@@ -186,19 +200,31 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
     let window =
         rows.traits.window.clone().filter(|window| window.start < key.len() && window.end < key.len());
     if let Some(window) = window {
+        let spec = sliced.as_ref().map_or(window.spec, |sliced| sliced.spec);
         let traits = Traits {
             retracts: false,
             keys: vec![key.clone()],
             rowtime: rows.traits.rowtime.iter().copied().filter(|column| key.contains(column)).collect(),
             proctime: rows.traits.proctime.iter().copied().filter(|column| key.contains(column)).collect(),
-            window: Some(window.clone()),
+            window: Some(WindowTrait { spec, ..window.clone() }),
             ttl: None,
         };
-        if let Some(emit) = emit_strategy(translator.settings)? {
+        if let Some(emit) = emit? {
             return updates(rows, (by, select), key, calls, (window, emit), schema);
         }
-        let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
         let (of, out) = (rows.schema.clone(), schema.clone());
+        if let Some(Sliced { slicing, spec, .. }) = sliced {
+            let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}], slices of {spec:?})");
+            return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
+                let made = calls.iter().map(|call| call.aggregation(retracts));
+                let made = made.collect::<Result<Vec<_>, _>>()?;
+                let (width, bounds) = (key.len(), (window.start, window.end));
+                let operator = WindowSlices::new(slicing, width, bounds, window.zone, made, out.clone());
+                let keyed = building.keyed(&inputs[0], &WindowSlices::key(width, bounds), &of)?;
+                Ok(keyed.apply("window slices", operator.map_err(arrow)?).identity(&building.identity()))
+            }));
+        }
+        let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
         return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
             let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
             let WindowTrait { end, zone, processing_time, .. } = window;

@@ -22,6 +22,7 @@ use super::interval::Interval;
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema, interval, temporal};
 use crate::chunk::Chunk;
 use crate::error::SqlError;
+use crate::needs::{self, Need};
 use crate::operators::{self, JoinInput, JoinKind};
 
 /// One side of a join: its rows, with the columns of the key behind them where these are computed.
@@ -166,12 +167,13 @@ pub(super) struct Condition {
     pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
 }
 
-/// A join of two sides by an operator called `name`, the rows of each divided by its key. `what` it is, the columns `schema` that come out, and
-/// what is known of them.
+/// A join of two sides by an operator called `name`, the rows of each divided by its key; it reads the columns `also` of either side, besides.
+/// `what` it is, the columns `schema` that come out, and what is known of them.
 pub(super) fn joined<O>(
     (what, name): (String, &'static str),
     (left, right): (JoinSide, JoinSide),
     Condition { both, filter }: Condition,
+    also: (Vec<usize>, Vec<usize>),
     (schema, traits): (SchemaRef, Traits),
     make: impl Fn(JoinInput<'_>) -> Result<O, ArrowError> + Send + Sync + 'static,
 ) -> Arc<Planned>
@@ -180,7 +182,8 @@ where
 {
     let widths = (left.width, right.width);
     let (schemas, keys) = ((left.rows.schema.clone(), right.rows.schema.clone()), (left.key, right.key));
-    Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
+    let reads = reads_of(widths, (&schemas.0, &schemas.1), keys.clone(), filter.clone(), also);
+    let planned = Planned::new(what, vec![left.rows, right.rows], schema, traits, move |building, inputs| {
         let input = JoinInput {
             keys: keys.clone(),
             schemas: (&schemas.0, &schemas.1),
@@ -190,8 +193,30 @@ where
         };
         let operator = make(input).map_err(arrow)?;
         let pairs = building.keyed_pair(&inputs, (&keys.0, &keys.1), (&schemas.0, &schemas.1))?;
-        Ok(pairs.apply(name, operator).identity(&building.identity()))
-    })
+        Ok(pairs.apply(name, operator).identity(&building.identity_of_rows()))
+    });
+    planned.reading(reads)
+}
+
+/// What a join reads of its sides, if of what comes out this is needed: `widths` columns of each come out, and the columns of the key, what
+/// pairs must pass, and `also` these are looked at.
+pub(super) fn reads_of(
+    widths: (usize, usize),
+    schemas: (&SchemaRef, &SchemaRef),
+    keys: (Vec<usize>, Vec<usize>),
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    also: (Vec<usize>, Vec<usize>),
+) -> impl Fn(&[Need]) -> Vec<Vec<Need>> + Send + Sync + 'static {
+    let fields = (schemas.0.fields().len(), schemas.1.fields().len());
+    move |needed| {
+        let mut both = needs::through(needed, widths.0 + widths.1, None);
+        filter.iter().for_each(|filter| needs::reads(filter, &Need::All, &mut both));
+        let looked_at = |key: &[usize], also: &[usize]| [key, also].concat();
+        vec![
+            needs::through(&both[..widths.0], fields.0, looked_at(&keys.0, &also.0)),
+            needs::through(&both[widths.0..], fields.1, looked_at(&keys.1, &also.1)),
+        ]
+    }
 }
 
 fn of_interval(
@@ -211,7 +236,8 @@ fn of_interval(
     }
     let traits = Traits { rowtime, ..Traits::default() };
     let (what, schema) = (format!("Interval{what}"), condition.both.clone());
-    joined((what, "interval join"), (left, right), condition, (schema, traits), move |input| {
+    let also = (vec![times.0], vec![times.1]);
+    joined((what, "interval join"), (left, right), condition, also, (schema, traits), move |input| {
         operators::IntervalJoin::new(kind, input, times, bounds)
     })
 }
@@ -234,7 +260,8 @@ fn of_windows(
     };
     let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
     let what = format!("Window{what}");
-    Ok(joined((what, "window join"), (left, right), condition, (schema, traits), move |input| {
+    let also = (vec![a.end], vec![b.end]);
+    Ok(joined((what, "window join"), (left, right), condition, also, (schema, traits), move |input| {
         operators::WindowJoin::new(kind, input, (a.end, b.end), a.zone, a.processing_time)
     }))
 }
@@ -276,7 +303,7 @@ fn regular(
 ) -> Result<Arc<Planned>, SqlError> {
     let traits = traits_of(kind, &left, &right);
     let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
-    Ok(joined((what, "join"), (left, right), condition, (schema, traits), move |input| {
+    Ok(joined((what, "join"), (left, right), condition, Default::default(), (schema, traits), move |input| {
         Ok(operators::Join::new(kind, input, nulls_equal)?.with_ttl(left_ttl, right_ttl))
     }))
 }

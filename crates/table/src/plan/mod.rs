@@ -16,6 +16,7 @@ mod model;
 mod over;
 mod rank;
 mod sink;
+mod slices;
 mod sort;
 mod source;
 mod temporal;
@@ -76,6 +77,11 @@ pub struct WindowTrait {
 }
 
 impl Traits {
+    /// Whether a column is event time or processing time.
+    fn is_time(&self, column: usize) -> bool {
+        self.rowtime.contains(&column) || self.proctime.contains(&column)
+    }
+
     /// What is left when each column that `new_place` has a place for gets there.
     fn moved(&self, new_place: impl Fn(usize) -> Option<usize>) -> Self {
         let places = |columns: &[usize]| columns.iter().filter_map(|column| new_place(*column)).collect();
@@ -280,6 +286,18 @@ impl<'a> Building<'a> {
     /// parallelism.
     fn identity(&self) -> String {
         self.digest.borrow().clone()
+    }
+
+    /// Who the operator of the node is, if it keeps rows as they come: also, which of their columns are there.
+    fn identity_of_rows(&self) -> String {
+        let (needed, digest) = (self.needed(), self.identity());
+        match needed.iter().all(|need| *need == Need::All) {
+            true => digest,
+            false => {
+                let needed: Vec<String> = needed.iter().map(ToString::to_string).collect();
+                format!("{digest}-{:016x}", key_hash(&needed))
+            }
+        }
     }
 
     /// Rows divided by these columns, among the subtasks of what follows.

@@ -18,6 +18,7 @@ use super::aggregate::{Call, Columns};
 use super::rank::sort_field;
 use super::{Planned, Traits, Translator, arrow, chunk_schema};
 use crate::error::SqlError;
+use crate::needs::{self, Need};
 use crate::operators::{Frame, Over, OverCall, OverFunction, OverTable};
 use crate::planner::{constant, window_function::length};
 use crate::window_functions::{self, WindowFunction as Function};
@@ -41,6 +42,17 @@ impl Wanted {
             Self::DenseRank => OverFunction::DenseRank,
             Self::Lag(column, by, otherwise) => OverFunction::Lag(*column, *by, *otherwise),
         })
+    }
+}
+
+impl Wanted {
+    /// The columns that it looks at.
+    fn reads(&self) -> Vec<usize> {
+        match self {
+            Self::Aggregate(call) => call.arguments.iter().copied().chain(call.filter).collect(),
+            Self::Lag(column, _, otherwise) => std::iter::once(*column).chain(*otherwise).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -86,6 +98,12 @@ pub(super) fn over(translator: &Translator<'_>, window: &Window) -> Result<Arc<P
         columns.over(translator, input, input_schema)?
     };
     let (schema, of) = (chunk_schema(&window.schema), rows.schema.clone());
+    let mut also: Vec<usize> = partition.iter().chain(&order).copied().collect();
+    calls.iter().for_each(|(wanted, ..)| also.extend(wanted.reads()));
+    let columns = of.fields().len();
+    let reads = move |needed: &[Need]| {
+        vec![needs::through(&needed[..width.min(needed.len())], columns, also.iter().copied())]
+    };
     let mut known = traits.moved(|column| (column < width).then_some(column));
     if by_rowtime || by_proctime {
         if traits.retracts {
@@ -95,11 +113,12 @@ pub(super) fn over(translator: &Translator<'_>, window: &Window) -> Result<Arc<P
         }
         let time = by_rowtime.then(|| order[0]);
         let out = schema.clone();
-        return Ok(Planned::new(what, vec![rows], schema, known, move |building, inputs| {
+        let planned = Planned::new(what, vec![rows], schema, known, move |building, inputs| {
             let operator = Over::new(partition.clone(), time, made(&calls, false)?, of.clone(), out.clone());
             let keyed = building.keyed(&inputs[0], &partition, &of)?;
-            Ok(keyed.apply("over", operator.map_err(arrow)?).identity(&building.identity()))
-        }));
+            Ok(keyed.apply("over", operator.map_err(arrow)?).identity(&building.identity_of_rows()))
+        });
+        return Ok(planned.reading(reads));
     }
     if calls.iter().any(|(_, frame, _)| matches!(frame, Frame::Range(_))) {
         return Err(SqlError::new(
@@ -112,12 +131,14 @@ pub(super) fn over(translator: &Translator<'_>, window: &Window) -> Result<Arc<P
     known = Traits { retracts: true, rowtime: Vec::new(), window: None, ..known };
     let (out, ttl) = (schema.clone(), translator.ttl(&rows.traits));
     known.ttl = None;
-    Ok(Planned::new(what, vec![rows], schema, known, move |building, inputs| {
+    let planned = Planned::new(what, vec![rows], schema, known, move |building, inputs| {
         let calls = made(&calls, true)?;
         let operator = OverTable::new(partition.clone(), order.clone(), calls, of.clone(), out.clone());
         let keyed = building.keyed(&inputs[0], &partition, &of)?;
-        Ok(keyed.apply("over table", operator.map_err(arrow)?.with_ttl(ttl)).identity(&building.identity()))
-    }))
+        let operator = operator.map_err(arrow)?.with_ttl(ttl);
+        Ok(keyed.apply("over table", operator).identity(&building.identity_of_rows()))
+    });
+    Ok(planned.reading(reads))
 }
 
 fn made(calls: &[(Wanted, Frame, DataType)], retracts: bool) -> Result<Vec<OverCall>, SqlError> {

@@ -3,6 +3,7 @@
 //! | the rank is | operator |
 //! |---|---|
 //! | partitioned by the bounds of a window | Top-N of windows |
+//! | the first `ROW_NUMBER`, of rows that are only added | deduplication |
 //! | anything else | Top-N |
 
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use datafusion_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, Window, W
 use super::join::JoinSide;
 use super::{Planned, Traits, Translator, arrow, calc, chunk_schema};
 use crate::error::SqlError;
-use crate::operators::{Rank, RankPlan, WindowRank};
+use crate::needs;
+use crate::operators::{Deduplicate, Rank, RankPlan, WindowRank};
 use crate::window_functions::{self, WindowFunction as Ranking};
 
 /// What a filter asks of a rank: the first and the last that pass it.
@@ -214,6 +216,7 @@ fn top_n(
     expressions.extend(order.iter().map(|sort| &sort.expr));
     let JoinSide { rows, key, width } = JoinSide::new(translator, rows, input, &expressions)?;
     let (partition, sorted) = key.split_at(partition.len());
+    let sorted_columns = sorted;
     let partition = partition.to_vec();
     let traits = rows.traits.clone();
     // Who comes later has the later processing time: rows are in that order already.
@@ -228,6 +231,9 @@ fn top_n(
             sorted.iter().zip(&order).map(field).collect()
         }
     };
+    // The latest first, by a time attribute.
+    let newest =
+        matches!((sorted_columns, &order[..]), ([time], [sort]) if !sort.asc && traits.is_time(*time));
     let schema = chunk_schema(schema);
     let window =
         traits.window.clone().filter(|of| partition.contains(&of.start) && partition.contains(&of.end));
@@ -246,9 +252,9 @@ fn top_n(
     }
     if window.is_none() {
         // The last row of each key by its event time is a version of the key from that time on; other ranks are of any time.
-        let newest = function == Ranking::RowNumber && (top.from, top.to) == (1, 1) && !retracts;
+        let first = function == Ranking::RowNumber && (top.from, top.to) == (1, 1) && !retracts;
         let by_time = match &sorted[..] {
-            [(only, _)] if newest => traits.rowtime.contains(only),
+            [(only, _)] if first => traits.rowtime.contains(only),
             _ => false,
         };
         let rowtime = if by_time { known.rowtime } else { Vec::new() };
@@ -259,7 +265,10 @@ fn top_n(
     let what = format!("{kind}({function:?} {from}..={to}, partitionBy=[{by}], orderBy=[{ordered}])");
     let (input, out, ttl) = (rows.schema.clone(), schema.clone(), translator.ttl(&rows.traits));
     known.ttl = None;
-    Ok(Planned::new(what, vec![rows], schema, known, move |building, inputs| {
+    let looked_at: Vec<usize> =
+        partition.iter().copied().chain(sorted.iter().map(|(column, _)| *column)).collect();
+    let (columns, also) = (input.fields().len(), looked_at);
+    let planned = Planned::new(what, vec![rows], schema, known, move |building, inputs| {
         let plan = RankPlan {
             function,
             from,
@@ -276,12 +285,20 @@ fn top_n(
             Some(window) => {
                 let operator =
                     WindowRank::new(plan, window.end, window.zone, window.processing_time).map_err(arrow)?;
-                keyed.apply("window rank", operator).identity(&building.identity())
+                keyed.apply("window rank", operator).identity(&building.identity_of_rows())
+            }
+            None if Deduplicate::fits(&plan) => {
+                let operator = Deduplicate::new(plan, newest).map_err(arrow)?.with_ttl(ttl);
+                keyed.apply("deduplicate", operator).identity(&building.identity_of_rows())
             }
             None => {
                 let operator = Rank::new(plan).map_err(arrow)?.with_ttl(ttl);
-                keyed.apply("rank", operator).identity(&building.identity())
+                keyed.apply("rank", operator).identity(&building.identity_of_rows())
             }
         })
+    });
+    // The rank stands behind the columns, if it comes out.
+    Ok(planned.reading(move |needed| {
+        vec![needs::through(&needed[..width.min(needed.len())], columns, also.iter().copied())]
     }))
 }

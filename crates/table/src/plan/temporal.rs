@@ -14,7 +14,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema};
 use datafusion_expr::{Expr, LogicalPlan};
 
-use super::join::{Condition, JoinSide, joined};
+use super::join::{Condition, JoinSide, joined, reads_of};
 use super::{Planned, Traits, Translator, arrow, chunk_schema, source};
 use crate::error::SqlError;
 use crate::operators::{JoinInput, JoinKind, LookupJoin, TemporalJoin};
@@ -140,7 +140,11 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
         let what = format!("LookupJoin(table=[{}], {what})", of_table.path);
         let (keys, schema) = ((left.key, right_key), left.rows.schema.clone());
         let out = both.clone();
-        return Ok(Planned::new(what, vec![left.rows], out, traits, move |building, inputs| {
+        let also = if retracts { own.clone() } else { Vec::new() };
+        let right_schema = shape.schema().clone();
+        let reads =
+            reads_of(widths, (&schema, &right_schema), keys.clone(), filter.clone(), (also, Vec::new()));
+        let planned = Planned::new(what, vec![left.rows], out, traits, move |building, inputs| {
             let right = shape.schema().clone();
             let input = JoinInput {
                 keys: keys.clone(),
@@ -158,7 +162,8 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
                 false => inputs[0].clone(),
             };
             Ok(rows.apply("lookup join", operator).identity(&building.identity()))
-        }));
+        });
+        return Ok(planned.reading(move |needed| vec![reads(needed).swap_remove(0)]));
     }
     let right_rows = translator.translate(&table.input)?;
     let Some(right_time) = right_rows.traits.rowtime.first().copied() else {
@@ -173,7 +178,8 @@ pub(super) fn join(translator: &Translator<'_>, parts: Parts<'_>) -> Result<Arc<
     let Some(left_time) = time else { return Err(SqlError::new("no time")) };
     let (what, out) = (format!("TemporalJoin({what})"), both.clone());
     let condition = Condition { both, filter };
-    Ok(joined((what, "temporal join"), (left, right), condition, (out, known), move |input| {
+    let also = (vec![left_time], vec![right_time]);
+    Ok(joined((what, "temporal join"), (left, right), condition, also, (out, known), move |input| {
         TemporalJoin::new(kind, input, (left_time, right_time))
     }))
 }

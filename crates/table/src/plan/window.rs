@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Planned, Translator, WindowTrait, arrow, calc, chunk_schema};
 use crate::error::SqlError;
-use crate::needs::Need;
+use crate::needs::{self, Need};
 use crate::operators::{SessionAssign, WindowAssign, WindowSpec};
 use crate::planner::window_function::WindowFunction;
 use arrow::datatypes::DataType;
@@ -57,8 +57,13 @@ pub(super) fn window(translator: &Translator<'_>, node: &WindowFunction) -> Resu
     let key = key.ok_or_else(|| SqlError::new("sessions are partitioned by columns"))?;
     let what = format!("WindowTableFunction(Session {gap} ms by {by}, partition by {key:?})");
     let of = schema.clone();
-    Ok(Planned::new(what, vec![input], schema, traits, move |building, inputs| {
+    let also: Vec<usize> = key.iter().copied().chain(time).collect();
+    let planned = Planned::new(what, vec![input], schema, traits, move |building, inputs| {
         let assign = SessionAssign::new(key.clone(), gap, time, zone, of.clone()).map_err(arrow)?;
-        Ok(building.keyed(&inputs[0], &key, &of)?.apply("session", assign).identity(&building.identity()))
+        let keyed = building.keyed(&inputs[0], &key, &of)?;
+        Ok(keyed.apply("session", assign).identity(&building.identity_of_rows()))
+    });
+    Ok(planned.reading(move |needed| {
+        vec![needs::through(&needed[..columns.min(needed.len())], columns, also.iter().copied())]
     }))
 }

@@ -30,9 +30,7 @@ impl Aggregation {
             F::Count => {
                 let counts = of.iter().map(|accumulator| match accumulator {
                     Accumulator::Count(count) => *count,
-                    Accumulator::Counted(values) => {
-                        values.values().filter(|count| **count > 0).count() as i64
-                    }
+                    Accumulator::Distinct(values) => values.len(),
                     _ => 0,
                 });
                 Ok(Arc::new(counts.collect::<Int64Array>()))
@@ -115,24 +113,23 @@ impl Aggregation {
         Some(if root { variance.sqrt() } else { variance })
     }
 
+    /// The value that counts, of those that are kept.
+    pub(super) fn one<'a>(&self, accumulator: &'a Accumulator) -> Option<&'a RowBytes> {
+        let there = |(value, count): (&'a RowBytes, &i64)| (*count > 0).then_some(value);
+        match (accumulator, self.function) {
+            (Accumulator::One(one), _) => one.as_ref(),
+            (Accumulator::Counted(values), Function::Max) => values.iter().rev().find_map(there),
+            (Accumulator::Counted(values), _) => values.iter().find_map(there),
+            (Accumulator::List(values), Function::LastValue) => values.last(),
+            (Accumulator::List(values), _) => values.first(),
+            _ => None,
+        }
+    }
+
     /// One of the values that are kept, for each.
     fn ones(&self, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {
-        let one = |accumulator: &&Accumulator| -> Option<RowBytes> {
-            match (accumulator, self.function) {
-                (Accumulator::One(one), _) => one.clone(),
-                (Accumulator::Counted(values), Function::Max) => {
-                    values.iter().rev().find(|(_, count)| **count > 0).map(|(value, _)| value.clone())
-                }
-                (Accumulator::Counted(values), _) => {
-                    values.iter().find(|(_, count)| **count > 0).map(|(value, _)| value.clone())
-                }
-                (Accumulator::List(values), Function::LastValue) => values.last().cloned(),
-                (Accumulator::List(values), _) => values.first().cloned(),
-                _ => None,
-            }
-        };
-        let ones: Vec<Option<RowBytes>> = of.iter().map(one).collect();
-        let values = self.codec.decode(ones.iter().flatten().map(|value| &**value))?.remove(0);
+        let ones: Vec<Option<&RowBytes>> = of.iter().map(|accumulator| self.one(accumulator)).collect();
+        let values = self.codec.decode(ones.iter().flatten().map(|value| &***value))?.remove(0);
         let mut next = 0_u32;
         let places: UInt32Array = ones
             .iter()
@@ -279,10 +276,16 @@ impl Aggregation {
     fn of_distinct(&self, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {
         let plain = Self::new(self.function, vec![0], None, false, false, self.types.clone())?;
         let mut results = Vec::with_capacity(of.len());
+        // What is rounded on the way depends on the order, and must come out the same when it is taken back.
+        let sums = matches!(self.function, Function::Sum | Function::Sum0 | Function::Avg);
+        let exact = sums && !self.types[0].is_floating();
         for accumulator in of {
-            let Accumulator::Counted(values) = accumulator else { return Err(not_kept()) };
-            let kept = values.iter().filter(|(_, count)| **count > 0).map(|(value, _)| &**value);
-            let column = self.codec.decode(kept)?.remove(0);
+            let Accumulator::Distinct(values) = accumulator else { return Err(not_kept()) };
+            let mut values: Vec<&RowBytes> = values.values().collect();
+            if !exact {
+                values.sort_unstable();
+            }
+            let column = self.codec.decode(values.iter().map(|value| &***value))?.remove(0);
             let mut groups: Vec<Group> = vec![SmallVec::from_iter([plain.empty()])];
             let group_of = vec![0; column.len()];
             let rows = arrow::array::RecordBatch::try_from_iter([("value", column)])?;
