@@ -31,6 +31,7 @@ mod places;
 mod relations;
 mod selects;
 mod set_operations;
+mod shifted;
 mod subqueries;
 pub(crate) mod table_function;
 pub(crate) mod temporal_table;
@@ -143,7 +144,8 @@ pub(crate) fn physical(
     let mut properties = ExecutionProps::new();
     properties.config_options = Some(config.clone());
     let context = PhysicalPlanningContext::default();
-    Ok(create_physical_expr(expression, schema, &properties, &context)?)
+    let expression = create_physical_expr(expression, schema, &properties, &context)?;
+    Ok(shifted::shift(expression, schema.inner())?)
 }
 
 /// The value of an expression that is the same for every row.
