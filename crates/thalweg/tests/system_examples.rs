@@ -10,6 +10,7 @@
 //! The examples must have been built with the same features, by `cargo build --examples` or a test of all targets. What is not tested is said.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+#![allow(dead_code, reason = "where less is built in, less of it is needed")]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
