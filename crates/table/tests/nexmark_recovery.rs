@@ -15,7 +15,7 @@ use thalweg_table::chunk::Chunk;
 use thalweg_table::environment::TableEnvironment;
 use thalweg_testkit::Pipeline;
 
-const EVENTS: usize = 10_000;
+const EVENTS: usize = 7_000;
 
 fn environment(options: &str) -> TableEnvironment {
     let mut environment = TableEnvironment::new();

@@ -1,4 +1,4 @@
-//! Files: text read by line, in parallel, from this machine or from a store; records of other [formats](format); text and those written, exactly once.
+//! Files: text read by line, in parallel, from this machine or from a store; records of other [formats](mod@format); text and those written, exactly once.
 
 pub mod binary;
 mod compression;

@@ -5,7 +5,7 @@
 //! | text | a closure that appends a line: [`FileSink::new`](super::FileSink::new), [`StoreSink::new`](crate::store::StoreSink::new) | [`TextFileSource`](super::TextFileSource) | – |
 //! | JSON, a document a line | [`JsonLinesFormat`] | [`TextFileSource`](super::TextFileSource) | – |
 //! | CSV | [`CsvFormat`] | [`CsvReaderFormat`] | – |
-//! | Avro's container files | [`AvroFormat`] | [`AvroReaderFormat`] | `avro` |
+//! | Avro's container files | `AvroFormat` | `AvroReaderFormat` | `avro` |
 //! | any of these, compressed | [`CompressedFormat`] | by the names of files, or as the source is told | `compression` |
 //!
 //! What writes a file is a [`FileFormat`] (Flink's `BulkWriter`), which both [`FileSink`](super::FileSink) and [`StoreSink`](crate::store::StoreSink) take, by
