@@ -107,8 +107,9 @@ impl KinesisClient {
     /// use thalweg_connectors::contract::Secret;
     /// use thalweg_connectors::kinesis::KinesisClient;
     ///
-    /// let client = KinesisClient::builder().region("eu-central-1").credentials("AKID", Secret::new("s3cr3t")).build()?;
-    /// assert_eq!(format!("{client:?}"), "https://kinesis.eu-central-1.amazonaws.com");
+    /// let keys = KinesisClient::builder().region("eu-central-1").credentials("AKID", Secret::new("s3cr3t"));
+    /// let client = keys.endpoint("http://localhost:4567").build()?;
+    /// assert_eq!(format!("{client:?}"), "http://localhost:4567");
     /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
     /// ```
     pub fn builder() -> KinesisClientBuilder {
