@@ -14,6 +14,7 @@ use super::gate::{Mail, Mailbox};
 use super::handle::{Command, Shown};
 use super::listener::JobEvent;
 use super::pause::{self, Pauses};
+use super::quiet::Quiet;
 use super::rate::{Estimator, SourceRate, Took};
 use super::recovery::{Recovered, claimants};
 use super::slow::{Step, Steps};
@@ -37,10 +38,6 @@ use crate::time::Timestamp;
 
 /// A job in which nothing happens writes a checkpoint, and commits, all the same, once in so long.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(300);
-
-/// A job in which no record moves is cut so often all the same: for what moves no records, timers that clear state say, and to see
-/// whether another instance has taken its place.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// How an attempt ended.
 pub(crate) enum Ended {
@@ -84,8 +81,7 @@ pub(crate) struct Attempt<'a> {
     written: Instant,
     /// Whether nothing has changed in the epoch that has just ended.
     unchanged: bool,
-    /// When the last cut was begun, and how many records the job's operators had been handed and had handed on by then.
-    moved: Option<(Instant, u64)>,
+    quiet: Quiet,
     failure: Option<JobError>,
     give_up: bool,
     cancelled: Cancelled,
@@ -194,7 +190,7 @@ impl<'a> Attempt<'a> {
             committed,
             written: Instant::now(),
             unchanged: false,
-            moved: None,
+            quiet: Quiet::default(),
             failure: None,
             give_up: false,
             cancelled,
@@ -289,17 +285,8 @@ impl<'a> Attempt<'a> {
     /// Whether it is of any use to cut the stream, now that it is due: not if nothing moves. Where cuts close batches each of them is, as
     /// a batch without records is a batch; and whoever moves the clock by hand counts on them.
     fn is_wanted(&mut self) -> bool {
-        if self.cadence.batch_interval().is_some() || self.config.clock.is_manual() {
-            return true;
-        }
-        let counts = self.metrics.operators.iter().map(|(_, metrics)| metrics);
-        let moved = counts.map(|metrics| metrics.records_in.get().wrapping_add(metrics.records_out.get()));
-        let moved = moved.fold(0, u64::wrapping_add);
-        if self.moved.is_some_and(|(at, before)| before == moved && at.elapsed() < QUIET) {
-            return false;
-        }
-        self.moved = Some((Instant::now(), moved));
-        true
+        let always = self.cadence.batch_interval().is_some() || self.config.clock.is_manual();
+        always || self.quiet.is_over(&self.metrics)
     }
 
     /// The next message; `None` when a cut is due.

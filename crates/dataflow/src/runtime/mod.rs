@@ -10,6 +10,7 @@ mod handle;
 mod job;
 mod listener;
 mod pause;
+mod quiet;
 pub(crate) mod rate;
 mod recovery;
 mod restart;

@@ -132,14 +132,12 @@ impl<K: Key> TimerQueue<K> {
     fn enter_all(&mut self) {
         self.calendar.clear();
         self.entered = 0;
-        let Self { times, calendar, entered, .. } = self;
-        for (key, times) in times.iter() {
+        let timers = self.times.iter().flat_map(|(key, times)| {
             let hash = key_hash(key);
-            for time in times {
-                let day = calendar.entry(*time).or_insert_with(|| Day { keys: Vec::new(), sorted: false });
-                day.keys.push((hash, key.clone()));
-                *entered += 1;
-            }
+            times.iter().map(move |time| Timer { time: *time, hash, key: key.clone() })
+        });
+        for timer in timers.collect::<Vec<_>>() {
+            self.enter(timer);
         }
     }
 

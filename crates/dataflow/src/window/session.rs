@@ -228,10 +228,7 @@ where
                 self.time.late(lateness, value, time, output);
                 return Ok(());
             }
-            None => {
-                let (key, known) = sessions.entry(hash, key).or_insert_pair(Sessions::default);
-                (key, known)
-            }
+            None => sessions.entry(hash, key).or_insert_pair(Sessions::default),
         };
         let first = sessions.partition_point(|(other, _)| other.end < session.start);
         let after = sessions.partition_point(|(other, _)| other.start <= session.end);
