@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use thalweg::dataflow::metrics::Totals;
 use thalweg::dataflow::runtime::{JobHandle, JobView, Progress};
 
+use crate::position;
 use crate::terminal::width;
 
 /// How often the line is drawn on a terminal, unless somebody says otherwise.
@@ -51,7 +52,7 @@ impl Status {
             return;
         }
         self.drawn = Instant::now();
-        let now = millis_now();
+        let now = position::now();
         let lines: Vec<String> = self.jobs.iter_mut().map(|job| job.line(passed, now)).collect();
         if self.in_place {
             // Past the width of the terminal it would be two lines, and no longer drawn over.
@@ -135,11 +136,6 @@ fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-fn millis_now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }
 
 #[cfg(test)]

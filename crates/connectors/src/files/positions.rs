@@ -14,6 +14,10 @@ use thalweg_dataflow::hash::key_hash;
 use super::error::{TextFileError, io};
 use super::system::FileSystem;
 
+/// What the end, and the position, of a file is that has been read and whose length nobody knows before: a compressed one in bytes,
+/// any in records.
+pub(super) const READ: u64 = u64::MAX;
+
 /// So much of a file says which one it is.
 const HEAD: u64 = 4096;
 

@@ -14,7 +14,7 @@ use thalweg_dataflow::time::NO_TIMESTAMP;
 use super::compression::Compression;
 use super::error::{TextFileError, io};
 use super::format::{StreamFormat, StreamReader};
-use super::positions::identity;
+use super::positions::{READ, identity};
 use super::system::{Entry, FileSystem};
 use super::watched::{Watch, Watched};
 use crate::contract::{Guarantee, Promise, without_credentials};
@@ -116,9 +116,6 @@ impl<F: StreamFormat> Source for FileSource<F> {
         })
     }
 }
-
-/// What the position of a file is of which all was read: nobody knows before how many records it has.
-const READ: u64 = u64::MAX;
 
 /// Reads the files of one subtask.
 pub struct FileSourceReader<F: StreamFormat> {

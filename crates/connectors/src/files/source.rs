@@ -20,7 +20,7 @@ use thalweg_dataflow::time::NO_TIMESTAMP;
 
 use super::compression::Compression;
 use super::error::{LONGEST_LINE, TextFileError, io};
-use super::positions::{Head, Known, byte_before, identity};
+use super::positions::{Head, Known, READ, byte_before, identity};
 use super::system::{Entry, FileSystem};
 use super::watched::{Watch, Watched};
 
@@ -169,9 +169,6 @@ struct Block {
     open: Option<OpenFile>,
     done: bool,
 }
-
-/// What the end, and the position, of a compressed file is that has been read: nobody knows how long it is before.
-const READ: u64 = u64::MAX;
 
 struct OpenFile {
     file: Box<dyn Read + Send>,
