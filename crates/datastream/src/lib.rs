@@ -48,9 +48,10 @@ pub use thalweg_dataflow::runtime::{JobHandle, JobResult, RestartStrategy};
 pub use thalweg_dataflow::sink::Sink;
 pub use thalweg_dataflow::watermark::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
 pub use thalweg_dataflow::window::{
-    EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
-    SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
-    WindowAssigner, aggregate, evictor, trigger,
+    EventTimeSessionWindows, GlobalWindows, ProcessWindowFunction, ProcessingTimeSessionWindows,
+    SlidingEventTimeWindows, SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows,
+    TumblingProcessingTimeWindows, WindowAssigner, WindowContext, WindowContextOf, aggregate, evictor,
+    trigger,
 };
 pub use triggered::TriggeredStream;
 pub use window::WindowedStream;

@@ -24,7 +24,10 @@ use thalweg_dataflow::time::at_least_millis;
 use thalweg_dataflow::window::aggregate::AggregateFunction;
 use thalweg_dataflow::window::evictor::{CountEvictor, Evictor, NoEvictor};
 use thalweg_dataflow::window::trigger::{CountTrigger, PurgingTrigger, TimeTrigger, Trigger};
-use thalweg_dataflow::window::{FixedWindows, GlobalWindows, Lateness, TimeWindow, TriggeredWindows};
+use thalweg_dataflow::window::{
+    FixedWindows, GlobalWindows, Lateness, ProcessWindow, ProcessWindowFunction, TimeWindow,
+    TriggeredWindows, WindowFunction,
+};
 
 use crate::keyed::{greater_by, lesser_by};
 use crate::{Collector, DataStream, KeyedStream, StreamExecutionEnvironment, WindowedStream};
@@ -115,6 +118,16 @@ where
         self.windowed("window-process", function)
     }
 
+    /// Hands the records of a window to a function with state of the key and of the window, each time that it fires: see
+    /// [`WindowedStream::process_function`]. What the trigger purges is not over by that: the window keeps its state.
+    pub fn process_function<F>(self, function: F) -> DataStream<F::Out>
+    where
+        F: ProcessWindowFunction<Key = K, In = Vec<T>>,
+        F::Out: Data,
+    {
+        self.call("window-process", ProcessWindow::new(function))
+    }
+
     /// Combines the records of a window into one, each time that it fires.
     pub fn reduce(self, mut function: impl FnMut(T, T) -> T + Clone + Send + 'static) -> DataStream<T> {
         self.windowed("window-reduce", move |_, _, values, out| {
@@ -150,13 +163,20 @@ where
     fn windowed<Out: Data>(
         self,
         name: &str,
-        function: impl FnMut(&K, TimeWindow, Vec<T>, &mut Collect<'_, Out>) + Clone + Send + 'static,
+        mut function: impl FnMut(&K, TimeWindow, Vec<T>, &mut Collect<'_, Out>) + Clone + Send + 'static,
     ) -> DataStream<Out> {
+        self.call(name, move |key: &K, window: TimeWindow, values: Vec<T>, out: &mut Collect<'_, Out>| {
+            function(key, window, values, out);
+            Ok(())
+        })
+    }
+
+    fn call<Out: Data>(self, name: &str, function: impl WindowFunction<K, Vec<T>, Out>) -> DataStream<Out> {
         let Self { env, stream, assigner, trigger, evictor, lateness, parallelism } = self;
         if let Some(reason) = assigner.problem() {
             stream.graph().refuse(reason);
         }
-        let what = format!("{} {}", assigner.describe(), trigger.describe());
+        let what = format!("{} {} {}", assigner.describe(), trigger.describe(), function.identity());
         let windows = TriggeredWindows::new(assigner, trigger, evictor, lateness, function);
         let stream = stream.apply(name, KeyedProcess::new(windows)).described(what.trim_end());
         DataStream::over(

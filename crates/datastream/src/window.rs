@@ -25,7 +25,9 @@ use thalweg_dataflow::time::at_least_millis;
 use thalweg_dataflow::window::aggregate::{
     AggregateFunction, Count, Elements, Max, Min, ReduceAggregate, Sum,
 };
-use thalweg_dataflow::window::{Lateness, TimeWindow, WindowAssigner};
+use thalweg_dataflow::window::{
+    Lateness, ProcessWindow, ProcessWindowFunction, TimeWindow, WindowAssigner, WindowFunction,
+};
 
 use crate::keyed::{greater_by, lesser_by};
 use crate::{Collector, DataStream, StreamExecutionEnvironment};
@@ -86,12 +88,27 @@ impl<K: Key, T: Data, W: WindowAssigner<T>> WindowedStream<K, T, W> {
     where
         A: AggregateFunction<In = T>,
     {
+        self.call(
+            name,
+            aggregate,
+            move |key: &K, window: TimeWindow, result: A::Out, out: &mut Collector<'_, Out>| {
+                function(key, window, result, out);
+                Ok(())
+            },
+        )
+    }
+
+    fn call<A, Out: Data>(
+        self,
+        name: &str,
+        aggregate: A,
+        function: impl WindowFunction<K, A::Out, Out>,
+    ) -> DataStream<Out>
+    where
+        A: AggregateFunction<In = T>,
+    {
         let Self { env, stream, assigner, lateness, parallelism } = self;
-        let infallible = move |key: &K, window: TimeWindow, result: A::Out, out: &mut Collector<'_, Out>| {
-            function(key, window, result, out);
-            Ok(())
-        };
-        let stream = assigner.apply(&stream, name, lateness, aggregate, infallible);
+        let stream = assigner.call(&stream, name, lateness, aggregate, function);
         DataStream::over(
             env,
             match parallelism {
@@ -132,6 +149,73 @@ impl<K: Key, T: Data, W: WindowAssigner<T>> WindowedStream<K, T, W> {
         T: StateData,
     {
         self.apply("window-process", Elements::new(), function)
+    }
+
+    /// Hands all records of each window and key to a function that sees the watermark and the clock, emits to side outputs, keeps state for the key
+    /// and for the window, and is told when the window is over: see [`ProcessWindowFunction`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_datastream::{
+    ///     BoxError, OutputTag, ProcessWindowFunction, StreamExecutionEnvironment, TumblingEventTimeWindows, WindowContextOf,
+    /// };
+    /// use thalweg_dataflow::state::{States, ValueState};
+    ///
+    /// const BUSY: OutputTag<String> = OutputTag::new("busy");
+    ///
+    /// /// The clicks of each second, and how much more they are than in the second before with any.
+    /// #[derive(Clone, Default)]
+    /// struct Change {
+    ///     before: ValueState<String, usize>,
+    /// }
+    ///
+    /// impl ProcessWindowFunction for Change {
+    ///     type Key = String;
+    ///     type In = Vec<String>;
+    ///     type Out = (String, i64, usize, isize);
+    ///     type WindowState = ();
+    ///
+    ///     fn states(&mut self, states: &mut States<'_>) {
+    ///         states.keyed("before", &mut self.before);
+    ///     }
+    ///
+    ///     fn process(&mut self, clicks: Self::In, context: &mut WindowContextOf<'_, Self>) -> Result<(), BoxError> {
+    ///         let (user, n) = (context.key().clone(), clicks.len());
+    ///         let before = self.before.update(context, n).unwrap_or(0);
+    ///         if n > 2 {
+    ///             context.output(&BUSY, user.clone());
+    ///         }
+    ///         context.collect((user, context.window().start, n, n as isize - before as isize));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let env = StreamExecutionEnvironment::new();
+    /// let clicks = env.from_timed_collection([100, 700, 1500, 3100, 3200, 3300].map(|time| ("ada".to_owned(), time)).to_vec());
+    /// let windows = clicks.key_by(|user| user.clone()).window(TumblingEventTimeWindows::of(Duration::from_secs(1)));
+    /// let changes = windows.process_function(Change::default()).execute_and_collect("clicks")?;
+    /// let ada = || "ada".to_owned();
+    /// assert_eq!(changes, [(ada(), 0, 2, 2), (ada(), 1000, 1, -1), (ada(), 3000, 3, 2)]);
+    /// # Ok::<(), thalweg_datastream::JobError>(())
+    /// ```
+    pub fn process_function<F>(self, function: F) -> DataStream<F::Out>
+    where
+        T: StateData,
+        F: ProcessWindowFunction<Key = K, In = Vec<T>>,
+        F::Out: Data,
+    {
+        self.call("window-process", Elements::new(), ProcessWindow::new(function))
+    }
+
+    /// Aggregates each window, and hands the result to a function such as [`process_function`](Self::process_function) takes. A `reduce` goes by
+    /// [`ReduceAggregate`](crate::aggregate::ReduceAggregate).
+    pub fn aggregate_with_function<A, F>(self, aggregate: A, function: F) -> DataStream<F::Out>
+    where
+        A: AggregateFunction<In = T>,
+        F: ProcessWindowFunction<Key = K, In = A::Out>,
+        F::Out: Data,
+    {
+        self.call("window", aggregate, ProcessWindow::new(function))
     }
 
     /// The number of records of each window and key.

@@ -7,10 +7,11 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::CollectionSource;
 use thalweg_dataflow::state::{ListState, MapState, ReducingState, States, ValueState};
 use thalweg_datastream::aggregate::{Average, Count, Max};
+use thalweg_datastream::trigger::{CountTrigger, PurgingTrigger};
 use thalweg_datastream::{
     AsyncDataStream, DataStream, EventTimeSessionWindows, KeyedCoProcessFunction, KeyedProcessContext,
-    KeyedProcessFunction, OnTimer, SlidingEventTimeWindows, StreamExecutionEnvironment,
-    TumblingEventTimeWindows, WatermarkStrategy,
+    KeyedProcessFunction, OnTimer, ProcessWindowFunction, SlidingEventTimeWindows,
+    StreamExecutionEnvironment, TumblingEventTimeWindows, WatermarkStrategy, WindowContextOf,
 };
 use thalweg_testkit::{Pipeline, Run};
 
@@ -141,6 +142,73 @@ fn windows_of_the_whole_stream() {
     let expected: Vec<_> = all.into_iter().map(|(start, values)| (start, mean(values).to_bits())).collect();
     assert_eq!(pipeline.output(), expected);
     pipeline.check();
+}
+
+/// With every third record of a window the sum of those three, numbered within the window; and when it is over how many records were in it, and the
+/// number of the window among those of its sensor.
+#[derive(Clone, Default)]
+struct Threes {
+    over: ValueState<u8, u64>,
+}
+
+impl ProcessWindowFunction for Threes {
+    type Key = u8;
+    type In = Vec<(u8, i64, i64)>;
+    type Out = (u8, i64, u64, i64);
+    type WindowState = u64;
+
+    fn states(&mut self, states: &mut States<'_>) {
+        states.keyed("over", &mut self.over);
+    }
+
+    fn process(
+        &mut self,
+        elements: Self::In,
+        context: &mut WindowContextOf<'_, Self>,
+    ) -> Result<(), BoxError> {
+        *context.window_state() += 1;
+        let (n, sum) = (*context.window_state(), elements.iter().map(|reading| reading.1).sum());
+        context.collect((*context.key(), context.window().start, n, sum));
+        Ok(())
+    }
+
+    fn clear(&mut self, context: &mut WindowContextOf<'_, Self>) -> Result<(), BoxError> {
+        let (fired, over) = (*context.window_state(), self.over.value(context).copied().unwrap_or(0) + 1);
+        self.over.update(&context.global_state(), over);
+        context.collect((*context.key(), context.window().start, fired, -(over as i64)));
+        Ok(())
+    }
+}
+
+#[test]
+fn functions_of_windows_keep_state_of_the_window_and_of_the_key() {
+    let pipeline = Pipeline::new("window state", |run| {
+        let windows =
+            source(run).key_by(|reading| reading.0).window(SlidingEventTimeWindows::of(ms(300), ms(200)));
+        let threes = windows.trigger(PurgingTrigger::of(CountTrigger::of(3)));
+        threes.process_function(Threes::default()).stream().clone()
+    });
+    let (mut expected, mut over) = (Vec::new(), BTreeMap::new());
+    for ((sensor, start), values) in windows(300, 200) {
+        for (n, three) in values.chunks_exact(3).enumerate() {
+            expected.push((sensor, start, n as u64 + 1, three.iter().sum()));
+        }
+        let over: &mut i64 = over.entry(sensor).or_default();
+        *over += 1;
+        expected.push((sensor, start, values.len() as u64 / 3, -*over));
+    }
+    expected.sort();
+    assert_eq!(pipeline.output(), expected);
+    pipeline.check();
+}
+
+#[test]
+fn sessions_with_state_of_the_window_are_refused() {
+    let env = StreamExecutionEnvironment::new();
+    let readings = env.from_timed_collection(vec![((1_u8, 2_i64, 3_i64), 3)]).key_by(|reading| reading.0);
+    let sessions = readings.window(EventTimeSessionWindows::with_gap(ms(10)));
+    let error = sessions.process_function(Threes::default()).execute_and_collect("sessions").unwrap_err();
+    assert!(error.to_string().contains("state of a window is not there for session windows"), "{error}");
 }
 
 type Maximum = fn(i64, i64) -> i64;

@@ -20,8 +20,9 @@ pub use thalweg_dataflow::window::trigger::{
     EventTimeTrigger, ProcessingTimeTrigger, PurgingTrigger,
 };
 pub use thalweg_dataflow::window::{
-    EventTimeSessionWindows, GlobalWindows, ProcessingTimeSessionWindows, SlidingEventTimeWindows,
-    SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows, TumblingProcessingTimeWindows,
+    EventTimeSessionWindows, GlobalWindows, ProcessWindowFunction, ProcessingTimeSessionWindows,
+    SlidingEventTimeWindows, SlidingProcessingTimeWindows, TimeWindow, TumblingEventTimeWindows,
+    TumblingProcessingTimeWindows, WindowContextOf,
 };
 pub use thalweg_datastream::cep::{
     AfterMatchSkipStrategy, Cep, Pattern, PatternMatch, PatternProcessFunction,

@@ -60,8 +60,8 @@
 //! assert_eq!(harness.values(), [("ada".to_owned(), 2), ("ada".to_owned(), 1)]);
 //! ```
 
+use super::ProcessContext;
 use super::rich::Rich;
-use super::{Collect, ProcessContext};
 use crate::error::{BoxError, OperatorName};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, Operator, OperatorContext};
@@ -144,9 +144,10 @@ impl<'a, K: Key, Out: Send + 'static> KeyedProcessContext<'a, K, Out> {
         self.base.collect(value);
     }
 
-    /// Hands records on with another event time.
-    pub(crate) fn collect_at(&mut self, timestamp: Timestamp) -> Collect<'_, Out> {
-        Collect::new(self.base.output, timestamp)
+    /// What functions of windows are called with: the key, the watermark, the clock, and where they emit to.
+    pub(crate) fn parts(&mut self) -> (&'a K, Timestamp, &'a TaskClock, &mut Output<Out>) {
+        let ProcessContext { output, watermark, clock, .. } = &mut self.base;
+        (self.key.key, *watermark, clock, output)
     }
 
     /// Counts a record that is late, and hands it to the side output that there may be.

@@ -45,5 +45,6 @@ pub use process::{Process, ProcessContext};
 pub use process_function::{CoProcessFunction, OfBoth, ProcessFunction, ProcessWith};
 pub use reduce::{Emit, Reduce};
 pub use reduce_by_key_and_window::ReduceByKeyAndWindow;
+pub(crate) use rich::Rich;
 pub use sort_input::SortInput;
 pub use update_state_by_key::UpdateStateByKey;

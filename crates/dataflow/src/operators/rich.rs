@@ -7,19 +7,19 @@ use crate::error::BoxError;
 
 /// A function that is closed when it goes, if it was opened.
 #[derive(Debug)]
-pub(super) struct Rich<F> {
+pub(crate) struct Rich<F> {
     function: F,
     close: fn(&mut F),
     opened: bool,
 }
 
 impl<F> Rich<F> {
-    pub(super) fn new(function: F, close: fn(&mut F)) -> Self {
+    pub(crate) fn new(function: F, close: fn(&mut F)) -> Self {
         Self { function, close, opened: false }
     }
 
     /// Calls `open`. Also a function that fails in it is closed.
-    pub(super) fn open(&mut self, open: impl FnOnce(&mut F) -> Result<(), BoxError>) -> Result<(), BoxError> {
+    pub(crate) fn open(&mut self, open: impl FnOnce(&mut F) -> Result<(), BoxError>) -> Result<(), BoxError> {
         self.opened = true;
         open(&mut self.function)
     }

@@ -17,17 +17,17 @@
 use std::marker::PhantomData;
 
 use super::aggregate::AggregateFunction;
+use super::function::WindowFunction;
 use super::panes::Panes;
 use super::time::WindowTime;
 use super::{Aligned, Lateness, TimeDomain, TimeWindow};
 use crate::error::BoxError;
 use crate::hash::key_hash;
 use crate::operator::{Operator, OperatorContext};
-use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Keyed, Record};
 use crate::state::{Key, KeyedTable, States};
-use crate::time::{MAX_WATERMARK, Timestamp};
+use crate::time::{MAX_WATERMARK, MIN_WATERMARK, Timestamp};
 
 /// The operator. See the [module](super).
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct AlignedWindows<K, A: AggregateFunction, F, Out> {
     /// Where the windows of the last record are, if they have panes of their own.
     places: Vec<(TimeWindow, usize)>,
     time: WindowTime,
+    /// The function has been told that windows that end at or before this are over. It follows from what has fired, and is no state.
+    cleared: Timestamp,
     /// For windows of more than one pane, while one fires.
     merged: KeyedTable<K, A::Accumulator>,
     out: PhantomData<fn() -> Out>,
@@ -73,7 +75,7 @@ impl<K, A, F, Out> AlignedWindows<K, A, F, Out>
 where
     K: Key,
     A: AggregateFunction,
-    F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>,
+    F: WindowFunction<K, A::Out, Out>,
     Out: Send + 'static,
 {
     /// Aggregates by `aggregate`, and hands each key, window and result to `function` when a window fires.
@@ -87,6 +89,7 @@ where
             panes: Panes::default(),
             places: Vec::new(),
             time: WindowTime::new(windows.domain),
+            cleared: MIN_WATERMARK,
             merged: KeyedTable::default(),
             out: PhantomData,
         }
@@ -136,7 +139,7 @@ where
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
         let fired = self.time.fired();
-        let Self { panes, aggregate, places, function, shares, .. } = &mut *self;
+        let Self { panes, aggregate, places, function, shares, time, .. } = &mut *self;
         if *shares {
             let accumulator =
                 panes.accumulator(place.index, hash, key.clone(), || aggregate.create_accumulator());
@@ -148,7 +151,7 @@ where
             aggregate.add(accumulator, value.clone());
             if window.max_timestamp() <= fired {
                 let result = aggregate.get_result(accumulator);
-                function(&key, *window, result, &mut Collect::new(output, window.max_timestamp()))?;
+                function.fire(time.window_of(&key, *window), result, output)?;
             }
         }
         Ok(())
@@ -166,27 +169,26 @@ where
             if self.is_over(window) {
                 continue;
             }
-            let Self { aggregate, panes, .. } = &mut *self;
+            let Self { aggregate, panes, time, function, .. } = &mut *self;
             let parts = panes.within(window.start, window.end);
             let merged =
                 parts.filter_map(|pane| pane.get(hash, key).cloned()).reduce(|a, b| aggregate.merge(a, b));
             if let Some(merged) = merged {
                 let result = aggregate.get_result(&merged);
-                (self.function)(key, window, result, &mut Collect::new(output, window.max_timestamp()))?;
+                function.fire(time.window_of(key, window), result, output)?;
             }
         }
         Ok(())
     }
 
     fn fire(&mut self, window: TimeWindow, output: &mut Output<Out>) -> Result<(), BoxError> {
-        let Self { panes, aggregate, function, merged, .. } = self;
-        let mut out = Collect::new(output, window.max_timestamp());
+        let Self { panes, aggregate, function, merged, time, .. } = self;
         let last = if self.shares { window.end } else { window.start.saturating_add(1) };
         let mut parts = panes.within(window.start, last);
         let (Some(first), second) = (parts.next(), parts.next()) else { return Ok(()) };
         let Some(second) = second else {
             return first.try_for_each(|key, accumulator| {
-                function(key, window, aggregate.get_result(accumulator), &mut out)
+                function.fire(time.window_of(key, window), aggregate.get_result(accumulator), output)
             });
         };
         for part in [first, second].into_iter().chain(parts) {
@@ -197,14 +199,13 @@ where
             })?;
         }
         for (key, accumulator) in merged.drain() {
-            function(&key, window, aggregate.get_result(&accumulator), &mut out)?;
+            function.fire(time.window_of(&key, window), aggregate.get_result(&accumulator), output)?;
         }
         Ok(())
     }
 
-    /// The earliest window with records that has not fired.
-    fn next_window(&self) -> Option<TimeWindow> {
-        let fired = self.time.fired();
+    /// The earliest window with records that has not fired when those that end at or before `fired` have.
+    fn next_window(&self, fired: Timestamp) -> Option<TimeWindow> {
         if self.shares {
             // Windows begin and end in the same order. So the first pane with one that has not fired has the earliest.
             let pane = self.panes.first_from(self.windows.first_unfired_pane(fired)?)?;
@@ -216,19 +217,55 @@ where
     }
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
-        while let Some(window) = self.next_window().filter(|window| window.max_timestamp() <= time) {
+        let ends_by = |window: &TimeWindow| window.max_timestamp() <= time;
+        while let Some(window) = self.next_window(self.time.fired()).filter(ends_by) {
             self.time.check_cancelled()?;
+            if F::CLEARS {
+                // What is over before this window ends is so before it fires.
+                self.time.advance(window.max_timestamp() - 1);
+                self.clear_windows(output)?;
+            }
             self.fire(window, output)?;
             self.time.advance(window.max_timestamp());
-            self.forget();
+            self.forget(output)?;
         }
         self.time.advance(time);
-        self.forget();
+        self.forget(output)
+    }
+
+    /// Tells the function of windows that are over, the earliest first, and of each key in them. Their panes must still be there.
+    fn clear_windows(&mut self, output: &mut Output<Out>) -> Result<(), BoxError> {
+        let allowed = self.lateness.allowed;
+        while let Some(window) = self.next_window(self.cleared).filter(|window| self.is_over(*window)) {
+            self.time.check_cancelled()?;
+            self.cleared = window.max_timestamp();
+            let Self { panes, function, merged, time, shares, .. } = &mut *self;
+            let last = if *shares { window.end } else { window.start.saturating_add(1) };
+            let mut parts = panes.within(window.start, last);
+            let (Some(first), second) = (parts.next(), parts.next()) else { continue };
+            let Some(second) = second else {
+                first.try_for_each(|key, _| function.clear(time.window_of(key, window), output))?;
+                continue;
+            };
+            for part in [first, second].into_iter().chain(parts) {
+                part.try_for_each(|key, accumulator| {
+                    merged.entry(key_hash(key), key.clone()).or_insert_with(|| accumulator.clone());
+                    Ok::<_, BoxError>(())
+                })?;
+            }
+            for (key, _) in merged.drain() {
+                function.clear(time.window_of(&key, window), output)?;
+            }
+        }
+        self.cleared = self.cleared.max(self.time.fired().saturating_sub(allowed));
         Ok(())
     }
 
     /// Removes what no window needs any more.
-    fn forget(&mut self) {
+    fn forget(&mut self, output: &mut Output<Out>) -> Result<(), BoxError> {
+        if F::CLEARS {
+            self.clear_windows(output)?;
+        }
         let (fired, allowed) = (self.time.fired(), self.lateness.allowed);
         let (windows, shares) = (self.windows, self.shares);
         self.panes.remove_while(|pane| {
@@ -236,6 +273,7 @@ where
                 if shares { windows.windows_of(pane).next_back() } else { Some(windows.beginning_at(pane)) };
             last.is_none_or(|last| last.max_timestamp().saturating_add(allowed) <= fired)
         });
+        Ok(())
     }
 
     /// Names the state of windows with panes of their own. A checkpoint may have been written when all shared theirs.
@@ -276,7 +314,7 @@ impl<K, A, F, Out> Operator for AlignedWindows<K, A, F, Out>
 where
     K: Key,
     A: AggregateFunction,
-    F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError> + Send + 'static,
+    F: WindowFunction<K, A::Out, Out>,
     Out: Send + 'static,
 {
     type In = Keyed<K, A::In>;
@@ -285,7 +323,7 @@ where
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.merged = KeyedTable::new(&context.key_groups);
         self.time.open(context);
-        Ok(())
+        self.function.open(context)
     }
 
     fn states(&mut self, states: &mut States<'_>) {
@@ -294,6 +332,10 @@ where
             self.time.states(states);
         } else {
             self.states_of_windows(states);
+        }
+        self.function.states(states);
+        if states.is_opening() {
+            self.cleared = self.time.fired().saturating_sub(self.lateness.allowed);
         }
     }
 
@@ -334,6 +376,7 @@ where
         watermark: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<Option<Timestamp>, BoxError> {
+        self.time.reach(watermark);
         if self.time.domain == TimeDomain::Event {
             self.fire_until(watermark, output)?;
         }
@@ -343,7 +386,7 @@ where
     fn next_timer(&self) -> Option<Timestamp> {
         match self.time.domain {
             TimeDomain::Event => None,
-            TimeDomain::Processing => self.next_window().map(|window| window.end),
+            TimeDomain::Processing => self.next_window(self.time.fired()).map(|window| window.end),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
+use super::function::WindowFunction;
+use super::session::NO_STATE_OF_SESSIONS;
 use super::{AlignedWindows, FixedWindows, Lateness, SessionWindows, TimeWindow};
 use crate::error::BoxError;
 use crate::graph::Stream;
@@ -23,8 +25,23 @@ pub enum TimeDomain {
 
 /// Says which windows a record belongs to, and so which operator makes them.
 pub trait WindowAssigner<T: Data>: Clone + Send + 'static {
-    /// Adds these windows to a keyed stream. When a window fires, `function` is handed each key, the window and
-    /// the aggregate's result.
+    /// Adds these windows to a keyed stream, with any kind of function. When a window fires, `function` is handed each key, the window and the
+    /// aggregate's result.
+    fn call<K, A, F, Out>(
+        self,
+        stream: &Stream<Keyed<K, T>>,
+        name: &str,
+        lateness: Lateness<T>,
+        aggregate: A,
+        function: F,
+    ) -> Stream<Out>
+    where
+        K: Key,
+        A: AggregateFunction<In = T>,
+        F: WindowFunction<K, A::Out, Out>,
+        Out: Data;
+
+    /// [`call`](Self::call) with a closure.
     fn apply<K, A, F, Out>(
         self,
         stream: &Stream<Keyed<K, T>>,
@@ -40,7 +57,10 @@ pub trait WindowAssigner<T: Data>: Clone + Send + 'static {
             + Clone
             + Send
             + 'static,
-        Out: Data;
+        Out: Data,
+    {
+        self.call(stream, name, lateness, aggregate, function)
+    }
 }
 
 /// Windows of equal length that begin at regular times, the same for every key: tumbling and sliding ones.
@@ -105,7 +125,7 @@ fn is_uneven(what: &str, length: Duration) -> String {
 }
 
 impl<T: Data> WindowAssigner<T> for Aligned {
-    fn apply<K, A, F, Out>(
+    fn call<K, A, F, Out>(
         self,
         stream: &Stream<Keyed<K, T>>,
         name: &str,
@@ -116,16 +136,13 @@ impl<T: Data> WindowAssigner<T> for Aligned {
     where
         K: Key,
         A: AggregateFunction<In = T>,
-        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
-            + Clone
-            + Send
-            + 'static,
+        F: WindowFunction<K, A::Out, Out>,
         Out: Data,
     {
         if let Some(reason) = self.problem() {
             stream.graph().refuse(reason);
         }
-        let what = format!("{} {}", self.describe(), own_name::<A>());
+        let what = format!("{} {} {}", self.describe(), own_name::<A>(), function.identity());
         stream
             .apply(name, AlignedWindows::new(self, lateness, aggregate, function))
             .described(what.trim_end())
@@ -133,7 +150,7 @@ impl<T: Data> WindowAssigner<T> for Aligned {
 }
 
 impl<T: Data> WindowAssigner<T> for Session {
-    fn apply<K, A, F, Out>(
+    fn call<K, A, F, Out>(
         self,
         stream: &Stream<Keyed<K, T>>,
         name: &str,
@@ -144,10 +161,7 @@ impl<T: Data> WindowAssigner<T> for Session {
     where
         K: Key,
         A: AggregateFunction<In = T>,
-        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
-            + Clone
-            + Send
-            + 'static,
+        F: WindowFunction<K, A::Out, Out>,
         Out: Data,
     {
         if let Some(gap) = self.uneven {
@@ -157,7 +171,11 @@ impl<T: Data> WindowAssigner<T> for Session {
                 .graph()
                 .refuse(format!("sessions with a gap of {} ms; it must be at least 1 ms", self.gap));
         }
-        let what = format!("{:?} time, gap of {} ms {}", self.domain, self.gap, own_name::<A>());
+        if F::HAS_WINDOW_STATE {
+            stream.graph().refuse(NO_STATE_OF_SESSIONS.to_owned());
+        }
+        let (domain, gap, function_is) = (self.domain, self.gap, function.identity());
+        let what = format!("{domain:?} time, gap of {gap} ms {} {function_is}", own_name::<A>());
         stream
             .apply(name, SessionWindows::new(self, lateness, aggregate, function))
             .described(what.trim_end())

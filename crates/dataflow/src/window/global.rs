@@ -1,9 +1,9 @@
 //! Global windows: one for each key, without an end. They fire when their [trigger](super::trigger) says so.
 
 use super::aggregate::AggregateFunction;
+use super::function::WindowFunction;
 use super::trigger::TimeTrigger;
 use super::{Aligned, Lateness, TimeDomain, TimeWindow, WindowAssigner};
-use crate::error::BoxError;
 use crate::graph::Stream;
 use crate::operators::Collect;
 use crate::record::{Data, Keyed};
@@ -82,7 +82,7 @@ impl FixedWindows for Aligned {
 
 impl<T: Data> WindowAssigner<T> for GlobalWindows {
     /// Refused: nothing would ever come out.
-    fn apply<K, A, F, Out>(
+    fn call<K, A, F, Out>(
         self,
         stream: &Stream<Keyed<K, T>>,
         name: &str,
@@ -93,10 +93,7 @@ impl<T: Data> WindowAssigner<T> for GlobalWindows {
     where
         K: Key,
         A: AggregateFunction<In = T>,
-        F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
-            + Clone
-            + Send
-            + 'static,
+        F: WindowFunction<K, A::Out, Out>,
         Out: Data,
     {
         stream.graph().refuse("global windows never fire by themselves: give them a trigger".to_owned());

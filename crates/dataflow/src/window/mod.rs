@@ -19,6 +19,7 @@ pub mod aggregate;
 pub mod aligned;
 pub mod assigner;
 pub mod evictor;
+pub mod function;
 pub mod global;
 mod panes;
 mod runs;
@@ -33,6 +34,9 @@ use std::fmt;
 
 pub use aligned::AlignedWindows;
 pub use assigner::{Aligned, Session, TimeDomain, WindowAssigner, WindowOffset};
+pub use function::{
+    ProcessWindow, ProcessWindowFunction, WindowContext, WindowContextOf, WindowFunction, WindowOf,
+};
 pub use global::{FixedWindows, GlobalWindows};
 pub use session::{
     DynamicSession, EventTimeSessionWindows, ProcessingTimeSessionWindows, SessionGap, SessionWindows,

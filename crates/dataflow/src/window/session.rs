@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use super::aggregate::AggregateFunction;
 use super::assigner::even;
+use super::function::WindowFunction;
 use super::runs::{Runs, Sessions};
 use super::time::WindowTime;
 use super::{Lateness, Session, TimeDomain, TimeWindow, WindowAssigner};
@@ -41,12 +42,15 @@ use crate::error::BoxError;
 use crate::graph::Stream;
 use crate::hash::key_hash;
 use crate::operator::{Operator, OperatorContext};
-use crate::operators::Collect;
 use crate::output::Output;
 use crate::record::{Batch, Data, Keyed, Record};
 use crate::state::{Deadlines, Key, KeyedTable, States, TimerQueue};
 use crate::time::{MAX_WATERMARK, Timestamp, at_least_millis};
 use crate::type_name::own_name;
+
+/// Why sessions cannot have state of a window.
+pub(super) const NO_STATE_OF_SESSIONS: &str = "state of a window is not there for session windows, as they are joined with others: whose would it be then? Let the \
+     function's `WindowState` be `()`, and keep what it knows for each key (`states`), or in the aggregate's accumulator";
 
 /// Sessions of event time.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +143,7 @@ impl<T: 'static, F: FnMut(&T) -> Duration + Clone + Send + 'static> SessionGap<T
 }
 
 impl<T: Data, F: FnMut(&T) -> Duration + Clone + Send + 'static> WindowAssigner<T> for DynamicSession<T, F> {
-    fn apply<K, A, G, Out>(
+    fn call<K, A, G, Out>(
         self,
         stream: &Stream<Keyed<K, T>>,
         name: &str,
@@ -150,13 +154,14 @@ impl<T: Data, F: FnMut(&T) -> Duration + Clone + Send + 'static> WindowAssigner<
     where
         K: Key,
         A: AggregateFunction<In = T>,
-        G: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>
-            + Clone
-            + Send
-            + 'static,
+        G: WindowFunction<K, A::Out, Out>,
         Out: Data,
     {
-        let what = format!("{:?} time, gap of the records {}", self.domain, own_name::<A>());
+        if G::HAS_WINDOW_STATE {
+            stream.graph().refuse(NO_STATE_OF_SESSIONS.to_owned());
+        }
+        let (domain, function_is) = (self.domain, function.identity());
+        let what = format!("{domain:?} time, gap of the records {} {function_is}", own_name::<A>());
         stream
             .apply(name, SessionWindows::new(self, lateness, aggregate, function))
             .described(what.trim_end())
@@ -188,7 +193,7 @@ where
     K: Key,
     A: AggregateFunction,
     G: SessionGap<A::In>,
-    F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError>,
+    F: WindowFunction<K, A::Out, Out>,
     Out: Send + 'static,
 {
     /// Aggregates by `aggregate`, and hands each key, session and result to `function` when a session fires.
@@ -270,7 +275,7 @@ where
         }
         if has_fired {
             let result = sessions[first].1.result(aggregate);
-            (self.function)(key, session, result, &mut Collect::new(output, session.max_timestamp()))?;
+            self.function.fire(self.time.window_of(key, session), result, output)?;
         }
         Ok(())
     }
@@ -306,7 +311,7 @@ where
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
         let allowed = self.lateness.allowed;
-        let Self { aggregate, function, deadlines, sessions, .. } = self;
+        let Self { aggregate, function, deadlines, sessions, time: window_time, .. } = self;
         let Some(known) = sessions.get_mut(hash, key) else { return Ok(()) };
         let mut set = |time| deadlines.register(time, hash);
         if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
@@ -314,15 +319,15 @@ where
                 // It has been extended since.
                 set(session.max_timestamp());
             } else if session.max_timestamp() == time && time > fired_before {
-                function(key, *session, runs.result(aggregate), &mut Collect::new(output, time))?;
+                function.fire(window_time.window_of(key, *session), runs.result(aggregate), output)?;
             }
         }
-        while known
-            .sessions
-            .front()
-            .is_some_and(|(first, _)| first.max_timestamp().saturating_add(allowed) <= time)
+        let is_over = |session: TimeWindow| session.max_timestamp().saturating_add(allowed) <= time;
+        while let Some(session) =
+            known.sessions.front().map(|(session, _)| *session).filter(|first| is_over(*first))
         {
             known.sessions.pop_front();
+            function.clear(window_time.window_of(key, session), output)?;
         }
         match known.sessions.front() {
             None => drop(sessions.remove(hash, key)),
@@ -359,19 +364,23 @@ where
     K: Key,
     A: AggregateFunction,
     G: SessionGap<A::In>,
-    F: FnMut(&K, TimeWindow, A::Out, &mut Collect<'_, Out>) -> Result<(), BoxError> + Send + 'static,
+    F: WindowFunction<K, A::Out, Out>,
     Out: Send + 'static,
 {
     type In = Keyed<K, A::In>;
     type Out = Out;
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        if F::HAS_WINDOW_STATE {
+            return Err(NO_STATE_OF_SESSIONS.into());
+        }
         self.time.open(context);
-        Ok(())
+        self.function.open(context)
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("open-sessions", &mut self.sessions);
+        self.function.states(states);
         if states.epoch().is_some() {
             self.time.states(states);
             return;
@@ -399,6 +408,7 @@ where
         watermark: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<Option<Timestamp>, BoxError> {
+        self.time.reach(watermark);
         if self.time.domain == TimeDomain::Event {
             self.fire_until(watermark, output)?;
         }

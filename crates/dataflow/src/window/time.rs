@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Lateness, TimeDomain};
+use super::function::WindowOf;
+use super::{Lateness, TimeDomain, TimeWindow};
 use crate::error::BoxError;
 use crate::metrics::OperatorMetrics;
 use crate::operator::{Cancelled, OperatorContext};
 use crate::output::Output;
 use crate::state::States;
-use crate::time::{NO_TIMESTAMP, TaskClock, Timestamp};
+use crate::time::{MIN_WATERMARK, NO_TIMESTAMP, TaskClock, Timestamp};
 use crate::watermark::CurrentWatermark;
 
 /// The time of one window operator.
@@ -17,6 +18,8 @@ pub(super) struct WindowTime {
     pub(super) domain: TimeDomain,
     /// Windows that end at or before it have fired.
     fired: CurrentWatermark,
+    /// The watermark that has come last.
+    watermark: Timestamp,
     clock: TaskClock,
     metrics: Arc<OperatorMetrics>,
     cancelled: Cancelled,
@@ -53,6 +56,7 @@ impl WindowTime {
         Self {
             domain,
             fired: CurrentWatermark::default(),
+            watermark: MIN_WATERMARK,
             clock: TaskClock::default(),
             metrics: Arc::default(),
             cancelled: Cancelled::default(),
@@ -77,6 +81,22 @@ impl WindowTime {
     #[inline]
     pub(super) fn fired(&self) -> Timestamp {
         self.fired.get()
+    }
+
+    /// A watermark has come. Windows that it ends have yet to fire.
+    pub(super) fn reach(&mut self, watermark: Timestamp) {
+        self.watermark = self.watermark.max(watermark);
+    }
+
+    /// The window of a key, as its function sees it.
+    #[inline]
+    pub(super) fn window_of<'a, K>(&'a self, key: &'a K, window: TimeWindow) -> WindowOf<'a, K> {
+        let watermark = match self.domain {
+            // After a restore the next one has not come yet.
+            TimeDomain::Event => self.watermark.max(self.fired()),
+            TimeDomain::Processing => self.watermark,
+        };
+        WindowOf { key, window, watermark, clock: &self.clock }
     }
 
     pub(super) fn advance(&mut self, time: Timestamp) {

@@ -22,7 +22,10 @@
 //!     PurgingTrigger::of(CountTrigger::of(2)),
 //!     NoEvictor,
 //!     Lateness::default(),
-//!     |_: &char, _: TimeWindow, values: Vec<u32>, out: &mut Collect<'_, Vec<u32>>| out.collect(values),
+//!     |_: &char, _: TimeWindow, values: Vec<u32>, out: &mut Collect<'_, Vec<u32>>| {
+//!         out.collect(values);
+//!         Ok(())
+//!     },
 //! );
 //! let mut harness = Harness::new(KeyedProcess::new(pairs));
 //! for (key, value) in [('a', 1), ('b', 2), ('a', 3), ('a', 4)] {
@@ -38,6 +41,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::evictor::Evictor;
+use super::function::{WindowFunction, WindowOf};
 use super::global::FixedWindows;
 use super::time::no_event_time;
 use super::trigger::{Trigger, TriggerContext, TriggerResult, WindowTimers};
@@ -45,7 +49,7 @@ use super::{Lateness, TimeDomain, TimeWindow};
 use crate::error::BoxError;
 use crate::metrics::OperatorMetrics;
 use crate::operator::OperatorContext;
-use crate::operators::{Collect, KeyedProcessContext, KeyedProcessFunction, OnTimer};
+use crate::operators::{KeyedProcessContext, KeyedProcessFunction, OnTimer};
 use crate::state::{Key, StateData, States, ValueState};
 use crate::time::{NO_TIMESTAMP, Timestamp};
 
@@ -95,7 +99,7 @@ where
     R: Trigger<T>,
     E: Evictor<T>,
     Out: Send + 'static,
-    F: FnMut(&K, TimeWindow, Vec<T>, &mut Collect<'_, Out>) + Clone + Send + 'static,
+    F: WindowFunction<K, Vec<T>, Out>,
 {
     /// Calls `function` with the records of a window when `trigger` says so.
     pub fn new(assigner: W, trigger: R, evictor: E, lateness: Lateness<T>, function: F) -> Self {
@@ -133,7 +137,7 @@ where
         result: TriggerResult,
         open: &mut Open<T, R::State>,
         context: &mut KeyedProcessContext<'_, K, Out>,
-    ) {
+    ) -> Result<(), BoxError> {
         for (domain, time) in open.timers.new.drain(..) {
             match domain {
                 TimeDomain::Event => context.register_event_time_timer(time),
@@ -146,14 +150,15 @@ where
             // Flink does not call the function of a window that has nothing, either.
             if !elements.is_empty() {
                 let values = elements.iter().map(|(_, value)| value.clone()).collect();
-                let key = context.current_key();
-                (self.function)(key.key(), *window, values, &mut context.collect_at(window.max_timestamp()));
+                let (key, watermark, clock, output) = context.parts();
+                self.function.fire(WindowOf { key, window: *window, watermark, clock }, values, output)?;
             }
             self.evictor.evict_after(elements, *window);
         }
         if result.is_purge() {
             open.elements.clear();
         }
+        Ok(())
     }
 }
 
@@ -165,7 +170,7 @@ where
     R: Trigger<T>,
     E: Evictor<T>,
     Out: Send + 'static,
-    F: FnMut(&K, TimeWindow, Vec<T>, &mut Collect<'_, Out>) + Clone + Send + 'static,
+    F: WindowFunction<K, Vec<T>, Out>,
 {
     type Key = K;
     type In = T;
@@ -173,11 +178,12 @@ where
 
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         self.metrics = context.metrics.clone();
-        Ok(())
+        self.function.open(context)
     }
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("windows", &mut self.windows);
+        self.function.states(states);
     }
 
     fn process_element(
@@ -220,7 +226,7 @@ where
                 window,
                 &mut TriggerContext { state, watermark, now, timers },
             );
-            self.see_to(result, open, context);
+            self.see_to(result, open, context)?;
         }
         self.put_back(all, context);
         if is_late {
@@ -235,7 +241,7 @@ where
         context: &mut KeyedProcessContext<'_, K, Out>,
     ) -> Result<(), BoxError> {
         let (watermark, now) = (context.current_watermark(), context.current_processing_time());
-        let mut all = self.take(context);
+        let (mut all, mut failure) = (self.take(context), None);
         all.retain_mut(|open| {
             let set = open.timers.of(timer.domain);
             let Some(place) = set.iter().position(|time| *time == timer.time) else { return true };
@@ -247,12 +253,21 @@ where
                 TimeDomain::Event => trigger.on_event_time(timer.time, window, trigger_context),
                 TimeDomain::Processing => trigger.on_processing_time(timer.time, window, trigger_context),
             };
-            self.see_to(result, open, context);
+            if let Err(error) = self.see_to(result, open, context) {
+                failure.get_or_insert(error);
+            }
             // What the trigger has asked for afterwards does not matter any more.
-            self.over_at(window) != Some((timer.domain, timer.time))
+            let is_over = self.over_at(window) == Some((timer.domain, timer.time));
+            if is_over {
+                let (key, watermark, clock, output) = context.parts();
+                if let Err(error) = self.function.clear(WindowOf { key, window, watermark, clock }, output) {
+                    failure.get_or_insert(error);
+                }
+            }
+            !is_over
         });
         self.put_back(all, context);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::harness::{Event, Harness};
+use crate::operators::Collect;
 use crate::output::OutputTag;
 use crate::time::NO_TIMESTAMP;
 use crate::window::aggregate::{Count, Elements};

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::harness::Harness;
+use crate::operators::Collect;
 use crate::time::NO_TIMESTAMP;
 use crate::window::aggregate::{Count, Elements};
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::harness::Harness;
-use crate::operators::KeyedProcess;
+use crate::operators::{Collect, KeyedProcess};
 use crate::output::OutputTag;
 use crate::record::Keyed;
 use crate::window::aggregate::Elements;
@@ -18,7 +18,7 @@ use crate::window::{
 
 type Fired = (u8, i64, Vec<u32>);
 
-type Give = fn(&u8, TimeWindow, Vec<u32>, &mut Collect<'_, Fired>);
+type Give = fn(&u8, TimeWindow, Vec<u32>, &mut Collect<'_, Fired>) -> Result<(), BoxError>;
 
 fn windows<W: FixedWindows, R: Trigger<u32>, E: Evictor<u32>>(
     assigner: W,
@@ -29,6 +29,7 @@ fn windows<W: FixedWindows, R: Trigger<u32>, E: Evictor<u32>>(
     let lateness = Lateness { allowed, tag: None };
     let function: Give = |key, window, values, out| {
         out.collect((*key, window.start, values));
+        Ok(())
     };
     KeyedProcess::new(TriggeredWindows::new(assigner, trigger, evictor, lateness, function))
 }
@@ -163,8 +164,10 @@ fn what_is_evicted_afterwards_was_seen() {
 #[test]
 fn late_records_are_counted_or_go_aside() {
     const LATE: OutputTag<u32> = OutputTag::new("late");
-    let function =
-        |_: &u8, _: TimeWindow, values: Vec<u32>, out: &mut Collect<'_, Vec<u32>>| out.collect(values);
+    let function = |_: &u8, _: TimeWindow, values: Vec<u32>, out: &mut Collect<'_, Vec<u32>>| {
+        out.collect(values);
+        Ok(())
+    };
     let assigner = TumblingEventTimeWindows::of(ms(10));
     let lateness = Lateness { allowed: 0, tag: Some(LATE) };
     let operator = KeyedProcess::new(TriggeredWindows::new(
