@@ -12,7 +12,8 @@ use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader
 use thalweg_dataflow::state::{States, ValueState};
 use thalweg_datastream::{
     DataStream, EventTimeSessionWindows, JobHandle, KeyedProcessContext, KeyedProcessFunction, OnTimer,
-    SlidingEventTimeWindows, StreamExecutionEnvironment, TumblingEventTimeWindows, WatermarkStrategy,
+    SlidingEventTimeWindows, StreamExecutionEnvironment, TumblingEventTimeWindows, WatermarkGenerator,
+    WatermarkOutput, WatermarkStrategy,
 };
 
 fn ms(millis: u64) -> Duration {
@@ -228,6 +229,77 @@ fn a_partition_is_idle_when_its_source_has_nothing_for_it_and_not_when_it_is_hel
         let windows = numbers.key_by(|_| ()).window(TumblingEventTimeWindows::of(ms(10))).count();
         let counted: u64 = windows.execute_and_collect("other").unwrap().into_iter().map(|(_, n)| n).sum();
         assert_eq!(counted, expected);
+    }
+}
+
+/// Two partitions, read by one subtask: the first has one record, then the other all of its own, then the first one more, of an early time.
+#[derive(Clone)]
+struct Sleeper;
+
+struct SleeperReader {
+    polls: i64,
+    splits: Option<[SplitId; 2]>,
+}
+
+impl Source for Sleeper {
+    type Item = i64;
+    type Reader = SleeperReader;
+
+    fn reader(&self, _: &SourceContext) -> Result<SleeperReader, BoxError> {
+        Ok(SleeperReader { polls: 0, splits: None })
+    }
+}
+
+impl SourceReader for SleeperReader {
+    type Item = i64;
+    type Position = i64;
+
+    fn open(&mut self, _: Option<Vec<(String, i64)>>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn poll(&mut self, output: &mut SourceOutput<i64>) -> Result<SourceStatus, BoxError> {
+        let [first, other] =
+            *self.splits.get_or_insert_with(|| [output.add_split("first"), output.add_split("other")]);
+        self.polls += 1;
+        let (split, number) = match self.polls {
+            1 => (first, -1),
+            ..=POLLS => (other, self.polls),
+            number if number == POLLS + 1 => (first, 0),
+            _ => return Ok(SourceStatus::End),
+        };
+        output.push(number, number.max(0) * 10);
+        output.origin(split, self.polls as u64, self.polls as u64);
+        Ok(SourceStatus::Ready)
+    }
+
+    fn positions(&mut self) -> Vec<(String, i64)> {
+        Vec::new()
+    }
+}
+
+/// Each record's time is the watermark; -1 means that nothing comes for a while, if that is listened to.
+#[derive(Clone)]
+struct Naps(bool);
+
+impl WatermarkGenerator<i64> for Naps {
+    fn on_event(&mut self, event: &i64, time: i64, output: &mut WatermarkOutput) {
+        match event {
+            -1 if self.0 => output.mark_idle(),
+            -1 => output.mark_active(),
+            _ => output.emit_watermark(time),
+        }
+    }
+}
+
+#[test]
+fn a_partition_whose_generator_says_that_it_idles_is_not_waited_for() {
+    for (naps, late) in [(true, 1), (false, 0)] {
+        let env = env(1);
+        let numbers = env.from_source(Sleeper, WatermarkStrategy::for_generator(Naps(naps)), "numbers");
+        let windows = numbers.key_by(|_| ()).window(TumblingEventTimeWindows::of(ms(10))).count();
+        let counted: u64 = windows.execute_and_collect("naps").unwrap().into_iter().map(|(_, n)| n).sum();
+        assert_eq!(counted, POLLS as u64 + 1 - late);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::source::{
 };
 use crate::state::States;
 use crate::time::{Clock, MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
-use crate::watermark::{Combined, Generate, Member, WatermarkStrategy, Watermarks};
+use crate::watermark::{Combined, Generate, Member, Said, WatermarkStrategy, Watermarks};
 
 /// A source subtask.
 pub(crate) struct SourceTask<S: Source> {
@@ -293,7 +293,7 @@ where
         loop {
             let batch = &mut self.polled.batch;
             let next = guard(&self.context, &batch.origin, || Ok(generator.next(&batch.records, 0)))?;
-            let Some((until, watermark)) = next else { break };
+            let Some(Said { until, watermark, idle }) = next else { break };
             if until > 0 {
                 let rest = batch.records.split_off(until);
                 drive.chain.batch(batch)?;
@@ -301,11 +301,16 @@ where
             }
             self.splits[index].newest = self.splits[index].newest.max(watermark);
             self.watermarks.advance(index, watermark);
+            if idle {
+                self.watermarks.set_idle(index);
+            }
             self.advance_time(drive)?;
         }
+        if !generator.is_idle() {
+            // It has records, so it is not idle, whether or not there was a watermark among them, unless it says so itself.
+            self.watermarks.advance(index, self.splits[index].newest);
+        }
         self.splits[index].generator = Some(generator);
-        // It has records, so it is not idle, whether or not there was a watermark among them.
-        self.watermarks.advance(index, self.splits[index].newest);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! - **Records** get their event time.
 //! - **Watermarks** and idleness from upstream are dropped, except the last watermark: this operator makes its own, one after each
 //!   batch. As it cannot tell partitions apart, prefer to give the strategy to the source.
-//! - **Idleness**: when the sources had nothing for this stream for the strategy's timeout, it counts as idle. Records that wait on
+//! - **Idleness**: when a generator says so, behind the batch in which it does; and when the sources had nothing for this stream for the strategy's timeout, it counts as idle. Records that wait on
 //!   the way, in front of a slow operator, a full edge or a rate limit, do not let it; a stream that has ended never does.
 //! - **State**: union, `newest`: the newest event time, so that a record that was late stays late after a restore.
 //!
@@ -23,7 +23,7 @@ use crate::output::Output;
 use crate::record::{Batch, Data};
 use crate::state::States;
 use crate::time::{MAX_WATERMARK, NO_TIMESTAMP, Timestamp};
-use crate::watermark::{Generate, WatermarkStrategy};
+use crate::watermark::{Generate, Said, WatermarkStrategy};
 
 /// The operator. See the [module](self).
 pub struct AssignTimestamps<T> {
@@ -72,7 +72,8 @@ impl<T: Data> Operator for AssignTimestamps<T> {
 
     fn process(&mut self, batch: &mut Batch<T>, output: &mut Output<T>) -> Result<(), BoxError> {
         let newest = self.strategy.assign(&mut batch.records);
-        (self.quiet, self.is_idle) = (None, false);
+        let mut was_idle = std::mem::replace(&mut self.is_idle, false);
+        self.quiet = None;
         let Some(generator) = &mut self.generator else {
             self.newest = self.newest.max(newest);
             output.push_batch(&mut batch.records);
@@ -80,7 +81,7 @@ impl<T: Data> Operator for AssignTimestamps<T> {
             return Ok(());
         };
         let mut sent = 0;
-        while let Some((until, watermark)) = generator.next(&batch.records, sent) {
+        while let Some(Said { until, watermark, .. }) = generator.next(&batch.records, sent) {
             for record in &batch.records[sent..until] {
                 output.push(record.value.clone(), record.timestamp);
             }
@@ -88,13 +89,19 @@ impl<T: Data> Operator for AssignTimestamps<T> {
             if watermark > self.newest {
                 self.newest = watermark;
                 output.pass_watermark(watermark);
+                was_idle = false;
             }
             sent = until;
         }
         batch.records.drain(..sent);
         output.push_batch(&mut batch.records);
-        // So that a stream that was idle says that it is not, whatever its time.
-        output.push_watermark(self.newest);
+        self.is_idle = generator.is_idle();
+        if !self.is_idle {
+            // So that a stream that was idle says that it is not, whatever its time.
+            output.push_watermark(self.newest);
+        } else if !was_idle {
+            output.push_idle();
+        }
         Ok(())
     }
 
@@ -185,6 +192,44 @@ mod tests {
         let events: Vec<_> =
             harness.events().into_iter().filter(|event| !matches!(event, Event::Barrier(..))).collect();
         assert_eq!(events, [record(4), record(10), Event::Watermark(9)]);
+    }
+
+    /// Goes to sleep with 0, and wakes up with the next that is positive.
+    #[derive(Clone)]
+    struct Sleeps;
+
+    impl WatermarkGenerator<i64> for Sleeps {
+        fn on_event(&mut self, event: &i64, _: Timestamp, output: &mut WatermarkOutput) {
+            match event {
+                0 => output.mark_idle(),
+                1.. => output.emit_watermark(*event),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_generator_may_say_that_it_idles() {
+        let strategy =
+            WatermarkStrategy::for_generator(Sleeps).with_timestamp_assigner(|time: &i64, _| *time);
+        let mut harness = Harness::new(AssignTimestamps::new(strategy));
+        [5, 0, 0, -7, 4, 9].into_iter().for_each(|n| harness.push(n, NO_TIMESTAMP));
+        let record = |n| Event::Record(n, n);
+        assert_eq!(
+            harness.events(),
+            [
+                record(5),
+                Event::Watermark(5),
+                record(0),
+                Event::Idle,
+                record(0),
+                record(-7),
+                record(4),
+                Event::Watermark(5),
+                record(9),
+                Event::Watermark(9)
+            ]
+        );
     }
 
     #[test]

@@ -11,6 +11,6 @@ pub(crate) use align::{AlignmentGroups, Member};
 pub use assign::AssignTimestamps;
 pub(crate) use combine::{Combined, Watermarks};
 pub use current::CurrentWatermark;
-pub(crate) use generator::Generate;
+pub(crate) use generator::{Generate, Said};
 pub use generator::{WatermarkGenerator, WatermarkOutput};
 pub use strategy::WatermarkStrategy;
