@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use thalweg::connectors::store::checkpoint_storage;
 use thalweg::dataflow::checkpoint::CheckpointStorage;
 use thalweg::dataflow::runtime::{CheckpointConfig, JobConfig};
 use thalweg_table::environment::TableEnvironment;
@@ -56,9 +57,11 @@ pub(crate) fn config(id: &str, settings: &Settings, given: &Given) -> anyhow::Re
     Ok(config)
 }
 
-/// A folder for checkpoints.
+/// A folder for checkpoints: of this machine, which is made if it is not there, or of a store, by its address.
 pub(crate) fn storage(folder: &Path) -> anyhow::Result<CheckpointStorage> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    Ok(CheckpointStorage::local(folder)?)
+    if !folder.to_string_lossy().contains("://") {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    Ok(checkpoint_storage(folder)?)
 }

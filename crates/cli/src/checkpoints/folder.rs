@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use thalweg::connectors::store::checkpoint_storage;
+use thalweg::dataflow::checkpoint::CheckpointId;
 use thalweg::dataflow::checkpoint::inspect::CheckpointFolder;
-use thalweg::dataflow::checkpoint::{CheckpointId, CheckpointStorage};
 
 use crate::usage::Usage;
 
@@ -22,10 +23,10 @@ pub(super) struct Which {
 
 /// Opens a folder that is there: looking at something must not make it.
 pub(super) fn open(folder: &Path) -> anyhow::Result<CheckpointFolder> {
-    if !folder.is_dir() {
+    if !folder.to_string_lossy().contains("://") && !folder.is_dir() {
         return Err(Usage(format!("there is no folder {}", folder.display())).into());
     }
-    Ok(CheckpointFolder::open(CheckpointStorage::local(folder)?)?)
+    Ok(CheckpointFolder::open(checkpoint_storage(folder)?)?)
 }
 
 impl Which {

@@ -51,7 +51,10 @@ impl Compression {
     }
 
     /// What is in the compressed `file`.
-    pub(super) fn open(self, file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    ///
+    /// # Errors
+    /// When it does not begin as such a file does, or decompression is not built in.
+    pub fn open(self, file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
         #[cfg(feature = "compression")]
         return Ok(match self {
             Self::None => file,

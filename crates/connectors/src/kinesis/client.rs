@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 
 use super::signature::{Credentials, Request, time};
@@ -177,12 +177,21 @@ impl KinesisClient {
     }
 }
 
+/// What says in a request which stream it is about: its ARN, which may be another account's, or its name.
+pub(super) fn of_stream(stream: &str) -> Value {
+    match stream.starts_with("arn:") {
+        true => json!({ "StreamARN": stream }),
+        false => json!({ "StreamName": stream }),
+    }
+}
+
 /// Makes a [`KinesisClient`].
 #[derive(Clone, Debug, Default)]
 pub struct KinesisClientBuilder {
     endpoint: Option<String>,
     region: Option<String>,
     credentials: Option<Credentials>,
+    profile: (Option<String>, Option<String>),
 }
 
 impl KinesisClientBuilder {
@@ -208,6 +217,13 @@ impl KinesisClientBuilder {
         self
     }
 
+    /// Who asks: a profile, and the file that it is in, where they are not those of `AWS_PROFILE` and `~/.aws/credentials`. Keys in the environment are not looked at then.
+    #[must_use]
+    pub fn profile(mut self, name: Option<&str>, file: Option<&str>) -> Self {
+        self.profile = (name.map(str::to_owned), file.map(str::to_owned));
+        self
+    }
+
     /// # Errors
     /// When there are no credentials, or no region, here or in the environment.
     pub fn build(self) -> Result<KinesisClient, BoxError> {
@@ -228,24 +244,31 @@ impl KinesisClientBuilder {
             .into());
         };
         let host = host.to_owned();
-        let credentials = self.credentials.map_or_else(|| credentials(var), Ok)?;
+        let credentials = self.credentials.map_or_else(|| credentials(var, self.profile), Ok)?;
         let http =
             reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(Duration::from_secs(5)).build()?;
         Ok(KinesisClient(Arc::new(Inner { http, endpoint, host, region, credentials })))
     }
 }
 
-fn credentials(var: impl Fn(&str) -> Option<String>) -> Result<Credentials, BoxError> {
-    if let (Some(key), Some(secret)) = (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
+fn credentials(
+    var: impl Fn(&str) -> Option<String>,
+    (profile, file): (Option<String>, Option<String>),
+) -> Result<Credentials, BoxError> {
+    if profile.is_none()
+        && file.is_none()
+        && let (Some(key), Some(secret)) = (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY"))
+    {
         let token = var("AWS_SESSION_TOKEN").map(Secret::new);
         return Ok(Credentials { key, secret: Secret::new(secret), token });
     }
-    let file =
-        var("AWS_SHARED_CREDENTIALS_FILE").or_else(|| Some(format!("{}/.aws/credentials", var("HOME")?)));
-    let profile = var("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let file = file
+        .or_else(|| var("AWS_SHARED_CREDENTIALS_FILE"))
+        .or_else(|| Some(format!("{}/.aws/credentials", var("HOME")?)));
+    let profile = profile.or_else(|| var("AWS_PROFILE")).unwrap_or_else(|| "default".to_owned());
+    let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
     of_profile(&text, &profile).ok_or_else(|| {
-        format!("Kinesis: no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor the profile `{profile}` in ~/.aws/credentials").into()
+        format!("Kinesis: no credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor the profile `{profile}` in {}", file.as_deref().unwrap_or("~/.aws/credentials")).into()
     })
 }
 

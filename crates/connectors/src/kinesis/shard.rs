@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,6 +13,7 @@ use thalweg_dataflow::time::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::aggregation::{self, Aggregated, Found};
+use super::client::of_stream;
 use super::source::{KinesisRecord, Listed, ShardPosition};
 use super::{KinesisClient, KinesisError};
 use crate::contract::Pauses;
@@ -22,7 +24,7 @@ const BATCH: usize = 1_000;
 
 /// A shard that this subtask reads.
 pub(super) struct Shard {
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     pub(super) parents: Vec<String>,
     hash_keys: RangeInclusive<u128>,
     pub(super) position: ShardPosition,
@@ -63,7 +65,7 @@ impl Drop for Shard {
 impl Shard {
     pub(super) fn new(listed: &Listed, parents: Vec<String>, position: ShardPosition) -> Self {
         Self {
-            id: listed.id.clone(),
+            id: listed.id.as_str().into(),
             parents,
             hash_keys: listed.hash_keys.clone(),
             position,
@@ -133,6 +135,7 @@ impl Ready {
     fn part(&self, aggregated: &Aggregated) -> Option<KinesisRecord> {
         let (key, hash_key, data) = aggregated.get(&self.record.data, self.next)?;
         Some(KinesisRecord {
+            shard_id: self.record.shard_id.clone(),
             partition_key: key.to_owned(),
             data: data.to_owned(),
             sequence_number: self.record.sequence_number.clone(),
@@ -146,14 +149,15 @@ impl Ready {
 async fn fetch(
     client: &KinesisClient,
     stream: &str,
-    (shard, hash_keys): (&str, &RangeInclusive<u128>),
+    (shard, hash_keys): (&Arc<str>, &RangeInclusive<u128>),
     iterator: Option<String>,
     position: &ShardPosition,
 ) -> Result<Fetched, KinesisError> {
     let iterator = match iterator {
         Some(iterator) => iterator,
         None => {
-            let mut request = json!({ "StreamName": stream, "ShardId": shard });
+            let mut request = of_stream(stream);
+            request["ShardId"] = Value::from(&**shard);
             match position {
                 ShardPosition { after, taken, .. } if !after.is_empty() => {
                     let of = if *taken > 0 { "AT_SEQUENCE_NUMBER" } else { "AFTER_SEQUENCE_NUMBER" };
@@ -174,7 +178,7 @@ async fn fetch(
         client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
     let mut records = Vec::new();
     for of_answer in answer["Records"].as_array_mut().into_iter().flatten() {
-        let record = record(of_answer.take())?;
+        let record = record(of_answer.take(), shard)?;
         match aggregation::find(&record.data, hash_keys) {
             Found::Plain => records.push(Ready { record, aggregated: None, next: 0 }),
             Found::Aggregated(aggregated) => {
@@ -193,7 +197,7 @@ async fn fetch(
     Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
 }
 
-fn record(mut record: Value) -> Result<KinesisRecord, KinesisError> {
+fn record(mut record: Value, shard: &Arc<str>) -> Result<KinesisRecord, KinesisError> {
     let data = record["Data"].as_str().unwrap_or_default();
     let data = BASE64_STANDARD.decode(data).map_err(|error| KinesisError::NoAnswer(error.into()))?;
     let arrival = record["ApproximateArrivalTimestamp"].as_f64().unwrap_or(0.0);
@@ -202,6 +206,7 @@ fn record(mut record: Value) -> Result<KinesisRecord, KinesisError> {
         _ => String::new(),
     };
     Ok(KinesisRecord {
+        shard_id: shard.clone(),
         partition_key: text("PartitionKey"),
         data,
         sequence_number: text("SequenceNumber"),

@@ -10,6 +10,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Cancelled, Operator, OperatorContext};
 use thalweg_dataflow::record::{Batch, Data};
 
+use super::client::of_stream;
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorMetrics, Failure, Guarantee, Place, Promise, Retry, wait_unless};
 
@@ -40,7 +41,7 @@ pub struct KinesisSink<T, F> {
 }
 
 impl<T, F> KinesisSink<T, F> {
-    /// Into the stream of this name.
+    /// Into the stream of this name, or of this ARN.
     pub fn new(stream: &str, format: F) -> Self {
         let records = std::marker::PhantomData;
         Self {
@@ -72,7 +73,9 @@ impl<T, F> KinesisSink<T, F> {
         let (client, metrics, cancelled) = self.opened.as_ref().ok_or("the sink has not been opened")?;
         let (place, what) = (client.place(&self.stream), format!("put {} records", records.len()));
         let attempt = |_| {
-            let answer = client.call("PutRecords", &json!({ "StreamName": self.stream, "Records": records }));
+            let mut request = of_stream(&self.stream);
+            request["Records"] = Value::from(records.as_slice());
+            let answer = client.call("PutRecords", &request);
             let answer = answer.map_err(KinesisError::failure)?;
             let refused = |at: usize| answer["Records"][at]["ErrorCode"].as_str();
             let first = (0..records.len())

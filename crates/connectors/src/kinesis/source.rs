@@ -12,6 +12,7 @@ use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader
 use thalweg_dataflow::time::{Timestamp, millis};
 use tokio::task::JoinHandle;
 
+use super::client::of_stream;
 use super::shard::Shard;
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorError, ConnectorMetrics, Guarantee, Pauses, Place, Promise, Retry};
@@ -20,6 +21,9 @@ use crate::store::runtime;
 /// A record of a stream. Its event time is when Kinesis got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KinesisRecord {
+    /// The shard that it was read from.
+    #[serde(with = "shard_id")]
+    pub shard_id: Arc<str>,
     /// What the producer has chosen the shard by.
     pub partition_key: String,
     /// The record itself.
@@ -32,6 +36,21 @@ pub struct KinesisRecord {
     pub explicit_hash_key: Option<String>,
     /// When Kinesis got it (milliseconds).
     pub arrival: Timestamp,
+}
+
+/// The name of a shard, of which all its records have the same one in memory.
+mod shard_id {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(id: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(from)?.into())
+    }
 }
 
 /// Where a job begins that has no checkpoint.
@@ -67,7 +86,7 @@ pub struct KinesisSource {
 }
 
 impl KinesisSource {
-    /// Reads the stream of this name, from its oldest record on.
+    /// Reads the stream of this name, or of this ARN (`arn:aws:kinesis:eu-central-1:123456789012:stream/words`), from its oldest record on.
     pub fn new(stream: &str) -> Self {
         Self {
             stream: stream.to_owned(),
@@ -262,7 +281,7 @@ impl KinesisReader {
 
 /// All shards of a stream.
 fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisError> {
-    let (mut listed, mut request) = (Vec::new(), json!({ "StreamName": stream }));
+    let (mut listed, mut request) = (Vec::new(), of_stream(stream));
     loop {
         let answer = client.call("ListShards", &request)?;
         for shard in answer["Shards"].as_array().into_iter().flatten() {
@@ -378,7 +397,7 @@ impl SourceReader for KinesisReader {
             if shard.ready.is_empty() && shard.is_last {
                 shard.position.finished = true;
                 let mut finished = self.source.finished.lock().unwrap_or_else(PoisonError::into_inner);
-                finished.insert(shard.id.clone());
+                finished.insert(shard.id.to_string());
                 output.finish_split(split);
                 // Its children are there by now.
                 self.discover_at = now;
@@ -408,6 +427,10 @@ impl SourceReader for KinesisReader {
         // Shards that were not listed any more after the restore: one of the subtasks carries them on.
         let carried = self.restored.iter().filter(|_| self.context.owns(0));
         let carried = carried.map(|(shard, position)| (shard.clone(), position.clone()));
-        self.shards.iter().map(|shard| (shard.id.clone(), shard.position.clone())).chain(carried).collect()
+        self.shards
+            .iter()
+            .map(|shard| (shard.id.to_string(), shard.position.clone()))
+            .chain(carried)
+            .collect()
     }
 }

@@ -39,10 +39,12 @@ use thalweg_dataflow::hash::key_hash;
 use thalweg_dataflow::operator::{Operator, OperatorContext, RunId};
 use thalweg_dataflow::record::{Batch, Data};
 use thalweg_dataflow::state::States;
+use thalweg_dataflow::time::{TaskClock, Timestamp};
 
 use super::upload::{Complete, PART, Writing};
 use super::{Asking, Store, lasting};
 use crate::contract::{ConnectorMetrics, Guarantee, Promise, without_credentials};
+use crate::files::RollingPolicy;
 use crate::files::format::FileFormat;
 
 /// So much may be in memory in one subtask.
@@ -77,12 +79,12 @@ pub struct StoreSink<T, F = fn(&T, &mut Vec<u8>), S = ()> {
     format: F,
     /// The folder inside of the folder that a record goes into.
     bucket: Option<fn(&T) -> &str>,
-    roll_at: u64,
+    rolling: RollingPolicy,
     /// Found by the address, if it is not given.
     store: Option<Store>,
     opened: Option<Opened>,
-    /// By bucket, with what the format knows of it.
-    writing: HashMap<String, (Writing, S)>,
+    /// By bucket.
+    writing: HashMap<String, Open<S>>,
     /// What the format has made of a record.
     encoded: Vec<u8>,
     /// What the names of files end with.
@@ -90,6 +92,15 @@ pub struct StoreSink<T, F = fn(&T, &mut Vec<u8>), S = ()> {
     epoch: Epoch,
     pending: Vec<Complete>,
     records: std::marker::PhantomData<fn(T)>,
+}
+
+/// A file that is being written.
+struct Open<S> {
+    file: Writing,
+    /// What the format knows of it.
+    state: S,
+    begun: Timestamp,
+    written: Timestamp,
 }
 
 struct Opened {
@@ -101,6 +112,7 @@ struct Opened {
     uid: Arc<str>,
     restored: Epoch,
     metrics: ConnectorMetrics,
+    clock: TaskClock,
     /// Whether what former runs have left is still to be removed.
     leftovers: bool,
 }
@@ -145,7 +157,7 @@ impl<T, F, S> StoreSink<T, F, S> {
             address: folder.trim_end_matches('/').to_owned(),
             format,
             bucket: None,
-            roll_at: ROLL_AT,
+            rolling: RollingPolicy::default().with_max_part_size(ROLL_AT),
             store: None,
             opened: None,
             writing: HashMap::new(),
@@ -174,7 +186,25 @@ impl<T, F, S> StoreSink<T, F, S> {
     /// A file that has grown to so many bytes gets no more; what follows goes into another one. Default: 1 GiB.
     #[must_use]
     pub fn roll_at(mut self, bytes: u64) -> Self {
-        self.roll_at = bytes;
+        self.rolling = self.rolling.with_max_part_size(bytes);
+        self
+    }
+
+    /// When files end before a checkpoint, as [`FileSink`](crate::files::FileSink) has it. A policy that says nothing of sizes leaves the one that is set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_connectors::files::RollingPolicy;
+    /// use thalweg_connectors::store::StoreSink;
+    ///
+    /// let policy = RollingPolicy::default().with_rollover_interval(Duration::from_secs(900));
+    /// let sink = StoreSink::lines("hdfs://namenode:8020/words").with_rolling_policy(policy);
+    /// # let _ = sink;
+    /// ```
+    #[must_use]
+    pub fn with_rolling_policy(mut self, policy: RollingPolicy) -> Self {
+        let bytes = policy.bytes.or(self.rolling.bytes);
+        self.rolling = RollingPolicy { bytes, ..policy };
         self
     }
 
@@ -200,20 +230,22 @@ impl<T, F, S> StoreSink<T, F, S> {
 }
 
 impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
-    fn write(&mut self, record: &T, bucket: &str) -> Result<(), BoxError> {
+    fn write(&mut self, record: &T, bucket: &str, now: Timestamp) -> Result<(), BoxError> {
         let Self { format, writing, encoded, opened: Some(opened), .. } = self else {
             return Err("the sink has not been opened".into());
         };
         encoded.clear();
         if !writing.contains_key(bucket) {
             let state = format.begin(encoded)?;
-            writing.insert(bucket.to_owned(), (opened.new_file(bucket, self.epoch + 1, &self.suffix), state));
+            let file = opened.new_file(bucket, self.epoch + 1, &self.suffix);
+            writing.insert(bucket.to_owned(), Open { file, state, begun: now, written: now });
         }
-        let Some((file, state)) = writing.get_mut(bucket) else { return Ok(()) };
-        format.write(state, record, encoded)?;
-        file.write(&opened.store, encoded).map_err(boxed)?;
+        let Some(open) = writing.get_mut(bucket) else { return Ok(()) };
+        format.write(&mut open.state, record, encoded)?;
+        open.file.write(&opened.store, encoded).map_err(boxed)?;
+        open.written = now;
         opened.metrics.bytes(encoded.len() as u64);
-        if file.bytes >= self.roll_at
+        if self.rolling.bytes.is_some_and(|bytes| open.file.bytes >= bytes)
             && let Some(full) = self.writing.remove(bucket)
         {
             self.finish(full, Epoch::MAX)?;
@@ -222,7 +254,8 @@ impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
     }
 
     /// Ends a file. Of [`Epoch::MAX`], it is part of the next checkpoint, whichever number that has.
-    fn finish(&mut self, (mut file, state): (Writing, F::File), epoch: Epoch) -> Result<(), BoxError> {
+    fn finish(&mut self, open: Open<F::File>, epoch: Epoch) -> Result<(), BoxError> {
+        let Open { mut file, state, .. } = open;
         let Some(opened) = &self.opened else { return Err("the sink has not been opened".into()) };
         self.encoded.clear();
         self.format.end(state, &mut self.encoded)?;
@@ -234,8 +267,8 @@ impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
 
     /// Ends the largest files until what is left fits.
     fn bound_memory(&mut self) -> Result<(), BoxError> {
-        while self.writing.values().map(|(file, _)| file.in_memory()).sum::<usize>() > IN_MEMORY {
-            let largest = self.writing.iter().max_by_key(|(_, (file, _))| file.in_memory());
+        while self.writing.values().map(|open| open.file.in_memory()).sum::<usize>() > IN_MEMORY {
+            let largest = self.writing.iter().max_by_key(|(_, open)| open.file.in_memory());
             let Some(bucket) = largest.map(|(bucket, _)| bucket.clone()) else { break };
             if let Some(full) = self.writing.remove(&bucket) {
                 self.finish(full, Epoch::MAX)?;
@@ -246,7 +279,7 @@ impl<T, F: FileFormat<T>> StoreSink<T, F, F::File> {
 
     /// Ends the files being written; they belong to `epoch`.
     fn close(&mut self, epoch: Epoch) -> Result<(), BoxError> {
-        let files: Vec<(Writing, F::File)> = self.writing.drain().map(|(_, file)| file).collect();
+        let files: Vec<Open<F::File>> = self.writing.drain().map(|(_, file)| file).collect();
         files.into_iter().try_for_each(|file| self.finish(file, epoch))?;
         // Those that were full before.
         self.pending.iter_mut().filter(|complete| complete.epoch > epoch).for_each(|full| full.epoch = epoch);
@@ -313,7 +346,7 @@ impl Opened {
 impl<T, F, S> Drop for StoreSink<T, F, S> {
     fn drop(&mut self) {
         // What is pending may be part of a checkpoint; what is being written is not.
-        self.writing.drain().for_each(|(_, (file, _))| file.abort());
+        self.writing.drain().for_each(|(_, open)| open.file.abort());
     }
 }
 
@@ -321,7 +354,7 @@ impl<T, F: Clone, S> Clone for StoreSink<T, F, S> {
     /// A sink to the same folder that has written nothing yet.
     fn clone(&self) -> Self {
         let mut fresh = Self::in_folder(&self.address, self.format.clone(), self.suffix.clone());
-        (fresh.bucket, fresh.roll_at, fresh.store) = (self.bucket, self.roll_at, self.store.clone());
+        (fresh.bucket, fresh.rolling, fresh.store) = (self.bucket, self.rolling, self.store.clone());
         fresh
     }
 }
@@ -379,6 +412,7 @@ where
             uid: context.operator.uid.clone(),
             restored: context.restored_epoch,
             metrics,
+            clock: context.clock.clone(),
             leftovers: true,
         });
         Ok(())
@@ -389,11 +423,23 @@ where
     }
 
     fn process(&mut self, batch: &mut Batch<T>, _: &mut Output<()>) -> Result<(), BoxError> {
+        let now = self.opened.as_ref().map_or(0, |opened| opened.clock.now());
         for record in batch.records.drain(..) {
             let bucket = self.bucket.map_or("", |bucket| bucket(&record.value));
-            self.write(&record.value, bucket)?;
+            self.write(&record.value, bucket, now)?;
         }
         self.bound_memory()
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        self.writing.values().filter_map(|open| self.rolling.due(open.begun, open.written)).min()
+    }
+
+    fn processing_time(&mut self, now: Timestamp, _: &mut Output<()>) -> Result<(), BoxError> {
+        let rolling = self.rolling;
+        let is_due = |open: &Open<S>| rolling.due(open.begun, open.written).is_some_and(|due| due <= now);
+        let old: Vec<Open<S>> = self.writing.extract_if(|_, open| is_due(open)).map(|(_, old)| old).collect();
+        old.into_iter().try_for_each(|old| self.finish(old, Epoch::MAX))
     }
 
     fn barrier(&mut self, barrier: &Barrier, _: &mut Output<()>) -> Result<(), BoxError> {

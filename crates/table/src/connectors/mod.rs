@@ -5,6 +5,8 @@ mod datagen;
 mod filesystem;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod nexmark;
 mod print;
 mod shape;
@@ -154,6 +156,8 @@ impl Default for Connectors {
         connectors.register("nexmark", Arc::new(nexmark::Nexmark));
         connectors.register("print", Arc::new(print::Print));
         connectors.register("socket", Arc::new(socket::Socket));
+        #[cfg(feature = "kinesis")]
+        connectors.register("kinesis", Arc::new(kinesis::Kinesis));
         #[cfg(feature = "kafka")]
         {
             connectors.register("kafka", Arc::new(kafka::Kafka::new(false, None)));
@@ -184,6 +188,10 @@ impl Connectors {
         self.0.get(name).ok_or_else(|| {
             let known = || self.0.keys().map(String::as_str);
             let help = match nearest(name, known()) {
+                _ if name == "kinesis" => {
+                    "it wants the feature `kinesis`, which this build does not have; build it with it"
+                        .to_owned()
+                }
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("there are {}", known().collect::<Vec<_>>().join(", ")),
             };

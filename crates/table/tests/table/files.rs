@@ -11,8 +11,11 @@ use thalweg_table::environment::{Outcome, TableEnvironment};
 use thalweg_table::result::Next;
 
 fn environment(folder: &Path) -> TableEnvironment {
+    environment_at(&folder.display().to_string())
+}
+
+pub(crate) fn environment_at(at: &str) -> TableEnvironment {
     let mut environment = TableEnvironment::new();
-    let at = folder.display();
     let setup = format!(
         "CREATE TABLE lines (id INT, tags ARRAY<STRING>, price DECIMAL(10, 2)) WITH (
            'connector' = 'filesystem', 'path' = '{at}/lines', 'format' = 'json');
@@ -30,7 +33,7 @@ fn environment(folder: &Path) -> TableEnvironment {
     environment
 }
 
-fn insert(environment: &mut TableEnvironment, script: &str) {
+pub(crate) fn insert(environment: &mut TableEnvironment, script: &str) {
     environment
         .execute_script(script, |_, _, outcome| {
             let Outcome::Job(job) = outcome else { panic!("no job") };
@@ -40,7 +43,7 @@ fn insert(environment: &mut TableEnvironment, script: &str) {
         .unwrap_or_else(|error| panic!("{}", error.render(script)));
 }
 
-fn rows(environment: &TableEnvironment, query: &str) -> Vec<String> {
+pub(crate) fn rows(environment: &TableEnvironment, query: &str) -> Vec<String> {
     let result = environment.execute_query(query, JobConfig::new("query"));
     let result = result.unwrap_or_else(|error| panic!("{}", error.render(query)));
     let mut rows: Vec<String> = result.collect().unwrap().iter().map(|row| row.values().join(", ")).collect();
@@ -151,7 +154,11 @@ fn wrong_options_are_told() {
     let cases = [
         ("'path' = '/tmp/x'", "wants the option `format`"),
         ("'format' = 'json'", "wants the option `path`"),
-        ("'path' = 'hdfs://x/y', 'format' = 'json'", "there is no `hdfs://`"),
+        ("'path' = 'gopher://x/y', 'format' = 'json'", "no file system has the scheme `gopher`"),
+        #[cfg(not(feature = "s3"))]
+        ("'path' = 's3://x/y', 'format' = 'json'", "wants the feature `s3`"),
+        #[cfg(not(feature = "hdfs"))]
+        ("'path' = 'hdfs://x/y', 'format' = 'json'", "wants the feature `hdfs`"),
         ("'path' = '/tmp/x', 'format' = 'jsn'", "there is no format `jsn`"),
         (
             "'path' = '/tmp/x', 'format' = 'json', 'source.monitor-intervall' = '1 s'",

@@ -16,10 +16,14 @@ mod files;
 mod files_recovery;
 mod flink;
 mod functions;
+#[cfg(feature = "kinesis")]
+mod kinesis;
 mod nexmark;
 mod nexmark_recovery;
 mod recovery;
 mod recovery_updates;
 mod statements;
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+mod stores;
 mod table_api;
 mod ttl;

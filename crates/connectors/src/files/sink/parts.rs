@@ -17,11 +17,11 @@ use thalweg_dataflow::time::{Timestamp, at_least_millis};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RollingPolicy {
-    pub(super) bytes: Option<u64>,
+    pub(crate) bytes: Option<u64>,
     /// Milliseconds.
-    age: Option<i64>,
+    pub(crate) age: Option<i64>,
     /// Milliseconds.
-    inactivity: Option<i64>,
+    pub(crate) inactivity: Option<i64>,
 }
 
 impl RollingPolicy {
@@ -44,7 +44,7 @@ impl RollingPolicy {
     }
 
     /// When a file is to be ended by the clock, if that is to be.
-    pub(super) fn due(&self, begun: Timestamp, written: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn due(&self, begun: Timestamp, written: Timestamp) -> Option<Timestamp> {
         let age = self.age.map(|age| begun.saturating_add(age));
         let inactivity = self.inactivity.map(|inactivity| written.saturating_add(inactivity));
         age.into_iter().chain(inactivity).min()

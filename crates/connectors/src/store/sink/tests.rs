@@ -108,6 +108,25 @@ fn a_run_that_goes_on_publishes_what_is_committed_and_nothing_else_at_any_parall
     }
 }
 
+#[test]
+fn files_end_by_the_clock() {
+    let (stores, _folder) = stores();
+    for store in stores {
+        let policy = RollingPolicy::default()
+            .with_rollover_interval(std::time::Duration::from_millis(100))
+            .with_inactivity_interval(std::time::Duration::from_millis(30));
+        let mut written: Written = Harness::new(sink(&store).with_rolling_policy(policy));
+        // The second is in the file of the first, the third comes after it was idle, the last after it got too old.
+        for (n, at) in [(1, 0), (2, 20), (3, 50), (4, 75), (5, 100), (6, 125), (7, 150)] {
+            written.set_processing_time(at);
+            written.push(n, 0);
+        }
+        written.checkpoint(1);
+        written.committed(1);
+        assert_eq!((entries(&store).len(), lines(&store)), (3, vec![1, 2, 3, 4, 5, 6, 7]));
+    }
+}
+
 /// A sink that runs alone.
 fn opened(store: &Store, run: RunId) -> StoreSink<u32, Format> {
     let mut operator = sink(store);
@@ -120,13 +139,14 @@ fn opened(store: &Store, run: RunId) -> StoreSink<u32, Format> {
         uid: "sink".into(),
         restored: 0,
         metrics: ConnectorMetrics::of(&Arc::default()),
+        clock: TaskClock::default(),
         leftovers: true,
     });
     operator
 }
 
 fn write(sink: &mut StoreSink<u32, Format>, n: u32, epoch: Epoch) {
-    sink.write(&n, "").unwrap();
+    sink.write(&n, "", 0).unwrap();
     sink.close(epoch).unwrap();
 }
 

@@ -1,8 +1,8 @@
-//! `filesystem`: tables in folders of text files, a line for each row.
+//! `filesystem`: tables in folders of text files, a line for each row, on this machine, in S3 (feature `s3`) and HDFS (feature `hdfs`).
 //!
 //! | option | |
 //! |---|---|
-//! | `path` | the folder, or the file to read; `file://` may stand before it |
+//! | `path` | the folder, or the file to read; `file://` may stand before it. `s3://bucket/…`, `hdfs://namenode:port/…`: see [`Store::at`] for settings and credentials |
 //! | `format` | `json`, `csv`, `raw` |
 //! | `source.monitor-interval` | new files are looked for so often; without it the table ends with the files that are there |
 //! | `source.path.regex-pattern` | files whose path does not match are passed over |
@@ -21,7 +21,8 @@
 //! `PARTITIONED BY (dt, hm)`: rows are in the folders `dt=…/hm=…`, and their files do not have these columns. Metadata: `file.path`,
 //! `file.name`, `file.size`, `file.modification-time`.
 //!
-//! Files are seen when the checkpoint that they belong to is committed, each row once; without checkpoints, when the job ends.
+//! Files are seen when the checkpoint that they belong to is committed, each row once; without checkpoints, when the job ends. What is left behind in a store by a crash, and what
+//! takes it away, is said at [`StoreSink`](thalweg_connectors::store::sink). Files that are read may be compressed, and say so by their names: `.gz`, `.zst`.
 
 mod partitions;
 mod sink;
@@ -29,6 +30,8 @@ mod source;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use thalweg_connectors::store::Store;
 
 use super::{Connector, TableScan, TableSink, only};
 use crate::catalog::{ColumnSource, Table};
@@ -69,6 +72,8 @@ const NO_VALUE: &str = "__DEFAULT_PARTITION__";
 #[derive(Clone)]
 struct Layout {
     path: PathBuf,
+    /// That the path is in, if it is not on this machine.
+    store: Option<Store>,
     format: Arc<dyn Format>,
     /// In the lines.
     lines: Vec<usize>,
@@ -99,16 +104,16 @@ impl Layout {
         }
         let path = super::required(table, "path")?;
         let path = path.strip_prefix("file://").unwrap_or(path);
-        if let Some((scheme, _)) = path.split_once("://") {
-            return Err(SqlError::new(format!("`path` is on this machine; there is no `{scheme}://`")));
-        }
+        // What is wrong with its settings, or not built in, is told now.
+        let store = path.contains("://").then(|| Store::at(path)).transpose();
+        let store = store.map_err(|error| SqlError::new(format!("`path`: {error}")))?;
         let field = |place: &usize| -> Field {
             let column = &table.columns[columns[*place]];
             (column.name.clone(), column.data_type.clone())
         };
         let format = format(table, super::required(table, "format")?, "", lines.iter().map(field).collect())?;
         let no_value = table.option("partition.default-name").unwrap_or(NO_VALUE).to_owned();
-        Ok(Self { path: path.into(), format, lines, partitions, metadata, no_value })
+        Ok(Self { path: path.into(), store, format, lines, partitions, metadata, no_value })
     }
 
     /// The layout that leaves out, of what is in the lines, what nobody needs.

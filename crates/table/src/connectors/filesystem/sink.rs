@@ -12,6 +12,7 @@ use std::sync::Arc;
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 use thalweg_connectors::files::{FileSink, RollingPolicy};
+use thalweg_connectors::store::{Store, StoreSink};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::{Barrier, Epoch};
 use thalweg_dataflow::error::BoxError;
@@ -55,6 +56,7 @@ struct Commit {
     pattern: Option<String>,
     names: Vec<String>,
     folder: PathBuf,
+    store: Option<Store>,
 }
 
 pub(super) fn sink(table: &Arc<Table>) -> Result<Box<dyn TableSink>, SqlError> {
@@ -123,6 +125,7 @@ impl Commit {
             pattern: table.option("partition.time-extractor.timestamp-pattern").map(str::to_owned),
             names: layout.partitions.iter().map(|(_, name)| name.clone()).collect(),
             folder: layout.path.clone(),
+            store: layout.store.clone(),
         }))
     }
 
@@ -215,13 +218,30 @@ impl TableSink for Folder {
         };
         let parts = rows.flat_map("partitions", parts).determined();
         let format = |(_, lines): &Part, out: &mut Vec<u8>| out.extend_from_slice(lines);
-        let files =
-            FileSink::new(&self.layout.path, format).with_buckets(folder).with_rolling_policy(self.rolling);
+        match &self.layout.store {
+            None => {
+                let files = FileSink::new(&self.layout.path, format).with_buckets(folder);
+                self.write_into(&parts, name, files.with_rolling_policy(self.rolling));
+            }
+            Some(store) => {
+                let files = StoreSink::new(&self.layout.path.to_string_lossy(), format);
+                let files = files.on(store.clone()).with_buckets(folder);
+                self.write_into(&parts, name, files.with_rolling_policy(self.rolling));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Folder {
+    fn write_into<S>(&self, parts: &Stream<Part>, name: &str, files: S)
+    where
+        S: Operator<In = Part, Out = ()> + Clone,
+    {
         match &self.commit {
             None => parts.apply(name, files),
             Some(commit) => parts.apply(name, WholePartitions::new(files, commit.clone())),
         };
-        Ok(())
     }
 }
 
@@ -235,8 +255,8 @@ struct Growing {
 
 /// Says of partitions when they are whole, behind the files.
 #[derive(Clone)]
-struct WholePartitions<F> {
-    files: FileSink<Part, F>,
+struct WholePartitions<S> {
+    files: S,
     commit: Commit,
     growing: Vec<Growing>,
     watermark: Timestamp,
@@ -244,16 +264,16 @@ struct WholePartitions<F> {
     ended: bool,
 }
 
-impl<F: Clone> WholePartitions<F> {
-    fn new(files: FileSink<Part, F>, commit: Commit) -> Self {
+impl<S> WholePartitions<S> {
+    fn new(files: S, commit: Commit) -> Self {
         let (growing, watermark) = (Vec::new(), Timestamp::MIN);
         Self { files, commit, growing, watermark, clock: TaskClock::default(), ended: false }
     }
 }
 
-impl<F> Operator for WholePartitions<F>
+impl<S> Operator for WholePartitions<S>
 where
-    F: FnMut(&Part, &mut Vec<u8>) + Clone + Send + 'static,
+    S: Operator<In = Part, Out = ()>,
 {
     type In = Part;
     type Out = ();
@@ -315,8 +335,11 @@ where
         let (delay, ended) = (self.commit.delay, self.ended);
         for whole in self.growing.extract_if(.., |of| ended || of.time.saturating_add(delay) <= now) {
             let path = self.commit.folder.join(&whole.folder).join(&self.commit.file);
-            std::fs::write(&path, "")
-                .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+            let said = match &self.commit.store {
+                None => std::fs::write(&path, ""),
+                Some(store) => store.put(&path, b""),
+            };
+            said.map_err(|error| format!("cannot create {}: {error}", path.display()))?;
         }
         Ok(())
     }

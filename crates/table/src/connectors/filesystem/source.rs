@@ -1,15 +1,15 @@
 //! Reads the files of a table.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use regex::Regex;
-use thalweg_connectors::files::{LineOf, TextFileSource};
+use thalweg_connectors::files::{Compression, FileSystem, LineOf, TextFileSource, system};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
 use thalweg_dataflow::record::Record;
@@ -39,6 +39,9 @@ pub(super) fn scan(table: &Arc<Table>) -> Result<Box<dyn TableScan>, SqlError> {
         return Err(SqlError::new(format!("METADATA is one of {}, not `{key}`", known.join(", "))));
     }
     let mut source = TextFileSource::new(&layout.path).with_files().recursively();
+    if let Some(store) = &layout.store {
+        source = source.on(store.clone());
+    }
     if let Some(interval) = table.option("source.monitor-interval") {
         let every = options::duration(interval).filter(|every| !every.is_zero());
         let wrong =
@@ -54,36 +57,53 @@ pub(super) fn scan(table: &Arc<Table>) -> Result<Box<dyn TableScan>, SqlError> {
 }
 
 /// What is known of a file.
+#[derive(Clone)]
 struct Known {
     /// Of its partition and its metadata, in the order of the layout.
     values: Vec<Option<String>>,
     passed_over: bool,
 }
 
+/// The file that was last read from, and what is known of it: a store would be asked for each batch of its lines.
+#[derive(Clone, Default)]
+struct Last(Option<(Arc<Path>, Known)>);
+
 impl Layout {
-    fn known(&self, file: &Path, only: Option<&Regex>) -> Known {
+    fn file_system(&self) -> std::io::Result<Arc<dyn FileSystem>> {
+        match &self.store {
+            Some(store) => Ok(Arc::new(store.clone())),
+            None => system::of(&self.path),
+        }
+    }
+
+    fn known(&self, file: &Path, only: Option<&Regex>) -> std::io::Result<Known> {
         let mut values = self.values_of(file);
-        let metadata = std::fs::metadata(file).ok();
+        let of_entry = |key: &str| !matches!(key, "file.path" | "file.name");
+        let entry = match self.metadata.iter().any(|(_, key)| of_entry(key)) {
+            true => match self.file_system()?.list(file, false) {
+                // It has been taken away since it was opened.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                entries => entries?.pop(),
+            },
+            false => None,
+        };
         for (_, key) in &self.metadata {
             values.push(match key.as_str() {
                 "file.path" => Some(file.display().to_string()),
                 "file.name" => file.file_name().map(|name| name.to_string_lossy().into_owned()),
-                "file.size" => metadata.as_ref().map(|of| of.len().to_string()),
-                _ => {
-                    let changed = metadata.as_ref().and_then(|of| of.modified().ok());
-                    let since = changed.and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
-                    since.map(|since| since.as_millis().to_string())
-                }
+                "file.size" => entry.as_ref().map(|of| of.length.to_string()),
+                _ => entry.as_ref().map(|of| of.modified.to_string()),
             });
         }
         let passed_over = only.is_some_and(|only| !only.is_match(&file.to_string_lossy()));
-        Known { values, passed_over }
+        Ok(Known { values, passed_over })
     }
 
     /// The rows of these lines.
     fn decode<'a>(
         &self,
         lines: impl Iterator<Item = (&'a Arc<Path>, &'a str)>,
+        last: &mut Last,
         only: Option<&Regex>,
         schema: &SchemaRef,
     ) -> Result<Chunk, BoxError> {
@@ -92,7 +112,12 @@ impl Layout {
         for (file, line) in lines {
             // Lines of a file come together.
             if files.last().is_none_or(|(last, _)| !Arc::ptr_eq(last, file)) {
-                files.push((file, self.known(file, only)));
+                let known = match last.0.take() {
+                    Some((of, known)) if Arc::ptr_eq(&of, file) => known,
+                    _ => self.known(file, only).map_err(|error| format!("{}: {error}", file.display()))?,
+                };
+                last.0 = Some((file.clone(), known.clone()));
+                files.push((file, known));
             }
             if line.is_empty() || files.last().is_some_and(|(_, known)| known.passed_over) {
                 continue;
@@ -145,9 +170,10 @@ impl TableScan for Scan {
     fn scan(&self, graph: &StreamGraph, name: &str, shape: Shape) -> Result<Stream<Chunk>, SqlError> {
         let layout = self.layout.reading(&shape.needs);
         let (only, schema) = (self.only.clone(), shape.read.clone());
+        let mut last = Last::default();
         let rows = MappedSource::new(self.source.clone(), move |records: Vec<Record<LineOf>>| {
             let lines = records.iter().map(|record| (&record.value.file, record.value.line.as_str()));
-            let chunk = layout.decode(lines, only.as_ref(), &schema)?;
+            let chunk = layout.decode(lines, &mut last, only.as_ref(), &schema)?;
             let record = (!chunk.is_empty()).then_some(Record { value: chunk, timestamp: NO_TIMESTAMP });
             Ok(record.into_iter().collect())
         });
@@ -164,25 +190,23 @@ struct Whole {
 
 impl Lookup for Whole {
     fn rows(&self) -> Result<Vec<Chunk>, SqlError> {
+        let path = &self.layout.path;
         let failed = |path: &Path, error: std::io::Error| {
             SqlError::new(format!("cannot read {}: {error}", path.display()))
         };
+        let files = self.layout.file_system().map_err(|error| failed(path, error))?;
+        let mut entries = files.list(path, true).map_err(|error| failed(path, error))?;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
         let mut chunks = Vec::new();
-        let mut waiting = vec![self.layout.path.clone()];
-        while let Some(path) = waiting.pop() {
-            if path.is_dir() {
-                for entry in std::fs::read_dir(&path).map_err(|error| failed(&path, error))? {
-                    let entry = entry.map_err(|error| failed(&path, error))?;
-                    if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
-                        waiting.push(entry.path());
-                    }
-                }
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
-            let file: Arc<Path> = path.into();
+        for entry in entries.iter().filter(|entry| entry.length > 0) {
+            let mut text = String::new();
+            let file = files.open(&entry.path, 0);
+            let file = file.and_then(|file| Compression::of(&entry.path).open(file));
+            file.and_then(|mut file| file.read_to_string(&mut text))
+                .map_err(|error| failed(&entry.path, error))?;
+            let file: Arc<Path> = entry.path.as_path().into();
             let lines = text.lines().map(|line| (&file, line));
-            let chunk = self.layout.decode(lines, self.only.as_ref(), &self.schema);
+            let chunk = self.layout.decode(lines, &mut Last::default(), self.only.as_ref(), &self.schema);
             chunks.push(chunk.map_err(|error| SqlError::new(error.to_string()))?);
         }
         Ok(chunks)
