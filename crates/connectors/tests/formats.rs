@@ -226,6 +226,271 @@ mod avro {
     }
 }
 
+#[cfg(feature = "parquet")]
+mod parquet {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use thalweg_connectors::files::format::{
+        ColumnType, Field, ParquetFormat, ParquetReaderFormat, ParquetWriter,
+    };
+    use thalweg_dataflow::checkpoint::CheckpointStorage;
+    use thalweg_dataflow::runtime::CheckpointConfig;
+    use thalweg_testkit::CrashPoint;
+
+    use super::*;
+
+    pub(super) fn format() -> ParquetFormat {
+        ParquetFormat::of::<Row>().unwrap()
+    }
+
+    fn source<T: serde::de::DeserializeOwned + Clone + Send + 'static>(
+        path: impl Into<PathBuf>,
+    ) -> FileSource<ParquetReaderFormat<T>> {
+        FileSource::for_record_stream_format(ParquetReaderFormat::new(), path)
+    }
+
+    #[test]
+    fn what_others_have_written_is_read() {
+        for name in ["none", "snappy", "gzip", "zstd", "lz4", "v2"] {
+            let found = read(source::<Row>(fixture(&format!("rows-{name}.parquet"))), 1);
+            assert_eq!(found.unwrap(), rows(60), "{name}");
+        }
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "UPPERCASE")]
+    enum Suit {
+        Hearts,
+        Spades,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        x: i32,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Deserialize)]
+    struct Kinds {
+        int: Option<i32>,
+        small: u8,
+        float: f32,
+        suit: Suit,
+        list: Vec<i32>,
+        map: BTreeMap<String, i64>,
+        inner: Option<Inner>,
+        day: i32,
+        at: i64,
+        price: String,
+    }
+
+    #[test]
+    fn every_type_is_read_and_what_nobody_wants_is_passed_over() {
+        let first = Kinds {
+            int: Some(-7),
+            small: 200,
+            float: 0.5,
+            suit: Suit::Spades,
+            list: vec![1, -2, 3],
+            map: BTreeMap::from([("one".to_owned(), 1)]),
+            inner: Some(Inner { x: 5 }),
+            day: 18_518,
+            at: 1_600_000_000_123_000,
+            price: "1.50".to_owned(),
+        };
+        let found = read(source::<Kinds>(fixture("kinds.parquet")), 1).unwrap();
+        assert_eq!(found[0], first);
+        let second = &found[1];
+        assert!(second.float.is_infinite() && second.int.is_none() && second.inner.is_none());
+        assert!(second.list.is_empty() && second.map.is_empty() && second.price == "-2.25");
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn structures_become_text_and_come_back_and_numbers_that_are_none_do_too() {
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        struct Deep {
+            list: Vec<Option<Inner>>,
+            pair: (i64, String),
+            suit: Suit,
+            any: serde_json::Value,
+            share: f64,
+            id: u64,
+            inner: Option<Inner>,
+        }
+        let deep = |share, id| Deep {
+            list: vec![Some(Inner { x: 1 }), None],
+            pair: (7, "seven".to_owned()),
+            suit: Suit::Hearts,
+            any: serde_json::json!("text"),
+            share,
+            id,
+            inner: (id == 1).then_some(Inner { x: -3 }),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let written = |records: Vec<Deep>| {
+            let graph = StreamGraph::new();
+            let source = ParallelCollectionSource::new(records);
+            let source = graph.source("rows", source, WatermarkStrategy::no_watermarks());
+            let format = ParquetFormat::of::<Deep>().unwrap();
+            let _ = source.apply("files", FileSink::for_bulk_format(folder.path(), format));
+            let restart = Some(RestartStrategy::None);
+            run(&graph, JobConfig { parallelism: 1, restart, ..JobConfig::new("deep") })
+        };
+        written(vec![deep(f64::NEG_INFINITY, 1), deep(f64::NAN, 2)]).unwrap();
+        let mut found = read(source::<Deep>(folder.path()), 1).unwrap();
+        found.sort_by_key(|deep| deep.id);
+        assert_eq!(found[0], deep(f64::NEG_INFINITY, 1));
+        assert!(found[1].share.is_nan() && found[1].inner.is_none() && found.len() == 2);
+        let error = written(vec![deep(0.0, u64::MAX)]).unwrap_err().to_string();
+        assert!(error.contains("`id`: 18446744073709551615 does not fit 64 signed bits"), "{error}");
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_refused_and_leaves_nothing_behind() {
+        let field = |name: &str, column_type| Field { name: name.to_owned(), column_type };
+        let fields = [field("n", ColumnType::Long), field("seen", ColumnType::Boolean)];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let mut file = ParquetWriter::new(&fields, std::fs::File::create(&path).unwrap()).unwrap();
+        file.write(&(1, true)).unwrap();
+        let cases = [
+            (file.write(&(2, "yes")), "`seen` is a column of BOOLEAN, and yes is none"),
+            (file.write(&(2, true, 3)), "more than 2 fields"),
+            (file.write(&BTreeMap::from([("n", 1), ("m", 1)])), "there is no column `m`"),
+            (file.write(&[1, 2][..]), "a list has no columns"),
+        ];
+        for (result, expected) in cases {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        file.write(&BTreeMap::from([("n", 2)])).unwrap();
+        file.finish().unwrap();
+        let found = read(source::<(i64, Option<bool>)>(&path), 1).unwrap();
+        assert_eq!(found, [(1, Some(true)), (2, None)]);
+    }
+
+    #[test]
+    fn a_file_of_parquet_is_written_once_over_crashes_and_read_on_from_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, checkpoints) = (folder.path().join("rows"), folder.path().join("checkpoints"));
+        let config = |parallelism| {
+            let storage = CheckpointStorage::local(&checkpoints).unwrap();
+            let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(10), storage));
+            let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
+            JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("parquet") }
+        };
+        let graph = StreamGraph::new();
+        let rows_of_parquet = ParallelCollectionSource::new(rows(20_000));
+        let rows_of_parquet = graph.source("rows", rows_of_parquet, WatermarkStrategy::no_watermarks());
+        let crash = CrashPoint::after(2, 3_000);
+        let _ = crash
+            .on(&rows_of_parquet)
+            .apply("files", FileSink::for_bulk_format(&files, format()).roll_at(100_000));
+        run(&graph, config(2)).unwrap();
+        let graph = StreamGraph::new();
+        let read_again = graph.source("rows", source::<Row>(&files), WatermarkStrategy::no_watermarks());
+        let sink = FileSink::for_bulk_format(folder.path().join("lines"), JsonLinesFormat);
+        let _ = CrashPoint::after(2, 3_000).on(&read_again).apply("files", sink);
+        run(&graph, JobConfig { id: "lines".into(), ..config(2) }).unwrap();
+        let lines = read(TextFileSource::new(folder.path().join("lines")), 1).unwrap();
+        let mut found: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        found.sort_by_key(|row| row.n);
+        assert_eq!(found, rows(20_000));
+    }
+
+    #[test]
+    fn large_files_have_several_row_groups_and_are_read_block_by_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.parquet");
+        let text = |n: i64| format!("{n} {}", "x".repeat((n.wrapping_mul(7_919) % 50) as usize));
+        let fields = [Field { name: "text".to_owned(), column_type: ColumnType::String }];
+        let mut file = ParquetWriter::new(&fields, std::fs::File::create(&path).unwrap()).unwrap();
+        let groups = (0..400_000_i64).filter(|n| file.write(&text(*n)).unwrap()).count();
+        file.finish().unwrap();
+        assert!(groups >= 2 && std::fs::metadata(&path).unwrap().len() > 2 << 20, "{groups} groups");
+        let found = read(source::<String>(&path), 1).unwrap();
+        assert!(found.into_iter().eq((0..400_000).map(text)));
+    }
+
+    #[test]
+    fn a_file_that_is_none_and_one_that_is_cut_short_or_compressed_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.parquet");
+        let whole = std::fs::read(fixture("rows-snappy.parquet")).unwrap();
+        for bytes in [b"no parquet at all".to_vec(), whole[..whole.len() - 30].to_vec(), b"PAR1".to_vec()] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = read(source::<Row>(folder.path()), 1).unwrap_err();
+            assert!(error.contains("rows.parquet: record 0 cannot be read as parquet: "), "{error}");
+        }
+        std::fs::rename(&path, folder.path().join("rows.parquet.gz")).unwrap();
+        let error = read(source::<Row>(folder.path()), 1).unwrap_err();
+        assert!(error.contains("has to be decompressed first"), "{error}");
+    }
+}
+
+/// A folder of its own, in each store that there is: `THALWEG_S3`, `THALWEG_HDFS`.
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+fn folders(test: &str) -> Vec<String> {
+    let variables = [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))];
+    let folder = |(variable, built_in): (&str, bool)| match std::env::var(variable) {
+        Ok(base) if built_in => {
+            Some(format!("{base}/{test}-{:x}", thalweg_dataflow::operator::RunId::token()))
+        }
+        _ => {
+            eprintln!("SKIPPED: {test} on {variable}, which is not set, or not built in");
+            None
+        }
+    };
+    variables.into_iter().filter_map(folder).collect()
+}
+
+/// What a source of files of a store reads, at two parallelisms.
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+fn is_all<S: Source<Item = Row>>(what: &str, source: impl Fn() -> S) {
+    for parallelism in [1, 3] {
+        let mut found = read(source(), parallelism).unwrap_or_else(|error| panic!("{what}: {error}"));
+        found.sort_by_key(|row| row.n);
+        assert_eq!(found, rows(500), "{what}");
+    }
+}
+
+#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[test]
+fn each_format_is_written_to_and_read_from_each_store() {
+    for at in folders("formats") {
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd, Compression::Bzip2] {
+            let folder = format!("{at}/csv-{compression:?}");
+            let format = CompressedFormat::new(csv(), compression);
+            write(StoreSink::for_bulk_format(&folder, format));
+            is_all(&folder, || FileSource::for_record_stream_format(CsvReaderFormat::<Row>::new(), &folder));
+            let folder = format!("{at}/json-{compression:?}");
+            let format = CompressedFormat::new(JsonLinesFormat, compression);
+            write(StoreSink::for_bulk_format(&folder, format));
+            let lines = read(TextFileSource::new(&folder), 2).unwrap();
+            let mut found: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            found.sort_by_key(|row| row.n);
+            assert_eq!(found, rows(500), "{folder}");
+        }
+        #[cfg(feature = "avro")]
+        for codec in avro::CODECS {
+            use thalweg_connectors::files::format::AvroReaderFormat;
+            let folder = format!("{at}/avro-{codec:?}");
+            write(StoreSink::for_bulk_format(&folder, avro::format(codec)));
+            is_all(&folder, || FileSource::for_record_stream_format(AvroReaderFormat::<Row>::new(), &folder));
+        }
+        #[cfg(feature = "parquet")]
+        {
+            use thalweg_connectors::files::format::ParquetReaderFormat;
+            let folder = format!("{at}/parquet");
+            write(StoreSink::for_bulk_format(&folder, parquet::format()));
+            is_all(&folder, || {
+                FileSource::for_record_stream_format(ParquetReaderFormat::<Row>::new(), &folder)
+            });
+        }
+    }
+}
+
 #[test]
 fn a_row_that_is_none_is_told_with_its_number() {
     let folder = tempfile::tempdir().unwrap();
@@ -299,6 +564,8 @@ fn what_is_written_here_others_read() {
         let format = CompressedFormat::new(csv(), compression);
         written.extend(written_by_both(folder.path(), &name("csv"), format));
     }
+    #[cfg(feature = "parquet")]
+    written.extend(written_by_both(folder.path(), "parquet", parquet::format()));
     #[cfg(feature = "avro")]
     for codec in avro::CODECS {
         written.extend(written_by_both(folder.path(), &format!("avro-{codec:?}"), avro::format(codec)));

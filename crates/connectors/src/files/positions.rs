@@ -31,7 +31,7 @@ pub(super) struct Head {
 impl Head {
     /// Of the first `length` bytes, or as many as count.
     pub(super) fn of(files: &dyn FileSystem, path: &Path, length: u64) -> Result<Self, TextFileError> {
-        let bytes = files.head(path, length.min(HEAD)).map_err(|error| io(path, error))?;
+        let bytes = files.range(path, 0, length.min(HEAD)).map_err(|error| io(path, error))?;
         Ok(Self { length: bytes.len() as u64, hash: key_hash(&bytes[..]) })
     }
 

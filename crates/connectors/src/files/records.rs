@@ -13,7 +13,7 @@ use thalweg_dataflow::time::NO_TIMESTAMP;
 
 use super::compression::Compression;
 use super::error::{TextFileError, io};
-use super::format::{StreamFormat, StreamReader};
+use super::format::{FileToRead, StreamFormat, StreamReader};
 use super::positions::{READ, identity};
 use super::system::{Entry, FileSystem};
 use super::watched::{Watch, Watched};
@@ -130,6 +130,7 @@ struct OneFile<R> {
     path: PathBuf,
     /// What its position is kept under.
     identity: String,
+    length: u64,
     compression: Compression,
     next: u64,
     split: Option<SplitId>,
@@ -155,7 +156,7 @@ impl<F: StreamFormat> FileSourceReader<F> {
             let compression = self.watch.compression(&path);
             // An empty file is in no format, and has no records in any.
             let next = if length == 0 { READ } else { next };
-            self.files.push(OneFile { path, identity, compression, next, split: None, open: None });
+            self.files.push(OneFile { path, identity, length, compression, next, split: None, open: None });
         }
         Ok(())
     }
@@ -164,7 +165,7 @@ impl<F: StreamFormat> FileSourceReader<F> {
 impl<R: StreamReader> OneFile<R> {
     fn read<F: StreamFormat<Item = R::Item, Reader = R>>(
         &mut self,
-        files: &dyn FileSystem,
+        files: &Arc<dyn FileSystem>,
         format: &F,
         output: &mut SourceOutput<R::Item>,
     ) -> Result<(u64, usize), BoxError> {
@@ -185,15 +186,17 @@ impl<R: StreamReader> OneFile<R> {
 
     fn try_read<F: StreamFormat<Item = R::Item, Reader = R>>(
         &mut self,
-        files: &dyn FileSystem,
+        files: &Arc<dyn FileSystem>,
         format: &F,
         output: &mut SourceOutput<R::Item>,
     ) -> std::io::Result<(u64, usize)> {
-        let open = match &mut self.open {
+        let Self { path, length, compression, open, .. } = self;
+        let open = match open {
             Some(open) => open,
             none => {
-                let file = files.open(&self.path, 0)?;
-                let mut open = format.open(self.compression.open(file)?)?;
+                let (files, path) = (files.clone(), path.clone());
+                let file = FileToRead { files, path, length: *length, compression: *compression };
+                let mut open = format.open_file(file)?;
                 for _ in 0..self.next {
                     if !open.skip()? {
                         break;
@@ -238,7 +241,7 @@ impl<F: StreamFormat> SourceReader for FileSourceReader<F> {
             .split
             .get_or_insert_with(|| output.add_split_as(&file.path.display().to_string(), &file.identity));
         let first = file.next;
-        let (records, bytes) = file.read(&*self.watch.files, &self.format, output)?;
+        let (records, bytes) = file.read(&self.watch.files, &self.format, output)?;
         output.origin(split, first, (first + records).saturating_sub(1));
         self.context.metrics.bytes.add(bytes as u64);
         if file.next == READ {

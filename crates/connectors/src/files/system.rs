@@ -44,13 +44,13 @@ pub trait FileSystem: fmt::Debug + Send + Sync + 'static {
     /// When it is not there, or cannot be read.
     fn open(&self, path: &Path, from: u64) -> io::Result<Box<dyn Read + Send>>;
 
-    /// The first so many bytes of a file, or all.
+    /// So many bytes of a file from an offset on, or what there is of them.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    fn head(&self, path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    fn range(&self, path: &Path, from: u64, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.open(path, 0)?.take(length).read_to_end(&mut bytes)?;
+        self.open(path, from)?.take(length).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -47,12 +47,13 @@ impl FileSystem for Store {
         Ok(Box::new(StoreReader { store: self.clone(), key, left, chunk: Bytes::new(), ahead: None }))
     }
 
-    fn head(&self, path: &FilePath, length: u64) -> io::Result<Vec<u8>> {
+    fn range(&self, path: &FilePath, from: u64, length: u64) -> io::Result<Vec<u8>> {
         if length == 0 {
             return Ok(Vec::new());
         }
         let key = self.key(path)?;
-        let bytes = self.request(&format!("read `{key}`"), || self.store.get_range(&key, 0..length))?;
+        let bytes =
+            self.request(&format!("read `{key}`"), || self.store.get_range(&key, from..from + length))?;
         Ok(bytes.to_vec())
     }
 

@@ -6,30 +6,41 @@
 //! | JSON, a document a line | [`JsonLinesFormat`] | [`TextFileSource`](super::TextFileSource) | – |
 //! | CSV | [`CsvFormat`] | [`CsvReaderFormat`] | – |
 //! | Avro's container files | `AvroFormat` | `AvroReaderFormat` | `avro` |
-//! | any of these, compressed | [`CompressedFormat`] | by the names of files, or as the source is told | `compression` |
+//! | Parquet | `ParquetFormat` | `ParquetReaderFormat` | `parquet` |
+//! | any of these but Parquet, compressed | [`CompressedFormat`] | by the names of files, or as the source is told | `compression` |
 //!
 //! What writes a file is a [`FileFormat`] (Flink's `BulkWriter`), which both [`FileSink`](super::FileSink) and [`StoreSink`](crate::store::StoreSink) take, by
 //! `for_bulk_format`: so each format is written exactly once, wherever it is written to. What reads one from its beginning to its end is a [`StreamFormat`], which a
 //! [`FileSource`](super::FileSource) takes. Others are written in a crate of one's own.
-//!
-//! **Not here**: Parquet. Its footer says where columns are, so it cannot be read from the beginning on; data frames write it (`DataFrame::write`), a batch a file.
 
 #[cfg(feature = "avro")]
 mod avro;
+mod columns;
 mod compressed;
 mod csv;
 mod json;
+#[cfg(feature = "parquet")]
+mod parquet;
 
+use std::fmt;
 use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::csv::{CsvFormat, CsvReader, CsvReaderFormat, CsvRow};
+#[cfg(feature = "parquet")]
+pub use self::parquet::{ParquetFormat, ParquetReader, ParquetReaderFormat, ParquetWriter};
 #[cfg(feature = "avro")]
 pub use avro::{AvroCodec, AvroFormat, AvroReader, AvroReaderFormat};
+pub use columns::{ColumnType, Field};
 #[cfg(feature = "compression")]
 pub use compressed::CompressedFile;
 pub use compressed::CompressedFormat;
 pub use json::JsonLinesFormat;
 use thalweg_dataflow::error::{BoxError, Fallible};
+
+use super::compression::Compression;
+use super::system::FileSystem;
 
 /// Writes files of records of `T` (Flink's `BulkWriter` and its factory). A closure that appends a line without its end is one, too.
 ///
@@ -135,6 +146,57 @@ pub trait StreamFormat: Clone + Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read, or is not in the format ([`io::ErrorKind::InvalidData`]).
     fn open(&self, file: Box<dyn Read + Send>) -> io::Result<Self::Reader>;
+
+    /// Begins to read a file that is not to be read from its beginning on: one whose end says what is in it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_file(&self, file: FileToRead) -> io::Result<Self::Reader> {
+        self.open(file.decompressed()?)
+    }
+}
+
+/// A file that is to be read, in any part.
+#[derive(Clone)]
+pub struct FileToRead {
+    pub(super) files: Arc<dyn FileSystem>,
+    pub(super) path: PathBuf,
+    pub(super) length: u64,
+    pub(super) compression: Compression,
+}
+
+impl fmt::Debug for FileToRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
+}
+
+impl FileToRead {
+    /// How many bytes it has, as it lies there.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether it is compressed as a whole.
+    pub fn is_compressed(&self) -> bool {
+        self.compression != Compression::None
+    }
+
+    /// From its beginning on, and not compressed any more.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn decompressed(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.compression.open(self.files.open(&self.path, 0)?)
+    }
+
+    /// So many bytes of it, as it lies there, or fewer if there are no more.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn range(&self, from: u64, length: u64) -> io::Result<Vec<u8>> {
+        self.files.range(&self.path, from, length)
+    }
 }
 
 /// Reads one file (Flink's `StreamFormat.Reader`).
