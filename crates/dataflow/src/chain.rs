@@ -195,6 +195,7 @@ impl<O: Operator> Chained<O> {
         if self.time_is_over || self.operator.begins_event_time() {
             return Ok(());
         }
+        self.call_on_state(|operator, output| operator.idle(output))?;
         if self.operator.holds_records() {
             self.idle_waits = true;
             return Ok(());

@@ -103,6 +103,12 @@ pub trait Operator: Send + 'static {
         Ok(())
     }
 
+    /// Its input is idle: event time goes on without it. What the operator holds back for no other reason than to hand on more at once is
+    /// emitted here, ahead of what others make of that time.
+    fn idle(&mut self, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     /// Whether records that it has been handed are still to come out of it, whatever the time of events is: as long as they are, idleness
     /// of its input is not passed on.
     fn holds_records(&self) -> bool {

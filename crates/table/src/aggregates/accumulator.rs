@@ -14,10 +14,12 @@
 //! | whatever is `DISTINCT` | all values, with counts | the same |
 
 mod distinct;
+mod partial;
 mod results;
 mod running;
 
 pub use distinct::Distinct;
+pub use partial::Partial;
 pub use running::Running;
 
 use std::collections::BTreeMap;
@@ -74,6 +76,8 @@ enum Input {
     Rows(arrow::row::Rows),
     /// Of a function of a user.
     Columns(Vec<ArrayRef>),
+    /// Partial results.
+    Merged(partial::Merged),
 }
 
 /// The accumulators of one group, one for each call.
@@ -93,6 +97,8 @@ pub struct Aggregation {
     separator: String,
     fractions: Vec<f64>,
     user: Option<Arc<dyn UserAggregate>>,
+    /// Where the columns of partial results begin, if those are what comes in.
+    merges: Option<usize>,
 }
 
 impl Aggregation {
@@ -128,6 +134,7 @@ impl Aggregation {
             separator,
             fractions,
             user: None,
+            merges: None,
         })
     }
 
@@ -219,6 +226,9 @@ impl Aggregation {
     /// # Errors
     /// If the columns have other types.
     pub fn prepare(&self, chunk: &Chunk) -> Result<Prepared, ArrowError> {
+        if let Some(place) = self.merges {
+            return Ok(Prepared { valid: None, input: Input::Merged(self.merged(place, chunk)?) });
+        }
         let columns: Vec<ArrayRef> =
             self.arguments.iter().map(|column| chunk.rows().column(*column).clone()).collect();
         let valid = self.counting(&columns, chunk);
@@ -247,6 +257,7 @@ impl Aggregation {
             return;
         }
         match (accumulator, &prepared.input) {
+            (accumulator, Input::Merged(merged)) => partial::merge_row(merged, row, accumulator),
             (Accumulator::Count(count), _) => *count += sign,
             (Accumulator::Int(sum, count), Input::Numbers(Numbers::Int(of))) => {
                 *sum = sum.wrapping_add(of.value(row).wrapping_mul(sign));
@@ -303,17 +314,22 @@ impl Aggregation {
         valid
     }
 
+    /// Whether of two values, as bytes, that counts which comes later.
+    #[inline]
+    fn is_better(&self, value: &[u8], before: Option<&[u8]>) -> bool {
+        match (self.function, before) {
+            (_, None) => true,
+            (Function::Min, Some(before)) => value < before,
+            (Function::Max, Some(before)) => value > before,
+            (function, Some(_)) => function == Function::LastValue,
+        }
+    }
+
     /// Adds one value to those that are kept, or takes it back.
     fn keep(&self, accumulator: &mut Accumulator, value: &[u8], sign: i64) {
         match accumulator {
             Accumulator::One(one) => {
-                let better = match (self.function, &one) {
-                    (_, None) => true,
-                    (Function::Min, Some(one)) => value < &**one,
-                    (Function::Max, Some(one)) => value > &**one,
-                    (function, Some(_)) => function == Function::LastValue,
-                };
-                if better {
+                if self.is_better(value, one.as_deref()) {
                     *one = Some(RowBytes::new(value));
                 }
             }

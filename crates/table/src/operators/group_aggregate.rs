@@ -20,7 +20,7 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
-use super::{Grouping, batch, emit};
+use super::{Grouping, Weights, batch, emit};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Group;
 use crate::chunk::Chunk;
@@ -46,21 +46,29 @@ struct Plan {
     key_codec: RowCodec,
     calls: Vec<Aggregation>,
     results: RowCodec,
+    /// The column of the number of rows, if what comes in are partial results.
+    rows: Option<usize>,
     /// The key columns, then the results.
     schema: SchemaRef,
 }
 
 impl GroupAggregate {
-    /// Aggregates by the columns `key`; the output has the key, then the result of each call, and `schema`.
+    /// Aggregates by the columns `key`; the output has the key, then the result of each call, and `schema`. If what comes in are partial
+    /// results ([`LocalAggregate`](super::LocalAggregate)), `rows` is the column of their number of rows.
     ///
     /// # Errors
     /// If a column has a type that cannot be a key.
-    pub fn new(key: Vec<usize>, calls: Vec<Aggregation>, schema: SchemaRef) -> Result<Self, ArrowError> {
+    pub fn new(
+        key: Vec<usize>,
+        calls: Vec<Aggregation>,
+        rows: Option<usize>,
+        schema: SchemaRef,
+    ) -> Result<Self, ArrowError> {
         let types =
             |range: std::ops::Range<usize>| schema.fields()[range].iter().map(|field| field.data_type());
         let key_codec = RowCodec::new(types(0..key.len()))?;
         let results = RowCodec::new(types(key.len()..schema.fields().len()))?;
-        let plan = Arc::new(Plan { key, key_codec, calls, results, schema });
+        let plan = Arc::new(Plan { key, key_codec, calls, results, rows, schema });
         Ok(Self { plan, groups: KeyedTable::default() })
     }
 
@@ -90,7 +98,15 @@ impl GroupAggregate {
             });
         }
         let before = plan.results_of(&states)?;
-        let strangers = count_rows(chunk, &by_key.group_of, &mut counts);
+        let strangers = match plan.rows {
+            None => count_rows(chunk, &by_key.group_of, &mut counts),
+            rows => {
+                let weights = Weights::of(chunk, rows);
+                let each = by_key.group_of.iter().enumerate();
+                each.for_each(|(row, group)| counts[*group as usize] += weights.at(row));
+                None
+            }
+        };
         let (mut kept, mut group_of) = (None, None);
         if let Some(strangers) = &strangers {
             kept = Some(chunk.filter(strangers)?);

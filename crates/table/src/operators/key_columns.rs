@@ -20,7 +20,7 @@ struct KeyColumn {
     nulls: Option<NullBuffer>,
 }
 
-enum Values {
+pub(super) enum Values {
     /// Four bytes each.
     Ints(ScalarBuffer<i32>),
     /// Eight bytes each.
@@ -46,6 +46,17 @@ fn text<'a>(offsets: &[i32], bytes: &'a [u8], row: usize) -> &'a [u8] {
     &bytes[offsets[row] as usize..offsets[row + 1] as usize]
 }
 
+impl Values {
+    /// The bytes of a row; of what is no text there are none.
+    #[inline]
+    pub(super) fn text(&self, row: usize) -> &[u8] {
+        match self {
+            Self::Texts(offsets, bytes) => text(offsets, bytes, row),
+            _ => &[],
+        }
+    }
+}
+
 impl KeyColumn {
     fn of(column: &ArrayRef) -> Option<Self> {
         let (data, rows) = (column.to_data(), column.len());
@@ -60,6 +71,10 @@ impl KeyColumn {
             DataType::Utf8 => {
                 let texts = column.as_string::<i32>();
                 Values::Texts(texts.offsets().inner().clone(), texts.values().clone())
+            }
+            DataType::Binary => {
+                let bytes = column.as_binary::<i32>();
+                Values::Texts(bytes.offsets().inner().clone(), bytes.values().clone())
             }
             _ => return None,
         };
@@ -115,11 +130,35 @@ impl KeyColumns {
         Some(Self { columns: columns.iter().map(KeyColumn::of).collect::<Option<_>>()?, rows })
     }
 
-    /// A hash of each row, good for one chunk.
-    pub(super) fn hashes(&self) -> Vec<u64> {
+    /// Whether columns of this type are taken as they are.
+    pub(super) fn takes(of: &DataType) -> bool {
+        use DataType as T;
+        matches!(
+            of,
+            T::Int32
+                | T::Date32
+                | T::Time32(_)
+                | T::Int64
+                | T::Timestamp(..)
+                | T::Time64(_)
+                | T::Utf8
+                | T::Binary
+        )
+    }
+
+    /// A hash of each row, the same in every chunk, of all columns but that which `follows` from the others.
+    pub(super) fn hashes(&self, follows: Option<usize>) -> Vec<u64> {
         let mut hashes = vec![0x243F_6A88_85A3_08D3; self.rows];
-        self.columns.iter().for_each(|column| column.mix(&mut hashes));
+        let columns = self.columns.iter().enumerate().filter(|(place, _)| follows != Some(*place));
+        columns.for_each(|(_, column)| column.mix(&mut hashes));
         hashes
+    }
+
+    /// The values of a column, and whether there is NULL in a row.
+    #[inline]
+    pub(super) fn at(&self, column: usize, row: usize) -> (&Values, bool) {
+        let column = &self.columns[column];
+        (&column.values, column.is_null(row))
     }
 
     /// Whether two rows have the same key.

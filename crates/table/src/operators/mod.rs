@@ -15,6 +15,8 @@ mod interval_join;
 mod join;
 mod key_by;
 mod key_columns;
+mod key_table;
+mod local_aggregate;
 mod lookup_join;
 mod match_recognize;
 mod not_null;
@@ -37,9 +39,9 @@ mod window_rank;
 mod window_slices;
 mod window_updates;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::time::NO_TIMESTAMP;
@@ -54,6 +56,7 @@ pub use grouping::Grouping;
 pub use interval_join::IntervalJoin;
 pub use join::{Join, JoinInput, JoinKind};
 pub use key_by::KeyBy;
+pub use local_aggregate::LocalAggregate;
 pub use lookup_join::LookupJoin;
 pub use match_recognize::{
     MatchPlan, MatchRecognize, MatchReference, OverReferences, Pattern, Skip, Taken, Times,
@@ -83,6 +86,37 @@ use crate::rows::{RowBytes, RowCodec};
 fn emit(output: &mut Output<Chunk>, chunk: Chunk) {
     if !chunk.is_empty() {
         output.push(chunk, NO_TIMESTAMP);
+    }
+}
+
+/// How many rows each row of a chunk stands for.
+enum Weights<'a> {
+    /// For itself; if it is taken back, for one less.
+    Signs(&'a Chunk),
+    /// For so many, as it is a partial result of them.
+    Rows(Int64Array),
+}
+
+impl<'a> Weights<'a> {
+    /// Of the rows of a chunk, in which `rows`, if there is such a column, has the numbers of rows.
+    fn of(chunk: &'a Chunk, rows: Option<usize>) -> Self {
+        match rows {
+            None => Self::Signs(chunk),
+            Some(column) => Self::Rows(chunk.rows().column(column).as_primitive::<Int64Type>().clone()),
+        }
+    }
+
+    #[inline]
+    fn at(&self, row: usize) -> i64 {
+        match self {
+            Self::Signs(chunk) => chunk.sign(row),
+            Self::Rows(rows) => rows.value(row),
+        }
+    }
+
+    /// How many rows have come, to be added or to be taken back, in those for which `is_one` is true.
+    fn count(&self, length: usize, mut is_one: impl FnMut(usize) -> bool) -> usize {
+        (0..length).filter(|row| is_one(*row)).map(|row| self.at(row).unsigned_abs() as usize).sum()
     }
 }
 

@@ -23,7 +23,7 @@ use thalweg_dataflow::time::Timestamp;
 
 use super::due::Deadlines;
 use super::window_assign::LastMillis;
-use super::{Grouping, batch, emit, millis};
+use super::{Grouping, Weights, batch, emit, millis};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Group;
 use crate::chunk::Chunk;
@@ -56,12 +56,15 @@ struct Plan {
     processing_time: bool,
     key_codec: RowCodec,
     calls: Vec<Aggregation>,
+    /// The column of the number of rows, if what comes in are partial results.
+    rows: Option<usize>,
     schema: SchemaRef,
 }
 
 impl WindowAggregate {
     /// Aggregates by the columns `key`, among which `end` is the end of the window: on the clock of `zone`, in processing time or in event
-    /// time. The output has the key, then the result of each call, and `schema`.
+    /// time. The output has the key, then the result of each call, and `schema`. If what comes in are partial results
+    /// ([`LocalAggregate`](super::LocalAggregate)), `rows` is the column of their number of rows.
     ///
     /// # Errors
     /// If a column has a type that cannot be a key.
@@ -71,10 +74,11 @@ impl WindowAggregate {
         zone: Option<Tz>,
         processing_time: bool,
         calls: Vec<Aggregation>,
+        rows: Option<usize>,
         schema: SchemaRef,
     ) -> Result<Self, ArrowError> {
         let key_codec = RowCodec::new(schema.fields()[..key.len()].iter().map(|field| field.data_type()))?;
-        let plan = Arc::new(Plan { key, end, zone, processing_time, key_codec, calls, schema });
+        let plan = Arc::new(Plan { key, end, zone, processing_time, key_codec, calls, rows, schema });
         let (windows, deadlines) = Default::default();
         Ok(Self { plan, windows, deadlines })
     }
@@ -85,7 +89,8 @@ impl WindowAggregate {
         let mut last = LastMillis::new(plan.zone);
         let mut on_time = None;
         if !plan.processing_time {
-            let late = ends.values().iter().filter(|end| self.deadlines.is_over(last.of(**end))).count();
+            let weights = Weights::of(chunk, plan.rows);
+            let late = weights.count(chunk.len(), |row| self.deadlines.is_over(last.of(ends.value(row))));
             if late > 0 {
                 self.deadlines.late.dropped(late);
                 let kept = ends.values().iter().map(|end| Some(!self.deadlines.is_over(last.of(*end))));
@@ -100,7 +105,8 @@ impl WindowAggregate {
         }
         let by_key = Grouping::new(chunk, &plan.key, &plan.key_codec)?;
         let mut rows = vec![0; by_key.len()];
-        by_key.group_of.iter().enumerate().for_each(|(row, group)| rows[*group as usize] += chunk.sign(row));
+        let weights = Weights::of(chunk, plan.rows);
+        by_key.group_of.iter().enumerate().for_each(|(row, group)| rows[*group as usize] += weights.at(row));
         let mut states: Vec<Group> = Vec::with_capacity(by_key.len());
         for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
             let last = last.of(ends.value(by_key.firsts[group] as usize));

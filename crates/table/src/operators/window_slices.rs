@@ -26,7 +26,7 @@ use thalweg_dataflow::time::Timestamp;
 use super::due::Deadlines;
 use super::grouping::hash_of;
 use super::window_assign::{LastMillis, start_of, to_utc};
-use super::{Grouping, WindowSpec, batch, emit, from_millis, millis};
+use super::{Grouping, Weights, WindowSpec, batch, emit, from_millis, millis};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Group;
 use crate::chunk::Chunk;
@@ -123,12 +123,15 @@ struct Plan {
     key_codec: RowCodec,
     with_end: RowCodec,
     calls: Vec<Aggregation>,
+    /// The column of the number of rows, if what comes in are partial results.
+    rows: Option<usize>,
     schema: SchemaRef,
 }
 
 impl WindowSlices {
     /// Aggregates by the first `width` columns, among which `bounds` are the beginning and the end of the slice, on the clock of `zone`. The
-    /// output has the key, with the bounds of the window for those of the slice, then the result of each call, and `schema`.
+    /// output has the key, with the bounds of the window for those of the slice, then the result of each call, and `schema`. If what comes in
+    /// are partial results ([`LocalAggregate`](super::LocalAggregate)), `rows` is the column of their number of rows.
     ///
     /// # Errors
     /// If a column has a type that cannot be a key.
@@ -138,6 +141,7 @@ impl WindowSlices {
         bounds: (usize, usize),
         zone: Option<Tz>,
         calls: Vec<Aggregation>,
+        rows: Option<usize>,
         schema: SchemaRef,
     ) -> Result<Self, ArrowError> {
         let mut key: Vec<usize> = Self::key(width, bounds);
@@ -148,9 +152,9 @@ impl WindowSlices {
         types.push(schema.field(bounds.1).data_type().clone());
         debug_assert!(matches!(types.last(), Some(DataType::Timestamp(TimeUnit::Millisecond, _))));
         let with_end = RowCodec::new(&types)?;
-        let plan = Arc::new(Plan { slicing, key, width, bounds, zone, key_codec, with_end, calls, schema });
+        let plan = Plan { slicing, key, width, bounds, zone, key_codec, with_end, calls, rows, schema };
         let (keys, deadlines) = Default::default();
-        Ok(Self { plan, keys, deadlines })
+        Ok(Self { plan: Arc::new(plan), keys, deadlines })
     }
 
     /// The columns of the key by which rows are divided.
@@ -164,7 +168,7 @@ impl WindowSlices {
         let mut on_time = None;
         let mut last = LastMillis::new(plan.zone);
         let mut is_late = |end: i64| self.deadlines.is_over(last.of(plan.slicing.last_end(end)));
-        let late = ends.values().iter().filter(|end| is_late(**end)).count();
+        let late = Weights::of(chunk, plan.rows).count(chunk.len(), |row| is_late(ends.value(row)));
         if late > 0 {
             let kept: BooleanArray = ends.values().iter().map(|end| Some(!is_late(*end))).collect();
             self.deadlines.late.dropped(late);
@@ -177,11 +181,12 @@ impl WindowSlices {
         }
         let by_slice = Grouping::new(chunk, &plan.key, &plan.with_end)?;
         let mut rows = vec![0; by_slice.len()];
+        let weights = Weights::of(chunk, plan.rows);
         by_slice
             .group_of
             .iter()
             .enumerate()
-            .for_each(|(row, slice)| rows[*slice as usize] += chunk.sign(row));
+            .for_each(|(row, slice)| rows[*slice as usize] += weights.at(row));
         let mut states: Vec<Group> = Vec::with_capacity(by_slice.len());
         let mut keys: Vec<(u64, RowBytes)> = Vec::with_capacity(by_slice.len());
         for (group, bytes) in by_slice.keys.iter().enumerate() {

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_expr::{Aggregate, Expr};
 use thalweg_dataflow::state::StateTtlConfig;
 
+use super::phases::{Halves, Phases, may_be_two};
 use super::slices::{self, Sliced};
 use super::{Planned, Traits, Translator, WindowTrait, arrow, calc, chunk_schema};
 use crate::aggregates::user::{UserAggregate, user_function};
@@ -189,6 +190,7 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
         )?);
     }
     let retracts = input.traits.retracts;
+    let two_phases = may_be_two(translator.settings);
     let rows = match &sets {
         Some(sets) => sets.expand(translator, &columns, &input, input_schema)?,
         None => columns.over(translator, input, input_schema)?,
@@ -213,30 +215,38 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
             return updates(rows, (by, select), key, calls, (window, emit), schema);
         }
         let (of, out) = (rows.schema.clone(), schema.clone());
+        let (width, bounds) = (key.len(), (window.start, window.end));
+        let held = Some((bounds, window.zone));
         if let Some(Sliced { slicing, spec, .. }) = sliced {
             let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}], slices of {spec:?})");
+            let phases = Phases { calls, retracts, two: two_phases };
             return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
-                let made = calls.iter().map(|call| call.aggregation(retracts));
-                let made = made.collect::<Result<Vec<_>, _>>()?;
-                let (width, bounds) = (key.len(), (window.start, window.end));
-                let operator = WindowSlices::new(slicing, width, bounds, window.zone, made, out.clone());
-                let keyed = building.keyed(&inputs[0], &WindowSlices::key(width, bounds), &of)?;
+                let Halves { rows, of, calls, counted } = phases.halves(&inputs[0], width, held, &of)?;
+                let (zone, out) = (window.zone, out.clone());
+                let operator = WindowSlices::new(slicing, width, bounds, zone, calls, counted, out);
+                let keyed = building.keyed(&rows, &WindowSlices::key(width, bounds), &of)?;
                 Ok(keyed.apply("window slices", operator.map_err(arrow)?).identity(&building.identity()))
             }));
         }
+        // Rows of sessions are with their owners already; what time ends that passes by itself is not held.
+        let alone = window.processing_time || matches!(window.spec, WindowSpec::Session { .. });
+        let phases = Phases { calls, retracts, two: two_phases && !alone };
         let what = format!("WindowAggregate(groupBy=[{by}], select=[{select}])");
         return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
-            let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
+            let Halves { rows, of, calls, counted } = phases.halves(&inputs[0], width, held, &of)?;
             let WindowTrait { end, zone, processing_time, .. } = window;
-            let operator = WindowAggregate::new(key.clone(), end, zone, processing_time, made, out.clone());
-            let keyed = building.keyed(&inputs[0], &key, &of)?;
+            let key = key.clone();
+            let operator =
+                WindowAggregate::new(key.clone(), end, zone, processing_time, calls, counted, out.clone());
+            let keyed = building.keyed(&rows, &key, &of)?;
             Ok(keyed.apply("window aggregate", operator.map_err(arrow)?).identity(&building.identity()))
         }));
     }
     let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
     let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
     let ttl = translator.ttl(&rows.traits);
-    Ok(grouped(what, rows, key, calls, schema, traits, Keeping { retracts, ttl }))
+    let phases = Phases { calls, retracts, two: two_phases };
+    Ok(grouped(what, rows, key, phases, schema, traits, ttl))
 }
 
 /// When results of windows go out besides when they are over, if a setting says so (`table.exec.emit.…`).
@@ -386,27 +396,24 @@ impl GroupingSets {
     }
 }
 
-/// What a `GROUP BY` keeps: for rows that may be taken back, and how long.
-struct Keeping {
-    retracts: bool,
-    ttl: Option<StateTtlConfig>,
-}
-
 fn grouped(
     what: String,
     rows: Arc<Planned>,
     key: Vec<usize>,
-    calls: Vec<Call>,
+    phases: Phases,
     schema: arrow::datatypes::SchemaRef,
     traits: Traits,
-    Keeping { retracts, ttl }: Keeping,
+    ttl: Option<StateTtlConfig>,
 ) -> Arc<Planned> {
     let (of, out) = (rows.schema.clone(), schema.clone());
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
-        let made = calls.iter().map(|call| call.aggregation(retracts)).collect::<Result<Vec<_>, _>>()?;
-        let operator = GroupAggregate::new(key.clone(), made, out.clone()).map_err(arrow)?.with_ttl(ttl);
+        // Where rows stay where they are, it pays to group them once.
+        let phases = Phases { two: phases.two && building.parallelism > 1, ..phases.clone() };
+        let Halves { rows, of, calls, counted } = phases.halves(&inputs[0], key.len(), None, &of)?;
+        let operator = GroupAggregate::new(key.clone(), calls, counted, out.clone());
+        let operator = operator.map_err(arrow)?.with_ttl(ttl);
         Ok(building
-            .keyed(&inputs[0], &key, &of)?
+            .keyed(&rows, &key, &of)?
             .apply("group aggregate", operator)
             .identity(&building.identity()))
     })
@@ -417,7 +424,8 @@ pub(super) fn distinct(translator: &Translator<'_>, rows: Arc<Planned>) -> Resul
     let key: Vec<usize> = (0..rows.schema.fields().len()).collect();
     // A row that never comes twice, and is never taken back, goes out once.
     let traits = Traits { keys: vec![key.clone()], ttl: None, ..rows.traits.clone() };
-    let keeping = Keeping { retracts: rows.traits.retracts, ttl: translator.ttl(&rows.traits) };
+    let (retracts, ttl) = (rows.traits.retracts, translator.ttl(&rows.traits));
+    let phases = Phases { calls: Vec::new(), retracts, two: may_be_two(translator.settings) };
     let schema = rows.schema.clone();
-    Ok(grouped("Distinct()".to_owned(), rows, key, Vec::new(), schema, traits, keeping))
+    Ok(grouped("Distinct()".to_owned(), rows, key, phases, schema, traits, ttl))
 }

@@ -14,6 +14,7 @@ mod join;
 mod match_recognize;
 mod model;
 mod over;
+mod phases;
 mod rank;
 mod sink;
 mod slices;

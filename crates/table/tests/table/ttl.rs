@@ -104,7 +104,8 @@ fn a_partner_keeps_a_row_of_an_outer_join_young() {
 #[test]
 fn a_group_is_forgotten() {
     let count = Aggregation::new(Function::Count, Vec::new(), None, false, false, Vec::new()).unwrap();
-    let operator = GroupAggregate::new(vec![0], vec![count], schema(&["k", "n"])).unwrap().with_ttl(ttl());
+    let operator =
+        GroupAggregate::new(vec![0], vec![count], None, schema(&["k", "n"])).unwrap().with_ttl(ttl());
     let mut harness = Harness::new(operator);
     harness.push(row([1, 0], false), 0);
     harness.advance(Duration::from_secs(6));

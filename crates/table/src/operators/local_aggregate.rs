@@ -1,0 +1,426 @@
+//! Aggregates of what there is of each group here, before rows are divided by their keys: partial results go to the owners of the keys
+//! instead of rows, fewer by orders of magnitude where keys repeat (Flink's local aggregation).
+//!
+//! - **Rows**, all of them additions, are added to the partial results of their key. Partial results are the columns of the key, the number of
+//!   rows, then those of each call ([`Partial`]). Without windows they go out with each batch. With windows they are
+//!   held until one of them is over, and never when it is: what is late goes on at once, for the owner to count it.
+//! - **Watermarks** that end a window, idleness, barriers and the end are preceded by all that is held.
+//! - **State**: none, as nothing is held at a barrier.
+//!
+//! Where keys hardly repeat, rows are not grouped for a while: each is a partial result of its own.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::compute::min;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use chrono_tz::Tz;
+use thalweg_dataflow::Output;
+use thalweg_dataflow::barrier::Barrier;
+use thalweg_dataflow::error::BoxError;
+use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::time::Timestamp;
+
+use super::key_table::KeyTable;
+use super::window_assign::to_utc;
+use super::{batch, emit, millis};
+use crate::aggregates::Aggregation;
+use crate::aggregates::accumulator::Partial;
+use crate::chunk::Chunk;
+
+/// So many groups are held at most, and go out in a chunk.
+const LIMIT: usize = 1 << 16;
+const CHUNK: usize = 4096;
+
+/// If of so many rows more than half have a key of their own, the next rows, this many times as many, are not grouped.
+const SAMPLE: usize = 1 << 13;
+const UNGROUPED: usize = 16;
+
+/// The operator. Its page says what it does.
+#[derive(Clone)]
+pub struct LocalAggregate {
+    key: usize,
+    windows: Option<Windows>,
+    schema: SchemaRef,
+    keys: KeyTable,
+    rows: Vec<i64>,
+    partials: Vec<Partial>,
+    /// Of each row of a chunk.
+    groups: Vec<u32>,
+    /// How many rows have been grouped of late, and into how many groups.
+    of_late: (usize, usize),
+    /// The next rows so many are not grouped.
+    ungrouped: usize,
+}
+
+/// The windows among the columns of a key.
+#[derive(Clone)]
+struct Windows {
+    end: usize,
+    zone: Option<Tz>,
+    /// The last millisecond of the earliest that is held.
+    earliest: Timestamp,
+    watermark: Timestamp,
+}
+
+impl LocalAggregate {
+    /// Aggregates by the first `key` columns of `schema`. `windows`, if these have a window among them, is where its beginning and its end
+    /// are, and the zone whose clock they are on. `None` if of a call there are no partial results.
+    ///
+    /// # Errors
+    /// If a column has a type that cannot be a key.
+    pub fn new(
+        key: usize,
+        windows: Option<((usize, usize), Option<Tz>)>,
+        calls: Vec<Aggregation>,
+        schema: &SchemaRef,
+    ) -> Result<Option<Self>, ArrowError> {
+        let Some(sent) = Self::sends(key, &calls, schema) else { return Ok(None) };
+        let types = schema.fields()[..key].iter().map(|field| field.data_type().clone()).collect();
+        // Of windows that end at the same time all begin at the same.
+        let keys = KeyTable::new(types, windows.map(|((start, _), _)| start))?;
+        let windows = windows.map(|((_, end), zone)| Windows {
+            end,
+            zone,
+            earliest: Timestamp::MAX,
+            watermark: Timestamp::MIN,
+        });
+        let Some(partials) = calls.into_iter().map(Partial::new).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let (rows, groups) = Default::default();
+        Ok(Some(Self {
+            key,
+            windows,
+            schema: sent,
+            keys,
+            rows,
+            partials,
+            groups,
+            of_late: (0, 0),
+            ungrouped: 0,
+        }))
+    }
+
+    /// The columns that it sends: those of the key, the number of rows, those of each call.
+    fn sends(key: usize, calls: &[Aggregation], schema: &SchemaRef) -> Option<SchemaRef> {
+        let mut fields: Vec<Field> =
+            schema.fields()[..key].iter().map(|field| field.as_ref().clone()).collect();
+        fields.push(Field::new("$rows", DataType::Int64, true));
+        for (call, aggregation) in calls.iter().enumerate() {
+            let types = aggregation.partial_types()?.into_iter().enumerate();
+            fields.extend(types.map(|(place, of)| Field::new(format!("${call}.{place}"), of, true)));
+        }
+        Some(Arc::new(Schema::new(fields)))
+    }
+
+    /// The columns that it sends.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The calls over what it sends, for who owns the keys.
+    ///
+    /// # Errors
+    /// If values of such a type cannot be kept.
+    pub fn merging(key: usize, calls: Vec<Aggregation>) -> Result<Vec<Aggregation>, ArrowError> {
+        let mut place = key + 1;
+        let merging = |call: Aggregation| {
+            let own = place;
+            place += call.partial_types().map_or(0, |types| types.len());
+            call.merging(own)
+        };
+        calls.into_iter().map(merging).collect()
+    }
+
+    fn add(&mut self, chunk: &Chunk, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        debug_assert!(chunk.retractions().is_none(), "only rows that are added have partial results");
+        let columns = &chunk.rows().columns()[..self.key];
+        let grouped = self.ungrouped == 0;
+        if grouped {
+            if let Some(windows) = &mut self.windows
+                && let Some(end) = min(&millis(chunk.rows().column(windows.end))?)
+            {
+                windows.earliest = windows.earliest.min(to_utc(windows.zone, end) - 1);
+            }
+            self.keys.add(columns, chunk.len(), &mut self.groups)?;
+            self.of_late.0 += chunk.len();
+        } else {
+            self.ungrouped = self.ungrouped.saturating_sub(chunk.len());
+            self.groups.clear();
+            self.groups.extend(0..chunk.len() as u32);
+        }
+        let count = if grouped { self.keys.len() } else { chunk.len() };
+        self.rows.resize(count, 0);
+        self.groups.iter().for_each(|group| self.rows[*group as usize] += 1);
+        for partial in &mut self.partials {
+            partial.update(&self.groups, count, chunk)?;
+        }
+        if grouped { Ok(()) } else { self.send(columns.to_vec(), count, output) }
+    }
+
+    /// Emits all that is held.
+    fn flush(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        let count = self.keys.len();
+        if let Some(windows) = &mut self.windows {
+            windows.earliest = Timestamp::MAX;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        self.of_late.1 += count;
+        let (rows, groups) = self.of_late;
+        if rows >= SAMPLE {
+            self.of_late = (0, 0);
+            self.ungrouped = if groups > rows / 2 { rows * UNGROUPED } else { 0 };
+        }
+        let keys = self.keys.take()?;
+        self.send(keys, count, output)
+    }
+
+    fn send(
+        &mut self,
+        keys: Vec<ArrayRef>,
+        count: usize,
+        output: &mut Output<Chunk>,
+    ) -> Result<(), BoxError> {
+        let mut columns = keys;
+        columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.rows))));
+        for partial in &mut self.partials {
+            columns.extend(partial.take(count)?);
+        }
+        let rows = batch(&self.schema, columns, count)?;
+        for start in (0..count).step_by(CHUNK) {
+            emit(output, Chunk::additions(rows.slice(start, CHUNK.min(count - start))));
+        }
+        Ok(())
+    }
+}
+
+impl Operator for LocalAggregate {
+    type In = Chunk;
+    type Out = Chunk;
+
+    fn is_determined(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        for record in batch.records.drain(..) {
+            // Those that are not grouped do not overtake those that are held.
+            if self.ungrouped > 0 && self.keys.len() > 0 {
+                self.flush(output)?;
+            }
+            self.add(&record.value, output)?;
+        }
+        let goes_on = self.windows.as_ref().is_none_or(|windows| windows.earliest <= windows.watermark);
+        if goes_on || self.keys.len() >= LIMIT { self.flush(output) } else { Ok(()) }
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<Chunk>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        if let Some(windows) = &mut self.windows {
+            windows.watermark = watermark;
+            if windows.earliest <= watermark {
+                self.flush(output)?;
+            }
+        }
+        Ok(Some(watermark))
+    }
+
+    fn idle(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        self.flush(output)
+    }
+
+    fn holds_records(&self) -> bool {
+        self.keys.len() > 0
+    }
+
+    fn barrier(&mut self, _: &Barrier, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        self.flush(output)
+    }
+
+    fn end(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        self.flush(output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::{AsArray, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray};
+    use arrow::datatypes::Int64Type;
+    use proptest::prelude::*;
+    use thalweg_dataflow::harness::{Harness, Then};
+
+    use super::super::Grouping;
+    use super::*;
+    use crate::aggregates::Function;
+    use crate::aggregates::accumulator::Group;
+    use crate::rows::{RowBytes, RowCodec};
+
+    const DECIMAL: DataType = DataType::Decimal128(10, 2);
+
+    /// Calls of all kinds over the columns after the key: whole number, float, decimal, text, and whether the row counts.
+    fn calls() -> Vec<Aggregation> {
+        use Function as F;
+        let (int, float, text) = (DataType::Int32, DataType::Float64, DataType::Utf8);
+        let call = |function, column: usize, of: &DataType, filter| {
+            Aggregation::new(function, vec![column], filter, false, false, vec![of.clone()]).unwrap()
+        };
+        vec![
+            Aggregation::new(F::Count, Vec::new(), None, false, false, Vec::new()).unwrap(),
+            call(F::Count, 3, &int, Some(7)),
+            call(F::Sum, 3, &int, None),
+            call(F::Avg, 4, &float, Some(7)),
+            call(F::Sum, 5, &DECIMAL, None),
+            call(F::StddevPop, 4, &float, None),
+            call(F::Min, 3, &int, None),
+            call(F::Max, 3, &int, Some(7)),
+            call(F::Max, 6, &text, None),
+            call(F::FirstValue, 6, &text, None),
+            call(F::LastValue, 5, &DECIMAL, None),
+        ]
+    }
+
+    type Row = (Option<i32>, i64, Option<i32>, Option<String>);
+
+    fn chunk(rows: &[Row]) -> Chunk {
+        let numbers = || rows.iter().map(|row| row.2);
+        let digits = numbers().map(|n| n.map(i128::from)).collect::<Decimal128Array>();
+        let columns: [(&str, ArrayRef); 8] = [
+            ("k", Arc::new(rows.iter().map(|row| row.0).collect::<Int32Array>())),
+            ("start", Arc::new(rows.iter().map(|row| Some(row.1 - 100)).collect::<Int64Array>())),
+            ("end", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>())),
+            ("n", Arc::new(numbers().collect::<Int32Array>())),
+            ("f", Arc::new(numbers().map(|n| n.map(f64::from)).collect::<Float64Array>())),
+            ("d", Arc::new(digits.with_precision_and_scale(10, 2).unwrap())),
+            ("t", Arc::new(rows.iter().map(|row| row.3.clone()).collect::<StringArray>())),
+            (
+                "counts",
+                Arc::new(numbers().map(|n| n.map(|n| n % 3 == 0)).collect::<arrow::array::BooleanArray>()),
+            ),
+        ];
+        Chunk::additions(
+            RecordBatch::try_from_iter_with_nullable(columns.map(|(name, of)| (name, of, true))).unwrap(),
+        )
+    }
+
+    /// What calls come to over chunks; of each key the results as text, and the number of rows.
+    fn results(
+        chunks: &[Chunk],
+        key: usize,
+        calls: &[Aggregation],
+        rows: Option<usize>,
+    ) -> BTreeMap<RowBytes, (Vec<String>, i64)> {
+        let mut groups: BTreeMap<RowBytes, (Group, i64)> = BTreeMap::new();
+        for chunk in chunks {
+            let columns: Vec<usize> = (0..key).collect();
+            let codec = RowCodec::of_columns(&chunk.rows().schema(), &columns).unwrap();
+            let by_key = Grouping::new(chunk, &columns, &codec).unwrap();
+            let empty = || (calls.iter().map(Aggregation::empty).collect(), 0);
+            let mut own: Vec<Group> = Vec::new();
+            for key in &by_key.keys {
+                own.push(groups.entry(key.clone()).or_insert_with(empty).0.clone());
+            }
+            for (call, aggregation) in calls.iter().enumerate() {
+                aggregation.update(call, &mut own, &by_key.group_of, chunk).unwrap();
+            }
+            let weights = super::super::Weights::of(chunk, rows);
+            for (row, group) in by_key.group_of.iter().enumerate() {
+                groups.get_mut(&by_key.keys[*group as usize]).unwrap().1 += weights.at(row);
+            }
+            for (key, group) in by_key.keys.iter().zip(own) {
+                groups.get_mut(key).unwrap().0 = group;
+            }
+        }
+        let text = |group: &Group| {
+            let of =
+                |(call, of): (usize, &Aggregation)| format!("{:?}", of.results(&[&group[call]]).unwrap());
+            calls.iter().enumerate().map(of).collect()
+        };
+        groups.into_iter().map(|(key, (group, rows))| (key, (text(&group), rows))).collect()
+    }
+
+    fn local(key: usize, windows: bool) -> LocalAggregate {
+        let windows = windows.then_some(((1, 2), None));
+        let schema = chunk(&[]).rows().schema();
+        LocalAggregate::new(key, windows, calls(), &schema).unwrap().unwrap()
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Row>> {
+        let text = prop::option::of("[a-c]{0,2}");
+        let row = (prop::option::of(0..9_i32), 0..4_i64, prop::option::of(-9..9_i32), text);
+        prop::collection::vec(row, 0..200)
+    }
+
+    proptest! {
+        /// Whatever goes out when: partial results of some keys come to what the rows come to.
+        #[test]
+        fn partial_results_come_to_the_whole(rows in rows(), size in 1_usize..60, key in 0_usize..4, ungrouped in any::<bool>()) {
+            let chunks: Vec<Chunk> = rows.chunks(size).map(chunk).collect();
+            let mut operator = local(key, false);
+            operator.ungrouped = if ungrouped { size * 2 } else { 0 };
+            let mut harness = Harness::new(operator);
+            for (number, chunk) in chunks.iter().enumerate() {
+                harness.push(chunk.clone(), 0);
+                if number % 3 == 2 {
+                    harness.barrier(number as i64, Then::Continue);
+                }
+            }
+            harness.end();
+            let partial = harness.values();
+            let merging = LocalAggregate::merging(key, calls()).unwrap();
+            prop_assert_eq!(results(&partial, key, &merging, Some(key)), results(&chunks, key, &calls(), None));
+        }
+    }
+
+    fn sent(harness: &mut Harness<LocalAggregate>) -> i64 {
+        let rows = |chunk: &Chunk| {
+            arrow::compute::sum(chunk.rows().column(3).as_primitive::<Int64Type>()).unwrap_or(0)
+        };
+        harness.values().iter().map(rows).sum()
+    }
+
+    /// What a window holds goes out before it is over, and before event time goes on without it; what is late, at once.
+    #[test]
+    fn windows_are_held_until_one_is_over() {
+        let mut harness = Harness::new(local(3, true));
+        let row = |end: i64| (Some(1), end, Some(1), None);
+        harness.push(chunk(&[row(100), row(200), row(100)]), 0);
+        harness.watermark(98);
+        assert_eq!(sent(&mut harness), 0);
+        harness.watermark(99);
+        assert_eq!(sent(&mut harness), 3);
+        harness.push(chunk(&[row(200)]), 0);
+        assert_eq!(sent(&mut harness), 0);
+        harness.push(chunk(&[row(50), row(200)]), 0);
+        assert_eq!(sent(&mut harness), 3, "one of them is late");
+        harness.push(chunk(&[row(300)]), 0);
+        harness.idle();
+        assert_eq!(sent(&mut harness), 1);
+        harness.push(chunk(&[row(300)]), 0);
+        harness.barrier(1, Then::Continue);
+        assert_eq!(sent(&mut harness), 1);
+    }
+
+    /// Keys of which each comes once are not looked up for ever.
+    #[test]
+    fn where_keys_do_not_repeat_rows_are_not_grouped() {
+        for (different, at_once) in [(9000, 10), (90, 0)] {
+            let mut harness = Harness::new(local(3, true));
+            let rows: Vec<Row> = (0..9000).map(|n| (Some(n % different), 100, Some(1), None)).collect();
+            harness.push(chunk(&rows), 0);
+            harness.watermark(99);
+            assert_eq!(sent(&mut harness), 9000);
+            harness.push(chunk(&vec![(Some(1), 200, Some(1), None); 10]), 0);
+            assert_eq!(sent(&mut harness), at_once, "{different} keys");
+        }
+    }
+}
