@@ -76,11 +76,15 @@ impl Process {
             Kind::Kafka => "kafka",
             Kind::Embedded => "embedded",
             Kind::Files => "files",
+            Kind::Store => "store",
         };
         let mut command = Command::new(program);
         command
             .args(["job", "--kind", kind, "--id", &job.id, "--bootstrap", &job.bootstrap, "--folder"])
             .arg(&job.folder);
+        if let Some(address) = &job.checkpoints {
+            command.args(["--checkpoints", address]);
+        }
         command.args(["--parallelism", &job.parallelism.to_string()]);
         if let Some(At { step, time }) = at {
             command.args(["--stop-at", &format!("{step}:{time}")]);

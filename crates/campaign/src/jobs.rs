@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use thalweg_broker::{Broker, BrokerConfig, Record, Storage};
 use thalweg_connectors::files::{FileSink, TextFileSource};
+use thalweg_connectors::store::{StoreSink, checkpoint_storage};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::{Stream, StreamGraph};
@@ -35,6 +36,15 @@ pub enum Kind {
     Embedded,
     /// From text files to text files.
     Files,
+    /// From text files to text files of a store, which is where the checkpoints are.
+    Store,
+}
+
+impl Kind {
+    /// Whether it writes files.
+    pub fn writes_files(self) -> bool {
+        matches!(self, Self::Files | Self::Store)
+    }
 }
 
 /// One job.
@@ -49,6 +59,9 @@ pub struct JobArgs {
     /// Where its checkpoints, and its files, are.
     #[arg(long)]
     pub folder: PathBuf,
+    /// Where its checkpoints are, and what it writes if it is of kind `store`: `s3://bucket/folder`, `hdfs://namenode:8020/folder`. Default: its folder.
+    #[arg(long)]
+    pub checkpoints: Option<String>,
     /// The cluster.
     #[arg(long, default_value = "")]
     pub bootstrap: String,
@@ -68,6 +81,9 @@ impl JobArgs {
         match self.kind {
             Kind::Kafka | Kind::Embedded => ["a", "b"].map(|place| format!("{}-{place}", self.id)).to_vec(),
             Kind::Files => vec![self.folder.join("out").display().to_string()],
+            Kind::Store => {
+                vec![format!("{}/{}-out", self.checkpoints.as_deref().unwrap_or_default(), self.id)]
+            }
         }
     }
 
@@ -87,14 +103,17 @@ impl JobArgs {
         let graph = StreamGraph::new();
         let broker = match self.kind {
             Kind::Embedded => Some(self.broker()?),
-            Kind::Kafka | Kind::Files => None,
+            Kind::Kafka | Kind::Files | Kind::Store => None,
         };
         match (self.kind, &broker) {
             (Kind::Embedded, Some(broker)) => self.embedded(&graph, broker)?,
             (Kind::Kafka, _) => self.kafka(&graph)?,
             _ => self.files(&graph),
         }
-        let storage = CheckpointStorage::local(self.folder.join("checkpoints"))?;
+        let storage = match &self.checkpoints {
+            Some(address) => checkpoint_storage(format!("{address}/checkpoints"))?,
+            None => CheckpointStorage::local(self.folder.join("checkpoints"))?,
+        };
         let config = JobConfig {
             parallelism: self.parallelism,
             checkpoint: Some(CheckpointConfig::new(INTERVAL, storage)),
@@ -153,7 +172,12 @@ impl JobArgs {
         let source = TextFileSource::new(self.folder.join("in"));
         let lines = graph.source("lines", source, WatermarkStrategy::no_watermarks()).uid("lines");
         let write = |(_, line): &(u32, String), text: &mut Vec<u8>| text.extend_from_slice(line.as_bytes());
-        let _ = count(lines).apply("write", FileSink::new(self.folder.join("out"), write)).uid("write");
+        let counts = count(lines);
+        let written = match self.kind {
+            Kind::Store => counts.apply("write", StoreSink::new(&self.outputs().concat(), write)),
+            _ => counts.apply("write", FileSink::new(self.folder.join("out"), write)),
+        };
+        let _ = written.uid("write");
     }
 }
 

@@ -51,6 +51,10 @@ struct RunArgs {
     /// A real Kafka, for jobs of kind `kafka`; default: the embedded broker. `THALWEG_KAFKA` names one, too.
     #[arg(long)]
     kafka: Option<String>,
+    /// A store for the checkpoints of all jobs, and for what jobs of kind `store` write: `s3://bucket/folder`, `hdfs://namenode:8020/folder`. Default: folders of this machine, and no
+    /// jobs of kind `store`.
+    #[arg(long)]
+    checkpoints: Option<String>,
 }
 
 /// Where this process stops itself.
@@ -107,6 +111,9 @@ fn scenarios(args: &RunArgs) -> Vec<Scenario> {
                 .copied()
                 .filter(|hurt| args.hurt.is_none_or(|only| only == *hurt))
             {
+                if kind == Kind::Store && args.checkpoints.is_none() {
+                    continue;
+                }
                 // Nobody can take over from an embedded broker that is stopped: its folder is locked.
                 if kind == Kind::Embedded && matches!(hurt, Hurt::Wake | Hurt::Triplets) {
                     continue;
@@ -130,7 +137,7 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let kafka = args.kafka.clone().or_else(|| std::env::var("THALWEG_KAFKA").ok());
     let (all, mut wrong) = (scenarios(args), 0);
     for (index, scenario) in all.iter().enumerate() {
-        let result = scenario.play(&program, kafka.as_deref());
+        let result = scenario.play(&program, kafka.as_deref(), args.checkpoints.as_deref());
         let verdict = match &result {
             Ok(faults) if faults.is_empty() => "well".to_owned(),
             Ok(faults) => format!("{} faults: {}", faults.len(), faults[0]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use tempfile::TempDir;
 use thalweg_broker::{Broker, BrokerConfig};
+use thalweg_connectors::files::system;
 
 use crate::checker::{Fault, Output, Seen, check, check_together};
 use crate::driver::{At, PATIENCE, Process, Said};
@@ -57,8 +58,8 @@ impl fmt::Display for Scenario {
 /// Whether jobs of this kind come to this step at all.
 pub fn comes_to(kind: Kind, step: &str) -> bool {
     match step {
-        "flushed" | "before-commit" | "committed" => kind != Kind::Files,
-        "before-publish" | "published" => kind == Kind::Files,
+        "flushed" | "before-commit" | "committed" => !kind.writes_files(),
+        "before-publish" | "published" => kind.writes_files(),
         _ => true,
     }
 }
@@ -77,13 +78,17 @@ struct World {
 }
 
 impl World {
-    fn new(kind: Kind, kafka: Option<&str>) -> anyhow::Result<Self> {
+    fn new(kind: Kind, kafka: Option<&str>, checkpoints: Option<&str>) -> anyhow::Result<Self> {
+        if kind == Kind::Store && checkpoints.is_none() {
+            bail!("a job of kind `store` wants a store: --checkpoints ADDRESS");
+        }
         let folder = tempfile::tempdir()?;
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let mut job = JobArgs {
             kind,
             id: format!("campaign-{:x}-{nanos:x}", std::process::id()),
             folder: folder.path().to_owned(),
+            checkpoints: checkpoints.map(|address| address.trim_end_matches('/').to_owned()),
             bootstrap: String::new(),
             parallelism: 2,
         };
@@ -98,7 +103,7 @@ impl World {
             job.bootstrap = bootstrap;
         }
         let lines = (0..RECORDS).map(|n| (n / KEYS % PARTITIONS, (n % KEYS).to_string()));
-        if kind == Kind::Files {
+        if kind.writes_files() {
             let input = job.folder.join("in");
             std::fs::create_dir(&input)?;
             let mut files = (0..PARTITIONS)
@@ -119,9 +124,9 @@ impl World {
 
     /// What readers see.
     fn outputs(&self) -> anyhow::Result<Vec<(String, Output)>> {
-        if self.job.kind == Kind::Files {
-            let folder = self.job.folder.join("out");
-            return Ok(vec![("out".to_owned(), read_files(&folder)?)]);
+        if self.job.kind.writes_files() {
+            let folder = self.job.outputs().concat();
+            return Ok(vec![("out".to_owned(), read_files(Path::new(&folder))?)]);
         }
         let broker = if self.job.kind == Kind::Embedded { Some(self.job.broker()?) } else { None };
         let own = broker.as_ref().or(self.broker.as_ref()).map(Broker::bootstrap);
@@ -140,7 +145,7 @@ impl World {
             let places = outputs.iter();
             let mut faults: Vec<Fault> =
                 places.flat_map(|(place, output)| check(place, output, over.then_some(&expected))).collect();
-            let partial = if self.job.kind == Kind::Files { Vec::new() } else { check_together(&outputs) };
+            let partial = if self.job.kind.writes_files() { Vec::new() } else { check_together(&outputs) };
             // A transaction that is committed becomes visible topic by topic.
             if !partial.is_empty() && faults.is_empty() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(50));
@@ -154,9 +159,13 @@ impl World {
 
 /// The visible files of a folder, in the order of each writer.
 fn read_files(folder: &Path) -> anyhow::Result<Output> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let name = entry?.file_name().to_string_lossy().into_owned();
+    let (mut files, system) = (Vec::new(), system::of(folder)?);
+    let listed = match system.list(folder, false) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed?,
+    };
+    for entry in listed {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // part-<subtask>-<epoch>-<token>
         if let Some([subtask, epoch]) = name.strip_prefix("part-").map(|rest| {
             let mut numbers = rest.split('-').map(|number| number.parse::<u64>().unwrap_or(0));
@@ -168,7 +177,8 @@ fn read_files(folder: &Path) -> anyhow::Result<Output> {
     files.sort();
     let mut output = Output::new();
     for (_, _, name) in files {
-        let text = std::fs::read(folder.join(name))?;
+        let mut text = Vec::new();
+        system.open(&folder.join(name), 0)?.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
         output
             .extend(text.split_terminator('\n').map(|line| Seen::parse(line).ok_or_else(|| line.to_owned())));
@@ -184,8 +194,13 @@ impl Scenario {
     ///
     /// # Errors
     /// See above, and when processes, topics or files cannot be had.
-    pub fn play(&self, program: &Path, kafka: Option<&str>) -> anyhow::Result<Vec<Fault>> {
-        let world = World::new(self.kind, kafka)?;
+    pub fn play(
+        &self,
+        program: &Path,
+        kafka: Option<&str>,
+        checkpoints: Option<&str>,
+    ) -> anyhow::Result<Vec<Fault>> {
+        let world = World::new(self.kind, kafka, checkpoints)?;
         let start = |at| Process::start(program, &world.job, at);
         if self.hurt == Hurt::Triplets {
             return self.triplets(&world, program);

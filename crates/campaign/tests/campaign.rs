@@ -1,6 +1,10 @@
 //! A small share of the campaign: `scripts/campaign` runs all of it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it skips"
+)]
 
 use std::path::Path;
 
@@ -9,9 +13,14 @@ use thalweg_campaign::jobs::Kind;
 use thalweg_campaign::scenario::{Hurt, Scenario};
 
 fn play(kind: Kind, hurt: Hurt, step: &'static str, time: u32) {
-    let scenario = Scenario { kind, hurt, at: At { step, time } };
+    play_at(kind, hurt, At { step, time }, None);
+}
+
+fn play_at(kind: Kind, hurt: Hurt, at: At, checkpoints: Option<&str>) {
+    let scenario = Scenario { kind, hurt, at };
     let kafka = std::env::var("THALWEG_KAFKA").ok();
-    let faults = scenario.play(Path::new(env!("CARGO_BIN_EXE_thalweg-campaign")), kafka.as_deref());
+    let faults =
+        scenario.play(Path::new(env!("CARGO_BIN_EXE_thalweg-campaign")), kafka.as_deref(), checkpoints);
     match faults {
         Ok(faults) if faults.is_empty() => {}
         Ok(faults) => panic!("{scenario}: {} faults, the first: {}", faults.len(), faults[0]),
@@ -57,4 +66,29 @@ fn a_job_that_writes_files_and_wakes_up_late_harms_nobody() {
 #[test]
 fn a_job_that_writes_files_and_is_killed_before_they_are_visible_loses_nothing() {
     play(Kind::Files, Hurt::Kill, "before-publish", 2);
+}
+
+/// In each store that the environment names: `THALWEG_S3`, `THALWEG_HDFS`.
+fn play_in_stores(hurt: Hurt, step: &'static str) {
+    for (variable, built_in) in
+        [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
+    {
+        match std::env::var(variable) {
+            Ok(store) if built_in => {
+                let at = At { step, time: 2 };
+                play_at(Kind::Store, hurt, at, Some(&format!("{store}/campaign")));
+            }
+            _ => eprintln!("SKIPPED: {hurt:?} at {step} on {variable}, which is not set, or not built in"),
+        }
+    }
+}
+
+#[test]
+fn a_job_that_writes_into_a_store_and_wakes_up_late_harms_nobody() {
+    play_in_stores(Hurt::Wake, "before-manifest");
+}
+
+#[test]
+fn a_job_that_writes_into_a_store_and_is_killed_before_that_is_visible_loses_nothing() {
+    play_in_stores(Hurt::Kill, "before-publish");
 }

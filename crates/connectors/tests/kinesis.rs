@@ -227,6 +227,10 @@ fn shards_are_split_and_merged_while_they_are_read() {
 
 #[test]
 fn a_job_begins_where_it_is_told_to() {
+    if std::env::var("THALWEG_KINESIS").is_ok_and(|server| server == "ferrokinesis") {
+        eprintln!("SKIPPED: starts on ferrokinesis, which begins up to two seconds early");
+        return;
+    }
     let Some(stream) = Stream::new("starts", 2) else { return };
     stream.write(0..100);
     // Its clock says seconds.
@@ -444,4 +448,87 @@ fn a_job_that_is_killed_and_a_service_that_does_not_answer_lose_and_double_nothi
     wait_for(written as usize);
     stop(running);
     assert!(published(&files).into_iter().eq(0..written));
+}
+
+/// A service that answers at once: one shard, each read of which has one record, until there were `records` of them.
+fn answers_at_once(records: u64) -> String {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let answer = move |action: &str, body: &Value| match action {
+        "ListShards" => json!({ "Shards": [{ "ShardId": "shardId-000000000000", "HashKeyRange": {},
+            "SequenceNumberRange": { "StartingSequenceNumber": "1" } }] }),
+        "GetShardIterator" => json!({ "ShardIterator": "0" }),
+        _ => {
+            let at: u64 = body["ShardIterator"].as_str().unwrap().parse().unwrap();
+            let record = json!({ "PartitionKey": "k", "Data": "aQ==", "SequenceNumber": (at + 1).to_string(),
+                "ApproximateArrivalTimestamp": 1.5 });
+            let next = (at + 1 < records).then(|| (at + 1).to_string());
+            json!({ "Records": [record], "NextShardIterator": next, "MillisBehindLatest": 0 })
+        }
+    };
+    let serve = move |stream: std::net::TcpStream| -> std::io::Result<()> {
+        let (mut reader, mut writer) = (BufReader::new(stream.try_clone()?), stream);
+        loop {
+            let (mut action, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+                let line = line.trim().to_ascii_lowercase();
+                match line.split_once(": ") {
+                    Some(("content-length", of)) => length = of.parse().unwrap(),
+                    Some(("x-amz-target", of)) => action = of.rsplit('.').next().unwrap().to_owned(),
+                    Some(_) => {}
+                    None if line.is_empty() => break,
+                    None => {}
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body)?;
+            let names = ["ListShards", "GetShardIterator", "GetRecords"];
+            let action = names.into_iter().find(|name| name.to_ascii_lowercase() == action).unwrap();
+            let answer = answer(action, &serde_json::from_slice(&body).unwrap()).to_string();
+            writer.write_all(
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).as_bytes(),
+            )?;
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            stream.set_nodelay(true).unwrap();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_read_that_has_come_is_never_slept_through() {
+    const READS: u64 = 3_000;
+    let client = KinesisClient::builder().endpoint(&answers_at_once(READS)).region("eu-central-1");
+    let client =
+        client.credentials("key", thalweg_connectors::contract::Secret::new("secret")).build().unwrap();
+    // Whoever misses that a read has come, sleeps until it is time to look for shards.
+    let source = KinesisSource::new("words")
+        .client(client)
+        .poll_every(Duration::ZERO)
+        .discover_every(Duration::from_secs(3600));
+    let until = Instant::now() + Duration::from_secs(120);
+    // Without checkpoints nothing else wakes it; with them, barriers have to come through.
+    let folder = tempfile::tempdir().unwrap();
+    for checkpoints in [None, Some(folder.path())] {
+        let (job, records) = collect(source.clone(), 1, checkpoints);
+        let is_done = || {
+            let seen = records.lock().unwrap().len() as u64;
+            assert!(Instant::now() < until, "{seen} of {READS} records, and then nothing");
+            seen == READS && (checkpoints.is_none() || job.progress().committed_epoch > 0)
+        };
+        while !is_done() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        job.stop();
+        job.wait().unwrap();
+    }
 }

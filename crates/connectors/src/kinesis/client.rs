@@ -185,6 +185,15 @@ pub(super) fn of_stream(stream: &str) -> Value {
     }
 }
 
+/// The same in a request about its shards. Either would do, or both; but a server for tests wants the name in these, and one of them in others.
+pub(super) fn of_stream_to_read(stream: &str) -> Value {
+    let mut request = of_stream(stream);
+    if let Some((_, name)) = stream.rsplit_once(":stream/") {
+        request["StreamName"] = name.into();
+    }
+    request
+}
+
 /// Makes a [`KinesisClient`].
 #[derive(Clone, Debug, Default)]
 pub struct KinesisClientBuilder {

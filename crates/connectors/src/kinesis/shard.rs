@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,7 +14,7 @@ use thalweg_dataflow::time::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::aggregation::{self, Aggregated, Found};
-use super::client::of_stream;
+use super::client::of_stream_to_read;
 use super::source::{KinesisRecord, Listed, ShardPosition};
 use super::{KinesisClient, KinesisError};
 use crate::contract::Pauses;
@@ -34,11 +35,26 @@ pub(super) struct Shard {
     pub(super) ready: VecDeque<Ready>,
     /// Whether what is ready is the last of it.
     pub(super) is_last: bool,
-    pub(super) fetching: Option<JoinHandle<Result<Fetched, KinesisError>>>,
+    fetching: Option<Fetching>,
     pub(super) fetch_at: Timestamp,
     pub(super) pauses: Option<Pauses>,
     pub(super) attempts: u32,
     pub(super) behind: f64,
+}
+
+/// A read that is under way. What has come of it is there before the source is woken, and the source is woken whatever becomes of it.
+struct Fetching {
+    task: JoinHandle<()>,
+    fetched: Receiver<Result<Fetched, KinesisError>>,
+}
+
+/// Wakes a source when it goes.
+struct Wakes(Waker);
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.0.wake();
+    }
 }
 
 /// A record that was read, and is not handed on, or not all of it.
@@ -58,7 +74,7 @@ pub(super) struct Fetched {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        self.fetching.iter().for_each(JoinHandle::abort);
+        self.fetching.iter().for_each(|fetching| fetching.task.abort());
     }
 }
 
@@ -92,13 +108,32 @@ impl Shard {
             (client.clone(), waker.clone(), stream.to_owned(), self.id.clone());
         let (iterator, position) = (self.iterator.take(), self.position.clone());
         let hash_keys = self.hash_keys.clone();
+        let (sender, fetched) = sync_channel(1);
         let fetch = async move {
+            // In this order, so that the last thing that happens is that the source is woken: one that is woken before would sleep again, with nobody to wake it.
+            let _wakes = Wakes(waker);
+            let sender = sender;
             let fetched = fetch(&client, &stream, (&shard, &hash_keys), iterator, &position).await;
-            waker.wake();
-            fetched
+            // A source that is gone wants nothing.
+            let _ = sender.send(fetched);
         };
-        self.fetching = Some(runtime::handle()?.spawn(fetch));
+        self.fetching = Some(Fetching { task: runtime::handle()?.spawn(fetch), fetched });
         Ok(())
+    }
+
+    /// What the read that was under way has brought, if it has.
+    pub(super) fn fetched(&mut self) -> Option<Result<Fetched, KinesisError>> {
+        let fetched = match self.fetching.as_ref()?.fetched.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(KinesisError::NoAnswer("the read has panicked".into())),
+            Ok(fetched) => fetched,
+        };
+        self.fetching = None;
+        Some(fetched)
+    }
+
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetching.is_some()
     }
 
     /// Hands on what is ready, as far as there is room, and returns how many bytes that was.
@@ -156,7 +191,7 @@ async fn fetch(
     let iterator = match iterator {
         Some(iterator) => iterator,
         None => {
-            let mut request = of_stream(stream);
+            let mut request = of_stream_to_read(stream);
             request["ShardId"] = Value::from(&**shard);
             match position {
                 ShardPosition { after, taken, .. } if !after.is_empty() => {

@@ -10,13 +10,11 @@ use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus};
 use thalweg_dataflow::time::{Timestamp, millis};
-use tokio::task::JoinHandle;
 
-use super::client::of_stream;
+use super::client::of_stream_to_read;
 use super::shard::Shard;
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorError, ConnectorMetrics, Guarantee, Pauses, Place, Promise, Retry};
-use crate::store::runtime;
 
 /// A record of a stream. Its event time is when Kinesis got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +178,8 @@ impl Source for KinesisSource {
 pub struct ShardPosition {
     /// The last record that was read; empty if none was.
     pub(super) after: String,
-    /// If it has several in it, and not all were read: how many were.
+    /// If it has several in it, and not all were read: how many were. Checkpoints of before records were taken apart do not have it.
+    #[serde(default)]
     pub(super) taken: u64,
     /// If none was: the time that reading begins at; below zero: the oldest record.
     pub(super) start: Timestamp,
@@ -281,7 +280,7 @@ impl KinesisReader {
 
 /// All shards of a stream.
 fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisError> {
-    let (mut listed, mut request) = (Vec::new(), of_stream(stream));
+    let (mut listed, mut request) = (Vec::new(), of_stream_to_read(stream));
     loop {
         let answer = client.call("ListShards", &request)?;
         for shard in answer["Shards"].as_array().into_iter().flatten() {
@@ -367,11 +366,8 @@ impl SourceReader for KinesisReader {
                 continue;
             }
             let split = *shard.split.get_or_insert_with(|| output.add_split(&shard.id));
-            if shard.fetching.as_ref().is_some_and(JoinHandle::is_finished)
-                && let Some(fetching) = shard.fetching.take()
-            {
-                let fetched = runtime::handle()?.block_on(fetching);
-                match fetched.unwrap_or_else(|error| Err(KinesisError::NoAnswer(error.into()))) {
+            if let Some(fetched) = shard.fetched() {
+                match fetched {
                     Ok(fetched) => {
                         (shard.pauses, shard.attempts) = (None, 0);
                         shard.is_last = fetched.next.is_none();
@@ -403,7 +399,7 @@ impl SourceReader for KinesisReader {
                 self.discover_at = now;
                 return Ok(SourceStatus::Ready);
             }
-            if shard.ready.is_empty() && shard.fetching.is_none() {
+            if shard.ready.is_empty() && !shard.is_fetching() {
                 match shard.fetch_at <= now {
                     true => shard.fetch(&self.client, &self.source.stream, &self.context.waker)?,
                     false => until = until.min(shard.fetch_at),
@@ -432,5 +428,36 @@ impl SourceReader for KinesisReader {
             .map(|shard| (shard.id.to_string(), shard.position.clone()))
             .chain(carried)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_dataflow::state::evolution::StateEncoder;
+
+    use super::*;
+
+    /// A position as it was before records were taken apart.
+    mod of_before {
+        use serde::{Deserialize, Serialize};
+
+        #[derive(Serialize, Deserialize)]
+        pub(super) struct ShardPosition {
+            pub(super) after: String,
+            pub(super) start: i64,
+            pub(super) finished: bool,
+        }
+    }
+
+    #[test]
+    fn a_position_of_an_older_checkpoint_is_read() {
+        let old = of_before::ShardPosition { after: "49590".to_owned(), start: -1, finished: true };
+        let (mut encoder, mut bytes) = (StateEncoder::new(), Vec::new());
+        encoder.encode(&mut bytes, &[old]).unwrap();
+        // As they have been written since there are such checkpoints: lengths, digits, a number, a truth.
+        assert!(bytes.windows(8).any(|at| at == b"\x0549590\x01\x01"), "{bytes:?}");
+        let mut read = Vec::new();
+        encoder.decoder().unwrap().decode(&bytes, |position: ShardPosition| read.push(position)).unwrap();
+        assert_eq!(read, [ShardPosition { after: "49590".to_owned(), taken: 0, start: -1, finished: true }]);
     }
 }
