@@ -33,6 +33,9 @@ const OBEYED: [&str; 21] = [
     "execution.runtime-mode",
 ];
 
+/// No key that a user can set.
+const BOUNDED: &str = "$bounded";
+
 /// The settings of a session, by Flink's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(BTreeMap<String, String>);
@@ -80,17 +83,28 @@ impl Settings {
         Ok(())
     }
 
+    /// Says that all that is read is there, and ends: aggregates then give their results once, and rows are ordered by anything.
+    pub(crate) fn set_bounded(&mut self) {
+        self.0.insert(BOUNDED.to_owned(), "true".to_owned());
+    }
+
+    /// Whether all that is read ends.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.is_on(BOUNDED)
+    }
+
     /// Forgets a key, or all.
     pub fn reset(&mut self, key: Option<&str>) {
         match key {
             Some(key) => drop(self.0.remove(key)),
-            None => self.0.clear(),
+            None => self.0.retain(|key, _| key == BOUNDED),
         }
     }
 
     /// All that is set.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        let settable = self.0.iter().filter(|(key, _)| *key != BOUNDED);
+        settable.map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether a key is set to `true`.

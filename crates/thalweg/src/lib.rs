@@ -7,6 +7,8 @@ mod kafka_utils;
 mod kinesis_utils;
 pub mod prelude;
 #[cfg(feature = "sql")]
+pub mod spark_sql;
+#[cfg(feature = "sql")]
 pub mod table;
 
 pub use flume_utils::FlumeUtils;

@@ -47,5 +47,7 @@ pub use thalweg_kafka::{
     },
 };
 
+#[cfg(feature = "sql")]
+pub use crate::spark_sql::SparkSession;
 #[cfg(feature = "kafka")]
 pub use crate::{DirectStream, KafkaUtils};

@@ -61,6 +61,16 @@ fn words_that_are_typed_are_counted() {
     example.prints(&["deep", "and", "fast", "Time: "]);
 }
 
+#[cfg(feature = "sql")]
+#[test]
+fn words_that_are_typed_are_counted_in_sql() {
+    let (mut example, mut nc) = with_server("sql_network_word_count");
+    nc.write_all(b"deep and fast and deep\nand\n").unwrap();
+    example.prints(&["=========", "|word|total|", "|deep|    2|", "| and|    3|", "|fast|    1|"]);
+    // A batch without words is a table without rows.
+    example.prints(&["|word|total|", "+----+-----+"]);
+}
+
 #[test]
 fn words_are_counted_on_from_what_was_before() {
     let (mut example, mut nc) = with_server("stateful_network_word_count");

@@ -37,6 +37,8 @@ pub struct JobConfig {
     /// How the rate of sources follows what the job can do, batch by batch. Default: not; edges hold them back alone. Without batches it is of
     /// no effect.
     pub back_pressure: Option<PidRate>,
+    /// Whether it is said in a line what the job has done when it has ended. Default: yes; not of those that are a part of something else.
+    pub tell_totals: bool,
     /// Who is told of what happens.
     pub listeners: JobListeners,
     /// The clock. Default: the machine's.
@@ -143,6 +145,7 @@ impl JobConfig {
             channel_capacity: 16,
             buffer_timeout: Duration::from_millis(10),
             back_pressure: None,
+            tell_totals: true,
             listeners: JobListeners::default(),
             clock: Clock::System,
         }

@@ -203,6 +203,9 @@ impl Coordinator<'_> {
 
     /// What the job has done, in one line.
     fn tell_totals(&self, metrics: &JobMetrics) {
+        if !self.config.tell_totals {
+            return;
+        }
         let Totals { records_in: read, records_out: written, late, skipped, .. } = metrics.totals();
         let restarts = match self.restarts.total() {
             0 => String::new(),

@@ -64,6 +64,36 @@ impl DataFrame {
         }
     }
 
+    /// A table of these rows, whose columns are known: for who has made them of a batch by other means. Each row has a value for each column, of
+    /// its type, or null; in a column of text any other value is its JSON.
+    ///
+    /// # Errors
+    /// If a row has more or fewer values, or one of another type.
+    pub fn of_rows(fields: Vec<Field>, rows: Rdd<Vec<Value>>) -> Result<Self, DataFrameError> {
+        let fits = |(field, cell): (&Field, &Value)| match field.column_type {
+            _ if cell.is_null() => true,
+            ColumnType::Boolean => cell.is_boolean(),
+            ColumnType::Long => cell.is_i64(),
+            ColumnType::Double => cell.is_number(),
+            ColumnType::String => true,
+        };
+        for row in rows.partitions().iter().flatten() {
+            let wrong = fields.iter().zip(row).find(|cell| !fits(*cell));
+            let reason = match wrong {
+                Some((field, cell)) => {
+                    format!("column `{}` of type {:?} has the value {cell}", field.name, field.column_type)
+                }
+                None if row.len() != fields.len() => {
+                    format!("a row has {} values for {} columns", row.len(), fields.len())
+                }
+                None => continue,
+            };
+            return Err(DataFrameError::Schema { reason });
+        }
+        let batch = rows.batch.clone();
+        Ok(Self { fields, partitions: rows.glom(), batch, broken: None })
+    }
+
     fn check(&self) -> Result<(), DataFrameError> {
         self.broken.as_ref().map_or(Ok(()), |reason| Err(DataFrameError::Schema { reason: reason.clone() }))
     }

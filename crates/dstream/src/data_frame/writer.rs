@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{DataFrame, DataFrameError, schema};
+use super::{ColumnType, DataFrame, DataFrameError, Field, schema};
 use crate::rdd::{FileSet, refuse_link, saved};
 
 /// The formats of this build.
 pub(super) const FORMATS: &[&str] =
-    if cfg!(feature = "parquet") { &["parquet", "json", "csv"] } else { &["json", "csv"] };
+    if cfg!(feature = "parquet") { &["parquet", "json", "csv", "text"] } else { &["json", "csv", "text"] };
 
 /// What to do when there is something already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl<'a> DataFrameWriter<'a> {
         Self { table, format: FORMATS[0].to_owned(), mode: Ok(SaveMode::default()), header: false }
     }
 
-    /// `parquet` (compressed with Snappy), `json` (an object a line) or `csv`. Default: the first of these that
+    /// `parquet` (compressed with Snappy), `json` (an object a line), `csv`, or `text` (one column of text, a line for each row). Default: the first of these that
     /// this build has.
     #[must_use]
     pub fn format(mut self, format: &str) -> Self {
@@ -135,6 +135,14 @@ impl<'a> DataFrameWriter<'a> {
         self.format("csv").save(path)
     }
 
+    /// Writes files of text, a line for each row: of a table with one column of text.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn text(self, path: impl AsRef<Path>) -> Result<(), DataFrameError> {
+        self.format("text").save(path)
+    }
+
     /// Writes one file for each partition with rows into the folder `path`. For a batch of a stream, the
     /// files become visible, all of them, when the batch is committed. A batch without rows writes no file.
     ///
@@ -154,6 +162,10 @@ impl<'a> DataFrameWriter<'a> {
             && let Some(twice) = (1..columns.len()).find(|index| columns[..*index].contains(&columns[*index]))
         {
             return Err(DataFrameError::Columns(columns[twice].to_owned()));
+        }
+        if self.format == "text" && !columns.is_empty() && !is_text(&self.table.fields) {
+            let reason = format!("text is of one column of text, and the table has {}", columns.join(", "));
+            return Err(DataFrameError::Schema { reason });
         }
         match mode {
             SaveMode::Overwrite => {
@@ -178,6 +190,13 @@ impl<'a> DataFrameWriter<'a> {
                 "parquet" => files.write(index, ".snappy.parquet", |file| {
                     super::parquet::write(&self.table.fields, rows, file)
                 }),
+                "text" => files.write(index, ".txt", |file| {
+                    rows.iter().flatten().try_for_each(|cell| {
+                        let line = if cell.is_null() { String::new() } else { schema::text(cell) };
+                        file.write_all(line.as_bytes())?;
+                        file.write_all(b"\n")
+                    })
+                }),
                 "json" => files.write(index, ".json", |file| json(&self.table.columns(), rows, file)),
                 _ => files.write(index, ".csv", |file| csv(&self.table.columns(), self.header, rows, file)),
             }
@@ -196,6 +215,11 @@ fn has_files(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether there is one column, of text.
+fn is_text(fields: &[Field]) -> bool {
+    matches!(fields, [Field { column_type: ColumnType::String, .. }])
 }
 
 fn json(columns: &[&str], rows: &[Vec<Value>], file: &mut impl Write) -> io::Result<()> {

@@ -47,6 +47,11 @@ impl<T> Rdd<T> {
         Self::from_partitions(divide(records, partitions))
     }
 
+    /// Other records in the same batch: what is saved out of them becomes visible when that is committed.
+    pub fn in_same_batch<U>(&self, partitions: Vec<Vec<U>>) -> Rdd<U> {
+        Rdd { partitions, batch: self.batch.clone() }
+    }
+
     pub(crate) fn of_batch(partitions: Vec<Vec<T>>, batch: BatchContext) -> Self {
         Self { partitions, batch: Some(batch) }
     }

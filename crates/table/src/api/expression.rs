@@ -25,8 +25,8 @@ impl fmt::Display for Expression {
     }
 }
 
-/// A name between back-ticks.
-pub(super) fn quoted(name: &str) -> String {
+/// A name between back-ticks, as SQL knows it whatever letters it has.
+pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
@@ -161,9 +161,14 @@ impl Expression {
         Self { sql: sql.into(), alias: None }
     }
 
-    /// The expression without its name.
-    pub(super) fn sql(&self) -> &str {
+    /// The expression without its name, as SQL.
+    pub fn sql(&self) -> &str {
         &self.sql
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.alias.as_deref()
     }
 
     binary! {

@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bounded;
 mod expression;
 mod rows;
 mod schema;
@@ -23,7 +24,8 @@ mod stream;
 mod table;
 mod window;
 
-pub use expression::{Expression, Expressions, Literal, call, col, lit};
+pub use bounded::{BoundedTables, Columns, Names, Rows};
+pub use expression::{Expression, Expressions, Literal, call, col, lit, quoted};
 pub use schema::{Schema, SchemaBuilder, TableDescriptor, TableDescriptorBuilder};
 pub use session::{StatementSet, TableSession};
 pub use table::{GroupedTable, OverWindowedTable, Table, WindowGroupedTable, WindowedTable};

@@ -3,7 +3,8 @@
 //! - **Rows** are added to the accumulators of their key, or taken back from them. For each key of a chunk whose result has changed by
 //!   it, the old result is retracted and the new one added; a key of which no row is left is retracted alone. A retraction of a key that
 //!   is not known is dropped: it is of a row whose state has expired.
-//! - **Watermarks, barriers, the end**: pass.
+//! - **Watermarks, barriers, the end**: pass. Of rows that are all there ([`at_the_end`](GroupAggregate::at_the_end)) the results go out with the last
+//!   watermark, each once; without a key also that of no rows.
 //! - **State**: keyed, `groups`: of each key its number of rows and its accumulators.
 
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
+use thalweg_dataflow::time::{MAX_WATERMARK, Timestamp};
 
+use super::grouping::hash_of;
 use super::{Grouping, Weights, batch, emit};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Group;
@@ -39,6 +42,9 @@ pub(super) struct GroupState {
 pub struct GroupAggregate {
     plan: Arc<Plan>,
     groups: KeyedTable<RowBytes, GroupState>,
+    at_the_end: bool,
+    /// Whether this subtask has the one group that there is without a key.
+    owns_all: bool,
 }
 
 struct Plan {
@@ -69,7 +75,14 @@ impl GroupAggregate {
         let key_codec = RowCodec::new(types(0..key.len()))?;
         let results = RowCodec::new(types(key.len()..schema.fields().len()))?;
         let plan = Arc::new(Plan { key, key_codec, calls, results, rows, schema });
-        Ok(Self { plan, groups: KeyedTable::default() })
+        Ok(Self { plan, groups: KeyedTable::default(), at_the_end: false, owns_all: false })
+    }
+
+    /// Results go out once, when the input has ended: for input that ends.
+    #[must_use]
+    pub fn at_the_end(mut self, yes: bool) -> Self {
+        self.at_the_end = yes;
+        self
     }
 
     /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
@@ -81,9 +94,63 @@ impl GroupAggregate {
         self
     }
 
+    /// Adds a chunk of which nothing goes out yet.
+    fn gather(&mut self, chunk: &Chunk) -> Result<(), BoxError> {
+        let Self { plan, groups, .. } = self;
+        let by_key = Grouping::new(chunk, &plan.key, &plan.key_codec)?;
+        let mut counts = Vec::with_capacity(by_key.len());
+        let mut states: Vec<Group> = Vec::with_capacity(by_key.len());
+        for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
+            let known = groups.get_mut(*hash, key);
+            counts.push(known.as_ref().map_or(0, |state| state.rows));
+            states.push(match known {
+                Some(state) => std::mem::take(&mut state.accumulators),
+                None => plan.calls.iter().map(Aggregation::empty).collect(),
+            });
+        }
+        // Of input that ends, nothing is taken back before it was there.
+        let weights = Weights::of(chunk, plan.rows);
+        for (row, group) in by_key.group_of.iter().enumerate() {
+            counts[*group as usize] += weights.at(row);
+        }
+        for (call, aggregation) in plan.calls.iter().enumerate() {
+            aggregation.update(call, &mut states, &by_key.group_of, chunk)?;
+        }
+        let kept = by_key.keys.iter().zip(&by_key.hashes).zip(states.into_iter().zip(counts));
+        for ((key, hash), (accumulators, rows)) in kept {
+            groups.insert(*hash, key, GroupState { rows, accumulators });
+        }
+        Ok(())
+    }
+
+    /// All results.
+    fn finish(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        let Self { plan, groups, owns_all, .. } = self;
+        let mut all: Vec<(RowBytes, Group)> = groups
+            .iter()
+            .filter(|(_, state)| state.rows != 0)
+            .map(|(key, state)| (key.clone(), state.accumulators.clone()))
+            .collect();
+        if all.is_empty() && plan.key.is_empty() && *owns_all {
+            all.push((RowBytes::default(), plan.calls.iter().map(Aggregation::empty).collect()));
+        }
+        for some in all.chunks(1024) {
+            let (keys, states): (Vec<&RowBytes>, Vec<Group>) =
+                some.iter().map(|(key, state)| (key, state.clone())).unzip();
+            let mut columns = match plan.key.is_empty() {
+                true => Vec::new(),
+                false => plan.key_codec.decode(keys.into_iter().map(|key| &**key))?,
+            };
+            columns.extend(plan.results_of(&states)?);
+            emit(output, Chunk::additions(batch(&plan.schema, columns, some.len())?));
+        }
+        groups.drain().for_each(drop);
+        Ok(())
+    }
+
     /// Adds a chunk; what has changed by it.
     fn aggregate(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
-        let Self { plan, groups } = self;
+        let Self { plan, groups, .. } = self;
         let by_key = Grouping::new(chunk, &plan.key, &plan.key_codec)?;
         let mut counts = vec![0; by_key.len()];
         let mut known = vec![false; by_key.len()];
@@ -242,7 +309,26 @@ impl Operator for GroupAggregate {
         states.keyed("groups", &mut self.groups);
     }
 
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.owns_all = context.key_groups.position(hash_of(&[])).is_some();
+        Ok(())
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Timestamp,
+        output: &mut Output<Chunk>,
+    ) -> Result<Option<Timestamp>, BoxError> {
+        if self.at_the_end && watermark == MAX_WATERMARK {
+            self.finish(output)?;
+        }
+        Ok(Some(watermark))
+    }
+
     fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        if self.at_the_end {
+            return batch.records.drain(..).try_for_each(|record| self.gather(&record.value));
+        }
         for record in batch.records.drain(..) {
             emit(output, self.aggregate(&record.value)?);
         }

@@ -242,11 +242,12 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
             Ok(keyed.apply("window aggregate", operator.map_err(arrow)?).identity(&building.identity()))
         }));
     }
-    let traits = Traits { retracts: true, keys: vec![key.clone()], ..Traits::default() };
+    let at_the_end = translator.settings.is_bounded();
+    let traits = Traits { retracts: !at_the_end, keys: vec![key.clone()], ..Traits::default() };
     let what = format!("GroupAggregate(groupBy=[{by}], select=[{select}])");
     let ttl = translator.ttl(&rows.traits);
     let phases = Phases { calls, retracts, two: two_phases };
-    Ok(grouped(what, rows, key, phases, schema, traits, ttl))
+    Ok(grouped(what, rows, key, phases, schema, traits, Keeping { ttl, at_the_end }))
 }
 
 /// When results of windows go out besides when they are over, if a setting says so (`table.exec.emit.…`).
@@ -396,6 +397,12 @@ impl GroupingSets {
     }
 }
 
+/// What a `GROUP BY` keeps: how long, and whether until its input ends.
+struct Keeping {
+    ttl: Option<StateTtlConfig>,
+    at_the_end: bool,
+}
+
 fn grouped(
     what: String,
     rows: Arc<Planned>,
@@ -403,7 +410,7 @@ fn grouped(
     phases: Phases,
     schema: arrow::datatypes::SchemaRef,
     traits: Traits,
-    ttl: Option<StateTtlConfig>,
+    Keeping { ttl, at_the_end }: Keeping,
 ) -> Arc<Planned> {
     let (of, out) = (rows.schema.clone(), schema.clone());
     Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
@@ -411,7 +418,7 @@ fn grouped(
         let phases = Phases { two: phases.two && building.parallelism > 1, ..phases.clone() };
         let Halves { rows, of, calls, counted } = phases.halves(&inputs[0], key.len(), None, &of)?;
         let operator = GroupAggregate::new(key.clone(), calls, counted, out.clone());
-        let operator = operator.map_err(arrow)?.with_ttl(ttl);
+        let operator = operator.map_err(arrow)?.with_ttl(ttl).at_the_end(at_the_end);
         Ok(building
             .keyed(&rows, &key, &of)?
             .apply("group aggregate", operator)
@@ -426,6 +433,9 @@ pub(super) fn distinct(translator: &Translator<'_>, rows: Arc<Planned>) -> Resul
     let traits = Traits { keys: vec![key.clone()], ttl: None, ..rows.traits.clone() };
     let (retracts, ttl) = (rows.traits.retracts, translator.ttl(&rows.traits));
     let phases = Phases { calls: Vec::new(), retracts, two: may_be_two(translator.settings) };
+    // A row goes out when it first comes, unless it may be taken back.
+    let at_the_end = retracts && translator.settings.is_bounded();
+    let traits = Traits { retracts: retracts && !at_the_end, ..traits };
     let schema = rows.schema.clone();
-    Ok(grouped("Distinct()".to_owned(), rows, key, phases, schema, traits, ttl))
+    Ok(grouped("Distinct()".to_owned(), rows, key, phases, schema, traits, Keeping { ttl, at_the_end }))
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use arrow::row::SortField;
+use datafusion_common::DFSchema;
+use datafusion_expr::expr::Sort;
 use datafusion_expr::{Expr, Limit, LogicalPlan};
 
 use super::join::JoinSide;
@@ -23,14 +25,16 @@ pub(super) fn sort(translator: &Translator<'_>, plan: &LogicalPlan) -> Result<Ar
                 LogicalPlan::Sort(sort) => (&sort.input, &sort.expr[..]),
                 _ => (&limit.input, &[][..]),
             };
-            first_rows(translator, translator.translate(input)?, input.schema(), order, wanted)
+            let rows = first_rows(translator, translator.translate(input)?, input.schema(), order, wanted)?;
+            sorted_at_the_end(translator, rows, input.schema(), order)
         }
         LogicalPlan::Sort(sort) => {
             if let Some(fetch) = sort.fetch {
                 let rows = translator.translate(&sort.input)?;
-                return first_rows(translator, rows, sort.input.schema(), &sort.expr, (0, fetch as u64));
+                let rows = first_rows(translator, rows, sort.input.schema(), &sort.expr, (0, fetch as u64))?;
+                return sorted_at_the_end(translator, rows, sort.input.schema(), &sort.expr);
             }
-            in_order(translator, sort)
+            in_order(translator, translator.translate(&sort.input)?, sort.input.schema(), &sort.expr)
         }
         other => Err(SqlError::new(format!("this is no order: {}", other.display()))),
     }
@@ -47,14 +51,32 @@ fn wanted(limit: &Limit) -> Result<(u64, u64), SqlError> {
     Ok((number(&limit.skip, 0)?, number(&limit.fetch, u64::MAX)?))
 }
 
-fn in_order(translator: &Translator<'_>, sort: &datafusion_expr::Sort) -> Result<Arc<Planned>, SqlError> {
-    let rows = translator.translate(&sort.input)?;
+/// The first rows come as they turn out to be that; when all that is read ends, they go out in their order.
+fn sorted_at_the_end(
+    translator: &Translator<'_>,
+    rows: Arc<Planned>,
+    input: &DFSchema,
+    order: &[Sort],
+) -> Result<Arc<Planned>, SqlError> {
+    match translator.settings.is_bounded() && !order.is_empty() {
+        true => in_order(translator, rows, input, order),
+        false => Ok(rows),
+    }
+}
+
+fn in_order(
+    translator: &Translator<'_>,
+    rows: Arc<Planned>,
+    input: &DFSchema,
+    order: &[Sort],
+) -> Result<Arc<Planned>, SqlError> {
     let schema = rows.schema.clone();
-    let order: Vec<&Expr> = sort.expr.iter().map(|sort| &sort.expr).collect();
-    let JoinSide { rows, key, .. } = JoinSide::new(translator, rows, sort.input.schema(), &order)?;
-    let by_time = rows.traits.rowtime.contains(&key[0]) && sort.expr[0].asc;
+    let by: Vec<&Expr> = order.iter().map(|sort| &sort.expr).collect();
+    let JoinSide { rows, key, .. } = JoinSide::new(translator, rows, input, &by)?;
+    let by_time = rows.traits.rowtime.contains(&key[0]) && order[0].asc;
     let time = by_time.then_some(key[0]);
-    let allowed = translator.settings.get("__table.exec.sort.non-temporal.enabled__") == Some("true");
+    let allowed = translator.settings.get("__table.exec.sort.non-temporal.enabled__") == Some("true")
+        || translator.settings.is_bounded();
     if !by_time && !allowed {
         return Err(SqlError::new(
             "a table that goes on for ever has no order but that of its event time, ascending",
@@ -62,11 +84,10 @@ fn in_order(translator: &Translator<'_>, sort: &datafusion_expr::Sort) -> Result
         .help("order by the column of the WATERMARK first, or add a LIMIT"));
     }
     let skipped = usize::from(by_time);
-    let field = |(column, sort): (&usize, &datafusion_expr::expr::Sort)| {
-        (*column, sort_field(sort, rows.schema.field(*column).data_type()))
-    };
-    let fields: Vec<(usize, SortField)> = key.iter().zip(&sort.expr).skip(skipped).map(field).collect();
-    let names: Vec<String> = sort.expr.iter().map(ToString::to_string).collect();
+    let field =
+        |(column, sort): (&usize, &Sort)| (*column, sort_field(sort, rows.schema.field(*column).data_type()));
+    let fields: Vec<(usize, SortField)> = key.iter().zip(order).skip(skipped).map(field).collect();
+    let names: Vec<String> = order.iter().map(ToString::to_string).collect();
     let what = format!("Sort(orderBy=[{}])", names.join(", "));
     let traits = Traits {
         window: None,
