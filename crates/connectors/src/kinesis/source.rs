@@ -453,7 +453,7 @@ mod tests {
     fn a_position_of_an_older_checkpoint_is_read() {
         let old = of_before::ShardPosition { after: "49590".to_owned(), start: -1, finished: true };
         let (mut encoder, mut bytes) = (StateEncoder::new(), Vec::new());
-        encoder.encode(&mut bytes, &[old]).unwrap();
+        encoder.encode(&[old], &mut bytes).unwrap();
         // As they have been written since there are such checkpoints: lengths, digits, a number, a truth.
         assert!(bytes.windows(8).any(|at| at == b"\x0549590\x01\x01"), "{bytes:?}");
         let mut read = Vec::new();
