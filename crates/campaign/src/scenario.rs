@@ -19,6 +19,8 @@ use crate::topics;
 
 const KEYS: u32 = 7;
 const RECORDS: u32 = 4_800;
+/// A checkpoint in a store may take as long as all of a job whose checkpoints are on this machine: there is to be something left to do after the one at which a job is hurt.
+const RECORDS_OF_STORES: u32 = 5 * RECORDS;
 const PARTITIONS: u32 = 4;
 
 /// What is done to a job.
@@ -72,6 +74,8 @@ pub fn is_at_start(step: &str) -> bool {
 /// Where a story plays.
 struct World {
     job: JobArgs,
+    /// How many are read.
+    records: u32,
     /// That of a Kafka job, unless it has a real one.
     broker: Option<Broker>,
     _folder: TempDir,
@@ -102,7 +106,8 @@ impl World {
         if let Some(bootstrap) = broker.as_ref().map(Broker::bootstrap).or_else(|| kafka.map(str::to_owned)) {
             job.bootstrap = bootstrap;
         }
-        let lines = (0..RECORDS).map(|n| (n / KEYS % PARTITIONS, (n % KEYS).to_string()));
+        let records = if checkpoints.is_some() { RECORDS_OF_STORES } else { RECORDS };
+        let lines = (0..records).map(|n| (n / KEYS % PARTITIONS, (n % KEYS).to_string()));
         if kind.writes_files() {
             let input = job.folder.join("in");
             std::fs::create_dir(&input)?;
@@ -119,7 +124,7 @@ impl World {
             topics::write(&job.bootstrap, &job.input(), lines.map(|(part, line)| (part as i32, line)))?;
         }
         // An embedded job has its broker to itself.
-        Ok(Self { job, broker: broker.filter(|_| kind == Kind::Kafka), _folder: folder })
+        Ok(Self { job, records, broker: broker.filter(|_| kind == Kind::Kafka), _folder: folder })
     }
 
     /// What readers see.
@@ -138,7 +143,7 @@ impl World {
     /// Looks at what is there while nobody writes. If the job is over, all must be there.
     fn check(&self, over: bool) -> anyhow::Result<Vec<Fault>> {
         let expected: BTreeMap<u32, u64> =
-            (0..KEYS).map(|key| (key, u64::from((RECORDS - key).div_ceil(KEYS)))).collect();
+            (0..KEYS).map(|key| (key, u64::from((self.records - key).div_ceil(KEYS)))).collect();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let outputs = self.outputs()?;

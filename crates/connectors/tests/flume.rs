@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use thalweg_connectors::contract::Retry;
-use thalweg_connectors::flume::{FlumeEvent, FlumeReceiver, FlumeSink};
+use thalweg_connectors::flume::{FlumeEvent, FlumePollingReceiver, FlumeReceiver, FlumeSink};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartStrategy, run, start};
-use thalweg_dataflow::source::IteratorSource;
+use thalweg_dataflow::source::{IteratorSource, Receiver, ReceiverSource};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
 type Events = Arc<Mutex<Vec<FlumeEvent>>>;
@@ -26,8 +26,15 @@ fn free_port() -> u16 {
 }
 
 fn collect(receiver: FlumeReceiver, checkpoints: Option<(&Path, u64)>) -> (JobHandle, Events) {
+    collect_from(receiver.into_source(), checkpoints)
+}
+
+fn collect_from<R>(source: ReceiverSource<R>, checkpoints: Option<(&Path, u64)>) -> (JobHandle, Events)
+where
+    R: Receiver<Item = FlumeEvent> + Clone + Sync,
+{
     let (graph, events) = (StreamGraph::new(), Events::default());
-    let source = receiver.into_source().restart_delay(Duration::from_millis(50));
+    let source = source.restart_delay(Duration::from_millis(50));
     let seen = events.clone();
     let stream = graph.source("flume", source, WatermarkStrategy::no_watermarks());
     let _ = stream.map("collect", move |event| seen.lock().unwrap().push(event));
@@ -175,7 +182,10 @@ impl Agent {
 
     fn start(&self, port: u16, sink: &str) -> PathBuf {
         let to = format!("127.0.0.1:{port}");
-        self.script(&["start", "--to", &to, "--sink", sink, "--channel", "file"]).into()
+        // What Spark's sink has given out, and nobody has acknowledged, it gives out again after so many seconds.
+        let settings = if sink == "spark" { &["--set", "a.sinks.k.timeout = 5"][..] } else { &[] };
+        let arguments = ["start", "--to", &to, "--sink", sink, "--channel", "file"];
+        self.script(&[&arguments[..], settings].concat()).into()
     }
 }
 
@@ -294,15 +304,22 @@ fn real_agents_lose_nothing_when_they_or_we_are_killed() {
         eprintln!("SKIPPED: real agents of Flume; set THALWEG_FLUME=1 where there is a Java");
         return;
     }
-    for sink in ["thrift", "avro"] {
+    for sink in ["thrift", "avro", "spark"] {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let checkpoints = folder.path().join("checkpoints");
-        let receiver = || match sink {
-            "avro" => FlumeReceiver::avro("127.0.0.1", port),
-            _ => FlumeReceiver::thrift("127.0.0.1", port),
+        let collect = || {
+            let checkpoints = Some((&*checkpoints, 100));
+            match sink {
+                "avro" => collect(FlumeReceiver::avro("127.0.0.1", port), checkpoints),
+                "thrift" => collect(FlumeReceiver::thrift("127.0.0.1", port), checkpoints),
+                _ => {
+                    let agent = FlumePollingReceiver::new([("127.0.0.1", port)]).max_batch_size(500);
+                    collect_from(agent.into_source(), checkpoints)
+                }
+            }
         };
         let agent = Agent(folder.path().join("agent"));
-        let (job, first) = collect(receiver(), Some((&checkpoints, 100)));
+        let (job, first) = collect();
         let spool = agent.start(port, sink);
         drop_file(&spool, "a", 0..5_000);
         all_there(&first, 5_000);
@@ -316,7 +333,7 @@ fn real_agents_lose_nothing_when_they_or_we_are_killed() {
         }
         job.cancel();
         let _ = job.wait();
-        let (job, second) = collect(receiver(), Some((&checkpoints, 100)));
+        let (job, second) = collect();
         // The agent dies, too, and comes back with what is in its channel.
         std::thread::sleep(Duration::from_millis(500));
         agent.script(&["kill"]);
@@ -341,4 +358,49 @@ fn real_agents_lose_nothing_when_they_or_we_are_killed() {
         job.stop();
         job.wait().unwrap();
     }
+}
+
+#[test]
+fn an_agent_that_is_asked_speaks_the_protocol_or_is_told_of() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let agent = FlumePollingReceiver::new([("127.0.0.1", port)]).parallelism(1).max_batch_size(70);
+    let folder = tempfile::tempdir().unwrap();
+    let (job, events) = collect_from(agent.into_source(), Some((folder.path(), 20)));
+    let call = |agent: &mut TcpStream, serial: u32| {
+        let head = answer(agent, 12);
+        assert_eq!(head[..8], [serial.to_be_bytes(), 1_u32.to_be_bytes()].concat());
+        answer(agent, u32::from_be_bytes(head[8..].try_into().unwrap()) as usize)
+    };
+    let say = |agent: &mut TcpStream, serial: u32, body: &[u8]| {
+        let head = [serial.to_be_bytes(), 1_u32.to_be_bytes()].concat();
+        agent.write_all(&[&head[..], &framed(body)].concat()).unwrap();
+    };
+    // Who speaks something else is left, and asked again.
+    let (mut stranger, _) = listener.accept().unwrap();
+    call(&mut stranger, 1);
+    stranger.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    let (mut agent, _) = listener.accept().unwrap();
+    agent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let first = call(&mut agent, 1);
+    // A protocol comes with the handshake; 70 is 140 folded, in two bytes.
+    assert!(
+        first.starts_with(b"thalweg, polling\x02") && first.ends_with(b"\x00\x1agetEventBatch\x8c\x01"),
+        "{first:?}"
+    );
+    // It knows ours, and has another text of its own, with a hash, and no metadata; no error; a batch `s1` of two.
+    let mut batch = b"\x02\x02\x04{}\x020123456789abcdef\x00\x00\x00".to_vec();
+    batch.extend(b"\x00\x04s1\x04\x02\x02a\x02b\x00\x06one\x00\x06two\x00");
+    say(&mut agent, 1, &batch);
+    // It is acknowledged when it is part of a checkpoint.
+    assert_eq!(call(&mut agent, 2), b"\x00\x06ack\x04s1");
+    assert!(job.progress().committed_epoch > 0);
+    say(&mut agent, 2, b"\x00\x00");
+    // It has none.
+    assert_eq!(call(&mut agent, 3), b"\x00\x1agetEventBatch\x8c\x01");
+    say(&mut agent, 3, b"\x00\x00\x08none\x00\x00");
+    assert_eq!(call(&mut agent, 4), b"\x00\x1agetEventBatch\x8c\x01");
+    eventually(&events, &[event(&[("a", "b")], "one"), event(&[], "two")]);
+    job.stop();
+    job.wait().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Flume in Spark's words: `FlumeUtils.createStream`.
 
-use thalweg_connectors::flume::{FlumeEvent, FlumeReceiver};
+use thalweg_connectors::flume::{FlumeEvent, FlumePollingReceiver, FlumeReceiver};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_dstream::{DStream, StreamingContext};
 
@@ -23,7 +23,29 @@ impl FlumeUtils {
         Self::stream_of(ssc, FlumeReceiver::avro(host, port))
     }
 
-    /// The same for any receiver, such as that of thrift sinks.
+    /// A stream of the events that the agents at these addresses are asked for, which have Spark's sink. At least once: see
+    /// [`FlumePollingReceiver`](thalweg_connectors::flume::FlumePollingReceiver).
+    ///
+    /// ```
+    /// use thalweg::FlumeUtils;
+    /// use thalweg::prelude::*;
+    ///
+    /// let ssc = StreamingContext::new("events", Duration::from_secs(1));
+    /// let events = FlumeUtils::create_polling_stream(&ssc, [("agent.example.org", 41414)], 1_000, 5);
+    /// events.map(|event| event.text()).print();
+    /// ```
+    pub fn create_polling_stream<'a>(
+        ssc: &StreamingContext,
+        addresses: impl IntoIterator<Item = (&'a str, u16)>,
+        max_batch_size: u32,
+        parallelism: usize,
+    ) -> DStream<FlumeEvent> {
+        let receiver =
+            FlumePollingReceiver::new(addresses).max_batch_size(max_batch_size).parallelism(parallelism);
+        ssc.from_source(receiver.into_source(), WatermarkStrategy::no_watermarks(), "flume")
+    }
+
+    /// The same as [`create_stream`](Self::create_stream) for any receiver, such as that of thrift sinks.
     pub fn stream_of(ssc: &StreamingContext, receiver: FlumeReceiver) -> DStream<FlumeEvent> {
         ssc.from_source(receiver.into_source(), WatermarkStrategy::no_watermarks(), "flume")
     }

@@ -100,7 +100,7 @@ fn is_there(from: &mut &[u8]) -> io::Result<bool> {
     }
 }
 
-fn event(from: &mut &[u8]) -> io::Result<FlumeEvent> {
+pub(super) fn event(from: &mut &[u8]) -> io::Result<FlumeEvent> {
     let mut headers = BTreeMap::new();
     blocks(from, |from| {
         let name = text(bytes(from)?);
@@ -110,17 +110,17 @@ fn event(from: &mut &[u8]) -> io::Result<FlumeEvent> {
     Ok(FlumeEvent { headers, body: bytes(from)?.to_vec() })
 }
 
-fn long(from: &mut &[u8]) -> io::Result<i64> {
+pub(super) fn long(from: &mut &[u8]) -> io::Result<i64> {
     read_varint(from).map(zigzag)
 }
 
-fn bytes<'a>(from: &mut &'a [u8]) -> io::Result<&'a [u8]> {
+pub(super) fn bytes<'a>(from: &mut &'a [u8]) -> io::Result<&'a [u8]> {
     let length = u64::try_from(long(from)?).map_err(|_| malformed("a length is below zero"))?;
     take(from, length)
 }
 
 /// A map whose values nobody wants.
-fn map(from: &mut &[u8], mut value: impl FnMut(&mut &[u8]) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn map(from: &mut &[u8], mut value: impl FnMut(&mut &[u8]) -> io::Result<()>) -> io::Result<()> {
     blocks(from, |from| {
         bytes(from)?;
         value(from)
@@ -128,7 +128,7 @@ fn map(from: &mut &[u8], mut value: impl FnMut(&mut &[u8]) -> io::Result<()>) ->
 }
 
 /// The items of an array or a map: blocks, each with its number of items, until one has none.
-fn blocks(from: &mut &[u8], mut item: impl FnMut(&mut &[u8]) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn blocks(from: &mut &[u8], mut item: impl FnMut(&mut &[u8]) -> io::Result<()>) -> io::Result<()> {
     loop {
         let count = long(from)?;
         if count == 0 {

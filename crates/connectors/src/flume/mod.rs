@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `type = avro` | [`FlumeReceiver::avro`] |
 //! | `type = thrift`, with its default `protocol = compact` | [`FlumeReceiver::thrift`] |
+//! | `type = org.apache.spark.streaming.flume.sink.SparkSink`, which does not send, but waits to be asked (Spark's `createPollingStream`) | [`FlumePollingReceiver`] |
 //!
 //! - **Guarantee**: at least once. A batch is acknowledged when the checkpoint that holds it is committed (in a `DStream` without checkpoints: when the micro-batch that holds it is
 //!   through; a `DataStream` without checkpoints has neither, and wants [`acknowledging_at_once`](FlumeReceiver::acknowledging_at_once)), and the agent keeps it in its channel until then; so neither a crash of the job nor one of an agent with a file channel loses any. After a crash of ours
@@ -15,15 +16,20 @@
 //! - **Memory**: a batch of an agent may have 64 MiB; 64 agents may be connected.
 //! - One subtask listens, the first; to spread the work, rebalance the stream. It has to be on the machine that the agents send to.
 //!
-//! Spark's `createPollingStream`, for which the agent needs a sink of Spark's in its class path, is not here. Neither are compression (`compression-type`) and TLS of the agent's sink.
+//! Spark's sink is tested in Flume 1.11, from `org.apache.spark:spark-streaming-flume-sink_2.11:2.4.7`. It was made for Flume 1.6: `avro-ipc` 1.8.2,
+//! Netty 3.5, Jackson 1.9 and Scala 2.11 have to be in the class path before Flume's own jars, as `scripts/flume` puts them; the agent can have no avro source or sink of Flume's then.
+//!
+//! Compression (`compression-type`) and TLS of the agent's sink are not here.
 
 mod avro;
+pub mod polling;
 mod server;
 pub mod sink;
 mod thrift;
 
 use std::collections::BTreeMap;
 
+pub use polling::FlumePollingReceiver;
 use serde::{Deserialize, Serialize};
 use server::{Protocol, serve};
 pub use sink::FlumeSink;

@@ -11,6 +11,14 @@
 //!
 //! Any other [`ObjectStore`] does as well: [`Store::of`]. What talks to it runs on a small runtime of its own; operators wait for it.
 //!
+//! **Tested against**: moto's server for S3 and a Hadoop 3.5 of two processes for HDFS, both started by scripts of the project, with kills of either side. **Not tested against the real thing**:
+//!
+//! - **Amazon's S3** itself: moto speaks its protocol, but answers at once, from memory, and refuses no rate.
+//! - **Google's Cloud Storage**: `object_store` has it, no address here leads to it; handed over by [`Store::of`] it works as far as its multipart interface (`XML API`) does what S3's does.
+//! - **Azure's Blob Storage**: `object_store` has it, no address here leads to it; handed over by [`Store::of`] its uncommitted blocks take the place of uploads.
+//! - **Kerberos** in HDFS: the client has it (by `libgssapi_krb5`, which it loads when it needs it, and a ticket of `kinit`), and no test here has a key distribution centre.
+//! - **High availability** in HDFS, two NameNodes behind a name service: the client has it, and no test here has two.
+//!
 //! Each request is tried again as [`Retry`] says. Wrong credentials and buckets that are not there are not tried again, nor is the job restarted for them.
 
 mod error;
