@@ -4,8 +4,9 @@
 //!
 //! - **Records**: the function is called for each, in order; what it returns has the record's event time.
 //! - **Barriers** that close a batch call the function for the keys that have had no record for longer than the timeout, with no value and
-//!   a state that [is timing out](State::is_timing_out); the state then goes. Watermarks wait for them, as of all that works batch by batch.
-//! - **State**: keyed, `state`; keyed, `timeouts`.
+//!   a state that [is timing out](State::is_timing_out); the state then goes. A key has its record when its batch is over, whenever within the batch it
+//!   came. Watermarks wait for them, as of all that works batch by batch.
+//! - **State**: keyed, `state`; keyed, `timeouts`; union, `batch` and `longer`: when the batch before was over, and which batches took longer.
 //!
 //! ```
 //! use thalweg_dataflow::harness::{Harness, Then};
@@ -25,6 +26,7 @@
 //! assert_eq!(harness.values(), [("deep".to_owned(), 1), ("wide".to_owned(), 1), ("deep".to_owned(), 2)]);
 //! ```
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,7 +139,7 @@ where
 struct Kept<S> {
     /// `None` only while the function is called.
     state: Option<S>,
-    /// When it last had a record.
+    /// The time of the batch in which it last had a record, if that took as long as batches do.
     last: Timestamp,
 }
 
@@ -149,6 +151,10 @@ pub struct MapWithState<K, V, S, M, F> {
     state: KeyedTable<K, Kept<S>>,
     timeouts: TimerQueue<K>,
     clock: TaskClock,
+    /// When the batch before was over.
+    before: Option<Timestamp>,
+    /// Of batches that took longer than they should, when they should have been over, and when they were.
+    longer: BTreeMap<Timestamp, Timestamp>,
     /// Whether the initial state is still to be put in.
     begins: bool,
     context: Option<OperatorContext>,
@@ -173,6 +179,8 @@ where
             state: KeyedTable::default(),
             timeouts: TimerQueue::default(),
             clock: TaskClock::default(),
+            before: None,
+            longer: BTreeMap::new(),
             begins: false,
             context: None,
             snapshots: None,
@@ -186,9 +194,17 @@ where
         self
     }
 
+    /// The time of the batch under way: when it is over, if it takes as long as batches do.
+    fn batch_time(&self) -> Timestamp {
+        // Before the first barrier the clock says in which batch we are.
+        let before = self
+            .before
+            .unwrap_or_else(|| self.clock.now().div_euclid(self.interval).saturating_mul(self.interval));
+        before.saturating_add(self.interval)
+    }
+
     /// Puts the initial state in, of the keys that are ours.
-    fn begin(&mut self) {
-        let now = self.clock.now();
+    fn begin(&mut self, now: Timestamp) {
         let Some(context) = self.context.as_ref().filter(|_| std::mem::take(&mut self.begins)) else {
             return;
         };
@@ -226,15 +242,23 @@ where
     fn states(&mut self, states: &mut States<'_>) {
         // Also of a checkpoint before the first record.
         if states.epoch().is_some() {
-            self.begin();
+            self.begin(self.batch_time());
         }
         states.keyed("state", &mut self.state);
         states.keyed("timeouts", &mut self.timeouts);
+        let mut before: Vec<Timestamp> = self.before.into_iter().collect();
+        let mut longer: Vec<(Timestamp, Timestamp)> = self.longer.iter().map(|(a, b)| (*a, *b)).collect();
+        states.union("batch", &mut before);
+        states.union("longer", &mut longer);
+        if states.epoch().is_none() {
+            // They are the same for all.
+            (self.before, self.longer) = (before.into_iter().max(), longer.into_iter().collect());
+        }
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<M>) -> Result<(), BoxError> {
-        self.begin();
-        let now = self.clock.now();
+        let now = self.batch_time();
+        self.begin(now);
         let Self { spec, state, timeouts, .. } = self;
         for Record { value: Keyed { hash, key, value }, timestamp } in batch.records.drain(..) {
             let mapped = match state.get_mut(hash, &key) {
@@ -275,13 +299,22 @@ where
         if !barrier.closes_batch(self.interval) {
             return Ok(());
         }
-        self.begin();
-        let Self { spec, state, timeouts, snapshots, .. } = self;
-        while let Some(timer) = timeouts.pop_due(barrier.time) {
+        // Whatever the clock said when nothing had come.
+        self.begin(barrier.time);
+        let should = self.before.map_or(barrier.time, |_| self.batch_time());
+        let Self { spec, state, timeouts, snapshots, longer, .. } = self;
+        if let Some(timeout) = spec.timeout {
+            longer.retain(|_, over| over.saturating_add(timeout) >= barrier.time);
+            if barrier.time > should {
+                longer.insert(should, barrier.time);
+            }
+        }
+        // Only those that have waited for longer than the timeout.
+        while let Some(timer) = timeouts.pop_due(barrier.time.saturating_sub(1)) {
             let at = timer.at();
             let (Some(timeout), Some(kept)) = (spec.timeout, state.get(at.hash, at.key)) else { continue };
-            let due = kept.last.saturating_add(timeout);
-            if due > barrier.time {
+            let due = longer.get(&kept.last).unwrap_or(&kept.last).saturating_add(timeout);
+            if due >= barrier.time {
                 timeouts.register(&at, due);
                 continue;
             }
@@ -301,14 +334,13 @@ where
                 }
             }
         }
+        self.before = Some(barrier.time);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -343,28 +375,30 @@ mod tests {
         /// Records and timeouts see the state that a plain map would have, through a restore at another parallelism.
         #[test]
         fn it_keeps_what_a_map_would(
-            batches in prop::collection::vec(prop::collection::vec((0_u8..4, 1_u64..4), 0..4), 1..20),
+            batches in prop::collection::vec((prop::collection::vec((0_u8..4, 1_u64..4), 0..4), 0_i64..14, prop::bool::weighted(0.2)), 1..20),
             timeout in prop::option::of(15_u64..60), cut in 0_usize..20, parallelism in 1_usize..4,
         ) {
             let mut harness = Harness::new(counts(timeout));
-            let mut model: BTreeMap<u8, (u64, i64)> = [(0, (100, 0)), (1, (101, 0))].into();
-            for (index, batch) in batches.into_iter().enumerate() {
+            let mut model: BTreeMap<u8, (u64, i64)> = [(0, (100, 10)), (1, (101, 10))].into();
+            let (mut begin, mut end) = (0, 0);
+            for (index, (batch, at, takes_longer)) in batches.into_iter().enumerate() {
                 if index == cut {
                     harness = harness.restore(counts(timeout), parallelism);
                 }
-                let (begin, end) = (index as i64 * 10, index as i64 * 10 + 10);
-                harness.set_processing_time(begin);
+                // When within the batch a record comes, and whether that is worked on in time, is of no effect.
+                end += if takes_longer && index > 0 { 20 } else { 10 };
+                harness.set_processing_time(begin + if index == 0 { at.min(9) } else { at });
                 let mut expected = Vec::new();
                 for (key, value) in batch {
                     harness.push(Keyed::new(key, value), 0);
                     let sum = model.get(&key).map_or(0, |(sum, _)| *sum) + value;
                     expected.push((key, sum, false));
-                    if sum.is_multiple_of(5) { model.remove(&key); } else { model.insert(key, (sum, begin)); }
+                    if sum.is_multiple_of(5) { model.remove(&key); } else { model.insert(key, (sum, end)); }
                 }
                 harness.barrier(end, Then::Continue);
                 if let Some(timeout) = timeout {
                     model.retain(|key, (sum, last)| {
-                        let over = *last + timeout as i64 <= end;
+                        let over = *last + (timeout as i64) < end;
                         if over { expected.push((*key, *sum, true)); }
                         !over
                     });
@@ -373,6 +407,7 @@ mod tests {
                 found.sort_unstable();
                 expected.sort_unstable();
                 prop_assert_eq!(found, expected);
+                begin = end;
             }
         }
     }

@@ -4,11 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use std::time::Duration;
+
 use crate::common::{INTERVAL, Pair, clock, pairs, queue};
+use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::graph::Stream;
+use thalweg_dataflow::operators::{State, StateSpec};
 use thalweg_dataflow::record::Data;
-use thalweg_dstream::{DStream, Rdd};
-use thalweg_testkit::{Pipeline, Run};
+use thalweg_dataflow::runtime::{CheckpointConfig, Job, JobConfig, RestartStrategy};
+use thalweg_dataflow::source::RddQueue;
+use thalweg_dstream::{DStream, Rdd, StreamingContext};
+use thalweg_testkit::{CollectSink, Collected, CrashPoint, Pipeline, Run};
 
 /// What an operation gave, in words: so that the results of several are one stream.
 fn line(operation: &str, result: impl Debug) -> String {
@@ -97,6 +103,94 @@ fn state_of_keys_comes_begins_and_ends() {
         let stream = queue(run, &clock(), batches.clone());
         union(vec![lines("state", &stream.update_state_by_key(update))])
     });
+}
+
+#[test]
+fn state_that_is_given_and_times_out() {
+    // Each key is there in some batches, and then not for several.
+    let is_there = |batch: usize, (key, _): &Pair| (batch / 4 + usize::from(*key)) % 3 == 0;
+    let mut batches = pairs(36, 240, 60);
+    for (number, batch) in batches.iter_mut().enumerate() {
+        // As many records in every batch; key 200 stands for those that are not there.
+        batch.iter_mut().filter(|pair| !is_there(number, pair)).for_each(|pair| pair.0 = 200);
+    }
+    let initial = groups(&batches[0]).into_keys().filter(|key| *key < 200);
+    let initial: Vec<(u8, i64)> = initial.map(|key| (key, 1_000_000 + i64::from(key))).collect();
+    let timeout = 3 * INTERVAL;
+    let (mut state, mut expected) = (BTreeMap::<u8, (i64, i64)>::new(), Vec::new());
+    state.extend(initial.iter().map(|(key, count)| (*key, (*count, INTERVAL))));
+    for (number, batch) in and_empty(&batches).enumerate() {
+        let now = (number as i64 + 1) * INTERVAL;
+        for (key, values) in groups(batch) {
+            let (count, _) = state.get(&key).copied().unwrap_or_default();
+            expected.extend((1..=values.len()).map(|n| line("mapped", (key, count + n as i64, false))));
+            state.insert(key, (count + values.len() as i64, now));
+        }
+        let over: Vec<u8> =
+            state.iter().filter(|(_, (_, last))| now - last > timeout).map(|(key, _)| *key).collect();
+        for key in over {
+            let (count, _) = state.remove(&key).unwrap();
+            expected.push(line("mapped", (key, count, true)));
+        }
+        expected.extend(state.iter().map(|(key, (count, _))| line("kept", (key, count))));
+    }
+    check("map_with_state", expected, |run| {
+        let stream = queue(run, &clock(), batches.clone());
+        let count = StateSpec::function(|key: &u8, value: Option<i64>, state: &mut State<'_, i64>| {
+            let count = state.get_option().unwrap_or(0) + i64::from(value.is_some());
+            if !state.is_timing_out() {
+                state.update(count);
+            }
+            Some((*key, count, state.is_timing_out()))
+        });
+        let count =
+            count.initial_state(initial.clone()).timeout(Duration::from_millis(timeout.unsigned_abs()));
+        let mapped = stream.map_with_state(count);
+        union(vec![lines("mapped", &mapped.mapped()), lines("kept", &mapped.state_snapshots())])
+    });
+}
+
+/// A queue keeps nothing, as Spark's: what was taken and not committed before a crash is lost, and nothing else; and the state of before goes on.
+#[test]
+fn a_queue_that_is_fed_goes_on_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let restart = RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO };
+    let checkpoint =
+        CheckpointConfig::new(Duration::from_millis(5), CheckpointStorage::local(folder.path()).unwrap());
+    let config = JobConfig {
+        parallelism: 2,
+        checkpoint: Some(checkpoint),
+        restart: Some(restart),
+        ..JobConfig::new("fed")
+    };
+    let (job, crash) = (Job::new(config), CrashPoint::after(3, 100));
+    let ssc = StreamingContext::over(job, Duration::from_millis(5));
+    let queue = RddQueue::new();
+    let stream = ssc.stream(crash.on(ssc.queue_stream_from(&queue, true, Vec::new()).stream()));
+    let counts =
+        stream.map(|n: i64| (n % 2, n)).update_state_by_key(|_, new, count: Option<(usize, i64)>| {
+            let (known, newest) = count.unwrap_or_default();
+            Some((known + new.len(), new.into_iter().max().unwrap_or(0).max(newest)))
+        });
+    let collected = Collected::default();
+    let _ = counts.stream().apply("collect", CollectSink::new(collected.clone())).uid("collected");
+    ssc.start().unwrap();
+    for batch in 0..200 {
+        queue.push((batch * 10..batch * 10 + 10).collect());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    queue.close();
+    ssc.await_termination().unwrap();
+    assert!(crash.is_over());
+    let found: Vec<(i64, (usize, i64))> = collected.take();
+    for rest in [0, 1] {
+        let (known, newest) =
+            found.iter().filter(|(key, _)| *key == rest).map(|(_, count)| *count).max().unwrap();
+        assert_eq!(newest, 1998 + rest, "what came after the crash was read");
+        assert!(known <= 1000, "{known}: nothing is counted twice");
+        // At the most what was on its way in a few batches is lost.
+        assert!(known >= 700, "{known}: more is lost than was on its way");
+    }
 }
 
 /// Pairs whose value is odd, and others, without some keys each.
