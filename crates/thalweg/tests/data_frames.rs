@@ -214,7 +214,7 @@ fn types_within_types_times_and_decimals() {
         tags: vec!["new".to_owned(), format!("t{id}")],
         place: (1.5, id as f32),
         counts: [("a".to_owned(), i64::from(id))].into(),
-        paid: id % 2 == 0,
+        paid: id.is_multiple_of(2),
     };
     let spark = SparkSession::new();
     let orders = spark.create_data_frame(&Rdd::parallelize(vec![order(1), order(2)], 1)).unwrap();

@@ -108,7 +108,7 @@ fn state_of_keys_comes_begins_and_ends() {
 #[test]
 fn state_that_is_given_and_times_out() {
     // Each key is there in some batches, and then not for several.
-    let is_there = |batch: usize, (key, _): &Pair| (batch / 4 + usize::from(*key)) % 3 == 0;
+    let is_there = |batch: usize, (key, _): &Pair| (batch / 4 + usize::from(*key)).is_multiple_of(3);
     let mut batches = pairs(36, 240, 60);
     for (number, batch) in batches.iter_mut().enumerate() {
         // As many records in every batch; key 200 stands for those that are not there.

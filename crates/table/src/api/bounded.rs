@@ -491,6 +491,9 @@ fn columns_of(schema: &SchemaRef) -> Result<Columns, SqlError> {
     schema.fields().iter().map(column).collect()
 }
 
+/// Where a row was added, and how often it was taken back before that.
+type Known = (Vec<(usize, usize)>, usize);
+
 /// What is left of changes when all have come: additions without those that were taken back, in the order in which they came.
 fn settled(schema: &SchemaRef, chunks: Vec<Chunk>, retracts: bool) -> Result<Vec<RecordBatch>, SqlError> {
     let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty());
@@ -500,7 +503,7 @@ fn settled(schema: &SchemaRef, chunks: Vec<Chunk>, retracts: bool) -> Result<Vec
     let chunks: Vec<Chunk> = chunks.collect();
     let codec = RowCodec::of_schema(schema).map_err(arrow)?;
     // Of each row, by its bytes, where it was added and not taken back. What two subtasks say of one row may come in any order.
-    let mut known: HashMap<Box<[u8]>, (Vec<(usize, usize)>, usize)> = HashMap::new();
+    let mut known: HashMap<Box<[u8]>, Known> = HashMap::new();
     let mut alive: Vec<Vec<bool>> = chunks.iter().map(|chunk| vec![false; chunk.len()]).collect();
     for (number, chunk) in chunks.iter().enumerate() {
         let rows = codec.encode(chunk.rows().columns()).map_err(arrow)?;

@@ -129,8 +129,8 @@ impl DataFrameReader {
     /// # Errors
     /// If the files cannot be read, or a value does not fit its column.
     pub fn csv(&self, path: impl AsRef<Path>) -> Result<DataFrame, SqlError> {
-        let (mut names, mut partitions): (Option<Vec<String>>, Vec<Vec<Vec<Option<String>>>>) =
-            Default::default();
+        let mut names: Option<Vec<String>> = None;
+        let mut partitions: Vec<Vec<Vec<Option<String>>>> = Vec::new();
         for (path, text) in self.files(path.as_ref())? {
             let mut reader = csv::ReaderBuilder::new()
                 .has_headers(self.header)
