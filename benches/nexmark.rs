@@ -23,6 +23,10 @@ use thalweg_table::functions::user::scalar_function;
 /// Of events there are so many in a second of event time.
 const RATE: u64 = 100_000;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let events = arguments.iter().find_map(|arg| arg.parse().ok()).unwrap_or(2_000_000_u64);

@@ -16,6 +16,10 @@ use thalweg_dataflow::runtime::{Job, JobConfig};
 use thalweg_table::chunk::Chunk;
 use thalweg_table::environment::TableEnvironment;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |name: &str| named.is_empty() || named.iter().any(|of| of == name);

@@ -39,6 +39,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+/// By measurement: queries of Nexmark take a fifth less CPU than with the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Thalweg: streams from Kafka to Kafka, in Spark's and in Flink's words, over one engine.
 #[derive(Parser)]
 #[command(version)]

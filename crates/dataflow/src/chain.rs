@@ -314,7 +314,7 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
                 self.output.control(control, task)
             }
             Control::Flush => {
-                self.call_on_state(|operator, _| operator.flush())?;
+                self.call_on_state(|operator, output| operator.flush(output))?;
                 self.output.control(control, task)
             }
         }

@@ -125,10 +125,10 @@ pub trait Operator: Send + 'static {
         None
     }
 
-    /// No more input is at hand: what waits only for more to come should not wait any longer. The output is flushed by the engine;
-    /// this is for sinks that gather records by themselves. It is called often when little comes in, so it must be cheap if there
-    /// is nothing to send.
-    fn flush(&mut self) -> Result<(), BoxError> {
+    /// No more input is at hand, or as much time has passed as a half-filled batch may lie about: what waits only for more to come should
+    /// not wait any longer. The output is flushed by the engine; this is for operators that gather records by themselves. It is called
+    /// often when little comes in, so it must be cheap if there is nothing to send.
+    fn flush(&mut self, _output: &mut Output<Self::Out>) -> Result<(), BoxError> {
         Ok(())
     }
 

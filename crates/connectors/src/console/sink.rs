@@ -247,7 +247,7 @@ impl<T: Data> Operator for ConsoleSink<T> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), BoxError> {
+    fn flush(&mut self, _: &mut Output<()>) -> Result<(), BoxError> {
         Ok(self.print_table()?)
     }
 

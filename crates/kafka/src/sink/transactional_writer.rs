@@ -100,7 +100,7 @@ impl<T: Send + 'static> Operator for TransactionalWriter<T> {
         }
     }
 
-    fn flush(&mut self) -> Result<(), BoxError> {
+    fn flush(&mut self, _: &mut Output<()>) -> Result<(), BoxError> {
         let Some(opened) = &self.opened else { return Ok(()) };
         opened.transactions.producer().idle().map_err(KafkaError::boxed)
     }

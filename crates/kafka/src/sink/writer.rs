@@ -69,7 +69,7 @@ impl<T: Send + 'static> Operator for KafkaWriter<T> {
         producer.poll().map_err(KafkaError::boxed)
     }
 
-    fn flush(&mut self) -> Result<(), BoxError> {
+    fn flush(&mut self, _: &mut Output<()>) -> Result<(), BoxError> {
         self.opened.as_ref().map_or(Ok(()), |opened| opened.producer.idle().map_err(KafkaError::boxed))
     }
 

@@ -212,8 +212,8 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         },
         run: |call| {
             let watermark = Some(now::watermark()).filter(|watermark| *watermark != MIN_WATERMARK);
-            let times: TimestampMillisecondArray = std::iter::repeat_n(watermark, call.rows).collect();
-            Ok(arrow::compute::cast(&times, call.result)?)
+            let times: Int64Array = std::iter::repeat_n(watermark, call.rows).collect();
+            Ok(from_millis(times, call.result)?)
         },
         volatility: Volatility::Volatile,
     },
@@ -337,7 +337,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         "*?**",
         |_| Ok(point_in_time()),
         |call| {
-            let times: ArrayRef = match call.arguments[0].data_type() {
+            let times: Int64Array = match call.arguments[0].data_type() {
                 DataType::Utf8 => {
                     // Of UTC, unless a zone is given.
                     let time = |row: usize| {
@@ -349,10 +349,11 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                         };
                         Some(to_utc(Some(zone), local))
                     };
-                    Arc::new((0..call.rows).map(time).collect::<TimestampMillisecondArray>())
+                    (0..call.rows).map(time).collect()
                 }
                 _ => {
                     let numbers = cast(&call.arguments[0], &DataType::Int64)?;
+                    let numbers = numbers.as_primitive::<Int64Type>();
                     let seconds = match call.arguments.get(1) {
                         Some(digits) => {
                             let digits = cast(digits, &DataType::Int64)?;
@@ -360,12 +361,14 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                         }
                         None => false,
                     };
-                    let by = if seconds { 1000 } else { 1 };
-                    let times = numbers.as_primitive::<Int64Type>().iter().map(|time| time?.checked_mul(by));
-                    Arc::new(times.collect::<TimestampMillisecondArray>())
+                    match seconds {
+                        true => numbers.unary_opt(|time| time.checked_mul(1000)),
+                        false => numbers.clone(),
+                    }
                 }
             };
-            Ok(cast(&times, call.result)?)
+            // Not by a cast of times without a zone, which would ask the calendar of the zone for each of them.
+            Ok(from_millis(times, call.result)?)
         },
     ),
     pure(

@@ -65,7 +65,7 @@ impl Grouping {
 
     /// By the values as they are: bytes are made of each key once.
     fn by_values(columns: &[ArrayRef], own: &KeyColumns, codec: &RowCodec) -> Result<Self, ArrowError> {
-        let of_rows = own.hashes(None);
+        let of_rows = own.hashes();
         let mut known: HashTable<u32> = HashTable::with_capacity(of_rows.len().min(1024));
         let (mut firsts, mut group_of): (Vec<u32>, _) = (Vec::new(), Vec::with_capacity(of_rows.len()));
         for (row, hash) in of_rows.iter().enumerate() {

@@ -182,28 +182,33 @@ impl Join {
         let no_key = |row: usize| {
             !plan.nulls_equal && key.iter().any(|column| chunk.rows().column(*column).is_null(row))
         };
+        let counts_partners_there =
+            plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
         // All pairs with the same key: the other side does not change meanwhile.
         let mut candidates: Vec<std::ops::Range<u32>> = Vec::with_capacity(by_key.len());
-        let (mut rows, mut counts): (Vec<RowBytes>, Vec<i64>) = (Vec::new(), Vec::new());
+        let (mut others, mut counts): (Vec<&RowBytes>, Vec<i64>) = (Vec::new(), Vec::new());
         for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
-            let begin = rows.len() as u32;
+            let begin = others.len() as u32;
             if !no_key(by_key.firsts[group] as usize)
-                && let Some(others) = theirs.get(*hash, key)
+                && let Some(kept) = theirs.get(*hash, key)
             {
-                for (row, kept) in others.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from())) {
-                    rows.push(row.clone());
+                for (row, kept) in kept.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from())) {
+                    others.push(row);
                     counts.push(kept.count);
                 }
             }
-            candidates.push(begin..rows.len() as u32);
+            candidates.push(begin..others.len() as u32);
         }
+        let of_state = plan.pairs.codec(side.other()).decode(others.iter().map(|row| &***row))?;
+        // Only who changes them there has to find them again.
+        let rows: Vec<RowBytes> =
+            if counts_partners_there { others.into_iter().cloned().collect() } else { Vec::new() };
         let mut tried = Pairs::default();
         for row in 0..chunk.len() {
             for other in candidates[by_key.group_of[row] as usize].clone() {
                 tried.push(Some(row as u32), Some(other), false, 1);
             }
         }
-        let of_state = plan.pairs.codec(side.other()).decode(rows.iter().map(|row| &**row))?;
         let passing = plan.pairs.passing_of(side, chunk, &of_state, &tried)?;
         let encoded = plan.pairs.codec(side).encode(chunk.rows().columns())?;
         let (mut out, mut next) = (Pairs::default(), 0);
@@ -221,8 +226,6 @@ impl Join {
             }
         }
         let mut is_gone = false;
-        let counts_partners_there =
-            plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
         for row in 0..chunk.len() {
             let group = by_key.group_of[row] as usize;
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);

@@ -146,11 +146,10 @@ impl KeyColumns {
         )
     }
 
-    /// A hash of each row, the same in every chunk, of all columns but that which `follows` from the others.
-    pub(super) fn hashes(&self, follows: Option<usize>) -> Vec<u64> {
+    /// A hash of each row, the same in every chunk.
+    pub(super) fn hashes(&self) -> Vec<u64> {
         let mut hashes = vec![0x243F_6A88_85A3_08D3; self.rows];
-        let columns = self.columns.iter().enumerate().filter(|(place, _)| follows != Some(*place));
-        columns.for_each(|(_, column)| column.mix(&mut hashes));
+        self.columns.iter().for_each(|column| column.mix(&mut hashes));
         hashes
     }
 

@@ -28,8 +28,6 @@ struct Plan {
     codec: RowCodec,
     /// Whether keys are kept as they are.
     as_they_are: bool,
-    /// A column that follows from the others: it is kept, and not compared.
-    follows: Option<usize>,
 }
 
 /// The values of one column, a place for each key.
@@ -132,15 +130,14 @@ impl Kept {
 }
 
 impl KeyTable {
-    /// For keys of these types. The column `follows` follows from the others, if there is one.
+    /// For keys of these types.
     ///
     /// # Errors
     /// If values of a type can be no key.
-    pub(super) fn new(types: Vec<DataType>, follows: Option<usize>) -> Result<Self, ArrowError> {
+    pub(super) fn new(types: Vec<DataType>) -> Result<Self, ArrowError> {
         let as_they_are = !types.is_empty() && types.iter().all(KeyColumns::takes);
         let codec = RowCodec::new(&types)?;
-        let follows = follows.filter(|_| as_they_are && types.len() > 1);
-        let plan = Arc::new(Plan { types, codec, as_they_are, follows });
+        let plan = Arc::new(Plan { types, codec, as_they_are });
         let columns = plan.columns();
         Ok(Self { plan, columns, known: HashTable::new(), hashes: Vec::new() })
     }
@@ -178,13 +175,14 @@ impl KeyTable {
             KeyColumns::of(std::slice::from_ref(&bytes))
         };
         let own = own.ok_or_else(|| ArrowError::SchemaError("columns of a key have other types".into()))?;
-        let of_rows = own.hashes(plan.follows);
+        let of_rows = own.hashes();
         for (row, hash) in of_rows.into_iter().enumerate() {
             let same = |place: &u32| {
                 hashes[*place as usize] == hash
-                    && kept.iter().enumerate().all(|(column, kept)| {
-                        plan.follows == Some(column) || kept.is_equal(*place as usize, &own, column, row)
-                    })
+                    && kept
+                        .iter()
+                        .enumerate()
+                        .all(|(column, kept)| kept.is_equal(*place as usize, &own, column, row))
             };
             let place = match known.find(hash, same) {
                 Some(place) => *place,
@@ -237,7 +235,7 @@ mod tests {
     use arrow::array::{
         BooleanArray, Date32Array, Int32Array, Int64Array, StringArray, TimestampMillisecondArray,
     };
-    use arrow::compute::{concat, take};
+    use arrow::compute::take;
 
     use super::*;
 
@@ -258,7 +256,7 @@ mod tests {
             let of: Vec<ArrayRef> = key.iter().map(|column| columns[*column].clone()).collect();
             let types: Vec<DataType> = of.iter().map(|column| column.data_type().clone()).collect();
             let codec = RowCodec::new(&types).unwrap();
-            let mut table = KeyTable::new(types, None).unwrap();
+            let mut table = KeyTable::new(types).unwrap();
             // Twice: after it was emptied it begins anew.
             for _ in 0..2 {
                 let mut groups = Vec::new();
@@ -285,19 +283,5 @@ mod tests {
                 assert_eq!(different.len(), count, "{key:?}");
             }
         }
-    }
-
-    /// A column that follows from the others comes out beside them.
-    #[test]
-    fn what_follows_is_kept() {
-        let ends: ArrayRef = Arc::new(Int64Array::from(vec![10, 20, 10]));
-        let starts: ArrayRef = Arc::new(Int64Array::from(vec![0, 10, 0]));
-        let mut table = KeyTable::new(vec![DataType::Int64, DataType::Int64], Some(0)).unwrap();
-        let mut groups = Vec::new();
-        table.add(&[starts, ends], 3, &mut groups).unwrap();
-        assert_eq!(groups, [0, 1, 0]);
-        let keys = table.take().unwrap();
-        let both = concat(&[&keys[0], &keys[1]]).unwrap();
-        assert_eq!(&both, &(Arc::new(Int64Array::from(vec![0, 10, 10, 20])) as ArrayRef));
     }
 }

@@ -2,17 +2,19 @@
 //! instead of rows, fewer by orders of magnitude where keys repeat (Flink's local aggregation).
 //!
 //! - **Rows**, all of them additions, are added to the partial results of their key. Partial results are the columns of the key, the number of
-//!   rows, then those of each call ([`Partial`]). Without windows they go out with each batch. With windows they are
-//!   held until one of them is over, and never when it is: what is late goes on at once, for the owner to count it.
+//!   rows, then those of each call ([`Partial`]). Without windows they go out as soon as no more rows are at hand, and under load when they have
+//!   lain about for as long as a half-filled batch may. With windows they are held until theirs is over: what is late goes on at once, for
+//!   the owner to count it.
 //! - **Watermarks** that end a window, idleness, barriers and the end are preceded by all that is held.
 //! - **State**: none, as nothing is held at a barrier.
 //!
 //! Where keys hardly repeat, rows are not grouped for a while: each is a partial result of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::compute::min;
+use arrow::array::{ArrayRef, Int64Array, UInt32Array};
+use arrow::compute::{max, min, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use chrono_tz::Tz;
@@ -34,6 +36,9 @@ use crate::chunk::Chunk;
 const LIMIT: usize = 1 << 16;
 const CHUNK: usize = 4096;
 
+/// So many emptied tables are kept for other windows.
+const SPARE: usize = 8;
+
 /// If of so many rows more than half have a key of their own, the next rows, this many times as many, are not grouped.
 const SAMPLE: usize = 1 << 13;
 const UNGROUPED: usize = 16;
@@ -41,73 +46,102 @@ const UNGROUPED: usize = 16;
 /// The operator. Its page says what it does.
 #[derive(Clone)]
 pub struct LocalAggregate {
-    key: usize,
-    windows: Option<Windows>,
-    schema: SchemaRef,
-    keys: KeyTable,
-    rows: Vec<i64>,
-    partials: Vec<Partial>,
+    plan: Arc<Plan>,
+    /// What is held of each window, by its end; without windows, of all rows.
+    held: BTreeMap<i64, Held>,
+    /// Empty ones, and one for rows that are not grouped.
+    spare: Vec<Held>,
+    ungrouped: Held,
+    watermark: Timestamp,
     /// Of each row of a chunk.
     groups: Vec<u32>,
     /// How many rows have been grouped of late, and into how many groups.
     of_late: (usize, usize),
     /// The next rows so many are not grouped.
-    ungrouped: usize,
+    not_grouped: usize,
 }
 
-/// The windows among the columns of a key.
-#[derive(Clone)]
+struct Plan {
+    /// The number of columns of the key, and which of them are in the tables: all but the bounds of a window.
+    width: usize,
+    key: Vec<usize>,
+    windows: Option<Windows>,
+    schema: SchemaRef,
+}
+
+/// Where the bounds of a window are in the key, and the zone whose clock they are on.
 struct Windows {
+    start: usize,
     end: usize,
     zone: Option<Tz>,
-    /// The last millisecond of the earliest that is held.
-    earliest: Timestamp,
-    watermark: Timestamp,
+}
+
+/// Partial results of the groups of one window.
+#[derive(Clone)]
+struct Held {
+    keys: KeyTable,
+    rows: Vec<i64>,
+    partials: Vec<Partial>,
+    /// The bounds of the window: columns of one row.
+    bounds: Option<[ArrayRef; 2]>,
+}
+
+impl Held {
+    /// Adds the rows of a chunk, whose groups, of so many, are known.
+    fn add(&mut self, groups: &[u32], count: usize, chunk: &Chunk) -> Result<(), ArrowError> {
+        self.rows.resize(count, 0);
+        groups.iter().for_each(|group| self.rows[*group as usize] += 1);
+        self.partials.iter_mut().try_for_each(|partial| partial.update(groups, count, chunk))
+    }
+
+    /// Takes out the columns behind the key.
+    fn take(&mut self, count: usize, mut columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>, ArrowError> {
+        columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.rows))));
+        for partial in &mut self.partials {
+            columns.extend(partial.take(count)?);
+        }
+        Ok(columns)
+    }
 }
 
 impl LocalAggregate {
-    /// Aggregates by the first `key` columns of `schema`. `windows`, if these have a window among them, is where its beginning and its end
+    /// Aggregates by the first `width` columns of `schema`. `windows`, if these have a window among them, is where its beginning and its end
     /// are, and the zone whose clock they are on. `None` if of a call there are no partial results.
     ///
     /// # Errors
     /// If a column has a type that cannot be a key.
     pub fn new(
-        key: usize,
+        width: usize,
         windows: Option<((usize, usize), Option<Tz>)>,
         calls: Vec<Aggregation>,
         schema: &SchemaRef,
     ) -> Result<Option<Self>, ArrowError> {
-        let Some(sent) = Self::sends(key, &calls, schema) else { return Ok(None) };
-        let types = schema.fields()[..key].iter().map(|field| field.data_type().clone()).collect();
-        // Of windows that end at the same time all begin at the same.
-        let keys = KeyTable::new(types, windows.map(|((start, _), _)| start))?;
-        let windows = windows.map(|((_, end), zone)| Windows {
-            end,
-            zone,
-            earliest: Timestamp::MAX,
-            watermark: Timestamp::MIN,
-        });
+        let Some(sent) = Self::sends(width, &calls, schema) else { return Ok(None) };
         let Some(partials) = calls.into_iter().map(Partial::new).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        let (rows, groups) = Default::default();
+        let windows = windows.map(|((start, end), zone)| Windows { start, end, zone });
+        let is_bound =
+            |column: &usize| windows.as_ref().is_some_and(|of| [of.start, of.end].contains(column));
+        let key: Vec<usize> = (0..width).filter(|column| !is_bound(column)).collect();
+        let types = key.iter().map(|column| schema.field(*column).data_type().clone()).collect();
+        let empty = Held { keys: KeyTable::new(types)?, rows: Vec::new(), partials, bounds: None };
         Ok(Some(Self {
-            key,
-            windows,
-            schema: sent,
-            keys,
-            rows,
-            partials,
-            groups,
+            plan: Arc::new(Plan { width, key, windows, schema: sent }),
+            held: BTreeMap::new(),
+            spare: vec![empty.clone()],
+            ungrouped: empty,
+            watermark: Timestamp::MIN,
+            groups: Vec::new(),
             of_late: (0, 0),
-            ungrouped: 0,
+            not_grouped: 0,
         }))
     }
 
     /// The columns that it sends: those of the key, the number of rows, those of each call.
-    fn sends(key: usize, calls: &[Aggregation], schema: &SchemaRef) -> Option<SchemaRef> {
+    fn sends(width: usize, calls: &[Aggregation], schema: &SchemaRef) -> Option<SchemaRef> {
         let mut fields: Vec<Field> =
-            schema.fields()[..key].iter().map(|field| field.as_ref().clone()).collect();
+            schema.fields()[..width].iter().map(|field| field.as_ref().clone()).collect();
         fields.push(Field::new("$rows", DataType::Int64, true));
         for (call, aggregation) in calls.iter().enumerate() {
             let types = aggregation.partial_types()?.into_iter().enumerate();
@@ -118,15 +152,15 @@ impl LocalAggregate {
 
     /// The columns that it sends.
     pub fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.plan.schema
     }
 
     /// The calls over what it sends, for who owns the keys.
     ///
     /// # Errors
     /// If values of such a type cannot be kept.
-    pub fn merging(key: usize, calls: Vec<Aggregation>) -> Result<Vec<Aggregation>, ArrowError> {
-        let mut place = key + 1;
+    pub fn merging(width: usize, calls: Vec<Aggregation>) -> Result<Vec<Aggregation>, ArrowError> {
+        let mut place = width + 1;
         let merging = |call: Aggregation| {
             let own = place;
             place += call.partial_types().map_or(0, |types| types.len());
@@ -135,63 +169,103 @@ impl LocalAggregate {
         calls.into_iter().map(merging).collect()
     }
 
+    /// The number of groups that are held.
+    fn groups(&self) -> usize {
+        self.held.values().map(|held| held.keys.len()).sum()
+    }
+
     fn add(&mut self, chunk: &Chunk, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         debug_assert!(chunk.retractions().is_none(), "only rows that are added have partial results");
-        let columns = &chunk.rows().columns()[..self.key];
-        let grouped = self.ungrouped == 0;
-        if grouped {
-            if let Some(windows) = &mut self.windows
-                && let Some(end) = min(&millis(chunk.rows().column(windows.end))?)
-            {
-                windows.earliest = windows.earliest.min(to_utc(windows.zone, end) - 1);
-            }
-            self.keys.add(columns, chunk.len(), &mut self.groups)?;
-            self.of_late.0 += chunk.len();
-        } else {
-            self.ungrouped = self.ungrouped.saturating_sub(chunk.len());
+        if self.not_grouped > 0 {
+            // Those that are held are not overtaken.
+            self.send_up_to(Timestamp::MAX, output)?;
+            self.not_grouped = self.not_grouped.saturating_sub(chunk.len());
             self.groups.clear();
             self.groups.extend(0..chunk.len() as u32);
+            self.ungrouped.add(&self.groups, chunk.len(), chunk)?;
+            let keys = chunk.rows().columns()[..self.plan.width].to_vec();
+            let columns = self.ungrouped.take(chunk.len(), keys)?;
+            return self.send(columns, chunk.len(), output);
         }
-        let count = if grouped { self.keys.len() } else { chunk.len() };
-        self.rows.resize(count, 0);
-        self.groups.iter().for_each(|group| self.rows[*group as usize] += 1);
-        for partial in &mut self.partials {
-            partial.update(&self.groups, count, chunk)?;
+        self.of_late.0 += chunk.len();
+        let Some(windows) = &self.plan.windows else { return self.gather(0, chunk) };
+        let ends = millis(chunk.rows().column(windows.end))?;
+        match (min(&ends), max(&ends)) {
+            (Some(first), Some(last)) if first == last => self.gather(first, chunk),
+            _ => {
+                let mut of_windows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+                let mut rows = ends.values().iter().zip(0_u32..).peekable();
+                // Rows of one window mostly come together.
+                while let Some((end, _)) = rows.peek().copied() {
+                    let own = of_windows.entry(*end).or_default();
+                    while let Some((_, row)) = rows.next_if(|(other, _)| *other == end) {
+                        own.push(row);
+                    }
+                }
+                of_windows.into_iter().try_for_each(|(end, rows)| {
+                    let part = chunk.take(&UInt32Array::from(rows))?;
+                    self.gather(end, &part)
+                })
+            }
         }
-        if grouped { Ok(()) } else { self.send(columns.to_vec(), count, output) }
     }
 
-    /// Emits all that is held.
-    fn flush(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        let count = self.keys.len();
-        if let Some(windows) = &mut self.windows {
-            windows.earliest = Timestamp::MAX;
-        }
-        if count == 0 {
+    /// Adds rows of one window.
+    fn gather(&mut self, end: i64, chunk: &Chunk) -> Result<(), BoxError> {
+        if chunk.is_empty() {
             return Ok(());
         }
-        self.of_late.1 += count;
-        let (rows, groups) = self.of_late;
-        if rows >= SAMPLE {
-            self.of_late = (0, 0);
-            self.ungrouped = if groups > rows / 2 { rows * UNGROUPED } else { 0 };
+        let Self { plan, held, spare, ungrouped, groups, .. } = self;
+        let held = held.entry(end).or_insert_with(|| spare.pop().unwrap_or_else(|| ungrouped.clone()));
+        if let Some(windows) = &plan.windows {
+            let bound = |column: usize| chunk.rows().column(column).slice(0, 1);
+            held.bounds.get_or_insert_with(|| [bound(windows.start), bound(windows.end)]);
         }
-        let keys = self.keys.take()?;
-        self.send(keys, count, output)
+        let columns: Vec<ArrayRef> =
+            plan.key.iter().map(|column| chunk.rows().column(*column).clone()).collect();
+        held.keys.add(&columns, chunk.len(), groups)?;
+        Ok(held.add(groups, held.keys.len(), chunk)?)
     }
 
-    fn send(
-        &mut self,
-        keys: Vec<ArrayRef>,
-        count: usize,
-        output: &mut Output<Chunk>,
-    ) -> Result<(), BoxError> {
-        let mut columns = keys;
-        columns.push(Arc::new(Int64Array::from(std::mem::take(&mut self.rows))));
-        for partial in &mut self.partials {
-            columns.extend(partial.take(count)?);
+    /// Emits what is held of windows that are over at `time`; without windows, all.
+    fn send_up_to(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        while let Some(entry) = self.held.first_entry() {
+            let plan = &*self.plan;
+            if plan.windows.as_ref().is_some_and(|windows| to_utc(windows.zone, *entry.key()) - 1 > time) {
+                break;
+            }
+            let mut held = entry.remove();
+            let count = held.keys.len();
+            let mut keys = held.keys.take()?.into_iter();
+            if let (Some(windows), Some([start, end])) = (&plan.windows, held.bounds.take()) {
+                let mut all = Vec::with_capacity(plan.width);
+                let same = UInt32Array::from_value(0, count);
+                for column in 0..plan.width {
+                    all.extend(match column {
+                        column if column == windows.start => Some(take(&start, &same, None)?),
+                        column if column == windows.end => Some(take(&end, &same, None)?),
+                        _ => keys.next(),
+                    });
+                }
+                keys = all.into_iter();
+            }
+            let columns = held.take(count, keys.collect())?;
+            if self.spare.len() < SPARE {
+                self.spare.push(held);
+            }
+            self.of_late.1 += count;
+            self.send(columns, count, output)?;
         }
-        let rows = batch(&self.schema, columns, count)?;
+        let (rows, groups) = self.of_late;
+        if rows >= SAMPLE && self.held.is_empty() {
+            self.of_late = (0, 0);
+            self.not_grouped = if groups > rows / 2 { rows * UNGROUPED } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn send(&self, columns: Vec<ArrayRef>, count: usize, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        let rows = batch(&self.plan.schema, columns, count)?;
         for start in (0..count).step_by(CHUNK) {
             emit(output, Chunk::additions(rows.slice(start, CHUNK.min(count - start))));
         }
@@ -208,15 +282,16 @@ impl Operator for LocalAggregate {
     }
 
     fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        for record in batch.records.drain(..) {
-            // Those that are not grouped do not overtake those that are held.
-            if self.ungrouped > 0 && self.keys.len() > 0 {
-                self.flush(output)?;
-            }
-            self.add(&record.value, output)?;
+        batch.records.drain(..).try_for_each(|record| self.add(&record.value, output))?;
+        if self.groups() >= LIMIT {
+            return self.send_up_to(Timestamp::MAX, output);
         }
-        let goes_on = self.windows.as_ref().is_none_or(|windows| windows.earliest <= windows.watermark);
-        if goes_on || self.keys.len() >= LIMIT { self.flush(output) } else { Ok(()) }
+        // What is late goes on.
+        if self.plan.windows.is_some() { self.send_up_to(self.watermark, output) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        if self.plan.windows.is_none() { self.send_up_to(Timestamp::MAX, output) } else { Ok(()) }
     }
 
     fn watermark(
@@ -224,36 +299,32 @@ impl Operator for LocalAggregate {
         watermark: Timestamp,
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
-        if let Some(windows) = &mut self.windows {
-            windows.watermark = watermark;
-            if windows.earliest <= watermark {
-                self.flush(output)?;
-            }
+        self.watermark = watermark;
+        if self.plan.windows.is_some() {
+            self.send_up_to(watermark, output)?;
         }
         Ok(Some(watermark))
     }
 
     fn idle(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.flush(output)
+        self.send_up_to(Timestamp::MAX, output)
     }
 
     fn holds_records(&self) -> bool {
-        self.keys.len() > 0
+        !self.held.is_empty()
     }
 
     fn barrier(&mut self, _: &Barrier, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.flush(output)
+        self.send_up_to(Timestamp::MAX, output)
     }
 
     fn end(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.flush(output)
+        self.send_up_to(Timestamp::MAX, output)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use arrow::array::{AsArray, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
@@ -366,7 +437,7 @@ mod tests {
         fn partial_results_come_to_the_whole(rows in rows(), size in 1_usize..60, key in 0_usize..4, ungrouped in any::<bool>()) {
             let chunks: Vec<Chunk> = rows.chunks(size).map(chunk).collect();
             let mut operator = local(key, false);
-            operator.ungrouped = if ungrouped { size * 2 } else { 0 };
+            operator.not_grouped = if ungrouped { size * 2 } else { 0 };
             let mut harness = Harness::new(operator);
             for (number, chunk) in chunks.iter().enumerate() {
                 harness.push(chunk.clone(), 0);

@@ -49,19 +49,23 @@ impl Rank {
         let by_key = Grouping::new(chunk, &ranker.plan.partition, &ranker.key_codec)?;
         let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); by_key.len()];
         by_key.group_of.iter().enumerate().for_each(|(row, group)| rows_of[*group as usize].push(row));
-        let mut encoded: Vec<Option<(RowBytes, RowBytes)>> =
-            ranker.encode(chunk)?.into_iter().map(Some).collect();
+        let (places, encoded) = ranker.encoded(chunk)?;
+        let place = |row: usize| places.as_ref().map_or(&[][..], |places| places.row(row).data());
         let (mut rows, mut retractions) = (Vec::new(), Vec::new());
-        for (group, numbers) in rows_of.into_iter().enumerate() {
+        for (group, mut numbers) in rows_of.into_iter().enumerate() {
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
-            let ranking = self.partitions.entry(hash, key.clone()).or_insert_with(Ranking::default);
-            let before = ranker.top(ranking);
-            for row in numbers {
-                if let Some(row_bytes) = encoded[row].take() {
-                    ranker.change(ranking, row_bytes, chunk.is_retraction(row));
-                }
+            if let Some(ranking) = self.partitions.get(hash, key) {
+                numbers.retain(|row| !ranker.is_beyond(ranking, place(*row)));
             }
-            let after = ranker.top(ranking);
+            // Nothing changes before the first of them.
+            let Some(from) = numbers.iter().map(|row| place(*row)).min() else { continue };
+            let ranking = self.partitions.entry(hash, key.clone()).or_insert_with(Ranking::default);
+            let before = ranker.top(ranking, from);
+            for row in numbers.iter().copied() {
+                let bytes = (RowBytes::new(place(row)), RowBytes::new(encoded.row(row).data()));
+                ranker.change(ranking, bytes, chunk.is_retraction(row));
+            }
+            let after = ranker.top(ranking, from);
             if Ranker::is_empty(ranking) {
                 self.partitions.remove(hash, key);
             }

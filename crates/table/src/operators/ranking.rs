@@ -116,10 +116,18 @@ impl Ranker {
         }
     }
 
-    /// The rows that go out, each with its rank.
-    pub(super) fn top(&self, ranking: &Ranking) -> Vec<(RowBytes, i64)> {
+    /// Whether a row at this place never goes out, as rows enough are before it and none of them is taken back.
+    pub(super) fn is_beyond(&self, ranking: &Ranking, place: &[u8]) -> bool {
+        let is_cut = !self.plan.retracts && self.plan.function == WindowFunction::RowNumber;
+        is_cut
+            && ranking.count >= self.plan.to
+            && ranking.rows.last_key_value().is_some_and(|(last, _)| **last <= *place)
+    }
+
+    /// The rows that go out, from a place in the order on, each with its rank.
+    pub(super) fn top(&self, ranking: &Ranking, from: &[u8]) -> Vec<(RowBytes, i64)> {
         let (mut top, mut before, mut groups) = (Vec::new(), 0, 0);
-        for rows in ranking.rows.values() {
+        for (place, rows) in &ranking.rows {
             groups += 1;
             for (index, row) in rows.iter().enumerate() {
                 let rank = match self.plan.function {
@@ -130,7 +138,7 @@ impl Ranker {
                 if rank > self.plan.to {
                     return top;
                 }
-                if rank >= self.plan.from {
+                if rank >= self.plan.from && **place >= *from {
                     top.push((row.clone(), rank as i64));
                 }
             }

@@ -85,7 +85,7 @@ impl WindowRank {
             let mut rows = Vec::new();
             for (hash, key) in keys {
                 if let Some((_, window)) = self.windows.remove(hash, &key) {
-                    rows.extend(self.ranker.top(&window.ranking));
+                    rows.extend(self.ranker.top(&window.ranking, &[]));
                 }
             }
             let additions = vec![false; rows.len()];

@@ -27,3 +27,4 @@ mod statements;
 mod stores;
 mod table_api;
 mod ttl;
+mod two_phases;

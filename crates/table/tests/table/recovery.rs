@@ -33,6 +33,20 @@ fn windows() {
 }
 
 #[test]
+fn windows_in_two_phases() {
+    check(
+        "tumble in two phases",
+        "SELECT k, window_start, COUNT(*), SUM(v), AVG(v), MIN(v), MAX(v) FILTER (WHERE v > 3), MAX(CAST(v AS STRING))
+         FROM TABLE(TUMBLE(TABLE a, DESCRIPTOR(ts), INTERVAL '2' SECOND)) GROUP BY k, window_start, window_end",
+    );
+    check(
+        "hop in two phases",
+        "SELECT k, window_end, COUNT(v), SUM(v), MIN(v)
+         FROM TABLE(HOP(TABLE a, DESCRIPTOR(ts), INTERVAL '1' SECOND, INTERVAL '3' SECOND)) GROUP BY k, window_start, window_end",
+    );
+}
+
+#[test]
 fn sessions() {
     check(
         "sessions",
