@@ -210,3 +210,101 @@ fn lines_come_from_a_socket() {
     assert_eq!(rows(&environment, "SELECT word, n FROM words"), ["be, null", "to, 1", "to, 2"]);
     server.join().unwrap();
 }
+
+#[cfg(feature = "parquet")]
+mod parquet {
+    use super::*;
+
+    fn environment(tables: &str) -> TableEnvironment {
+        let mut environment = TableEnvironment::new();
+        environment
+            .execute_script(tables, |_, _, _| Ok(()))
+            .unwrap_or_else(|error| panic!("{}", error.render(tables)));
+        environment
+    }
+
+    #[test]
+    fn every_type_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = "i INT, s SMALLINT, d DECIMAL(10, 2), x DOUBLE, f FLOAT, b BOOLEAN, t STRING, y BYTES, day DATE, at TIME(0), ts TIMESTAMP(3),
+            ns TIMESTAMP(9), ltz TIMESTAMP_LTZ(3), a ARRAY<INT>, m MAP<STRING, BIGINT>, r ROW<x INT, t STRING>";
+        let mut environment = environment(&format!(
+            "CREATE TABLE kinds ({columns}, p STRING) PARTITIONED BY (p) WITH (
+               'connector' = 'filesystem', 'path' = '{}', 'format' = 'parquet', 'sink.partition-commit.policy.kind' = 'success-file')",
+            folder.path().display()
+        ));
+        let values = "-7, CAST(3 AS SMALLINT), 1.50, 0.1e0, CAST(0.5 AS FLOAT), TRUE, 'deep', X'00FF', DATE '2020-09-13', TIME '12:26:40',
+            TIMESTAMP '2020-09-13 12:26:40.123', TIMESTAMP '2020-09-13 12:26:40.123456789', TO_TIMESTAMP_LTZ(1600000000123, 3),
+            ARRAY[1, -2], MAP['one', CAST(1 AS BIGINT)], CAST(ROW(5, 'five') AS ROW<x INT, t STRING>), 'one'";
+        insert(&mut environment, &format!("INSERT INTO kinds SELECT {values}"));
+        insert(&mut environment, "INSERT INTO kinds (i, p) VALUES (8, 'two')");
+        let query = format!("SELECT * FROM (VALUES ({values})) AS v");
+        let all = rows(&environment, "SELECT * FROM kinds");
+        assert_eq!(all[0], rows(&environment, &query)[0]);
+        assert_eq!(all[1], format!("8, {}, two", ["null"; 15].join(", ")));
+        // Of what is not asked for, nothing is read.
+        assert_eq!(rows(&environment, "SELECT p, r FROM kinds WHERE i < 0"), ["one, +I[5, five]"]);
+        assert_eq!(rows(&environment, "SELECT p FROM kinds"), ["one", "two"]);
+        assert!(folder.path().join("p=one/_SUCCESS").exists());
+        let joined = "SELECT o.n, k.t, k.p FROM (SELECT i AS n, PROCTIME() AS pt FROM kinds) AS o
+            JOIN kinds FOR SYSTEM_TIME AS OF o.pt AS k ON k.i = o.n";
+        assert_eq!(rows(&environment, joined), ["-7, deep, one", "8, null, two"]);
+    }
+
+    #[test]
+    fn what_another_implementation_has_written_is_read_and_what_does_not_fit_is_told() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../connectors/tests/fixtures/formats");
+        let table = |name: &str, columns: &str, file: &str| {
+            let path = fixtures.join(file);
+            format!(
+                "CREATE TABLE {name} ({columns}) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'parquet');",
+                path.display()
+            )
+        };
+        let kinds = "price DECIMAL(10, 2), `int` BIGINT, small INT, `list` ARRAY<INT>, suit STRING, day DATE, `at` TIMESTAMP(3), none STRING,
+            name STRING NOT NULL METADATA FROM 'file.name'";
+        let mut tables = table("kinds", kinds, "kinds.parquet");
+        tables += &table("wrong", "small TINYINT", "kinds.parquet");
+        for name in ["none", "snappy", "gzip", "zstd", "lz4", "v2"] {
+            let columns = "word STRING, n BIGINT, share DOUBLE, seen BOOLEAN, note STRING";
+            tables += &table(&format!("rows_{name}"), columns, &format!("rows-{name}.parquet"));
+        }
+        let environment = environment(&tables);
+        let expected = [
+            "-2.25, null, 7, [], HEARTS, 2020-09-13, 2020-09-13T12:26:40.123, null, kinds.parquet",
+            "1.50, -7, 200, [1, -2, 3], SPADES, 2020-09-13, 2020-09-13T12:26:40.123, null, kinds.parquet",
+        ];
+        assert_eq!(rows(&environment, "SELECT * FROM kinds"), expected);
+        for name in ["none", "snappy", "gzip", "zstd", "lz4", "v2"] {
+            let query = format!("SELECT COUNT(*), SUM(n), COUNT(note), SUM(share) FROM rows_{name}");
+            assert_eq!(rows(&environment, &query).last().unwrap(), "60, 570005310, 45, 221.25", "{name}");
+        }
+        let result =
+            environment.execute_query("SELECT small FROM wrong", JobConfig::new("wrong")).unwrap().collect();
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("kinds.parquet: column `small`: ") && error.contains("200"), "{error}");
+    }
+
+    #[test]
+    fn new_files_of_columns_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display();
+        let mut environment = environment(&format!(
+            "CREATE TABLE written (n INT) WITH ('connector' = 'filesystem', 'path' = '{at}', 'format' = 'parquet');
+             CREATE TABLE watched (n INT) WITH ('connector' = 'filesystem', 'path' = '{at}', 'format' = 'parquet', 'source.monitor-interval' = '20 ms')"
+        ));
+        insert(&mut environment, "INSERT INTO written VALUES (1), (2)");
+        let mut result = environment.execute_query("SELECT n FROM watched", JobConfig::new("watch")).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            match result.next_within(Duration::from_millis(100)).unwrap() {
+                Next::Row(row) => seen.push(row.values()[0].clone()),
+                _ if seen.len() == 2 => insert(&mut environment, "INSERT INTO written VALUES (3)"),
+                _ => {}
+            }
+        }
+        result.job().unwrap().stop();
+        seen.sort();
+        assert_eq!(seen, ["1", "2", "3"]);
+    }
+}

@@ -16,7 +16,9 @@ fn environment(at: &str, crash: &CrashPoint, rows: i64) -> TableEnvironment {
            'sink.rolling-policy.rollover-interval' = '20 ms', 'sink.rolling-policy.check-interval' = '5 ms');
          CREATE TABLE parts (v BIGINT, ts TIMESTAMP(3), k STRING) PARTITIONED BY (k) WITH (
            'connector' = 'filesystem', 'path' = '{at}/parts', 'format' = 'csv',
-           'sink.partition-commit.policy.kind' = 'success-file');"
+           'sink.partition-commit.policy.kind' = 'success-file');
+         CREATE TABLE columns (v BIGINT, ts TIMESTAMP(3), k STRING) PARTITIONED BY (k) WITH (
+           'connector' = 'filesystem', 'path' = '{at}/columns', 'format' = 'parquet', 'sink.rolling-policy.file-size' = '2 kb');"
     );
     environment
         .execute_script(&setup, |_, _, _| Ok(()))
@@ -87,6 +89,15 @@ fn check(table: &str, script: &str) {
 
 pub(crate) const PLAIN: &str = "INSERT INTO plain SELECT k, v, ts FROM a";
 pub(crate) const PARTS: &str = "INSERT INTO parts SELECT v, ts, k FROM a";
+
+#[cfg(feature = "parquet")]
+pub(crate) const COLUMNS: &str = "INSERT INTO columns SELECT v, ts, k FROM a";
+
+#[cfg(feature = "parquet")]
+#[test]
+fn rows_of_columns_are_written_once() {
+    check("columns", COLUMNS);
+}
 
 #[test]
 fn rows_are_written_once() {

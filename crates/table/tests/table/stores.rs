@@ -56,6 +56,14 @@ fn rows_of_partitions_are_written_once_into_stores() {
     }
 }
 
+#[cfg(feature = "parquet")]
+#[test]
+fn columns_are_written_once_into_stores() {
+    for at in folders("sql-columns") {
+        check_at(&at, FEW, &[2, 1], "columns", crate::files_recovery::COLUMNS);
+    }
+}
+
 #[test]
 fn what_is_written_into_a_store_is_read() {
     for at in folders("sql-files") {

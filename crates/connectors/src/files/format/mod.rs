@@ -24,12 +24,12 @@ mod parquet;
 
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::csv::{CsvFormat, CsvReader, CsvReaderFormat, CsvRow};
 #[cfg(feature = "parquet")]
-pub use self::parquet::{ParquetFormat, ParquetReader, ParquetReaderFormat, ParquetWriter};
+pub use self::parquet::{ParquetFile, ParquetFormat, ParquetReader, ParquetReaderFormat, ParquetWriter};
 #[cfg(feature = "avro")]
 pub use avro::{AvroCodec, AvroFormat, AvroReader, AvroReaderFormat};
 pub use columns::{ColumnType, Field};
@@ -172,6 +172,16 @@ impl fmt::Debug for FileToRead {
 }
 
 impl FileToRead {
+    /// A file of a file system, of so many bytes, as it lies there.
+    pub fn new(files: Arc<dyn FileSystem>, path: PathBuf, length: u64, compression: Compression) -> Self {
+        Self { files, path, length, compression }
+    }
+
+    /// Where it is, scheme included.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many bytes it has, as it lies there.
     pub fn length(&self) -> u64 {
         self.length

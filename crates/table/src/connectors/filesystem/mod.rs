@@ -1,9 +1,9 @@
-//! `filesystem`: tables in folders of text files, a line for each row, on this machine, in S3 (feature `s3`) and HDFS (feature `hdfs`).
+//! `filesystem`: tables in folders of files of text, a line for each row, or of columns, on this machine, in S3 (feature `s3`) and HDFS (feature `hdfs`).
 //!
 //! | option | |
 //! |---|---|
 //! | `path` | the folder, or the file to read; `file://` may stand before it. `s3://bucket/…`, `hdfs://namenode:port/…`: see [`Store::at`] for settings and credentials |
-//! | `format` | `json`, `csv`, `raw` |
+//! | `format` | `json`, `csv`, `raw`, `parquet` (feature `parquet`) |
 //! | `source.monitor-interval` | new files are looked for so often; without it the table ends with the files that are there |
 //! | `source.path.regex-pattern` | files whose path does not match are passed over |
 //! | `partition.default-name` | stands for NULL in the name of a folder: `__DEFAULT_PARTITION__` |
@@ -24,6 +24,8 @@
 //! Files are seen when the checkpoint that they belong to is committed, each row once; without checkpoints, when the job ends. What is left behind in a store by a crash, and what
 //! takes it away, is said at [`StoreSink`](thalweg_connectors::store::sink). Files that are read may be compressed, and say so by their names: `.gz`, `.zst`.
 
+#[cfg(feature = "parquet")]
+mod parquet;
 mod partitions;
 mod sink;
 mod source;
@@ -68,14 +70,24 @@ const OPTIONS: [&str; 19] = [
 /// Stands for NULL in the name of a folder.
 const NO_VALUE: &str = "__DEFAULT_PARTITION__";
 
+/// What is in the files.
+#[derive(Clone)]
+enum Encoding {
+    /// A line for each row.
+    Lines(Arc<dyn Format>),
+    /// Columns of these names, in the order of the layout.
+    #[cfg(feature = "parquet")]
+    Parquet(Vec<String>),
+}
+
 /// Where the values of columns are: places among those that are read or written.
 #[derive(Clone)]
 struct Layout {
     path: PathBuf,
     /// That the path is in, if it is not on this machine.
     store: Option<Store>,
-    format: Arc<dyn Format>,
-    /// In the lines.
+    encoding: Encoding,
+    /// In the lines, or the columns of the files.
     lines: Vec<usize>,
     /// In the names of folders: with the name of each.
     partitions: Vec<(usize, String)>,
@@ -111,9 +123,20 @@ impl Layout {
             let column = &table.columns[columns[*place]];
             (column.name.clone(), column.data_type.clone())
         };
-        let format = format(table, super::required(table, "format")?, "", lines.iter().map(field).collect())?;
+        let fields: Vec<Field> = lines.iter().map(field).collect();
+        let encoding = match super::required(table, "format")? {
+            #[cfg(feature = "parquet")]
+            "parquet" => Encoding::Parquet(fields.into_iter().map(|(name, _)| name).collect()),
+            #[cfg(not(feature = "parquet"))]
+            "parquet" => {
+                return Err(SqlError::new(
+                    "the format `parquet` wants the feature `parquet`, which this build does not have; build it with it",
+                ));
+            }
+            name => Encoding::Lines(format(table, name, "", fields)?),
+        };
         let no_value = table.option("partition.default-name").unwrap_or(NO_VALUE).to_owned();
-        Ok(Self { path: path.into(), store, format, lines, partitions, metadata, no_value })
+        Ok(Self { path: path.into(), store, encoding, lines, partitions, metadata, no_value })
     }
 
     /// The layout that leaves out, of what is in the lines, what nobody needs.
@@ -121,8 +144,18 @@ impl Layout {
         let needed = |place: &usize| needs.get(*place).is_none_or(|need| !need.is_no());
         let which: Vec<bool> = self.lines.iter().map(needed).collect();
         let mut layout = self.clone();
-        if let Some(format) = which.contains(&false).then(|| self.format.only(&which)).flatten() {
-            layout.format = format;
+        let fewer = match &self.encoding {
+            Encoding::Lines(format) => {
+                which.contains(&false).then(|| format.only(&which)).flatten().map(Encoding::Lines)
+            }
+            #[cfg(feature = "parquet")]
+            Encoding::Parquet(names) => {
+                let names = names.iter().zip(&which).filter(|(_, needed)| **needed);
+                Some(Encoding::Parquet(names.map(|(name, _)| name.clone()).collect()))
+            }
+        };
+        if let Some(encoding) = fewer {
+            layout.encoding = encoding;
             layout.lines.retain(needed);
         }
         layout

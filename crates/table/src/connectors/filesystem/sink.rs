@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "parquet")]
+use arrow::array::{RecordBatch, UInt32Array};
 use chrono::NaiveDateTime;
 use serde::{Deserialize, Serialize};
 use thalweg_connectors::files::{FileSink, RollingPolicy};
@@ -19,13 +21,13 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::Stream;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::operators::Collect;
-use thalweg_dataflow::record::Batch;
+use thalweg_dataflow::record::{Batch, Data};
 use thalweg_dataflow::state::States;
 use thalweg_dataflow::time::{TaskClock, Timestamp};
 
 use super::super::{Changelog, TableSink};
-use super::Layout;
 use super::partitions::escape;
+use super::{Encoding, Layout};
 use crate::catalog::Table;
 use crate::chunk::Chunk;
 use crate::display::display;
@@ -33,10 +35,10 @@ use crate::error::SqlError;
 use crate::operators::KeyBy;
 use crate::options;
 
-/// The folder of a partition, and some of its rows, as lines.
-type Part = (Arc<str>, Vec<u8>);
+/// The folder of a partition, and some of its rows, as lines or as they are.
+pub(super) type Part<R> = (Arc<str>, R);
 
-fn folder(part: &Part) -> &str {
+fn folder<R>(part: &Part<R>) -> &str {
     &part.0
 }
 
@@ -159,10 +161,13 @@ impl Commit {
 }
 
 impl Layout {
-    /// The lines of a chunk, by the folder that they go into.
-    fn parts(&self, chunk: &Chunk) -> Result<Vec<Part>, BoxError> {
+    /// The rows of a chunk, by the folder that they go into.
+    fn parts(&self, chunk: &Chunk) -> Vec<(Arc<str>, Vec<usize>)> {
+        if chunk.is_empty() {
+            return Vec::new();
+        }
         if self.partitions.is_empty() {
-            return Ok(vec![("".into(), self.lines(chunk, 0..chunk.len())?)]);
+            return vec![("".into(), (0..chunk.len()).collect())];
         }
         let mut rows: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for row in 0..chunk.len() {
@@ -176,19 +181,7 @@ impl Layout {
             });
             rows.entry(folders.collect::<Vec<_>>().join("/")).or_default().push(row);
         }
-        rows.into_iter().map(|(folder, rows)| Ok((folder.into(), self.lines(chunk, rows)?))).collect()
-    }
-
-    /// Rows as lines; the end of the last one is the sink's.
-    fn lines(&self, chunk: &Chunk, rows: impl IntoIterator<Item = usize>) -> Result<Vec<u8>, BoxError> {
-        let mut out = Vec::new();
-        for (number, row) in rows.into_iter().enumerate() {
-            if number > 0 {
-                out.push(b'\n');
-            }
-            self.format.encode(chunk, &self.lines, row, &mut out)?;
-        }
-        Ok(out)
+        rows.into_iter().map(|(folder, rows)| (folder.into(), rows)).collect()
     }
 }
 
@@ -199,13 +192,6 @@ impl TableSink for Folder {
 
     fn write(&self, rows: Stream<Chunk>, name: &str) -> Result<(), SqlError> {
         let layout = self.layout.clone();
-        let parts = move |chunk: Chunk, out: &mut Collect<'_, Part>| {
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            layout.parts(&chunk)?.into_iter().for_each(|part| out.collect(part));
-            Ok(())
-        };
         let rows = match &self.commit {
             None => rows,
             // One subtask knows of all rows of a partition.
@@ -216,8 +202,26 @@ impl TableSink for Folder {
                 rows.apply("key by", key_by).exchange_divided()
             }
         };
+        let format = match &self.layout.encoding {
+            Encoding::Lines(format) => format.clone(),
+            #[cfg(feature = "parquet")]
+            Encoding::Parquet(_) => return self.write_parquet(&rows, name),
+        };
+        let parts = move |chunk: Chunk, out: &mut Collect<'_, Part<Vec<u8>>>| {
+            for (folder, rows) in layout.parts(&chunk) {
+                let mut lines = Vec::new();
+                for (number, row) in rows.into_iter().enumerate() {
+                    if number > 0 {
+                        lines.push(b'\n');
+                    }
+                    format.encode(&chunk, &layout.lines, row, &mut lines)?;
+                }
+                out.collect((folder, lines));
+            }
+            Ok(())
+        };
         let parts = rows.flat_map("partitions", parts).determined();
-        let format = |(_, lines): &Part, out: &mut Vec<u8>| out.extend_from_slice(lines);
+        let format = |(_, lines): &Part<Vec<u8>>, out: &mut Vec<u8>| out.extend_from_slice(lines);
         match &self.layout.store {
             None => {
                 let files = FileSink::new(&self.layout.path, format).with_buckets(folder);
@@ -234,9 +238,44 @@ impl TableSink for Folder {
 }
 
 impl Folder {
-    fn write_into<S>(&self, parts: &Stream<Part>, name: &str, files: S)
+    #[cfg(feature = "parquet")]
+    fn write_parquet(&self, rows: &Stream<Chunk>, name: &str) -> Result<(), SqlError> {
+        let layout = self.layout.clone();
+        let parts = move |chunk: Chunk, out: &mut Collect<'_, Part<RecordBatch>>| {
+            for (folder, rows) in layout.parts(&chunk) {
+                let part = match rows.len() == chunk.len() {
+                    true => chunk.rows().project(&layout.lines)?,
+                    false => {
+                        let rows: UInt32Array = rows.into_iter().map(|row| row as u32).collect();
+                        chunk.take(&rows)?.rows().project(&layout.lines)?
+                    }
+                };
+                out.collect((folder, part));
+            }
+            Ok(())
+        };
+        let parts = rows.flat_map("partitions", parts).determined();
+        let wrong = |error: arrow::error::ArrowError| SqlError::new(error.to_string());
+        let format =
+            super::parquet::Writes(Arc::new(self.schema.project(&self.layout.lines).map_err(wrong)?));
+        match &self.layout.store {
+            None => {
+                let files = FileSink::for_bulk_format(&self.layout.path, format).with_buckets(folder);
+                self.write_into(&parts, name, files.with_rolling_policy(self.rolling));
+            }
+            Some(store) => {
+                let files = StoreSink::for_bulk_format(&self.layout.path.to_string_lossy(), format);
+                let files = files.on(store.clone()).with_buckets(folder);
+                self.write_into(&parts, name, files.with_rolling_policy(self.rolling));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_into<S, R>(&self, parts: &Stream<Part<R>>, name: &str, files: S)
     where
-        S: Operator<In = Part, Out = ()> + Clone,
+        R: Data,
+        S: Operator<In = Part<R>, Out = ()> + Clone,
     {
         match &self.commit {
             None => parts.apply(name, files),
@@ -271,11 +310,12 @@ impl<S> WholePartitions<S> {
     }
 }
 
-impl<S> Operator for WholePartitions<S>
+impl<S, R> Operator for WholePartitions<S>
 where
-    S: Operator<In = Part, Out = ()>,
+    R: Data,
+    S: Operator<In = Part<R>, Out = ()>,
 {
-    type In = Part;
+    type In = Part<R>;
     type Out = ();
 
     fn identity(&self) -> String {
@@ -292,7 +332,7 @@ where
         states.list("partitions", &mut self.growing);
     }
 
-    fn process(&mut self, batch: &mut Batch<Part>, output: &mut Output<()>) -> Result<(), BoxError> {
+    fn process(&mut self, batch: &mut Batch<Part<R>>, output: &mut Output<()>) -> Result<(), BoxError> {
         for record in &batch.records {
             let folder = &record.value.0;
             if self.growing.iter().rev().any(|growing| *growing.folder == **folder) {

@@ -4,11 +4,17 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "parquet")]
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use regex::Regex;
+#[cfg(feature = "parquet")]
+use thalweg_connectors::files::FileSource;
+#[cfg(feature = "parquet")]
+use thalweg_connectors::files::format::{FileToRead, StreamFormat as _, StreamReader as _};
 use thalweg_connectors::files::{Compression, FileSystem, LineOf, TextFileSource, system};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
@@ -17,7 +23,9 @@ use thalweg_dataflow::source::MappedSource;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 
 use super::super::{Lookup, Shape, TableScan};
-use super::Layout;
+#[cfg(feature = "parquet")]
+use super::parquet::{self, Reads, RowsOf};
+use super::{Encoding, Layout};
 use crate::catalog::Table;
 use crate::chunk::Chunk;
 use crate::error::SqlError;
@@ -27,6 +35,9 @@ use crate::options;
 struct Scan {
     layout: Arc<Layout>,
     source: TextFileSource<LineOf>,
+    /// How often new files are looked for.
+    #[cfg(feature = "parquet")]
+    every: Option<Duration>,
     only: Option<Regex>,
     schema: SchemaRef,
 }
@@ -42,18 +53,32 @@ pub(super) fn scan(table: &Arc<Table>) -> Result<Box<dyn TableScan>, SqlError> {
     if let Some(store) = &layout.store {
         source = source.on(store.clone());
     }
+    #[cfg(feature = "parquet")]
+    let mut every = None;
     if let Some(interval) = table.option("source.monitor-interval") {
-        let every = options::duration(interval).filter(|every| !every.is_zero());
+        let given = options::duration(interval).filter(|every| !every.is_zero());
         let wrong =
             || SqlError::new(format!("`source.monitor-interval` is a length of time, not `{interval}`"));
-        source = source.monitor_continuously(every.ok_or_else(wrong)?);
+        let interval = given.ok_or_else(wrong)?;
+        source = source.monitor_continuously(interval);
+        #[cfg(feature = "parquet")]
+        {
+            every = Some(interval);
+        }
     }
     let only = table.option("source.path.regex-pattern");
     let only = only.map(|pattern| Regex::new(&format!("^(?:{pattern})$"))).transpose();
     let only =
         only.map_err(|error| SqlError::new(format!("`source.path.regex-pattern` is no pattern: {error}")))?;
     let schema = table.schema_of(&columns);
-    Ok(Box::new(Scan { layout: Arc::new(layout), source, only, schema }))
+    Ok(Box::new(Scan {
+        layout: Arc::new(layout),
+        source,
+        #[cfg(feature = "parquet")]
+        every,
+        only,
+        schema,
+    }))
 }
 
 /// What is known of a file.
@@ -125,16 +150,65 @@ impl Layout {
             texts.push(line.as_bytes());
             of_files.push(files.len() - 1);
         }
-        let (decoded, valid) = self.format.decode(&texts).map_err(|error| match files.last() {
+        let format = match &self.encoding {
+            Encoding::Lines(format) => format,
+            #[cfg(feature = "parquet")]
+            Encoding::Parquet(_) => return Err("columns are no lines".into()),
+        };
+        let (decoded, valid) = format.decode(&texts).map_err(|error| match files.last() {
             Some((file, _)) => SqlError::new(format!("{}: {}", file.display(), error.message)),
             None => error,
         })?;
-        let rows = texts.len();
-        let mut columns: HashMap<usize, ArrayRef> = self.lines.iter().copied().zip(decoded).collect();
+        let columns = self.lines.iter().copied().zip(decoded).collect();
+        let files: Vec<Known> = files.into_iter().map(|(_, known)| known).collect();
+        let chunk = self.chunk(columns, &files, &of_files, schema)?;
+        match valid {
+            Some(valid) => Ok(chunk.filter(&valid.into())?),
+            None => Ok(chunk),
+        }
+    }
+
+    /// The rows of a part of a file of columns.
+    #[cfg(feature = "parquet")]
+    fn decode_columns(
+        &self,
+        RowsOf { file, rows }: &RowsOf,
+        last: &mut Last,
+        only: Option<&Regex>,
+        schema: &SchemaRef,
+    ) -> Result<Option<Chunk>, BoxError> {
+        let Encoding::Parquet(names) = &self.encoding else {
+            return Err("lines are no columns".into());
+        };
+        let known = match last.0.take() {
+            Some((of, known)) if Arc::ptr_eq(&of, file) => known,
+            _ => self.known(file, only).map_err(|error| format!("{}: {error}", file.display()))?,
+        };
+        last.0 = Some((file.clone(), known.clone()));
+        if known.passed_over || rows.num_rows() == 0 {
+            return Ok(None);
+        }
+        let column = |(place, name): (&usize, &String)| {
+            let column = parquet::column(rows, name, schema.field(*place).data_type());
+            Ok((*place, column.map_err(|error| format!("{}: {error}", file.display()))?))
+        };
+        let columns = self.lines.iter().zip(names).map(column).collect::<Result<_, BoxError>>()?;
+        self.chunk(columns, &[known], &vec![0; rows.num_rows()], schema).map(Some)
+    }
+
+    /// Rows of which these columns have been read, and these are the files.
+    fn chunk(
+        &self,
+        mut columns: HashMap<usize, ArrayRef>,
+        files: &[Known],
+        of_files: &[usize],
+        schema: &SchemaRef,
+    ) -> Result<Chunk, BoxError> {
+        let rows = of_files.len();
         let places = self.partitions.iter().chain(&self.metadata).map(|(place, _)| *place);
         for (number, place) in places.enumerate() {
             let of = schema.field(place).data_type();
-            let values = of_files.iter().map(|file| files[*file].1.values[number].as_deref());
+            let values = of_files.iter().map(|file| files[*file].values[number].as_deref());
             let text: ArrayRef = Arc::new(values.clone().collect::<StringArray>());
             // The time of a file is a number.
             let is_millis = number >= self.partitions.len() && matches!(of, DataType::Timestamp(..));
@@ -153,11 +227,7 @@ impl Layout {
         });
         let columns = columns.collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let chunk = Chunk::additions(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?);
-        match valid {
-            Some(valid) => Ok(chunk.filter(&valid.into())?),
-            None => Ok(chunk),
-        }
+        Ok(Chunk::additions(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?))
     }
 }
 
@@ -171,6 +241,26 @@ impl TableScan for Scan {
         let layout = self.layout.reading(&shape.needs);
         let (only, schema) = (self.only.clone(), shape.read.clone());
         let mut last = Last::default();
+        #[cfg(feature = "parquet")]
+        if let Encoding::Parquet(names) = &layout.encoding {
+            let format = Reads(names.clone());
+            let mut source = FileSource::for_record_stream_format(format, &layout.path).recursively();
+            if let Some(store) = &layout.store {
+                source = source.on(store.clone());
+            }
+            if let Some(every) = self.every {
+                source = source.monitor_continuously(every);
+            }
+            let rows = MappedSource::new(source, move |records: Vec<Record<RowsOf>>| {
+                let mut chunks = Vec::with_capacity(records.len());
+                for record in records {
+                    let chunk = layout.decode_columns(&record.value, &mut last, only.as_ref(), &schema)?;
+                    chunks.extend(chunk.map(|value| Record { value, timestamp: NO_TIMESTAMP }));
+                }
+                Ok(chunks)
+            });
+            return Ok(shape.source(graph, name, rows));
+        }
         let rows = MappedSource::new(self.source.clone(), move |records: Vec<Record<LineOf>>| {
             let lines = records.iter().map(|record| (&record.value.file, record.value.line.as_str()));
             let chunk = layout.decode(lines, &mut last, only.as_ref(), &schema)?;
@@ -199,6 +289,20 @@ impl Lookup for Whole {
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let mut chunks = Vec::new();
         for entry in entries.iter().filter(|entry| entry.length > 0) {
+            #[cfg(feature = "parquet")]
+            if let Encoding::Parquet(names) = &self.layout.encoding {
+                let (path, length) = (entry.path.clone(), entry.length);
+                let file = FileToRead::new(files.clone(), path, length, Compression::of(&entry.path));
+                let mut last = Last::default();
+                let mut reader =
+                    Reads(names.clone()).open_file(file).map_err(|error| failed(&entry.path, error))?;
+                while let Some((rows, _)) = reader.read().map_err(|error| failed(&entry.path, error))? {
+                    let chunk =
+                        self.layout.decode_columns(&rows, &mut last, self.only.as_ref(), &self.schema);
+                    chunks.extend(chunk.map_err(|error| SqlError::new(error.to_string()))?);
+                }
+                continue;
+            }
             let mut text = String::new();
             let file = files.open(&entry.path, 0);
             let file = file.and_then(|file| Compression::of(&entry.path).open(file));

@@ -16,9 +16,9 @@ const BLOCK: u64 = 1 << 20;
 /// So many blocks are kept, the ones that were used last.
 const KEPT: usize = 64;
 
-/// A file, and blocks of it.
+/// A file, and blocks of it: what readers of the crate `parquet` read from (its `ChunkReader`), for who wants columns as they are.
 #[derive(Clone)]
-pub(super) struct Blocks(Arc<Inner>);
+pub struct ParquetFile(Arc<Inner>);
 
 struct Inner {
     file: FileToRead,
@@ -26,8 +26,9 @@ struct Inner {
     kept: Mutex<VecDeque<(u64, Bytes)>>,
 }
 
-impl Blocks {
-    pub(super) fn new(file: FileToRead) -> Self {
+impl ParquetFile {
+    /// A file that is not compressed as a whole.
+    pub fn new(file: FileToRead) -> Self {
         Self(Arc::new(Inner { file, kept: Mutex::default() }))
     }
 
@@ -58,13 +59,13 @@ impl Blocks {
     }
 }
 
-impl Length for Blocks {
+impl Length for ParquetFile {
     fn len(&self) -> u64 {
         self.0.file.length()
     }
 }
 
-impl ChunkReader for Blocks {
+impl ChunkReader for ParquetFile {
     type T = From;
 
     fn get_read(&self, start: u64) -> Result<From> {
@@ -95,8 +96,8 @@ impl ChunkReader for Blocks {
 }
 
 /// The file from an offset on.
-pub(super) struct From {
-    blocks: Blocks,
+pub struct From {
+    blocks: ParquetFile,
     at: u64,
     rest: Bytes,
 }

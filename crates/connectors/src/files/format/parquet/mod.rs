@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thalweg_dataflow::error::BoxError;
 
-use self::blocks::Blocks;
+pub use self::blocks::ParquetFile;
 use self::cell::Cell;
 pub use self::columns::ParquetWriter;
 use super::columns::Field;
@@ -158,7 +158,7 @@ impl<T: DeserializeOwned + Send + 'static> StreamFormat for ParquetReaderFormat<
         if file.is_compressed() {
             return self.open(Box::new(io::empty()));
         }
-        let reader = SerializedFileReader::new(Blocks::new(file)).map_err(failed)?;
+        let reader = SerializedFileReader::new(ParquetFile::new(file)).map_err(failed)?;
         Ok(ParquetReader { rows: RowIter::from_file_into(Box::new(reader)), records: PhantomData })
     }
 }
