@@ -150,10 +150,11 @@ impl Layout {
             texts.push(line.as_bytes());
             of_files.push(files.len() - 1);
         }
-        let format = match &self.encoding {
-            Encoding::Lines(format) => format,
-            #[cfg(feature = "parquet")]
-            Encoding::Parquet(_) => return Err("columns are no lines".into()),
+        #[cfg(not(feature = "parquet"))]
+        let Encoding::Lines(format) = &self.encoding;
+        #[cfg(feature = "parquet")]
+        let Encoding::Lines(format) = &self.encoding else {
+            return Err("columns are no lines".into());
         };
         let (decoded, valid) = format.decode(&texts).map_err(|error| match files.last() {
             Some((file, _)) => SqlError::new(format!("{}: {}", file.display(), error.message)),
