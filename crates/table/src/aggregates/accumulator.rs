@@ -328,10 +328,8 @@ impl Aggregation {
     /// Adds one value to those that are kept, or takes it back.
     fn keep(&self, accumulator: &mut Accumulator, value: &[u8], sign: i64) {
         match accumulator {
-            Accumulator::One(one) => {
-                if self.is_better(value, one.as_deref()) {
-                    *one = Some(RowBytes::new(value));
-                }
+            Accumulator::One(one) if self.is_better(value, one.as_deref()) => {
+                *one = Some(RowBytes::new(value));
             }
             Accumulator::Counted(values) => count(values, RowBytes::new(value), sign),
             Accumulator::Distinct(values) => values.add(RowBytes::new(value), sign),

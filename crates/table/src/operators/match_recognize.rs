@@ -93,7 +93,7 @@ pub enum Taken {
     /// The row so many after the first.
     First(usize),
     /// An aggregate of all.
-    Aggregate(Aggregation),
+    Aggregate(Box<Aggregation>),
 }
 
 /// A reference to rows of a match.

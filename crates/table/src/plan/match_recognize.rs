@@ -107,7 +107,7 @@ pub(super) fn match_recognize(
                         reference.function().ok_or_else(|| SqlError::new("this aggregate is not there"))?;
                     let of_column = of.field(*column).data_type().clone();
                     let made = Aggregation::new(function, vec![*column], None, false, false, vec![of_column]);
-                    Taken::Aggregate(made.map_err(arrow)?)
+                    Taken::Aggregate(Box::new(made.map_err(arrow)?))
                 }
             };
             Ok::<_, SqlError>(MatchReference { name: reference.name, taken, column: *column })
