@@ -19,6 +19,6 @@ mod topic_ids;
 
 pub use error::KafkaError;
 pub use offsets::{OffsetResetStrategy, OffsetsInitializer};
-pub use sink::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder};
+pub use sink::{DeliveryGuarantee, KafkaPartitioner, KafkaSink, KafkaSinkBuilder};
 pub use source::{KafkaSource, KafkaSourceBuilder};
 pub use subscription::TopicPartition;

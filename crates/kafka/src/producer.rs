@@ -95,8 +95,8 @@ impl Producer {
     }
 
     /// Finds out whether a topic is there, so that a wrong name is an error now and not at the first record.
-    /// A cluster that creates topics by itself creates it.
-    pub(crate) fn check_topic(&self, topic: &str) -> Result<(), KafkaError> {
+    /// A cluster that creates topics by itself creates it. Returns the number of its partitions.
+    pub(crate) fn check_topic(&self, topic: &str) -> Result<i32, KafkaError> {
         let deadline = Instant::now() + self.timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -104,7 +104,7 @@ impl Producer {
                 // librdkafka asks for its producer id when metadata comes in and a connection is up, or else
                 // after 500 ms. The first answer comes while the connection is not counted as up; so ask once
                 // more, which costs a round trip.
-                Ok(_) => return partition_count(self.inner.client(), &self.bootstrap, topic, left).map(drop),
+                Ok(_) => return partition_count(self.inner.client(), &self.bootstrap, topic, left),
                 // It may be on its way. A cluster that does not create it goes on saying no; it is asked for a
                 // moment only.
                 Err(KafkaError::UnknownTopic { .. }) if left > self.timeout.saturating_sub(CREATION) => {}

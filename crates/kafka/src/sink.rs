@@ -33,6 +33,24 @@ use writer::KafkaWriter;
 
 use crate::config::KafkaProperties;
 
+/// Which partition a record goes to that does not say so itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KafkaPartitioner {
+    /// That which Kafka's own clients choose: by the key, and without one any.
+    #[default]
+    ByKey,
+    /// One for each subtask of the sink (Flink's `FlinkFixedPartitioner`): that of its number, and if there are fewer partitions, they are
+    /// shared; if there are more, the others stay empty.
+    Fixed,
+}
+
+impl KafkaPartitioner {
+    fn partition(self, subtask: usize, partitions: i32) -> Option<i32> {
+        let count = usize::try_from(partitions).ok().filter(|_| self == Self::Fixed)?;
+        i32::try_from(subtask.checked_rem(count)?).ok()
+    }
+}
+
 /// What a sink promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeliveryGuarantee {
@@ -60,6 +78,7 @@ pub enum DeliveryGuarantee {
 /// ```
 pub struct KafkaSink<T> {
     properties: KafkaProperties,
+    partitioner: KafkaPartitioner,
     topic: Arc<str>,
     guarantee: DeliveryGuarantee,
     transactional_id_prefix: Option<String>,
@@ -68,9 +87,10 @@ pub struct KafkaSink<T> {
 
 impl<T> Clone for KafkaSink<T> {
     fn clone(&self) -> Self {
-        let Self { properties, topic, guarantee, transactional_id_prefix, serializer } = self;
+        let Self { properties, partitioner, topic, guarantee, transactional_id_prefix, serializer } = self;
         Self {
             properties: properties.clone(),
+            partitioner: *partitioner,
             topic: topic.clone(),
             guarantee: *guarantee,
             transactional_id_prefix: transactional_id_prefix.clone(),

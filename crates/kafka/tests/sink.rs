@@ -16,7 +16,7 @@ use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::source::CollectionSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_kafka::record::{KafkaSerializer, ProducerRecordBuf, key_values, values};
-use thalweg_kafka::{DeliveryGuarantee, KafkaSink, KafkaSinkBuilder, KafkaSource};
+use thalweg_kafka::{DeliveryGuarantee, KafkaPartitioner, KafkaSink, KafkaSinkBuilder, KafkaSource};
 use thalweg_testkit::CrashPoint;
 
 fn sink(cluster: &Cluster) -> KafkaSinkBuilder<()> {
@@ -82,6 +82,41 @@ fn a_serializer_decides_about_every_part_of_a_record() {
     assert_eq!((second.key.as_deref(), second.value.as_deref()), (Some("tombstone"), None));
     assert_eq!(second.timestamp, Some(6), "the event time");
     assert_eq!(cluster.values(&other), ["elsewhere"]);
+}
+
+/// Each subtask has a partition; what says itself where it goes, goes there.
+#[test]
+fn a_subtask_writes_to_its_partition() {
+    let cluster = Cluster::start();
+    for guarantee in [DeliveryGuarantee::AtLeastOnce, DeliveryGuarantee::ExactlyOnce] {
+        for (partitions, expected) in [(5, vec![0, 1, 2, 4]), (2, vec![0, 1])] {
+            let topic = cluster.topic("fixed", partitions);
+            let serializer = move |n: &i32, record: &mut ProducerRecordBuf| {
+                record.value().extend_from_slice(n.to_string().as_bytes());
+                if *n == 0 {
+                    record.set_partition(partitions - 1);
+                }
+            };
+            let sink = sink(&cluster).set_topic(&topic).set_delivery_guarantee(guarantee);
+            let sink =
+                sink.set_partitioner(KafkaPartitioner::Fixed).set_serializer(serializer).build().unwrap();
+            let graph = StreamGraph::new();
+            let source = CollectionSource::new((0..3000).collect());
+            let items = graph.source("items", source, WatermarkStrategy::no_watermarks());
+            sink.add_to(&items.rebalance());
+            let folder = tempfile::tempdir().unwrap();
+            run(&graph, JobConfig { parallelism: 3, ..checkpointed(&folder, Duration::from_millis(50)) })
+                .unwrap();
+            let seen = cluster.read(&topic);
+            assert_eq!(seen.len(), 3000);
+            let mut used: Vec<i32> = seen.iter().map(|record| record.partition).collect();
+            used.sort_unstable();
+            used.dedup();
+            assert_eq!(used, expected, "{guarantee:?}");
+            let chosen = seen.iter().filter(|record| record.partition == partitions - 1);
+            assert!(partitions == 2 || chosen.count() == 1);
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{DeliveryGuarantee, KafkaSink, Serializer};
+use super::{DeliveryGuarantee, KafkaPartitioner, KafkaSink, Serializer};
 use crate::config::{Confirmation, KafkaProperties};
 use crate::error::{BoxError, KafkaError};
 use crate::record::{KafkaSerializer, ProducerRecordBuf};
@@ -8,6 +8,7 @@ use crate::record::{KafkaSerializer, ProducerRecordBuf};
 #[must_use = "a builder does nothing by itself"]
 pub struct KafkaSinkBuilder<S> {
     properties: KafkaProperties,
+    partitioner: KafkaPartitioner,
     topic: Option<String>,
     guarantee: DeliveryGuarantee,
     transactional_id_prefix: Option<String>,
@@ -20,6 +21,7 @@ impl KafkaSink<()> {
     pub fn builder(bootstrap: impl Into<String>) -> KafkaSinkBuilder<()> {
         KafkaSinkBuilder {
             properties: KafkaProperties::new(bootstrap),
+            partitioner: KafkaPartitioner::default(),
             topic: None,
             guarantee: DeliveryGuarantee::default(),
             transactional_id_prefix: None,
@@ -32,6 +34,12 @@ impl<S> KafkaSinkBuilder<S> {
     /// The topic. A serializer may send single records to others.
     pub fn set_topic(mut self, topic: impl Into<String>) -> Self {
         self.topic = Some(topic.into());
+        self
+    }
+
+    /// Which partition a record goes to whose serializer does not say. Default: [`KafkaPartitioner::ByKey`].
+    pub fn set_partitioner(mut self, partitioner: KafkaPartitioner) -> Self {
+        self.partitioner = partitioner;
         self
     }
 
@@ -81,9 +89,9 @@ impl<S> KafkaSinkBuilder<S> {
         self,
         serializer: impl KafkaSerializer<T> + 'static,
     ) -> KafkaSinkBuilder<Serializer<T>> {
-        let Self { properties, topic, guarantee, transactional_id_prefix, .. } = self;
+        let Self { properties, partitioner, topic, guarantee, transactional_id_prefix, .. } = self;
         let serializer = Serializer::new(serializer);
-        KafkaSinkBuilder { properties, topic, guarantee, transactional_id_prefix, serializer }
+        KafkaSinkBuilder { properties, partitioner, topic, guarantee, transactional_id_prefix, serializer }
     }
 }
 
@@ -104,6 +112,7 @@ impl<T> KafkaSinkBuilder<Serializer<T>> {
         })?;
         Ok(KafkaSink {
             properties: self.properties,
+            partitioner: self.partitioner,
             topic: topic.into(),
             guarantee: self.guarantee,
             transactional_id_prefix: self.transactional_id_prefix,

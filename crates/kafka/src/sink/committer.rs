@@ -92,7 +92,7 @@ impl KafkaCommitter {
     }
 
     fn check_topics(&self) -> Result<(), KafkaError> {
-        self.topics.iter().try_for_each(|topic| self.producer().check_topic(topic))
+        self.topics.iter().try_for_each(|topic| self.producer().check_topic(topic).map(drop))
     }
 
     fn fence_and_look(&self) -> Result<Option<Marker>, KafkaError> {

@@ -26,17 +26,24 @@ impl<T> Serializer<T> {
     }
 }
 
+/// Where records go that do not say so themselves.
+pub(super) struct Place {
+    pub(super) topic: Arc<str>,
+    /// Of that topic; without it Kafka's own partitioner chooses.
+    pub(super) partition: Option<i32>,
+}
+
 /// Writes records of one subtask.
 pub(super) struct RecordWriter<T> {
-    topic: Arc<str>,
+    place: Place,
     serializer: Serializer<T>,
     /// Used again for each record.
     buffer: ProducerRecordBuf,
 }
 
 impl<T> RecordWriter<T> {
-    pub(super) fn new(topic: Arc<str>, serializer: Serializer<T>) -> Self {
-        Self { topic, serializer, buffer: ProducerRecordBuf::default() }
+    pub(super) fn new(place: Place, serializer: Serializer<T>) -> Self {
+        Self { place, serializer, buffer: ProducerRecordBuf::default() }
     }
 
     /// Writes some records, and leaves none. Returns the number of bytes of their keys and values.
@@ -46,7 +53,7 @@ impl<T> RecordWriter<T> {
         records: &mut Vec<Record<T>>,
         give_up: GiveUp<'_>,
     ) -> Result<u64, KafkaError> {
-        self.serializer.0.write(&self.topic, &mut self.buffer, producer, records, give_up)
+        self.serializer.0.write(&self.place, &mut self.buffer, producer, records, give_up)
     }
 }
 
@@ -54,7 +61,7 @@ impl<T> RecordWriter<T> {
 trait WriteRecords<T>: Send + Sync {
     fn write(
         &self,
-        topic: &str,
+        place: &Place,
         buffer: &mut ProducerRecordBuf,
         producer: &Producer,
         records: &mut Vec<Record<T>>,
@@ -65,7 +72,7 @@ trait WriteRecords<T>: Send + Sync {
 impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
     fn write(
         &self,
-        topic: &str,
+        place: &Place,
         buffer: &mut ProducerRecordBuf,
         producer: &Producer,
         records: &mut Vec<Record<T>>,
@@ -75,11 +82,12 @@ impl<T, S: KafkaSerializer<T>> WriteRecords<T> for S {
         for Record { value, timestamp } in records.drain(..) {
             buffer.clear();
             self.serialize(&value, buffer)
-                .map_err(|reason| KafkaError::Encode { topic: topic.to_owned(), reason })?;
-            let mut record = ProducerRecord::to(buffer.get_topic().unwrap_or(topic));
+                .map_err(|reason| KafkaError::Encode { topic: place.topic.to_string(), reason })?;
+            let mut record = ProducerRecord::to(buffer.get_topic().unwrap_or(&place.topic));
             record.key = buffer.get_key();
             record.payload = buffer.get_value();
-            record.partition = buffer.get_partition();
+            let own = if buffer.get_topic().is_none() { place.partition } else { None };
+            record.partition = buffer.get_partition().or(own);
             let event_time = (timestamp != NO_TIMESTAMP).then_some(timestamp);
             record.timestamp = sent_timestamp(buffer.get_timestamp().or(event_time)).map_err(|reason| {
                 KafkaError::Encode { topic: record.topic.to_owned(), reason: reason.into() }

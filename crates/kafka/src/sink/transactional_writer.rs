@@ -12,11 +12,11 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::{Batch, Record};
 
-use super::KafkaSink;
 use super::commit_protocol::Admission;
 use super::committer::KafkaCommitterFactory;
-use super::record_writer::RecordWriter;
+use super::record_writer::{Place, RecordWriter};
 use super::transactions::Transactions;
+use super::{KafkaPartitioner, KafkaSink};
 use crate::error::KafkaError;
 
 /// A record of so many bytes takes one place in the waiting room: all of them together are 20 MB then.
@@ -82,7 +82,15 @@ impl<T: Send + 'static> Operator for TransactionalWriter<T> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         let transactions = self.factory.transactions().ok_or("no transactions have been begun")?;
         let writer = transactions.add_writer();
-        let records = RecordWriter::new(self.sink.topic.clone(), self.sink.serializer.clone());
+        let KafkaSink { topic, serializer, partitioner, .. } = &self.sink;
+        let partition = match partitioner {
+            KafkaPartitioner::ByKey => None,
+            KafkaPartitioner::Fixed => {
+                let partitions = transactions.producer().check_topic(topic).map_err(KafkaError::boxed)?;
+                partitioner.partition(context.operator.subtask, partitions)
+            }
+        };
+        let records = RecordWriter::new(Place { topic: topic.clone(), partition }, serializer.clone());
         let (record_bytes, held, context) = (0, Vec::new(), context.clone());
         self.opened = Some(Opened { transactions, writer, records, record_bytes, held, context });
         Ok(())

@@ -9,7 +9,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
 
-use super::record_writer::RecordWriter;
+use super::record_writer::{Place, RecordWriter};
 use super::{DeliveryGuarantee, KafkaSink};
 use crate::config::Confirmation;
 use crate::error::KafkaError;
@@ -33,14 +33,15 @@ impl<T> KafkaWriter<T> {
     }
 
     fn connect(&self, context: &OperatorContext) -> Result<Opened<T>, KafkaError> {
-        let KafkaSink { properties, topic, serializer, guarantee, .. } = &self.sink;
+        let KafkaSink { properties, topic, serializer, guarantee, partitioner, .. } = &self.sink;
         let confirmation = match guarantee {
             DeliveryGuarantee::None => Confirmation::None,
             _ => Confirmation::Idempotent,
         };
         let producer = Producer::create(&properties.holding(context.queued_bytes), confirmation)?;
-        producer.check_topic(topic)?;
-        let records = RecordWriter::new(topic.clone(), serializer.clone());
+        let partition = partitioner.partition(context.operator.subtask, producer.check_topic(topic)?);
+        let place = Place { topic: topic.clone(), partition };
+        let records = RecordWriter::new(place, serializer.clone());
         Ok(Opened { producer, records, context: context.clone() })
     }
 

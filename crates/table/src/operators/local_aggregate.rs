@@ -5,7 +5,8 @@
 //!   rows, then those of each call ([`Partial`]). Without windows they go out as soon as no more rows are at hand, and under load when they have
 //!   lain about for as long as a half-filled batch may. With windows they are held until theirs is over: what is late goes on at once, for
 //!   the owner to count it.
-//! - **Watermarks** that end a window, idleness, barriers and the end are preceded by all that is held.
+//! - **Watermarks** are preceded by what is held of windows that end with them; without windows by all that is held, as idleness, barriers
+//!   and the end are.
 //! - **State**: none, as nothing is held at a barrier.
 //!
 //! Where keys hardly repeat, rows are not grouped for a while: each is a partial result of its own.
@@ -300,9 +301,8 @@ impl Operator for LocalAggregate {
         output: &mut Output<Chunk>,
     ) -> Result<Option<Timestamp>, BoxError> {
         self.watermark = watermark;
-        if self.plan.windows.is_some() {
-            self.send_up_to(watermark, output)?;
-        }
+        // Without windows whoever comes after may make anything of it, so no row is overtaken.
+        self.send_up_to(watermark, output)?;
         Ok(Some(watermark))
     }
 
@@ -478,6 +478,16 @@ mod tests {
         assert_eq!(sent(&mut harness), 1);
         harness.push(chunk(&[row(300)]), 0);
         harness.barrier(1, Then::Continue);
+        assert_eq!(sent(&mut harness), 1);
+    }
+
+    /// Without windows nothing is overtaken by a watermark: the last one may be what results are waiting for.
+    #[test]
+    fn a_watermark_overtakes_no_row() {
+        let mut harness = Harness::new(local(3, false));
+        harness.push(chunk(&[(Some(1), 100, Some(1), None)]), 0);
+        assert_eq!(sent(&mut harness), 0);
+        harness.watermark(5);
         assert_eq!(sent(&mut harness), 1);
     }
 

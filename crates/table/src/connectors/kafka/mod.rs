@@ -11,7 +11,7 @@
 //! | `scan.bounded.mode` | `latest-offset`, `group-offsets`, `timestamp`, `specific-offsets`: where the table ends |
 //! | `scan.bounded.timestamp-millis`, `scan.bounded.specific-offsets` | for the last two |
 //! | `scan.parallelism`, `sink.parallelism` | how many subtasks read, or write |
-//! | `sink.partitioner` | `default` (by the key), `round-robin` (of records without a key) |
+//! | `sink.partitioner` | `default` (by the key), `fixed` (a partition for each subtask), `round-robin` (of records without a key) |
 //! | `scan.topic-partition-discovery.interval` | how often new partitions are looked for |
 //! | `sink.delivery-guarantee` | `at-least-once` (unless it is set), `exactly-once`, `none` |
 //! | `sink.transactional-id-prefix` | for `exactly-once` |
@@ -37,8 +37,8 @@ use thalweg_dataflow::source::MappedSource;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 use thalweg_kafka::record::{ConsumerRecord, ProducerRecordBuf};
 use thalweg_kafka::{
-    DeliveryGuarantee, KafkaError, KafkaSink, KafkaSource, OffsetResetStrategy, OffsetsInitializer,
-    TopicPartition,
+    DeliveryGuarantee, KafkaError, KafkaPartitioner, KafkaSink, KafkaSource, OffsetResetStrategy,
+    OffsetsInitializer, TopicPartition,
 };
 
 use self::headers::Headers;
@@ -239,13 +239,18 @@ impl Connector for Kafka {
             ))
             .help("a column that is METADATA … VIRTUAL is read alone"));
         }
-        match table.option("sink.partitioner").unwrap_or("default") {
+        let partitioner = match table.option("sink.partitioner").unwrap_or("default") {
             "round-robin" if !layout.key.is_empty() => {
                 return Err(SqlError::new("`sink.partitioner` is `round-robin` for records without a key"));
             }
-            "default" | "round-robin" => {}
-            other => return Err(wrong("sink.partitioner", other, "default or round-robin")),
-        }
+            "default" | "round-robin" => KafkaPartitioner::ByKey,
+            // The rows of a key would be in the partitions of several subtasks, in any order.
+            "fixed" if self.upsert => {
+                return Err(SqlError::new("`sink.partitioner` is `fixed` for rows that are only added"));
+            }
+            "fixed" => KafkaPartitioner::Fixed,
+            other => return Err(wrong("sink.partitioner", other, "default, fixed or round-robin")),
+        };
         let parallelism = parallelism(table, "sink.parallelism")?;
         if self.upsert && parallelism.is_some() {
             return Err(SqlError::new(
@@ -262,6 +267,7 @@ impl Connector for Kafka {
         };
         let mut sink =
             KafkaSink::builder(self.bootstrap(table)?).set_topic(topic).set_delivery_guarantee(guarantee);
+        sink = sink.set_partitioner(partitioner);
         for (key, value) in properties(table) {
             sink = sink.set_property(key, value);
         }
