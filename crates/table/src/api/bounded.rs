@@ -71,7 +71,7 @@ struct Plans {
     order: VecDeque<String>,
 }
 
-/// Runs queries over rows that are there. See the [module](self).
+/// Runs queries over rows that are all there: each ends, and gives a table instead of changes. A query is planned once for its text and its columns.
 pub struct BoundedTables {
     tables: Mutex<TableEnvironment>,
     plans: Mutex<Plans>,
