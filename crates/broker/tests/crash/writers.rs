@@ -188,7 +188,8 @@ impl Transactional {
 
 fn start_transactional(address: &str) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = client(address);
-    config.set("transactional.id", "crash").set("linger.ms", "0");
+    // On a busy machine it may be long until a broker is back.
+    config.set("transactional.id", "crash").set("linger.ms", "0").set("transaction.timeout.ms", "600000");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
     until_done(|| producer.init_transactions(PATIENCE));
     producer
