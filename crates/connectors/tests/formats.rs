@@ -77,15 +77,51 @@ fn what_others_have_written_is_read() {
     }
 }
 
-#[cfg(feature = "avro")]
-mod avro {
-    use std::collections::BTreeMap;
+/// Writes rows by a sink that crashes, and reads them, over another crash, into a file of another format: they are the rows.
+#[cfg(any(feature = "avro", feature = "parquet"))]
+fn is_written_once_and_read_on<K, S>(
+    name: &str,
+    sink: impl FnOnce(&Path) -> K,
+    source: impl FnOnce(&Path) -> S,
+) where
+    K: Operator<In = Row, Out = ()> + Clone,
+    S: Source<Item = Row>,
+{
     use std::time::Duration;
 
-    use thalweg_connectors::files::format::{AvroCodec, AvroFormat, AvroReaderFormat};
     use thalweg_dataflow::checkpoint::CheckpointStorage;
     use thalweg_dataflow::runtime::CheckpointConfig;
     use thalweg_testkit::CrashPoint;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (files, checkpoints) = (folder.path().join("rows"), folder.path().join("checkpoints"));
+    let config = |id: &str| {
+        let storage = CheckpointStorage::local(&checkpoints).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(10), storage));
+        let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
+        JobConfig { parallelism: 2, checkpoint, restart, ..JobConfig::new(id) }
+    };
+    let graph = StreamGraph::new();
+    let written = ParallelCollectionSource::new(rows(20_000));
+    let written = graph.source("rows", written, WatermarkStrategy::no_watermarks());
+    let _ = CrashPoint::after(2, 3_000).on(&written).apply("files", sink(&files));
+    run(&graph, config(name)).unwrap();
+    let graph = StreamGraph::new();
+    let again = graph.source("rows", source(&files), WatermarkStrategy::no_watermarks());
+    let lines = FileSink::for_bulk_format(folder.path().join("lines"), JsonLinesFormat);
+    let _ = CrashPoint::after(2, 3_000).on(&again).apply("files", lines);
+    run(&graph, config("lines")).unwrap();
+    let lines = read(TextFileSource::new(folder.path().join("lines")), 1).unwrap();
+    let mut found: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    found.sort_by_key(|row| row.n);
+    assert_eq!(found, rows(20_000));
+}
+
+#[cfg(feature = "avro")]
+mod avro {
+    use std::collections::BTreeMap;
+
+    use thalweg_connectors::files::format::{AvroCodec, AvroFormat, AvroReaderFormat};
 
     use super::*;
 
@@ -183,32 +219,10 @@ mod avro {
 
     #[test]
     fn a_file_of_avro_is_written_once_over_crashes_and_read_on_from_where_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let (files, checkpoints) = (folder.path().join("rows"), folder.path().join("checkpoints"));
-        let config = |parallelism| {
-            let storage = CheckpointStorage::local(&checkpoints).unwrap();
-            let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(10), storage));
-            let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
-            JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("avro") }
-        };
-        let graph = StreamGraph::new();
-        let source = ParallelCollectionSource::new(rows(20_000));
-        let source = graph.source("rows", source, WatermarkStrategy::no_watermarks());
-        let crash = CrashPoint::after(2, 3_000);
-        let _ =
-            crash.on(&source).apply("files", FileSink::for_bulk_format(&files, format(AvroCodec::Deflate)));
-        run(&graph, config(2)).unwrap();
-        // Into another format, over another crash.
-        let graph = StreamGraph::new();
-        let source = FileSource::for_record_stream_format(AvroReaderFormat::<Row>::new(), &files);
-        let source = graph.source("rows", source, WatermarkStrategy::no_watermarks());
-        let sink = FileSink::for_bulk_format(folder.path().join("lines"), JsonLinesFormat);
-        let _ = CrashPoint::after(2, 3_000).on(&source).apply("files", sink);
-        run(&graph, JobConfig { id: "lines".into(), ..config(2) }).unwrap();
-        let lines = read(TextFileSource::new(folder.path().join("lines")), 1).unwrap();
-        let mut found: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        found.sort_by_key(|row| row.n);
-        assert_eq!(found, rows(20_000));
+        let sink = |files: &Path| FileSink::for_bulk_format(files, format(AvroCodec::Deflate));
+        let source =
+            |files: &Path| FileSource::for_record_stream_format(AvroReaderFormat::<Row>::new(), files);
+        is_written_once_and_read_on("avro", sink, source);
     }
 
     #[test]
@@ -229,14 +243,10 @@ mod avro {
 #[cfg(feature = "parquet")]
 mod parquet {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use thalweg_connectors::files::format::{
         ColumnType, Field, ParquetFormat, ParquetReaderFormat, ParquetWriter,
     };
-    use thalweg_dataflow::checkpoint::CheckpointStorage;
-    use thalweg_dataflow::runtime::CheckpointConfig;
-    use thalweg_testkit::CrashPoint;
 
     use super::*;
 
@@ -372,31 +382,9 @@ mod parquet {
 
     #[test]
     fn a_file_of_parquet_is_written_once_over_crashes_and_read_on_from_where_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let (files, checkpoints) = (folder.path().join("rows"), folder.path().join("checkpoints"));
-        let config = |parallelism| {
-            let storage = CheckpointStorage::local(&checkpoints).unwrap();
-            let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(10), storage));
-            let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
-            JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("parquet") }
-        };
-        let graph = StreamGraph::new();
-        let rows_of_parquet = ParallelCollectionSource::new(rows(20_000));
-        let rows_of_parquet = graph.source("rows", rows_of_parquet, WatermarkStrategy::no_watermarks());
-        let crash = CrashPoint::after(2, 3_000);
-        let _ = crash
-            .on(&rows_of_parquet)
-            .apply("files", FileSink::for_bulk_format(&files, format()).roll_at(100_000));
-        run(&graph, config(2)).unwrap();
-        let graph = StreamGraph::new();
-        let read_again = graph.source("rows", source::<Row>(&files), WatermarkStrategy::no_watermarks());
-        let sink = FileSink::for_bulk_format(folder.path().join("lines"), JsonLinesFormat);
-        let _ = CrashPoint::after(2, 3_000).on(&read_again).apply("files", sink);
-        run(&graph, JobConfig { id: "lines".into(), ..config(2) }).unwrap();
-        let lines = read(TextFileSource::new(folder.path().join("lines")), 1).unwrap();
-        let mut found: Vec<Row> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        found.sort_by_key(|row| row.n);
-        assert_eq!(found, rows(20_000));
+        let sink = |files: &Path| FileSink::for_bulk_format(files, format()).roll_at(100_000);
+        let source = |files: &Path| source::<Row>(files);
+        is_written_once_and_read_on("parquet", sink, source);
     }
 
     #[test]
@@ -432,17 +420,10 @@ mod parquet {
 /// A folder of its own, in each store that there is: `THALWEG_S3`, `THALWEG_HDFS`.
 #[cfg(any(feature = "s3", feature = "hdfs"))]
 fn folders(test: &str) -> Vec<String> {
-    let variables = [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))];
-    let folder = |(variable, built_in): (&str, bool)| match std::env::var(variable) {
-        Ok(base) if built_in => {
-            Some(format!("{base}/{test}-{:x}", thalweg_dataflow::operator::RunId::token()))
-        }
-        _ => {
-            eprintln!("SKIPPED: {test} on {variable}, which is not set, or not built in");
-            None
-        }
-    };
-    variables.into_iter().filter_map(folder).collect()
+    thalweg_testkit::stores::folders(
+        test,
+        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+    )
 }
 
 /// What a source of files of a store reads, at two parallelisms.

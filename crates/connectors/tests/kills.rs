@@ -133,15 +133,8 @@ fn places(folder: &Path) -> Vec<String> {
         std::fs::create_dir(folder.join(of)).unwrap();
         places.push(format!("{of}:{}", folder.join(of).display()));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    for (variable, built_in) in
-        [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
-    {
-        match std::env::var(variable) {
-            Ok(base) if built_in => places.push(format!("{base}/kills-{now}")),
-            _ => eprintln!("SKIPPED: kills on {variable}, which is not set, or not built in"),
-        }
-    }
+    let stores = [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))];
+    places.extend(thalweg_testkit::stores::folders("kills", &stores));
     places
 }
 

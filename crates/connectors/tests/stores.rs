@@ -15,7 +15,7 @@ use std::path::Path;
 #[cfg(feature = "s3")]
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use thalweg_connectors::contract::Retry;
 use thalweg_connectors::files::{FileSystem, TextFileSource};
@@ -30,19 +30,10 @@ use thalweg_testkit::CrashPoint;
 
 /// A folder of its own, in each store that there is.
 fn folders(test: &str) -> Vec<String> {
-    let mut folders = Vec::new();
-    for (variable, built_in) in
-        [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
-    {
-        match std::env::var(variable) {
-            Ok(base) if built_in => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-                folders.push(format!("{base}/{test}-{now}"));
-            }
-            _ => eprintln!("SKIPPED: {test} on {variable}, which is not set, or not built in"),
-        }
-    }
-    folders
+    thalweg_testkit::stores::folders(
+        test,
+        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+    )
 }
 
 /// The lines of all files that readers see, and how many files those are.

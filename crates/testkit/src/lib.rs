@@ -5,6 +5,7 @@
 pub mod collect;
 pub mod crash;
 pub mod pipeline;
+pub mod stores;
 
 pub use collect::{CollectSink, Collected};
 pub use crash::CrashPoint;

@@ -235,7 +235,6 @@ pub(super) fn aggregate(translator: &Translator<'_>, node: &Aggregate) -> Result
         return Ok(Planned::new(what, vec![rows], schema, traits, move |building, inputs| {
             let Halves { rows, of, calls, counted } = phases.halves(&inputs[0], width, held, &of)?;
             let WindowTrait { end, zone, processing_time, .. } = window;
-            let key = key.clone();
             let operator =
                 WindowAggregate::new(key.clone(), end, zone, processing_time, calls, counted, out.clone());
             let keyed = building.keyed(&rows, &key, &of)?;

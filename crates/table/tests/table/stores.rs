@@ -5,7 +5,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use thalweg_connectors::files::FileSystem as _;
 use thalweg_connectors::store::Store;
@@ -15,19 +14,10 @@ use crate::files_recovery::{Crashes, PARTS, PLAIN, check_at};
 
 /// A folder of its own, in each store that there is.
 fn folders(test: &str) -> Vec<String> {
-    let mut folders = Vec::new();
-    for (variable, built_in) in
-        [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
-    {
-        match std::env::var(variable) {
-            Ok(base) if built_in => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-                folders.push(format!("{base}/{test}-{now}"));
-            }
-            _ => eprintln!("SKIPPED: {test} on {variable}, which is not set, or not built in"),
-        }
-    }
-    folders
+    thalweg_testkit::stores::folders(
+        test,
+        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+    )
 }
 
 /// The paths of the files in a folder, below it.
