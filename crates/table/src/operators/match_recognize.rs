@@ -3,7 +3,8 @@
 //! - **Rows** of event time are kept until the watermark has reached them, and are looked at in the order of their times; those of processing
 //!   time as they come. From the first row on that is not passed over yet, the pattern is tried: names in the order of the pattern, as often
 //!   as they may be. A match goes out as one row, and the next begins where the clause says. A row that is late is dropped, and counted.
-//! - **Watermarks** have the rows looked at that they have reached, then pass.
+//!   A match waits for those that may begin before it: its time is when it goes out, so that it is not late for what comes after.
+//! - **Watermarks** have the rows looked at that they have reached, end what lasts too long, then pass.
 //! - **State**: keyed, `partitions`: of each partition the rows that wait, and those that a match may begin with or be in; union, `watermark`.
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use thalweg_dataflow::time::{TaskClock, Timestamp};
 
 use super::due::Deadlines;
 use super::grouping::hash_of;
-use super::{Grouping, batch, emit, millis};
+use super::{Grouping, batch, emit, from_millis, millis};
 use crate::aggregates::Aggregation;
 use crate::aggregates::accumulator::Prepared;
 use crate::chunk::Chunk;
@@ -94,6 +95,8 @@ pub enum Taken {
     First(usize),
     /// An aggregate of all.
     Aggregate(Box<Aggregation>),
+    /// The time at which the match is known.
+    Time,
 }
 
 /// A reference to rows of a match.
@@ -141,6 +144,9 @@ pub struct MatchPlan {
 struct Partition {
     waiting: BTreeMap<i64, Vec<(RowBytes, RowBytes)>>,
     rows: Vec<(i64, RowBytes)>,
+    /// The time of what is over next that is in the index.
+    #[serde(skip)]
+    over: Option<i64>,
 }
 
 /// The operator. Its page says what it does.
@@ -164,6 +170,8 @@ struct Rows<'a> {
     chunk: &'a Chunk,
     times: Vec<i64>,
     prepared: Vec<Option<Prepared>>,
+    /// How far time is.
+    now: i64,
     start: usize,
     /// The name of each row that has one so far.
     names: Vec<usize>,
@@ -233,18 +241,30 @@ impl MatchRecognize {
         }
         if times.is_none() {
             for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
-                self.look(*hash, key, output)?;
+                self.look(*hash, key, self.clock.now(), output)?;
             }
         }
         Ok(())
     }
 
-    /// Looks for matches among the rows of a partition.
-    fn look(&mut self, hash: u64, key: &RowBytes, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+    /// Looks for matches among the rows of a partition, which are all that there are up to `now`.
+    fn look(
+        &mut self,
+        hash: u64,
+        key: &RowBytes,
+        now: i64,
+        output: &mut Output<Chunk>,
+    ) -> Result<(), BoxError> {
         let Some(partition) = self.partitions.get_mut(hash, key) else { return Ok(()) };
-        if let Some(found) = self.matcher.matches(&mut partition.rows)? {
+        if let Some(found) = self.matcher.matches(&mut partition.rows, now)? {
             emit(output, found);
         }
+        // What begins with the first row is over then: those that begin after it wait for that.
+        let over = self.matcher.is_over_at(partition);
+        if let Some(over) = over.filter(|over| partition.over != Some(*over)) {
+            self.deadlines.due.add(over, hash, key.clone());
+        }
+        partition.over = over;
         if partition.rows.len() > MOST_ROWS {
             return Err(format!(
                 "a match has been open for {MOST_ROWS} rows of one partition; give it an end: a condition for each name, or a WITHIN"
@@ -265,7 +285,7 @@ impl MatchRecognize {
                 // Rows of the same place stay in the order in which they came.
                 rows.sort_by(|(one, _), (other, _)| one.cmp(other));
                 partition.rows.extend(rows.into_iter().map(|(_, row)| (at, row)));
-                self.look(hash, &key, output)?;
+                self.look(hash, &key, at, output)?;
             }
         }
         Ok(())
@@ -273,8 +293,14 @@ impl MatchRecognize {
 }
 
 impl Matcher {
+    /// When a match that begins with the first row is over, in event time.
+    fn is_over_at(&self, partition: &Partition) -> Option<i64> {
+        let (within, _) = self.plan.within.zip(self.plan.time)?;
+        Some(partition.rows.first()?.0.saturating_add(within))
+    }
+
     /// The matches among these rows, of which those that are passed over are taken out.
-    fn matches(&self, rows: &mut Vec<(i64, RowBytes)>) -> Result<Option<Chunk>, BoxError> {
+    fn matches(&self, rows: &mut Vec<(i64, RowBytes)>, now: i64) -> Result<Option<Chunk>, BoxError> {
         let columns = self.codec.decode(rows.iter().map(|(_, row)| &**row))?;
         let chunk = Chunk::additions(batch(&self.plan.input, columns, rows.len())?);
         let prepared = self.plan.references.iter().map(|reference| match &reference.taken {
@@ -284,7 +310,7 @@ impl Matcher {
         let prepared = prepared.collect::<Result<Vec<_>, _>>()?;
         let times = rows.iter().map(|(time, _)| *time).collect();
         let mut under =
-            Rows { chunk: &chunk, times, prepared, start: 0, names: Vec::new(), greedy: Vec::new() };
+            Rows { chunk: &chunk, times, prepared, now, start: 0, names: Vec::new(), greedy: Vec::new() };
         let mut found: Vec<Vec<ArrayRef>> = Vec::new();
         while under.start < chunk.len() {
             under.names.clear();
@@ -332,11 +358,12 @@ impl Matcher {
         match pattern {
             Pattern::Name(name) => {
                 let at = rows.start + rows.names.len();
+                let time = rows.times.get(at).copied().unwrap_or(rows.now);
+                if self.plan.within.is_some_and(|within| time - rows.times[rows.start] >= within) {
+                    return Ok(Tried::Fail);
+                }
                 if at >= rows.chunk.len() {
                     return Ok(Tried::Open);
-                }
-                if self.plan.within.is_some_and(|within| rows.times[at] - rows.times[rows.start] >= within) {
-                    return Ok(Tried::Fail);
                 }
                 let (before, greedy) = (rows.names.len(), std::mem::take(&mut rows.greedy));
                 let mut tried = Tried::Fail;
@@ -477,6 +504,10 @@ impl Matcher {
                     columns[*need] = aggregation.results(&[&accumulator])?;
                     continue;
                 }
+                Taken::Time => {
+                    columns[*need] = from_millis(vec![rows.now].into(), schema.field(*need).data_type())?;
+                    continue;
+                }
             };
             if let Some(row) = row {
                 columns[*need] = rows.chunk.rows().column(reference.column).slice(row, 1);
@@ -504,8 +535,8 @@ impl Operator for MatchRecognize {
         states.keyed("partitions", &mut self.partitions);
         if self.deadlines.states(states) {
             for (key, partition) in self.partitions.iter() {
-                for time in partition.waiting.keys() {
-                    self.deadlines.due.add(*time, hash_of(key), key.clone());
+                for time in partition.waiting.keys().copied().chain(self.matcher.is_over_at(partition)) {
+                    self.deadlines.due.add(time, hash_of(key), key.clone());
                 }
             }
         }

@@ -100,7 +100,7 @@ pub(super) fn match_recognize(
         let reference = |(reference, column): (&crate::planner::match_recognize::Reference, &usize)| {
             let taken = match reference.kind {
                 ReferenceKind::Last(by) => Taken::Last(by),
-                ReferenceKind::Rowtime => Taken::Last(0),
+                ReferenceKind::Rowtime => Taken::Time,
                 ReferenceKind::First(by) => Taken::First(by),
                 ReferenceKind::Aggregate(_) => {
                     let function =

@@ -33,7 +33,7 @@ pub(crate) enum ReferenceKind {
     First(usize),
     /// An aggregate.
     Aggregate(String),
-    /// `MATCH_ROWTIME()`: the event time of the last row.
+    /// `MATCH_ROWTIME()`: the event time at which the match is known, which is that of its last row if nothing before it is open.
     Rowtime,
 }
 
