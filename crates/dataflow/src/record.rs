@@ -22,7 +22,7 @@ pub struct Record<T> {
 }
 
 /// A value with its key, and the key's hash, computed once where the stream is keyed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Keyed<K, T> {
     /// [`key_hash`](crate::hash::key_hash) of `key`: decides the key group, and the slot in the state's tables.
     pub hash: u64,

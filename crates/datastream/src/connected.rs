@@ -15,7 +15,7 @@
 use thalweg_dataflow::graph::{Either, Stream};
 use thalweg_dataflow::operators::{CoProcessFunction, KeyedCoProcess, KeyedCoProcessFunction, ProcessWith};
 use thalweg_dataflow::record::{Data, Keyed};
-use thalweg_dataflow::state::Key;
+use thalweg_dataflow::state::{Key, StateData};
 
 use crate::{Collector, DataStream, StreamExecutionEnvironment};
 
@@ -117,6 +117,17 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
 }
 
 impl<K: Key, A: Data, B: Data> ConnectedStreams<Keyed<K, A>, Keyed<K, B>> {
+    /// Lets barriers overtake the records of both on their way to what follows, if the job has
+    /// [unaligned checkpoints](StreamExecutionEnvironment::enable_unaligned_checkpoints).
+    #[must_use]
+    pub fn unaligned(&self) -> Self
+    where
+        A: StateData,
+        B: StateData,
+    {
+        Self { env: self.env.clone(), stream: self.stream.unaligned() }
+    }
+
     /// Calls a function with state and timers on the records of both sides. Records of one key meet in one place.
     pub fn process<F>(&self, function: F) -> DataStream<F::Out>
     where

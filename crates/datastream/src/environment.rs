@@ -116,6 +116,32 @@ impl StreamExecutionEnvironment {
         Ok(self.configure(|config| config.checkpoint = Some(CheckpointConfig::new(interval, storage))))
     }
 
+    /// Lets barriers overtake records at once (Flink's `enableUnalignedCheckpoints`): what is under way becomes a part of the checkpoint, and a
+    /// checkpoint is through soon also where a record takes seconds. It holds on streams that say so, as their records have to be such as can be kept
+    /// in state: [`KeyedStream::unaligned`](crate::KeyedStream::unaligned), [`DataStream::unaligned`], and so on. Savepoints wait for all records before them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_datastream::StreamExecutionEnvironment;
+    ///
+    /// let (env, folder) = (StreamExecutionEnvironment::new(), tempfile::tempdir()?);
+    /// env.enable_checkpointing(Duration::from_secs(1), folder.path())?.enable_unaligned_checkpoints();
+    /// // Only if a barrier has been on its way for half a minute.
+    /// env.set_aligned_checkpoint_timeout(Duration::from_secs(30));
+    /// let slow = env.from_collection(vec![1, 2, 3]).key_by(|n| n % 2).unaligned().reduce(|a, b| a + b);
+    /// assert_eq!(slow.execute_and_collect("sums")?.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn enable_unaligned_checkpoints(&self) -> &Self {
+        self.set_aligned_checkpoint_timeout(Duration::ZERO)
+    }
+
+    /// Lets barriers overtake records that have been on their way for so long (Flink's `setAlignedCheckpointTimeout`). See
+    /// [`enable_unaligned_checkpoints`](Self::enable_unaligned_checkpoints), which is the same with a time of zero.
+    pub fn set_aligned_checkpoint_timeout(&self, timeout: Duration) -> &Self {
+        self.configure(|config| config.unaligned_after = Some(timeout))
+    }
+
     /// Sets what is done when the job fails.
     pub fn set_restart_strategy(&self, strategy: RestartStrategy) -> &Self {
         self.configure(|config| config.restart = Some(strategy))

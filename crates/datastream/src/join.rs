@@ -89,6 +89,16 @@ impl<K: Key, A: Data, B: Data> JoinedWhere<K, A, B> {
 }
 
 impl<K: Key, A: StateData, B: StateData> JoinedByKey<K, A, B> {
+    /// Lets barriers overtake the records of both on their way to the join, if the job has
+    /// [unaligned checkpoints](StreamExecutionEnvironment::enable_unaligned_checkpoints).
+    #[must_use]
+    pub fn unaligned(self) -> Self
+    where
+        Either<A, B>: StateData,
+    {
+        Self { both: self.both.unaligned(), ..self }
+    }
+
     /// The windows that records have to share.
     pub fn window<W: WindowAssigner<Either<A, B>>>(self, assigner: W) -> WindowedJoin<K, A, B, W> {
         WindowedJoin { joined: self, assigner, lateness: Lateness::default() }
@@ -218,6 +228,17 @@ pub struct BoundedIntervalJoin<K, A, B> {
 impl<K: Key, A: Data, B: Data> IntervalJoined<K, A, B> {
     pub(crate) fn new(left: &KeyedStream<K, A>, right: &KeyedStream<K, B>) -> Self {
         Self { env: left.env.clone(), stream: left.stream.either(&right.stream).exchange() }
+    }
+
+    /// Lets barriers overtake the records of both on their way to the join, if the job has
+    /// [unaligned checkpoints](StreamExecutionEnvironment::enable_unaligned_checkpoints).
+    #[must_use]
+    pub fn unaligned(self) -> Self
+    where
+        A: StateData,
+        B: StateData,
+    {
+        Self { stream: self.stream.unaligned(), ..self }
     }
 
     /// A record of the first stream at time t meets those of the second from `t + range.start` to `t + range.end`, in milliseconds, each bound

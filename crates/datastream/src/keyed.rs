@@ -48,6 +48,16 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
         &self.env
     }
 
+    /// Lets barriers overtake the records of this stream on their way to what follows, if the job has
+    /// [unaligned checkpoints](StreamExecutionEnvironment::enable_unaligned_checkpoints).
+    #[must_use]
+    pub fn unaligned(&self) -> Self
+    where
+        T: StateData,
+    {
+        Self { env: self.env.clone(), stream: self.stream.unaligned() }
+    }
+
     pub(crate) fn then<U>(&self, stream: Stream<U>) -> DataStream<U> {
         DataStream { env: self.env.clone(), stream }
     }

@@ -13,7 +13,7 @@ use thalweg_dataflow::operators::{
 use thalweg_dataflow::printed::printed;
 use thalweg_dataflow::record::{Data, Keyed};
 use thalweg_dataflow::sink::Sink;
-use thalweg_dataflow::state::Key;
+use thalweg_dataflow::state::{Key, StateData};
 use thalweg_dataflow::time::Timestamp;
 use thalweg_dataflow::watermark::{AssignTimestamps, WatermarkStrategy};
 use thalweg_dataflow::window::WindowAssigner;
@@ -198,6 +198,17 @@ impl<T: Data> DataStream<T> {
     ) -> Self {
         let strategy = WatermarkStrategy::for_bounded_out_of_orderness(out_of_orderness);
         self.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(move |value, _| time(value)))
+    }
+
+    /// Lets barriers overtake the records of this stream on their way to what follows, if the job has
+    /// [unaligned checkpoints](StreamExecutionEnvironment::enable_unaligned_checkpoints). For a stream that is spread: by
+    /// [`rebalance`](Self::rebalance), [`partition_custom`](Self::partition_custom), [`global`](Self::global). What is forwarded or broadcast is refused.
+    #[must_use]
+    pub fn unaligned(&self) -> Self
+    where
+        T: StateData,
+    {
+        self.then(self.stream.unaligned())
     }
 
     /// Spreads records evenly over the subtasks of the next operator.

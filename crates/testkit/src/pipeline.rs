@@ -68,7 +68,7 @@ where
     }
 
     /// Runs it plainly; at parallelism 2 and 4; with a crash and a restart in process; and with a crash, a
-    /// restore at another parallelism, another crash, and another restore, also with state on disk. Panics if any output differs from
+    /// restore at another parallelism, another crash, and another restore, also with state on disk, and with unaligned checkpoints. Panics if any output differs from
     /// that of the plain run.
     pub fn check(&self) {
         let expected = self.output();
@@ -84,21 +84,22 @@ where
         self.run(2, Some(folder.path()), crash.clone(), restart, &collected).unwrap_or_else(fail(&self.name));
         assert!(crash.is_over(), "{}: the input is too short to crash in its middle", self.name);
         self.compare(&expected, collected, "with a crash and a restart in process");
-        // The last of them with all state on disk that can be.
-        for (parallelisms, memory) in [([1, 2, 4], None), ([4, 2, 1], None), ([2, 4, 2], Some(0))] {
+        // The last but one with all state on disk that can be; the last with barriers that overtake records, where they may.
+        let ways = [
+            ([1, 2, 4], None, None),
+            ([4, 2, 1], None, None),
+            ([2, 4, 2], Some(0), None),
+            ([2, 3, 1], None, Some(Duration::ZERO)),
+        ];
+        for (parallelisms, memory, unaligned_after) in ways {
             let (folder, collected) = (temporary(), Collected::default());
             for (index, parallelism) in parallelisms.into_iter().enumerate() {
                 let last = index + 1 == parallelisms.len();
                 let crash = if last { CrashPoint::never() } else { CrashPoint::after(2, 3000) };
                 let memory = memory.map(MemoryConfig::new);
-                let config = JobConfig { parallelism, memory, ..JobConfig::new("pipeline") };
-                let run = self.run_with(
-                    config,
-                    Some(folder.path()),
-                    crash.clone(),
-                    RestartStrategy::None,
-                    &collected,
-                );
+                let config = JobConfig { parallelism, memory, unaligned_after, ..JobConfig::new("pipeline") };
+                let (folder, strategy) = (Some(folder.path()), RestartStrategy::None);
+                let run = self.run_with(config, folder, crash.clone(), strategy, &collected);
                 match run {
                     Ok(()) if last => {}
                     Err(error) if error.contains("a crash, as asked for") => {}
@@ -109,7 +110,9 @@ where
             self.compare(
                 &expected,
                 collected,
-                &format!("crashed and restored at parallelism {parallelisms:?}, memory {memory:?}"),
+                &format!(
+                    "crashed and restored at parallelism {parallelisms:?}, memory {memory:?}, unaligned after {unaligned_after:?}"
+                ),
             );
         }
     }

@@ -6,7 +6,7 @@
 use crate::record::{Divisible, Hashed, Owners};
 
 /// A record of the first or of the second input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Either<A, B> {
     /// Of the first.
     Left(A),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::chain::Chained;
 use crate::collector::{Collector, Discard, Fork};
-use crate::error::{BoxError, panic_message};
+use crate::error::{BoxError, OperatorName, panic_message};
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::output::{Output, SidePort, TypedSidePort};
@@ -17,6 +17,7 @@ use crate::runtime::gate::{Gate, Mailbox, Sender};
 use crate::runtime::rate::SourceRate;
 use crate::runtime::source_task::SourceTask;
 use crate::runtime::task::{OperatorTask, Task};
+use crate::runtime::under_way::{Codec, Lane, UNDER_WAY, UnderWay};
 use crate::source::{SPLITS, Source};
 use crate::state::States;
 use crate::time::Clock;
@@ -58,6 +59,8 @@ pub(crate) struct Node {
     pub(crate) is_determined: bool,
     /// Whether records leave the job here.
     pub(crate) leaves: Leaves,
+    /// Whether records may be under way to it when a checkpoint is taken.
+    pub(crate) is_overtaken: bool,
     /// Found out when it is first asked for.
     states: Arc<OnceLock<Option<Vec<&'static str>>>>,
     /// Whether its batches wait for those of outputs that were registered before.
@@ -114,6 +117,7 @@ impl Node {
             begins_event_time,
             is_determined,
             leaves,
+            is_overtaken: false,
             states,
             in_turn: false,
             idle_timeout: None,
@@ -124,7 +128,11 @@ impl Node {
     pub(crate) fn states(&self) -> Option<&[&'static str]> {
         let find = || match &self.kind {
             NodeKind::Source(_) => Some(vec![SPLITS]),
-            NodeKind::Operator(factory) => lock(factory).states(),
+            NodeKind::Operator(factory) => {
+                let states = lock(factory).states();
+                states
+                    .map(|states| states.into_iter().chain(self.is_overtaken.then_some(UNDER_WAY)).collect())
+            }
         };
         self.states.get_or_init(find).as_deref()
     }
@@ -161,8 +169,12 @@ pub(crate) struct Edge {
 pub(crate) trait EdgeFactory: Send + Sync {
     /// The type that it carries.
     fn carries(&self) -> TypeId;
-    /// A channel into a gate.
-    fn channel(&self, gate: &Untyped) -> Untyped;
+    /// A channel into a gate, of the edge of this name.
+    fn channel(&self, gate: &Untyped, name: &Arc<str>) -> Untyped;
+    /// What the reader has to know of the edge of this name, if a barrier may overtake records on it: a [`Lane`].
+    fn lane(&self, name: Arc<str>, max_parallelism: u16, targets: usize) -> Option<Untyped>;
+    /// Whether it may.
+    fn may_be_overtaken(&self) -> bool;
     /// A writer to these channels.
     fn writer(
         &self,
@@ -186,6 +198,8 @@ pub(crate) type MakeRouter<T> = Arc<dyn Fn(u16, usize, usize) -> Box<dyn Router<
 
 pub(crate) struct TypedEdge<T> {
     pub(crate) router: MakeRouter<T>,
+    /// How its records get into a checkpoint, if a barrier may overtake them.
+    pub(crate) codec: Option<Arc<dyn Codec<T>>>,
 }
 
 impl<T: Data> EdgeFactory for TypedEdge<T> {
@@ -193,8 +207,17 @@ impl<T: Data> EdgeFactory for TypedEdge<T> {
         TypeId::of::<T>()
     }
 
-    fn channel(&self, gate: &Untyped) -> Untyped {
-        Box::new(typed_ref::<Gate<T>>(gate).add_channel())
+    fn channel(&self, gate: &Untyped, name: &Arc<str>) -> Untyped {
+        Box::new(typed_ref::<Gate<T>>(gate).add_channel_of(self.codec.as_ref().map(|_| name.clone())))
+    }
+
+    fn lane(&self, name: Arc<str>, max_parallelism: u16, targets: usize) -> Option<Untyped> {
+        let codec = self.codec.clone()?;
+        Some(Box::new(Lane { name, codec, router: (self.router)(max_parallelism, targets, 0) }))
+    }
+
+    fn may_be_overtaken(&self) -> bool {
+        self.codec.is_some()
     }
 
     fn gate_handle(&self, gate: &Untyped) -> Untyped {
@@ -249,6 +272,14 @@ impl Outputs {
     }
 }
 
+/// Where a task begins: at which operator, and what is known of the edges to it.
+pub(crate) struct Place {
+    pub(crate) operator: OperatorName,
+    pub(crate) parallelism: usize,
+    /// A [`Lane`] each.
+    pub(crate) lanes: Vec<Untyped>,
+}
+
 /// Makes the subtasks of an operator.
 pub(crate) trait OperatorFactory: Send {
     /// The gate of a task that begins with this operator, and its mailbox.
@@ -256,7 +287,7 @@ pub(crate) trait OperatorFactory: Send {
     /// One subtask, as a link of a chain.
     fn link(&self, context: OperatorContext, outputs: Outputs) -> Result<Untyped, BoxError>;
     /// The task that begins with this operator.
-    fn task(&self, gate: Untyped, link: Untyped) -> Box<dyn Task>;
+    fn task(&self, gate: Untyped, link: Untyped, at: Place) -> Box<dyn Task>;
     /// The names of the pieces of its state; `None` if it does not tell before it is opened.
     fn states(&self) -> Option<Vec<&'static str>>;
 }
@@ -288,8 +319,10 @@ impl<O: Operator, F: Fn(&OperatorContext) -> Result<O, BoxError> + Send> Operato
         Ok(Box::new(link))
     }
 
-    fn task(&self, gate: Untyped, link: Untyped) -> Box<dyn Task> {
-        Box::new(OperatorTask::<O::In> { gate: typed(gate), chain: typed(link) })
+    fn task(&self, gate: Untyped, link: Untyped, at: Place) -> Box<dyn Task> {
+        let Place { operator, parallelism, lanes } = at;
+        let under_way = UnderWay { operator, parallelism, lanes: lanes.into_iter().map(typed).collect() };
+        Box::new(OperatorTask::<O::In> { gate: typed(gate), chain: typed(link), under_way })
     }
 
     fn states(&self) -> Option<Vec<&'static str>> {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::node::{Edge, Leaves, Node, NodeKind, Outputs, Partitioning, SourcePace, Untyped, lock};
+use super::node::{Edge, Leaves, Node, NodeKind, Outputs, Partitioning, Place, SourcePace, Untyped, lock};
 use super::{GraphData, identity};
 use crate::barrier::Epoch;
 use crate::error::{JobError, OperatorName};
@@ -101,6 +101,13 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
         identity::check(graph, &identities)?;
     }
     parallelisms(graph, config)?;
+    if config.unaligned_after.is_some() && !graph.batch_intervals.is_empty() {
+        return Err(JobError::Config(
+            "unaligned checkpoints in a job with batches: a batch is what lies before a barrier, so none can be overtaken; leave \
+             `unaligned_after` unset, or make a job of its own of what has no batches"
+                .to_owned(),
+        ));
+    }
     for (index, edge) in graph.edges.iter().enumerate() {
         let same_output = |other: &&Edge| (other.from, other.port) == (edge.from, edge.port);
         let others = graph.edges[..index].iter().filter(same_output);
@@ -113,6 +120,17 @@ pub(crate) fn check(graph: &GraphData, config: &JobConfig) -> Result<(), JobErro
         }
     }
     Ok(())
+}
+
+/// The operators on the way to which no barrier overtakes records, though others' may in this job.
+pub(crate) fn aligned(graph: &GraphData, config: &JobConfig) -> Result<Vec<String>, JobError> {
+    let parallelisms = parallelisms(graph, config)?;
+    let waits = |node: &usize| {
+        chained_to(graph, &parallelisms, *node).is_none()
+            && graph.edges.iter().any(|edge| edge.to == *node && !edge.factory.may_be_overtaken())
+    };
+    let waiting = (0..graph.nodes.len()).filter(waits).map(|node| format!("`{}`", graph.nodes[node].name));
+    Ok(waiting.collect())
 }
 
 /// Puts the tasks of a graph together that has been [checked](check).
@@ -197,7 +215,9 @@ impl Planner<'_> {
                 let link = link.map_err(|error| cannot_make(&operator, &error))?;
                 // The planner keeps its handle for those who write to the gate.
                 let (gate, mailbox) = self.gate_handle(head, subtask);
-                (lock(factory).task(gate, link), mailbox)
+                let (operator, lanes) = (operator.clone(), self.lanes(head));
+                let at = Place { operator, parallelism: self.parallelisms[head], lanes };
+                (lock(factory).task(gate, link, at), mailbox)
             }
         };
         let is_source = matches!(graph.nodes[head].kind, NodeKind::Source(_));
@@ -235,6 +255,23 @@ impl Planner<'_> {
                 (edge.factory.gate_handle(gate), mailbox.clone())
             }
             _ => unreachable!("an operator that begins a task has a gate and an input"),
+        }
+    }
+
+    /// The edges to an operator on which a barrier may overtake records.
+    fn lanes(&self, head: usize) -> Vec<Untyped> {
+        let edges = self.graph.edges.iter().filter(|edge| edge.to == head);
+        let lane = |edge: &Edge| {
+            edge.factory.lane(self.lane(edge), self.config.max_parallelism, self.parallelisms[head])
+        };
+        edges.filter_map(lane).collect()
+    }
+
+    /// The name of an edge among all that lead to the same operator.
+    fn lane(&self, edge: &Edge) -> Arc<str> {
+        match edge.port {
+            "" => self.uids[edge.from].clone(),
+            port => format!("{} {port}", self.uids[edge.from]).into(),
         }
     }
 
@@ -295,18 +332,19 @@ impl Planner<'_> {
         let gates = &self.gates[&edge.to];
         let same = self.parallelisms[edge.from] == self.parallelisms[edge.to];
         let max_parallelism = self.config.max_parallelism;
+        let lane = self.lane(edge);
         match edge.partitioning {
             Partitioning::Forward if same => {
-                let channel = edge.factory.channel(&gates[subtask].0);
+                let channel = edge.factory.channel(&gates[subtask].0, &lane);
                 edge.factory.writer(vec![channel], max_parallelism, subtask, metrics.clone())
             }
             Partitioning::Forward => {
                 // From one parallelism to another there is no pairing: everybody writes to everybody, in turn.
-                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate)).collect();
+                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate, &lane)).collect();
                 edge.factory.rebalancer(channels, subtask, metrics.clone())
             }
             _ => {
-                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate)).collect();
+                let channels = gates.iter().map(|(gate, _)| edge.factory.channel(gate, &lane)).collect();
                 edge.factory.writer(channels, max_parallelism, subtask, metrics.clone())
             }
         }

@@ -1,6 +1,7 @@
 //! A typed handle to what flows out of an operator: the builder under both faces.
 
 use std::any::TypeId;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::node::{Edge, Leaves, MakeRouter, NodeKind, OperatorNode, Partitioning, TypedEdge};
@@ -11,6 +12,8 @@ use crate::operators::{Collect, FlatMap};
 use crate::output::OutputTag;
 use crate::record::{Data, Divisible, Hashed, Keyed};
 use crate::runtime::edge::{Broadcast, ByKey, Custom, Divide, Forward, Global, Rebalance};
+use crate::runtime::under_way::{Codec, Serde};
+use crate::state::StateData;
 
 /// What flows out of one operator, or of several. Cloning the handle reads the stream twice; nothing is computed twice.
 ///
@@ -38,6 +41,8 @@ pub struct Stream<T> {
     from: Vec<(usize, &'static str)>,
     partitioning: Partitioning,
     router: MakeRouter<T>,
+    /// How its records get into a checkpoint, if barriers may overtake them.
+    codec: Option<Arc<dyn Codec<T>>>,
     /// Another stream that the next operator reads as well, partitioned in its own way.
     beside: Option<Arc<Stream<T>>>,
     /// The number of subtasks of what follows, up to the next exchange.
@@ -46,9 +51,10 @@ pub struct Stream<T> {
 
 impl<T> Clone for Stream<T> {
     fn clone(&self) -> Self {
-        let Self { graph, from, partitioning, router, following, beside } = self;
+        let Self { graph, from, partitioning, router, codec, following, beside } = self;
         let (graph, from, router, beside) = (graph.clone(), from.clone(), router.clone(), beside.clone());
-        Self { graph, from, partitioning: *partitioning, router, following: *following, beside }
+        let codec = codec.clone();
+        Self { graph, from, partitioning: *partitioning, router, codec, following: *following, beside }
     }
 }
 
@@ -74,7 +80,7 @@ impl<T: Data> Stream<T> {
     pub(crate) fn of(graph: StreamGraph, node: usize, port: &'static str) -> Self {
         let router: MakeRouter<T> = Arc::new(|_, _, _| Box::new(Forward));
         let (from, partitioning) = (vec![(node, port)], Partitioning::Forward);
-        Self { graph, from, partitioning, router, following: None, beside: None }
+        Self { graph, from, partitioning, router, codec: None, following: None, beside: None }
     }
 
     /// The graph that it is part of.
@@ -131,7 +137,16 @@ impl<T: Data> Stream<T> {
         }
         graph.nodes[node].parallelism = self.following;
         for stream in std::iter::once(self).chain(self.beside.as_deref()) {
-            let factory = Arc::new(TypedEdge { router: stream.router.clone() });
+            let (router, codec) = (stream.router.clone(), stream.codec.clone());
+            let stays = matches!(stream.partitioning, Partitioning::Forward | Partitioning::Broadcast);
+            if codec.is_some() && stays {
+                graph.refuse(format!(
+                    "`unaligned` on the way to `{name}`, where records are forwarded or broadcast: no barrier can overtake them there; \
+                     set it on a stream that is partitioned, as by `key_by` or `rebalance`"
+                ));
+            }
+            graph.nodes[node].is_overtaken |= codec.is_some();
+            let factory = Arc::new(TypedEdge { router, codec });
             for (from, port) in &stream.from {
                 let (partitioning, factory) = (stream.partitioning, factory.clone());
                 graph.edges.push(Edge { from: *from, port, to: node, partitioning, factory });
@@ -182,6 +197,7 @@ impl<T: Data> Stream<T> {
                 .refuse("a union of streams that are partitioned in different ways; partition the union");
         }
         let mut union = self.clone();
+        union.codec = union.codec.filter(|_| other.codec.is_some());
         union.following = self.following.filter(|_| self.following == other.following);
         for from in &other.from {
             // A stream united with itself: each record twice, as the field has it.
@@ -230,9 +246,39 @@ impl<T: Data> Stream<T> {
             from: self.from.clone(),
             partitioning,
             router,
+            codec: self.codec.clone(),
             following: None,
             beside: self.beside.clone(),
         }
+    }
+
+    /// Lets barriers overtake the records of this stream on their way to the next operator, if the job has [unaligned
+    /// checkpoints](crate::runtime::JobConfig::unaligned_after): what is under way then becomes a part of the checkpoint, for which records must be
+    /// what can be kept in state. For a stream that is partitioned by key, evenly, by a function, or to one subtask.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use thalweg_dataflow::checkpoint::CheckpointStorage;
+    /// use thalweg_dataflow::graph::StreamGraph;
+    /// use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, run};
+    /// use thalweg_dataflow::source::CollectionSource;
+    /// use thalweg_dataflow::watermark::WatermarkStrategy;
+    ///
+    /// let graph = StreamGraph::new();
+    /// let numbers = graph.source("numbers", CollectionSource::new(vec![1, 2, 3]), WatermarkStrategy::no_watermarks());
+    /// numbers.rebalance().unaligned().map("slow", |n| std::thread::sleep(Duration::from_millis(n)));
+    /// let folder = tempfile::tempdir()?;
+    /// let storage = CheckpointStorage::local(folder.path())?;
+    /// let checkpoint = Some(CheckpointConfig::new(Duration::from_secs(1), storage));
+    /// run(&graph, JobConfig { checkpoint, unaligned_after: Some(Duration::from_millis(100)), ..JobConfig::new("slow") })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn unaligned(&self) -> Self
+    where
+        T: StateData,
+    {
+        Self { codec: Some(Arc::new(Serde(PhantomData))), ..self.clone() }
     }
 
     /// Deals records out evenly over `parallelism` subtasks, which is how many the operators that follow have, up to the next exchange

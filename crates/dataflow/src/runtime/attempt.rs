@@ -70,6 +70,8 @@ pub(crate) struct Attempt<'a> {
     barrier: Option<Barrier>,
     /// When it began.
     begun: Timestamp,
+    /// When it is to overtake the records before it, if it is still on its way then.
+    overtake_at: Option<Instant>,
     steps: Steps,
     snapshots: Vec<(usize, OperatorSnapshot)>,
     notes: Vec<Box<dyn Any + Send>>,
@@ -182,6 +184,7 @@ impl<'a> Attempt<'a> {
             busy,
             barrier: None,
             begun: 0,
+            overtake_at: None,
             steps: Steps::default(),
             snapshots: Vec::new(),
             notes: Vec::new(),
@@ -309,8 +312,10 @@ impl<'a> Attempt<'a> {
                     }
                 }
             };
-            let message = messages.recv_timeout(wait.min(pause::TICK));
+            let overtake = self.overtake_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let message = messages.recv_timeout(wait.min(pause::TICK).min(overtake.unwrap_or(pause::TICK)));
             self.pauses.tick();
+            self.overtake_if_due();
             self.tell_losses();
             match message {
                 Ok(message) => return Some(message),
@@ -421,12 +426,15 @@ impl<'a> Attempt<'a> {
         match action {
             Action::Inject(barrier) => {
                 self.steps.begin(Instant::now());
+                self.overtake_at = self.overtake_at(barrier);
                 self.barrier = Some(barrier);
                 self.begun = self.config.clock.now();
                 self.config.listeners.tell(&JobEvent::CutBegun { barrier, at: self.begun });
                 self.mail_sources(Mail::Barrier(barrier));
+                self.overtake_if_due();
             }
             Action::WriteState(epoch) => {
+                self.overtake_at = None;
                 self.steps.enter(Step::WritingState, Instant::now());
                 let snapshots = std::mem::take(&mut self.snapshots);
                 // Somebody waits for it, or else what was committed might be forgotten in the end.
@@ -462,6 +470,23 @@ impl<'a> Attempt<'a> {
                 let keep = self.config.checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.retained);
                 self.work(Work::Discard { before: epoch, keep });
             }
+        }
+    }
+
+    /// When a barrier is to overtake the records before it, if it may. What is to be whole without them, for others to begin from, waits.
+    fn overtake_at(&self, barrier: Barrier) -> Option<Instant> {
+        let after = self.config.unaligned_after?;
+        let is_savepoint = self.savepoints.iter().any(|savepoint| savepoint.at_least <= barrier.epoch);
+        let may = barrier.checkpoint && !barrier.is_last() && !is_savepoint;
+        may.then(|| Instant::now() + after)
+    }
+
+    fn overtake_if_due(&mut self) {
+        if let Some(barrier) = self.barrier
+            && self.overtake_at.is_some_and(|at| at <= Instant::now())
+        {
+            self.overtake_at = None;
+            self.tasks.iter().for_each(|task| task.mailbox.overtake(barrier.epoch));
         }
     }
 

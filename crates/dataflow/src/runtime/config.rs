@@ -21,6 +21,13 @@ pub struct JobConfig {
     pub max_parallelism: u16,
     /// Whether, how often and where state is written down. Default: not at all.
     pub checkpoint: Option<CheckpointConfig>,
+    /// Unaligned checkpoints: after so long a barrier that is still on its way overtakes the records before it, where it may
+    /// ([`Stream::unaligned`](crate::graph::Stream::unaligned)), and these become a part of the checkpoint. Zero: always and at once. `None`, the
+    /// default: it waits for its turn. Savepoints, and the last barrier of a run, always do.
+    ///
+    /// For jobs in which a record takes seconds. Each checkpoint is then larger by what is under way. Not for jobs with batches: what lies
+    /// before a barrier is a batch there.
+    pub unaligned_after: Option<Duration>,
     /// Where the job begins. Default: at its latest checkpoint if there is one.
     pub restore: RestoreFrom,
     /// Whether state that no operator of the job claims any more is dropped when the job is restored (Flink's
@@ -138,6 +145,7 @@ impl JobConfig {
             parallelism: cores.min(usize::from(DEFAULT_MAX_PARALLELISM)),
             max_parallelism: DEFAULT_MAX_PARALLELISM,
             checkpoint: None,
+            unaligned_after: None,
             restore: RestoreFrom::default(),
             allow_non_restored_state: false,
             restart: None,

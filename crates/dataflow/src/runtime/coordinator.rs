@@ -14,7 +14,7 @@ use crate::barrier::{Epoch, Then};
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::protocol::Event;
 use crate::error::{CheckpointError, JobError};
-use crate::graph::{StreamGraph, plan};
+use crate::graph::{GraphData, StreamGraph, plan};
 use crate::metrics::{JobMetrics, Totals};
 use crate::tell;
 use crate::time::millis;
@@ -175,6 +175,7 @@ impl<'a> Coordinator<'a> {
         };
         if self.shown.is_news("beginning") {
             self.tell_beginning(&recovered);
+            self.tell_aligned(&graph)?;
         }
         let sender = (number, self.sender.clone());
         let attempt = Attempt::start(&graph, &self.config, store, recovered, sender, self.shown.clone())?;
@@ -184,6 +185,23 @@ impl<'a> Coordinator<'a> {
 }
 
 impl Coordinator<'_> {
+    /// Where barriers wait for records in a job that would have them overtake.
+    fn tell_aligned(&self, graph: &GraphData) -> Result<(), JobError> {
+        if self.config.checkpoint.is_none() || self.config.unaligned_after.is_none() {
+            return Ok(());
+        }
+        let waiting = plan::aligned(graph, &self.config)?;
+        if !waiting.is_empty() {
+            tell::info(format_args!(
+                "'{}' has unaligned checkpoints, but barriers wait for all records on their way to {}: what is forwarded or broadcast cannot be \
+                 overtaken, and what is partitioned only where the stream is `unaligned()`",
+                self.config.id,
+                waiting.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// Where the job begins, and what became of its state.
     fn tell_beginning(&self, recovered: &Recovered) {
         let id = &self.config.id;

@@ -22,6 +22,14 @@ use crate::record::{BATCH_SIZE, Batch, Divisible, Hashed, Origin, Owners, Record
 /// Decides where records go: one virtual call a batch.
 pub(crate) trait Router<T>: Send {
     fn route(&mut self, batch: &mut Batch<T>, targets: &mut Targets<T>) -> Result<(), Failure>;
+
+    /// Of records that were under way to all `targets` when a checkpoint was taken, leaves those that `target` is to have. Each of them asks the
+    /// same of the same records in the same order. Where it does not matter who has them, it is the first.
+    fn keep(&mut self, batch: &mut Batch<T>, target: usize, _targets: usize) {
+        if target != 0 {
+            batch.records.clear();
+        }
+    }
 }
 
 /// The targets of an edge, each with a buffer.
@@ -231,6 +239,13 @@ impl<T> Router<T> for Rebalance {
         self.next = (self.next + rest) % count;
         Ok(())
     }
+
+    fn keep(&mut self, batch: &mut Batch<T>, target: usize, targets: usize) {
+        batch.records.retain(|_| {
+            self.next += 1;
+            self.next % targets == target
+        });
+    }
 }
 
 /// Every target.
@@ -271,6 +286,10 @@ impl<T, F: FnMut(&T, usize) -> usize + Send> Router<T> for Custom<F> {
         }
         targets.end(each)
     }
+
+    fn keep(&mut self, batch: &mut Batch<T>, target: usize, targets: usize) {
+        batch.records.retain(|record| (self.0)(&record.value, targets) % targets == target);
+    }
 }
 
 /// The owner of the key's group.
@@ -301,6 +320,10 @@ impl<T: Hashed> Router<T> for ByKey {
             }
         }
         targets.end(each)
+    }
+
+    fn keep(&mut self, batch: &mut Batch<T>, target: usize, _: usize) {
+        batch.records.retain(|record| self.owners.of(record.value.hash()) == target);
     }
 }
 
@@ -334,6 +357,18 @@ impl<T: Divisible> Router<T> for Divide {
         }
         // What is divided is large: it does not wait for company.
         (0..targets.targets.len()).try_for_each(|target| targets.flush(target))
+    }
+
+    fn keep(&mut self, batch: &mut Batch<T>, target: usize, _: usize) {
+        let mut mine = Vec::new();
+        for Record { value, timestamp } in batch.records.drain(..) {
+            value.divide(&self.owners, &mut |owner, value| {
+                if owner == target {
+                    mine.push(Record { value, timestamp });
+                }
+            });
+        }
+        batch.records = mine;
     }
 }
 

@@ -70,6 +70,11 @@ pub(crate) enum Mail {
 pub(crate) enum Next<T> {
     Mail(Mail),
     Event(usize, Event<T>),
+    /// All that was [put in front](Gate::recover) of the channels has been read.
+    Recovered,
+    /// A barrier that [overtakes](Gate::overtake) has come in all channels. For each of them, and then for each channel that was put in front of
+    /// them: what it has passed by. That is to be [put back](Gate::put_back).
+    Overtaken(Barrier, Vec<VecDeque<Event<T>>>),
     /// Somebody called the waker.
     Woken,
     /// Nothing until the deadline.
@@ -101,6 +106,13 @@ struct Shared<T> {
 
 struct State<T> {
     channels: Vec<Channel<T>>,
+    /// What was under way when the checkpoint was taken that was restored: it is read before anything else.
+    recovered: Vec<VecDeque<Event<T>>>,
+    recovering: bool,
+    /// The barrier that is to overtake what is queued.
+    overtaking: Option<Epoch>,
+    /// The last barrier that the reader has passed on.
+    passed: Epoch,
     mail: VecDeque<Mail>,
     woken: bool,
     cancelled: bool,
@@ -122,6 +134,10 @@ struct Channel<T> {
     blocked: bool,
     writer_waits: bool,
     writable: Arc<Condvar>,
+    /// The edge that it belongs to, if a barrier may overtake records on it.
+    lane: Option<Arc<str>>,
+    /// The barrier that is queued. There is one under way at a time.
+    barrier: Option<Barrier>,
 }
 
 impl<T> Channel<T> {
@@ -149,6 +165,10 @@ impl<T> Gate<T> {
     pub(crate) fn bounded(capacity: usize, bytes: u64) -> Self {
         let state = State {
             channels: Vec::new(),
+            recovered: Vec::new(),
+            recovering: false,
+            overtaking: None,
+            passed: 0,
             mail: VecDeque::new(),
             woken: false,
             cancelled: false,
@@ -171,7 +191,13 @@ impl<T> Gate<T> {
     }
 
     /// Adds a channel, and returns its writing end.
+    #[cfg(test)]
     pub(crate) fn add_channel(&self) -> Sender<T> {
+        self.add_channel_of(None)
+    }
+
+    /// Adds a channel, of an edge on which a barrier may overtake records if that is named.
+    pub(crate) fn add_channel_of(&self, lane: Option<Arc<str>>) -> Sender<T> {
         let writable = Arc::new(Condvar::new());
         let mut state = self.shared.lock();
         let channel = state.channels.len();
@@ -182,6 +208,8 @@ impl<T> Gate<T> {
             blocked: false,
             writer_waits: false,
             writable: writable.clone(),
+            lane,
+            barrier: None,
         });
         Sender { shared: self.shared.clone(), channel, writable }
     }
@@ -219,14 +247,44 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Reads nothing from `channel` until [`unblock`](Self::unblock).
+    /// Reads nothing from `channel` until the barrier is [passed](Self::pass).
     pub(crate) fn block(&self, channel: usize) {
         self.shared.lock().channels[channel].blocked = true;
     }
 
-    /// Reads from all channels again.
-    pub(crate) fn unblock(&self) {
-        self.shared.lock().channels.iter_mut().for_each(|channel| channel.blocked = false);
+    /// The reader has passed a barrier on: it reads from all channels again.
+    pub(crate) fn pass(&self, epoch: Epoch) {
+        let mut state = self.shared.lock();
+        state.channels.iter_mut().for_each(|channel| channel.blocked = false);
+        state.passed = epoch;
+        state.overtaking = state.overtaking.filter(|overtaking| *overtaking > epoch);
+    }
+
+    /// Puts what was under way before a restore in front of everything: one queue beside the other.
+    pub(crate) fn recover(&self, queues: Vec<VecDeque<Event<T>>>) {
+        let mut state = self.shared.lock();
+        (state.recovered, state.recovering) = (queues, true);
+    }
+
+    /// Puts what was taken from the front of a channel back there.
+    pub(crate) fn put_back(&self, channel: usize, events: VecDeque<Event<T>>) {
+        let mut state = self.shared.lock();
+        for event in events.into_iter().rev() {
+            let own = state.channels.len();
+            if channel < own {
+                let (records, bytes) = (event.records(), event.bytes());
+                state.bytes += bytes;
+                state.channels[channel].records += records;
+                state.channels[channel].queue.push_front(event);
+            } else {
+                state.recovered[channel - own].push_front(event);
+            }
+        }
+    }
+
+    /// The edge that a channel belongs to, if a barrier may overtake records on it.
+    pub(crate) fn lane(&self, channel: usize) -> Option<Arc<str>> {
+        self.shared.lock().channels.get(channel).and_then(|channel| channel.lane.clone())
     }
 }
 
@@ -241,7 +299,19 @@ impl<T> State<T> {
         if std::mem::take(&mut self.woken) {
             return Some(Next::Woken);
         }
+        if let Some(barrier) = self.overtakes() {
+            return Some(self.overtake(barrier));
+        }
         let count = self.channels.len();
+        if self.recovering {
+            let mut turns = (0..self.recovered.len()).map(|step| (self.turn + step) % self.recovered.len());
+            let Some(index) = turns.find(|index| !self.recovered[*index].is_empty()) else {
+                (self.recovering, self.recovered) = (false, Vec::new());
+                return Some(Next::Recovered);
+            };
+            self.turn = index + 1;
+            return self.recovered[index].pop_front().map(|event| Next::Event(count + index, event));
+        }
         for step in 0..count {
             let index = (self.turn + step) % count;
             let channel = &mut self.channels[index];
@@ -250,6 +320,9 @@ impl<T> State<T> {
             }
             if let Some(event) = channel.queue.pop_front() {
                 channel.records -= event.records();
+                if matches!(event, Event::Control(Control::Barrier(_))) {
+                    channel.barrier = None;
+                }
                 channel.wake_writer();
                 if event.bytes() > 0 && self.writer_waits_for_bytes {
                     self.writer_waits_for_bytes = false;
@@ -262,6 +335,36 @@ impl<T> State<T> {
         }
         None
     }
+
+    /// The barrier that is to overtake what is queued, if it has come in all channels.
+    fn overtakes(&self) -> Option<Barrier> {
+        let epoch = self.overtaking?;
+        // One that has been read has nothing left to overtake.
+        let has_come =
+            |channel: &Channel<T>| channel.blocked || (channel.lane.is_some() && channel.barrier.is_some());
+        let barrier = self.channels.iter().find_map(|channel| channel.barrier)?;
+        (barrier.epoch == epoch && self.channels.iter().all(has_come)).then_some(barrier)
+    }
+
+    fn overtake(&mut self, barrier: Barrier) -> Next<T> {
+        let mut passed_by = Vec::with_capacity(self.channels.len() + self.recovered.len());
+        for channel in &mut self.channels {
+            if channel.barrier.take().is_none() {
+                passed_by.push(VecDeque::new());
+                continue;
+            }
+            let is_barrier = |event: &Event<T>| matches!(event, Event::Control(Control::Barrier(_)));
+            let before = channel.queue.iter().position(is_barrier).unwrap_or(channel.queue.len());
+            let behind = channel.queue.split_off(before);
+            let events = std::mem::replace(&mut channel.queue, behind);
+            channel.queue.pop_front();
+            channel.records -= events.iter().map(Event::records).sum::<usize>();
+            self.bytes -= events.iter().map(Event::bytes).sum::<u64>();
+            passed_by.push(events);
+        }
+        passed_by.extend(self.recovered.iter_mut().map(std::mem::take));
+        Next::Overtaken(barrier, passed_by)
+    }
 }
 
 /// The mailbox of a task, whatever its records are.
@@ -270,6 +373,8 @@ pub(crate) trait Mailbox: Send + Sync {
     fn send(&self, mail: Mail);
     /// Ends the next wait of the task.
     fn wake(&self);
+    /// From now on the barrier of this epoch overtakes what is queued, where it may; writers do not wait for room until they have sent it.
+    fn overtake(&self, epoch: Epoch);
     /// Makes every wait of the task, and of those who write to it, fail.
     fn cancel(&self);
 }
@@ -289,6 +394,17 @@ impl<T: Send> Mailbox for Gate<T> {
         if reader_waits {
             self.shared.readable.notify_one();
         }
+    }
+
+    fn overtake(&self, epoch: Epoch) {
+        let mut state = self.shared.lock();
+        if state.passed >= epoch || state.channels.iter().all(|channel| channel.lane.is_none()) {
+            return;
+        }
+        state.overtaking = Some(epoch);
+        state.channels.iter_mut().for_each(Channel::wake_writer);
+        drop(state);
+        self.shared.readable.notify_one();
     }
 
     fn cancel(&self) {
@@ -322,11 +438,17 @@ impl<T> Sender<T> {
             }
             let (records, bytes) = (event.records(), event.bytes());
             let limit = state.record_limit;
+            let is_overtaking = state.overtaking.is_some();
             let light = state.bytes.saturating_add(bytes) <= self.shared.bytes;
             let channel = &mut state.channels[self.channel];
             let fits = channel.records == 0 || (light && channel.records.saturating_add(records) <= limit);
-            if channel.queue.len() < self.shared.capacity && (fits || records == 0) {
+            // So a barrier gets past what is in its writer's hands.
+            let hurries = is_overtaking && channel.lane.is_some() && channel.barrier.is_none();
+            if hurries || (channel.queue.len() < self.shared.capacity && (fits || records == 0)) {
                 channel.records += records;
+                if let Event::Control(Control::Barrier(barrier)) = &event {
+                    channel.barrier = Some(*barrier);
+                }
                 channel.queue.push_back(event);
                 state.bytes += bytes;
                 let reader_waits = state.reader_waits && !state.channels[self.channel].blocked;
@@ -376,134 +498,17 @@ impl Pace {
         let fit = |time: Duration| (time.as_nanos() as f64 / self.cost.max(1.0)) as usize;
         Some((fit(ONE_BATCH).clamp(1, BATCH_SIZE), fit(UNDER_WAY).max(1)))
     }
+
+    /// The number of records after which a barrier that overtakes need not wait for the rest of a batch.
+    pub(crate) fn piece(&self) -> usize {
+        // Nobody knows yet how long one takes.
+        if self.told == 0.0 {
+            1
+        } else {
+            ((ONE_BATCH.as_nanos() as f64 / self.told.max(1.0)) as usize).max(1)
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_wait_is_a_matter_of_time() {
-        let mut pace = Pace::default();
-        let ms = Duration::from_millis;
-        assert_eq!(pace.limits(1024, Duration::from_micros(100)), Some((BATCH_SIZE, 2_048_000)));
-        assert_eq!(pace.limits(1024, Duration::from_micros(110)), None);
-        assert_eq!(pace.limits(1000, ms(1000)), Some((20, 200)));
-        assert_eq!(pace.limits(1, ms(5000)), Some((1, 1)));
-        // It takes a while to be believed that it has become fast.
-        assert!(pace.limits(20, Duration::from_micros(2)).is_none_or(|(batch, _)| batch == 1));
-        let later = (0..100).filter_map(|_| pace.limits(20, Duration::from_micros(2))).last();
-        assert_eq!(later.map(|(batch, _)| batch), Some(BATCH_SIZE));
-    }
-
-    #[test]
-    fn a_slow_reader_is_sent_no_more_than_it_gets_through_in_time() {
-        let gate = Gate::new(16);
-        let sender = gate.add_channel();
-        Pace::default().took(1, Duration::from_millis(100), &gate);
-        assert_eq!(sender.batch_limit(), 1);
-        let writer =
-            std::thread::spawn(move || (0..9).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>());
-        for read in 0..9 {
-            let queued = || gate.shared.lock().channels[0].records;
-            while queued() < 2 && read < 8 {
-                std::thread::yield_now();
-            }
-            assert!(queued() <= 2);
-            assert_eq!(value(gate.next(None)), Some(read));
-        }
-        writer.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn what_may_wait_is_a_matter_of_bytes_for_all_channels_together() {
-        let gate = Gate::new(1000);
-        gate.limit(BATCH_SIZE, usize::MAX);
-        let senders = [gate.add_channel(), gate.add_channel()];
-        let heavy = |value| {
-            let Event::Batch(mut batch) = batch(value) else { unreachable!() };
-            batch.origin = batch.origin.of_part(1 << 20);
-            Event::Batch(batch)
-        };
-        let full = (QUEUED_BYTES >> 20) as u32;
-        let writers: Vec<_> = senders
-            .into_iter()
-            .map(|sender| {
-                std::thread::spawn(move || (0..100).try_for_each(|i| sender.send(heavy(i)).map(drop)))
-            })
-            .collect();
-        for read in 0..200 {
-            let queued = || gate.shared.lock().bytes >> 20;
-            // Full, but for what no more is sent of; and each channel may have one batch in any case.
-            while queued() < u64::from(full.min(200 - read)) {
-                std::thread::yield_now();
-            }
-            assert!(queued() <= u64::from(full) + 1, "{}", queued());
-            assert!(value(gate.next(None)).is_some());
-        }
-        writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
-        assert_eq!(gate.shared.lock().bytes, 0);
-    }
-
-    fn batch(value: u32) -> Event<u32> {
-        let records = vec![crate::record::Record { value, timestamp: 0 }];
-        Event::Batch(Batch { records, ..Batch::default() })
-    }
-
-    fn value(next: Next<u32>) -> Option<u32> {
-        match next {
-            Next::Event(_, Event::Batch(batch)) => Some(batch.records[0].value),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn order_holds_within_a_channel_and_none_starves() {
-        let gate = Gate::new(1000);
-        let senders = [gate.add_channel(), gate.add_channel()];
-        for i in 0..60 {
-            senders[0].send(batch(i)).unwrap();
-        }
-        senders[1].send(batch(1000)).unwrap();
-        let first: Vec<u32> = (0..3).filter_map(|_| value(gate.next(None))).collect();
-        assert_eq!(first, [0, 1000, 1]);
-    }
-
-    #[test]
-    fn a_full_channel_makes_its_writer_wait_until_there_is_room() {
-        let gate = Gate::new(2);
-        let sender = gate.add_channel();
-        let writer = std::thread::spawn(move || {
-            (0..1000).map(|i| sender.send(batch(i))).collect::<Result<Vec<_>, _>>()
-        });
-        let received: Vec<u32> = (0..1000).filter_map(|_| value(gate.next(None))).collect();
-        assert_eq!(received, (0..1000).collect::<Vec<_>>());
-        writer.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn a_blocked_channel_is_passed_over() {
-        let gate = Gate::new(8);
-        let senders = [gate.add_channel(), gate.add_channel()];
-        senders[0].send(batch(0)).unwrap();
-        senders[1].send(batch(1)).unwrap();
-        gate.block(0);
-        assert_eq!(value(gate.next(None)), Some(1));
-        assert!(matches!(gate.next(Some(Instant::now() + Duration::from_millis(1))), Next::Timeout));
-        gate.unblock();
-        assert_eq!(value(gate.next(None)), Some(0));
-    }
-
-    #[test]
-    fn mail_comes_first_and_cancelling_wakes_everybody() {
-        let gate = Gate::new(1);
-        let sender = gate.add_channel();
-        sender.send(batch(0)).unwrap();
-        gate.send(Mail::Committed(1));
-        assert!(matches!(gate.next(None), Next::Mail(Mail::Committed(1))));
-        let writer = std::thread::spawn(move || sender.send(batch(1)).is_err());
-        gate.cancel();
-        assert!(writer.join().unwrap());
-        assert!(matches!(gate.next(None), Next::Cancelled));
-    }
-}
+mod tests;

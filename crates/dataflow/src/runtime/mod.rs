@@ -18,6 +18,7 @@ mod slow;
 pub(crate) mod source_task;
 pub(crate) mod task;
 pub(crate) mod turns;
+pub(crate) mod under_way;
 mod writer;
 
 pub use config::{CheckpointConfig, JobConfig, MemoryConfig, RestoreFrom};

@@ -21,7 +21,7 @@ pub(crate) enum Step {
 impl Step {
     fn explain(self, location: &str) -> String {
         match self {
-            Step::Passing => "until its barrier had passed all operators: one of them takes long for a record, or for a batch".to_owned(),
+            Step::Passing => "until its barrier had passed all operators: one of them takes long for a record, or for a batch (unaligned checkpoints do not wait for the records before it)".to_owned(),
             Step::WritingState | Step::WritingManifest => {
                 format!("to write it to {location}: what is there is slow, or the state that changes between two checkpoints is large")
             }

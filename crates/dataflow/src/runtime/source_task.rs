@@ -211,7 +211,14 @@ where
                     status = SourceStatus::Ready;
                 }
                 // Nothing writes to the gate of a source; and one that has ended only waits for barriers and commits.
-                Some(Next::Woken | Next::Timeout | Next::Event(..) | Next::Mail(Mail::Finish)) => {}
+                Some(
+                    Next::Woken
+                    | Next::Timeout
+                    | Next::Event(..)
+                    | Next::Recovered
+                    | Next::Overtaken(..)
+                    | Next::Mail(Mail::Finish),
+                ) => {}
             }
         }
     }

@@ -1,15 +1,18 @@
 //! The task: a thread that drives a chain of operators with what comes through its gate.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gate::{Event, Gate, Mail, Mailbox, Next, Pace};
+use super::under_way::{Codec, Playback, Taken, UnderWay};
 use crate::barrier::{Barrier, Epoch};
 use crate::checkpoint::{Aligner, Restore};
 use crate::collector::{Collector, Control, OperatorSnapshot, TaskContext};
 use crate::error::Failure;
 use crate::metrics::TaskMetrics;
+use crate::record::{Batch, Origin};
 use crate::source::Waker;
 use crate::time::{Clock, TaskClock, Timestamp};
 use crate::watermark::{Combined, Watermarks};
@@ -156,6 +159,22 @@ impl<T> Drive<T> {
         Ok(())
     }
 
+    /// Tells the chain how far event time has come.
+    fn time(&mut self, news: Combined) -> Result<(), Failure> {
+        match news {
+            Combined::Watermark(watermark) => self.control(&Control::Watermark(watermark)),
+            Combined::Idle => self.control(&Control::Idle),
+        }
+    }
+
+    /// Makes what is under way a part of the checkpoint whose barrier is passed on next.
+    fn keep<E>(&mut self, under_way: &UnderWay<E>, taken: Vec<Taken<E>>) {
+        if let Some(codec) = under_way.codec() {
+            let (uid, states) = (under_way.operator.uid.clone(), vec![codec.snapshot(taken)]);
+            self.context.snapshots.push(OperatorSnapshot { uid, states });
+        }
+    }
+
     /// Tells the chain of a commit. `true` when that was the last one.
     pub(crate) fn committed(&mut self, epoch: Epoch) -> Result<bool, Failure> {
         self.control(&Control::Committed(epoch))?;
@@ -199,15 +218,17 @@ impl CaughtUp {
 pub(crate) struct OperatorTask<T> {
     pub(crate) gate: Gate<T>,
     pub(crate) chain: Box<dyn Collector<T>>,
+    pub(crate) under_way: UnderWay<T>,
 }
 
 impl<T: Send + 'static> Task for OperatorTask<T> {
     fn run(self: Box<Self>, life: TaskLife) -> Result<(), Failure> {
-        let Self { gate, chain } = *self;
+        let Self { gate, chain, mut under_way } = *self;
         let channels = gate.channels();
         let waker = gate.clone();
         let mut drive = Drive::new(chain, Waker::new(move || waker.wake()), life);
         drive.open()?;
+        let mut playback = play_back(&mut under_way, &gate, &drive)?;
         let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
         let (mut ended, mut pace) = (0, Pace::default());
         let mut caught_up = CaughtUp::new(channels);
@@ -217,11 +238,43 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
                 None => drive.wait(&gate, None)?,
             };
             match next {
-                Next::Event(_, Event::Batch(mut batch)) => {
+                Next::Event(channel, Event::Batch(mut batch)) => {
                     drive.tick()?;
+                    if under_way.is_possible() && batch.len() > pace.piece() {
+                        gate.put_back(
+                            channel,
+                            VecDeque::from([Event::Batch(split_off(&mut batch, pace.piece()))]),
+                        );
+                    }
                     let (records, since) = (batch.len(), Instant::now());
                     drive.chain.batch(&mut batch)?;
                     pace.took(records, since.elapsed(), &gate);
+                }
+                Next::Event(channel, Event::Control(control)) if channel >= channels => {
+                    if let Some(playback) = &mut playback {
+                        playback.hear(channel - channels, &control);
+                        while let Some(news) = playback.news() {
+                            drive.time(news)?;
+                        }
+                    }
+                }
+                Next::Recovered => {
+                    if let Some(playback) = playback.take() {
+                        watermarks.go_on_from(playback.reached());
+                    }
+                }
+                Next::Overtaken(barrier, queues) => {
+                    drive.tick()?;
+                    if let Some(codec) = under_way.codec() {
+                        let taken = copy(codec, &queues, &gate, &watermarks, playback.as_ref());
+                        drive.keep(&under_way, taken);
+                    }
+                    for (channel, events) in queues.into_iter().enumerate() {
+                        gate.put_back(channel, events);
+                    }
+                    aligner.overtake();
+                    drive.barrier(barrier)?;
+                    gate.pass(barrier.epoch);
                 }
                 Next::Event(channel, Event::Control(control)) => {
                     match control {
@@ -231,8 +284,11 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
                             None => gate.block(channel),
                             Some(barrier) => {
                                 drive.tick()?;
+                                if barrier.checkpoint {
+                                    drive.keep(&under_way, Vec::new());
+                                }
                                 drive.barrier(barrier)?;
-                                gate.unblock();
+                                gate.pass(barrier.epoch);
                             }
                         },
                         Control::End => {
@@ -246,12 +302,7 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
                         drive.control(&Control::CaughtUp(at))?;
                     }
                     while let Some(news) = watermarks.news() {
-                        match news {
-                            Combined::Watermark(watermark) => {
-                                drive.control(&Control::Watermark(watermark))?
-                            }
-                            Combined::Idle => drive.control(&Control::Idle)?,
-                        }
+                        drive.time(news)?;
                     }
                     if ended == channels {
                         ended = 0;
@@ -272,4 +323,57 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
             }
         }
     }
+}
+
+/// Puts what was under way when the checkpoint was taken in front of what comes.
+fn play_back<T>(
+    under_way: &mut UnderWay<T>,
+    gate: &Gate<T>,
+    drive: &Drive<T>,
+) -> Result<Option<Playback>, Failure> {
+    let Some(restore) = &drive.life.restore else { return Ok(None) };
+    let channels = under_way.restore(restore).map_err(|error| Failure::Returned {
+        operator: under_way.operator.clone(),
+        origin: Origin::default(),
+        error,
+    })?;
+    if channels.is_empty() {
+        return Ok(None);
+    }
+    let playback = Playback::of(&channels);
+    gate.recover(channels.into_iter().map(|channel| channel.events.into()).collect());
+    Ok(Some(playback))
+}
+
+/// A copy of what a barrier has passed by, channel by channel.
+fn copy<T>(
+    codec: &Arc<dyn Codec<T>>,
+    queues: &[VecDeque<Event<T>>],
+    gate: &Gate<T>,
+    watermarks: &Watermarks,
+    playback: Option<&Playback>,
+) -> Vec<Taken<T>> {
+    let channels = gate.channels();
+    let of = |(channel, queue): (usize, &VecDeque<Event<T>>)| {
+        let events = queue.iter().map(|event| codec.copy(event)).collect();
+        match (gate.lane(channel), playback) {
+            (Some(lane), _) => {
+                let (watermark, idle) = watermarks.of(channel);
+                Some(Taken { lane, watermark, idle, events })
+            }
+            (None, Some(playback)) if channel >= channels => Some(playback.left(channel - channels, events)),
+            // On an edge of this kind the barrier has waited for its turn.
+            (None, _) => None,
+        }
+    };
+    queues.iter().enumerate().filter_map(of).collect()
+}
+
+/// Takes from a batch all but its first records.
+fn split_off<T>(batch: &mut Batch<T>, first: usize) -> Batch<T> {
+    let each = batch.origin.bytes / batch.len().max(1) as u64;
+    let records = batch.records.split_off(first);
+    let origin = batch.origin.of_part(each * records.len() as u64);
+    batch.origin.bytes -= origin.bytes;
+    Batch { records, origin }
 }

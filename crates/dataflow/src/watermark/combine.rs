@@ -95,6 +95,24 @@ impl Watermarks {
         active.min_by_key(|(_, input)| input.watermark).map(|(index, _)| index)
     }
 
+    /// How far input `index` has come, and whether it idles.
+    pub(crate) fn of(&self, index: usize) -> (Timestamp, bool) {
+        (self.inputs[index].watermark, self.inputs[index].idle)
+    }
+
+    /// The highest that was passed on.
+    pub(crate) fn reached(&self) -> Timestamp {
+        self.reached
+    }
+
+    /// Others before these have come as far as `reached`, which has been passed on.
+    pub(crate) fn go_on_from(&mut self, reached: Timestamp) {
+        if reached > self.reached {
+            self.reached = reached;
+            self.emitted = Some(Combined::Watermark(reached));
+        }
+    }
+
     /// What to pass on, if it is news. To be asked until there is none.
     pub(crate) fn news(&mut self) -> Option<Combined> {
         let active = self.inputs.iter().filter(|input| input.is_active()).map(|input| input.watermark);

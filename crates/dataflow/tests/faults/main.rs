@@ -16,6 +16,7 @@ mod owners;
 mod pace;
 mod storage;
 mod transactions;
+mod unaligned;
 mod user_function;
 mod versions;
 mod windows;

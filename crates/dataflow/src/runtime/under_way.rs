@@ -1,0 +1,237 @@
+//! Unaligned checkpoints: records that a barrier has overtaken become a part of the checkpoint, and come back with it (FLIP-76).
+//!
+//! An aligned barrier waits until all records before it have been worked on. Where one record takes seconds, that is long. A barrier that is
+//! told to *overtake* waits only until it has come in all channels of a gate, wherever it stands in them: it is taken out of the queues and passed
+//! on at once. What it has passed by stays queued, and is worked on after it; a copy of that goes into the checkpoint, as state of the
+//! operator at the head of the task. Writers do not wait for room as long as their barrier has to get through, so it is soon in all channels: what
+//! that takes in memory is the rest of the batch that each of them has in hand.
+//!
+//! After a restore each subtask reads what was under way to all of them, and keeps what is its own by the partitioning of the edge: so it works
+//! at any parallelism. The channels of old are played back one beside the other, each with its watermarks in their places, so that what was late is
+//! late, and what was not is not. Nothing is read from the new channels before that.
+//!
+//! Only what is dealt out by what is in a record can come back so ([`Stream::unaligned`](crate::graph::Stream::unaligned)). On forwarded and on broadcast edges barriers
+//! wait for their turn: a record that was under way to one subtask would have to be told from its copy to another.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::edge::Router;
+use super::gate::Event;
+use crate::checkpoint::Restore;
+use crate::collector::Control;
+use crate::error::{BoxError, CheckpointError, Fatal, OperatorName};
+use crate::record::{Batch, Origin, Record};
+use crate::state::{Encode, StateData, StateKind, StateSnapshot, shape_of};
+use crate::time::Timestamp;
+use crate::watermark::{Combined, Watermarks};
+
+/// The name of this state.
+pub(crate) const UNDER_WAY: &str = "records under way";
+
+/// What was under way in one channel.
+pub(crate) struct Taken<T> {
+    /// Which edge it belongs to.
+    pub(crate) lane: Arc<str>,
+    /// How far event time had come in it, before all of this.
+    pub(crate) watermark: Timestamp,
+    pub(crate) idle: bool,
+    pub(crate) events: Vec<Event<T>>,
+}
+
+/// What is written of it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Channel<T> {
+    lane: String,
+    watermark: Timestamp,
+    idle: bool,
+    events: Vec<Waiting<T>>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+enum Waiting<T> {
+    Records { bytes: u64, records: Vec<(Timestamp, T)> },
+    Watermark(Timestamp),
+    Idle,
+}
+
+/// Knows how records of one type get into a checkpoint and out again.
+pub(crate) trait Codec<T>: Send + Sync {
+    /// A copy of what is queued.
+    fn copy(&self, event: &Event<T>) -> Event<T>;
+    /// What was under way, as a piece of state.
+    fn snapshot(&self, channels: Vec<Taken<T>>) -> StateSnapshot;
+    /// What was under way to all subtasks of the operator with this uid.
+    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, CheckpointError>;
+}
+
+/// Of records that can be kept in state.
+pub(crate) struct Serde<T>(pub(crate) PhantomData<fn() -> T>);
+
+impl<T: StateData> Codec<T> for Serde<T> {
+    fn copy(&self, event: &Event<T>) -> Event<T> {
+        match event {
+            Event::Batch(batch) => Event::Batch(batch.clone()),
+            Event::Control(control) => Event::Control(control.clone()),
+        }
+    }
+
+    fn snapshot(&self, channels: Vec<Taken<T>>) -> StateSnapshot {
+        let written = |taken: Taken<T>| {
+            let Taken { lane, watermark, idle, events } = taken;
+            let events = events.into_iter().filter_map(Waiting::of).collect();
+            Channel { lane: lane.to_string(), watermark, idle, events }
+        };
+        let encode: Encode = Box::new(move |parts| {
+            let channels: Vec<Channel<T>> = channels.into_iter().map(written).collect();
+            match channels.is_empty() {
+                true => Ok(()),
+                false => parts.part(0, |part| part.items(&channels)).map(drop),
+            }
+        });
+        StateSnapshot { name: UNDER_WAY, kind: StateKind::Union, shape: shape_of::<Channel<T>>(), encode }
+    }
+
+    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, CheckpointError> {
+        let mut channels: Vec<Channel<T>> = Vec::new();
+        let shape = shape_of::<Channel<T>>();
+        let wanted = (uid, UNDER_WAY, StateKind::Union, &*shape);
+        restore.read(wanted, |_| true, |_, part, _| part.items(|channel| channels.push(channel)))?;
+        let taken = |channel: Channel<T>| {
+            let Channel { lane, watermark, idle, events } = channel;
+            Taken {
+                lane: lane.into(),
+                watermark,
+                idle,
+                events: events.into_iter().map(Waiting::into_event).collect(),
+            }
+        };
+        Ok(channels.into_iter().map(taken).collect())
+    }
+}
+
+impl<T> Waiting<T> {
+    /// What is written of an event. The end is not: who has come to it says so again after a restore.
+    fn of(event: Event<T>) -> Option<Self> {
+        match event {
+            Event::Batch(Batch { records, origin }) => {
+                let records = records.into_iter().map(|record| (record.timestamp, record.value)).collect();
+                Some(Self::Records { bytes: origin.bytes, records })
+            }
+            Event::Control(Control::Watermark(watermark)) => Some(Self::Watermark(watermark)),
+            Event::Control(Control::Idle) => Some(Self::Idle),
+            Event::Control(_) => None,
+        }
+    }
+
+    fn into_event(self) -> Event<T> {
+        match self {
+            Self::Records { bytes, records } => {
+                let records =
+                    records.into_iter().map(|(timestamp, value)| Record { value, timestamp }).collect();
+                Event::Batch(Batch { records, origin: Origin::default().of_part(bytes) })
+            }
+            Self::Watermark(watermark) => Event::Control(Control::Watermark(watermark)),
+            Self::Idle => Event::Control(Control::Idle),
+        }
+    }
+}
+
+/// An edge on which a barrier may overtake records, as the task that reads from it sees it.
+pub(crate) struct Lane<T> {
+    pub(crate) name: Arc<str>,
+    pub(crate) codec: Arc<dyn Codec<T>>,
+    /// Knows whose a record is.
+    pub(crate) router: Box<dyn Router<T>>,
+}
+
+/// What a task does about records under way: for the operator at its head.
+pub(crate) struct UnderWay<T> {
+    pub(crate) operator: OperatorName,
+    pub(crate) parallelism: usize,
+    pub(crate) lanes: Vec<Lane<T>>,
+}
+
+impl<T> UnderWay<T> {
+    /// Whether a barrier may overtake anything.
+    pub(crate) fn is_possible(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    /// The codec of the gate's records, if they have one.
+    pub(crate) fn codec(&self) -> Option<&Arc<dyn Codec<T>>> {
+        self.lanes.first().map(|lane| &lane.codec)
+    }
+
+    /// What was under way when the checkpoint was taken, as far as it is for this subtask.
+    pub(crate) fn restore(&mut self, restore: &Restore) -> Result<Vec<Taken<T>>, BoxError> {
+        let Some(codec) = self.codec() else { return Ok(Vec::new()) };
+        let mut channels = codec.restore(restore, &self.operator.uid)?;
+        for Taken { lane, events, .. } in &mut channels {
+            let (subtask, count) = (self.operator.subtask, self.parallelism);
+            let is_only = self.lanes.len() == 1;
+            let known = self.lanes.iter_mut().find(|known| is_only || known.name == *lane);
+            let Some(Lane { router, .. }) = known else {
+                let reason = format!(
+                    "the checkpoint has records that were under way to it from `{lane}`, which is no input of it any more; take a savepoint \
+                     with the program that wrote it, in which nothing is under way, and begin from that"
+                );
+                return Err(Box::new(Fatal(reason.into())));
+            };
+            for event in events.iter_mut() {
+                if let Event::Batch(batch) = event {
+                    router.keep(batch, subtask, count);
+                }
+            }
+            events.retain(|event| !matches!(event, Event::Batch(batch) if batch.is_empty()));
+        }
+        Ok(channels)
+    }
+}
+
+/// Event time while what was under way is played back.
+pub(crate) struct Playback {
+    lanes: Vec<Arc<str>>,
+    watermarks: Watermarks,
+}
+
+impl Playback {
+    pub(crate) fn of<T>(channels: &[Taken<T>]) -> Self {
+        let mut watermarks = Watermarks::new(channels.len());
+        for (index, Taken { watermark, idle, .. }) in channels.iter().enumerate() {
+            watermarks.advance(index, *watermark);
+            if *idle {
+                watermarks.set_idle(index);
+            }
+        }
+        let lanes = channels.iter().map(|channel| channel.lane.clone()).collect();
+        Self { lanes, watermarks }
+    }
+
+    /// One of the channels says something of event time.
+    pub(crate) fn hear(&mut self, channel: usize, control: &Control) {
+        match control {
+            Control::Watermark(watermark) => self.watermarks.advance(channel, *watermark),
+            Control::Idle => self.watermarks.set_idle(channel),
+            _ => {}
+        }
+    }
+
+    /// What that means for all of them.
+    pub(crate) fn news(&mut self) -> Option<Combined> {
+        self.watermarks.news()
+    }
+
+    /// How far event time has come.
+    pub(crate) fn reached(&self) -> Timestamp {
+        self.watermarks.reached()
+    }
+
+    /// What is left of one of the channels.
+    pub(crate) fn left<T>(&self, channel: usize, events: Vec<Event<T>>) -> Taken<T> {
+        let (watermark, idle) = self.watermarks.of(channel);
+        Taken { lane: self.lanes[channel].clone(), watermark, idle, events }
+    }
+}
