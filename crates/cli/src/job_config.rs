@@ -54,6 +54,7 @@ pub(crate) fn config(id: &str, settings: &Settings, given: &Given) -> anyhow::Re
         let interval = interval.or(given.checkpoint_interval).unwrap_or(INTERVAL);
         config.checkpoint = Some(CheckpointConfig::new(interval, storage(&folder)?));
     }
+    config.unaligned_after = settings.unaligned_after();
     Ok(config)
 }
 

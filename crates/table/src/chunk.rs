@@ -9,7 +9,12 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_arrays};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thalweg_dataflow::record::{Divisible, Owners};
+
+use crate::rows::RowBytes;
 
 /// Some rows of a table's changelog.
 ///
@@ -157,12 +162,78 @@ impl Divisible for Chunk {
     }
 }
 
+/// What is written of a chunk that is under way at a checkpoint: its rows in Arrow's IPC format, with their schema. Hashes follow from the rows.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    rows: RowBytes,
+    retractions: Option<Vec<bool>>,
+}
+
+impl Serialize for Chunk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let write = || {
+            let mut writer = StreamWriter::try_new(Vec::new(), &self.rows.schema())?;
+            writer.write(&self.rows)?;
+            writer.into_inner()
+        };
+        let rows = RowBytes::new(&write().map_err(serde::ser::Error::custom)?);
+        let retractions = self.retractions.as_ref().map(|of| of.iter().map(|of| of == Some(true)).collect());
+        Written { rows, retractions }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Chunk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { rows, retractions } = Written::deserialize(deserializer)?;
+        let read = || StreamReader::try_new(&*rows, None)?.next().transpose();
+        let rows = read().map_err(serde::de::Error::custom)?;
+        let rows = rows.ok_or_else(|| serde::de::Error::custom("a chunk without rows"))?;
+        let fits = retractions.as_ref().is_none_or(|of| of.len() == rows.num_rows());
+        let retractions = retractions.filter(|_| fits).map(BooleanArray::from);
+        if fits {
+            Ok(Self::new(rows, retractions))
+        } else {
+            Err(serde::de::Error::custom("a chunk whose signs are not those of its rows"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::Int32Array;
     use thalweg_dataflow::hash::key_hash;
 
+    use thalweg_dataflow::Output;
+    use thalweg_dataflow::error::BoxError;
+    use thalweg_dataflow::operator::Operator;
+    use thalweg_dataflow::record::{Batch, Keyed};
+    use thalweg_dataflow::state::States;
+    use thalweg_testkit::Harness;
+
     use super::*;
+
+    /// Keeps chunks in its state, and hands them out at the end.
+    #[derive(Clone, Default)]
+    struct Keep(Vec<Chunk>);
+
+    impl Operator for Keep {
+        type In = Keyed<u8, Chunk>;
+        type Out = Chunk;
+
+        fn states(&mut self, states: &mut States<'_>) {
+            states.list("chunks", &mut self.0);
+        }
+
+        fn process(&mut self, batch: &mut Batch<Self::In>, _: &mut Output<Chunk>) -> Result<(), BoxError> {
+            self.0.extend(batch.records.drain(..).map(|record| record.value.value));
+            Ok(())
+        }
+
+        fn end(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+            self.0.drain(..).for_each(|chunk| output.push(chunk, 0));
+            Ok(())
+        }
+    }
 
     #[test]
     fn every_row_gets_to_its_owner_with_its_sign() {
@@ -181,5 +252,26 @@ mod tests {
         });
         seen.sort_unstable();
         assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_chunk_comes_back_from_a_checkpoint_with_its_signs_and_without_columns_too() {
+        let numbers: Int32Array = [Some(1), None, Some(3)].into_iter().collect();
+        let rows =
+            RecordBatch::try_from_iter_with_nullable([("n", Arc::new(numbers) as ArrayRef, true)]).unwrap();
+        let signs = BooleanArray::from(vec![false, true, false]);
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(2));
+        let none =
+            RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &options);
+        for chunk in [Chunk::new(rows, Some(signs)), Chunk::additions(none.unwrap())] {
+            let mut harness = Harness::new(Keep::default());
+            harness.push(Keyed::new(0, chunk.clone()), 0);
+            harness.checkpoint(1);
+            let mut harness = harness.restore(Keep::default(), 1);
+            harness.end();
+            let read = harness.values();
+            assert_eq!(read[0].rows(), chunk.rows());
+            assert_eq!(read[0].retractions(), chunk.retractions());
+        }
     }
 }

@@ -9,7 +9,7 @@ use thalweg_dataflow::tell;
 use crate::error::SqlError;
 
 /// The keys that something goes by, here or in the binary.
-const OBEYED: [&str; 21] = [
+const OBEYED: [&str; 24] = [
     "table.dml-sync",
     "table.exec.state.ttl",
     "sql-client.execution.result-mode",
@@ -29,6 +29,9 @@ const OBEYED: [&str; 21] = [
     "pipeline.name",
     "execution.checkpointing.dir",
     "execution.checkpointing.interval",
+    "execution.checkpointing.unaligned",
+    "execution.checkpointing.unaligned.enabled",
+    "execution.checkpointing.aligned-checkpoint-timeout",
     "state.checkpoints.dir",
     "execution.runtime-mode",
 ];
@@ -44,6 +47,15 @@ impl Settings {
     /// The value of a key, if it is set.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
+    }
+
+    /// After how long a barrier overtakes the records before it, if checkpoints are unaligned (`execution.checkpointing.unaligned.enabled`): at once,
+    /// or after `execution.checkpointing.aligned-checkpoint-timeout`.
+    pub fn unaligned_after(&self) -> Option<std::time::Duration> {
+        let switch = self.get("execution.checkpointing.unaligned.enabled");
+        let is_on = switch.or(self.get("execution.checkpointing.unaligned")) == Some("true");
+        let timeout = self.get("execution.checkpointing.aligned-checkpoint-timeout");
+        is_on.then(|| timeout.and_then(crate::options::duration).unwrap_or_default())
     }
 
     /// Sets a key. Of one that nothing goes by yet it is told that it has no effect.
@@ -68,7 +80,13 @@ impl Settings {
                 | "table.exec.emit.early-fire.delay"
                 | "table.exec.emit.late-fire.delay"
                 | "table.exec.emit.allow-lateness"
+                | "execution.checkpointing.aligned-checkpoint-timeout"
         );
+        let is_switch =
+            matches!(key, "execution.checkpointing.unaligned" | "execution.checkpointing.unaligned.enabled");
+        if is_switch && value.parse::<bool>().is_err() {
+            return Err(SqlError::new(format!("`{key}` is `true` or `false`, not `{value}`")));
+        }
         if is_time && crate::options::millis(value).is_none() {
             return Err(
                 SqlError::new(format!("`{value}` is no length of time")).help("such as '1 h' or '30 min'")

@@ -84,13 +84,9 @@ where
         self.run(2, Some(folder.path()), crash.clone(), restart, &collected).unwrap_or_else(fail(&self.name));
         assert!(crash.is_over(), "{}: the input is too short to crash in its middle", self.name);
         self.compare(&expected, collected, "with a crash and a restart in process");
-        // The last but one with all state on disk that can be; the last with barriers that overtake records, where they may.
-        let ways = [
-            ([1, 2, 4], None, None),
-            ([4, 2, 1], None, None),
-            ([2, 4, 2], Some(0), None),
-            ([2, 3, 1], None, Some(Duration::ZERO)),
-        ];
+        // The last of them with all state on disk that can be, and with barriers that overtake records, where they may.
+        let ways =
+            [([1, 2, 4], None, None), ([4, 2, 1], None, None), ([2, 4, 2], Some(0), Some(Duration::ZERO))];
         for (parallelisms, memory, unaligned_after) in ways {
             let (folder, collected) = (temporary(), Collected::default());
             for (index, parallelism) in parallelisms.into_iter().enumerate() {

@@ -1,7 +1,6 @@
 //! A typed handle to what flows out of an operator: the builder under both faces.
 
 use std::any::TypeId;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::node::{Edge, Leaves, MakeRouter, NodeKind, OperatorNode, Partitioning, TypedEdge};
@@ -278,7 +277,17 @@ impl<T: Data> Stream<T> {
     where
         T: StateData,
     {
-        Self { codec: Some(Arc::new(Serde(PhantomData))), ..self.clone() }
+        self.unaligned_with(Ok)
+    }
+
+    /// The same for records of which a checkpoint does not keep all that is needed on their way, as a hash that follows from the rest:
+    /// `again` adds it to what has been read.
+    #[must_use]
+    pub fn unaligned_with(&self, again: impl Fn(T) -> Result<T, BoxError> + Send + Sync + 'static) -> Self
+    where
+        T: StateData,
+    {
+        Self { codec: Some(Arc::new(Serde::new(Arc::new(again)))), ..self.clone() }
     }
 
     /// Deals records out evenly over `parallelism` subtasks, which is how many the operators that follow have, up to the next exchange

@@ -228,6 +228,7 @@ impl<'a> Attempt<'a> {
             task_clock: clock,
             metrics,
             buffer_timeout: self.config.buffer_timeout,
+            overtakes: self.config.unaligned_after.is_some(),
             restore,
             report: Box::new(report.clone()),
         };

@@ -38,6 +38,8 @@ pub(crate) struct TaskLife {
     pub(crate) task_clock: TaskClock,
     pub(crate) metrics: Arc<TaskMetrics>,
     pub(crate) buffer_timeout: Duration,
+    /// Whether barriers are to overtake records, where they may.
+    pub(crate) overtakes: bool,
     pub(crate) restore: Option<Arc<Restore>>,
     pub(crate) report: Box<dyn Fn(Report) + Send>,
 }
@@ -240,7 +242,7 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
             match next {
                 Next::Event(channel, Event::Batch(mut batch)) => {
                     drive.tick()?;
-                    if under_way.is_possible() && batch.len() > pace.piece() {
+                    if drive.life.overtakes && under_way.is_possible() && batch.len() > pace.piece() {
                         gate.put_back(
                             channel,
                             VecDeque::from([Event::Batch(split_off(&mut batch, pace.piece()))]),

@@ -13,7 +13,6 @@
 //! Only what is dealt out by what is in a record can come back so ([`Stream::unaligned`](crate::graph::Stream::unaligned)). On forwarded and on broadcast edges barriers
 //! wait for their turn: a record that was under way to one subtask would have to be told from its copy to another.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use super::edge::Router;
 use super::gate::Event;
 use crate::checkpoint::Restore;
 use crate::collector::Control;
-use crate::error::{BoxError, CheckpointError, Fatal, OperatorName};
+use crate::error::{BoxError, Fatal, OperatorName};
 use crate::record::{Batch, Origin, Record};
 use crate::state::{Encode, StateData, StateKind, StateSnapshot, shape_of};
 use crate::time::Timestamp;
@@ -64,11 +63,22 @@ pub(crate) trait Codec<T>: Send + Sync {
     /// What was under way, as a piece of state.
     fn snapshot(&self, channels: Vec<Taken<T>>) -> StateSnapshot;
     /// What was under way to all subtasks of the operator with this uid.
-    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, CheckpointError>;
+    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, BoxError>;
 }
 
+/// Makes of a record that has come out of a checkpoint what it was on its way.
+pub(crate) type Again<T> = Arc<dyn Fn(T) -> Result<T, BoxError> + Send + Sync>;
+
 /// Of records that can be kept in state.
-pub(crate) struct Serde<T>(pub(crate) PhantomData<fn() -> T>);
+pub(crate) struct Serde<T> {
+    again: Again<T>,
+}
+
+impl<T> Serde<T> {
+    pub(crate) fn new(again: Again<T>) -> Self {
+        Self { again }
+    }
+}
 
 impl<T: StateData> Codec<T> for Serde<T> {
     fn copy(&self, event: &Event<T>) -> Event<T> {
@@ -94,21 +104,17 @@ impl<T: StateData> Codec<T> for Serde<T> {
         StateSnapshot { name: UNDER_WAY, kind: StateKind::Union, shape: shape_of::<Channel<T>>(), encode }
     }
 
-    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, CheckpointError> {
+    fn restore(&self, restore: &Restore, uid: &str) -> Result<Vec<Taken<T>>, BoxError> {
         let mut channels: Vec<Channel<T>> = Vec::new();
         let shape = shape_of::<Channel<T>>();
         let wanted = (uid, UNDER_WAY, StateKind::Union, &*shape);
         restore.read(wanted, |_| true, |_, part, _| part.items(|channel| channels.push(channel)))?;
         let taken = |channel: Channel<T>| {
             let Channel { lane, watermark, idle, events } = channel;
-            Taken {
-                lane: lane.into(),
-                watermark,
-                idle,
-                events: events.into_iter().map(Waiting::into_event).collect(),
-            }
+            let events = events.into_iter().map(|waiting| waiting.into_event(&self.again));
+            Ok(Taken { lane: lane.into(), watermark, idle, events: events.collect::<Result<_, BoxError>>()? })
         };
-        Ok(channels.into_iter().map(taken).collect())
+        channels.into_iter().map(taken).collect()
     }
 }
 
@@ -126,16 +132,16 @@ impl<T> Waiting<T> {
         }
     }
 
-    fn into_event(self) -> Event<T> {
-        match self {
+    fn into_event(self, again: &Again<T>) -> Result<Event<T>, BoxError> {
+        Ok(match self {
             Self::Records { bytes, records } => {
-                let records =
-                    records.into_iter().map(|(timestamp, value)| Record { value, timestamp }).collect();
+                let record = |(timestamp, value)| again(value).map(|value| Record { value, timestamp });
+                let records = records.into_iter().map(record).collect::<Result<_, _>>()?;
                 Event::Batch(Batch { records, origin: Origin::default().of_part(bytes) })
             }
             Self::Watermark(watermark) => Event::Control(Control::Watermark(watermark)),
             Self::Idle => Event::Control(Control::Idle),
-        }
+        })
     }
 }
 

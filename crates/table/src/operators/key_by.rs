@@ -33,6 +33,12 @@ impl KeyBy {
         let codec = RowCodec::of_columns(schema, key)?;
         Ok(Self { key: key.into(), codec: Arc::new(codec) })
     }
+
+    /// The chunk with the hashes of its rows.
+    pub(crate) fn hashed(&self, chunk: Chunk) -> Result<Chunk, BoxError> {
+        let hashes = hashes(&chunk, &self.key, &self.codec)?.into();
+        Ok(chunk.with_hashes(hashes))
+    }
 }
 
 impl Operator for KeyBy {
@@ -45,9 +51,7 @@ impl Operator for KeyBy {
 
     fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         for record in batch.records.drain(..) {
-            let chunk = record.value;
-            let hashes = hashes(&chunk, &self.key, &self.codec)?.into();
-            output.push(chunk.with_hashes(hashes), record.timestamp);
+            output.push(self.hashed(record.value)?, record.timestamp);
         }
         Ok(())
     }

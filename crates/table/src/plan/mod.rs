@@ -312,7 +312,9 @@ impl<'a> Building<'a> {
             return Ok(rows.clone());
         }
         let key_by = KeyBy::new(key, schema).map_err(|error| SqlError::new(error.to_string()))?;
-        Ok(rows.apply("key by", key_by).exchange_divided())
+        let again = key_by.clone();
+        let divided = rows.apply("key by", key_by).exchange_divided();
+        Ok(divided.unaligned_with(move |chunk| again.hashed(chunk)))
     }
 }
 
@@ -328,11 +330,15 @@ impl Building<'_> {
         if self.parallelism == 1 {
             return Ok(left.either(right));
         }
-        let key_by = |rows: &Stream<Chunk>, key: &[usize], schema: &SchemaRef| {
-            Ok::<_, SqlError>(rows.apply("key by", KeyBy::new(key, schema).map_err(arrow)?))
-        };
-        let (left, right) = (key_by(left, keys.0, schemas.0)?, key_by(right, keys.1, schemas.1)?);
-        Ok(left.either(&right).exchange_divided())
+        let by_left = KeyBy::new(keys.0, schemas.0).map_err(arrow)?;
+        let by_right = KeyBy::new(keys.1, schemas.1).map_err(arrow)?;
+        let again = (by_left.clone(), by_right.clone());
+        let (left, right) = (left.apply("key by", by_left), right.apply("key by", by_right));
+        let divided = left.either(&right).exchange_divided();
+        Ok(divided.unaligned_with(move |chunk| match chunk {
+            Either::Left(chunk) => again.0.hashed(chunk).map(Either::Left),
+            Either::Right(chunk) => again.1.hashed(chunk).map(Either::Right),
+        }))
     }
 }
 

@@ -199,7 +199,9 @@ impl TableSink for Folder {
                 let key: Vec<usize> = self.layout.partitions.iter().map(|(place, _)| *place).collect();
                 let key_by =
                     KeyBy::new(&key, &self.schema).map_err(|error| SqlError::new(error.to_string()))?;
-                rows.apply("key by", key_by).exchange_divided()
+                let again = key_by.clone();
+                let divided = rows.apply("key by", key_by).exchange_divided();
+                divided.unaligned_with(move |chunk| again.hashed(chunk))
             }
         };
         let format = match &self.layout.encoding {
