@@ -33,7 +33,7 @@ struct Case {
 /// No record at all, once all keys are there.
 const NOTHING: u64 = u64::MAX;
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     Case { name: "3m-none", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 0 },
     Case { name: "3m-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10, memory: 0 },
     Case { name: "3m-on-disk", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 100 },
@@ -46,6 +46,9 @@ const CASES: [Case; 12] = [
     Case { name: "1m-restart", keys: 1_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "10m-restart", keys: 10_000_000, rate: 100_000, interval: 500, seconds: 5, memory: 0 },
     Case { name: "slow-1s", keys: 1000, rate: 0, interval: 1000, seconds: 15, memory: 0 },
+    // A quarter of a second for a record, without and with unaligned checkpoints.
+    Case { name: "slower", keys: 20, rate: 0, interval: 100, seconds: 20, memory: 0 },
+    Case { name: "slower-unaligned", keys: 20, rate: 0, interval: 100, seconds: 20, memory: 0 },
 ];
 
 fn main() {
@@ -84,7 +87,8 @@ struct Seen {
 struct Keep {
     values: ValueState<u64, Vec<u8>>,
     seen: Arc<Seen>,
-    slow: bool,
+    /// How long it takes for a record, beside what it has to do.
+    pause: Duration,
     last: Option<Instant>,
     calls: u32,
 }
@@ -108,11 +112,12 @@ impl KeyedProcessFunction for Keep {
             Some(value) => value[0] = value[0].wrapping_add(1),
             None => drop(self.values.update(&at, vec![key as u8; 100])),
         }
-        if self.slow {
-            std::thread::sleep(Duration::from_millis(1));
+        let is_slow = !self.pause.is_zero();
+        if is_slow {
+            std::thread::sleep(self.pause);
         }
         self.calls += 1;
-        if self.calls.is_multiple_of(16) || self.slow {
+        if self.calls.is_multiple_of(16) || is_slow {
             let now = Instant::now();
             if let Some(last) = self.last.filter(|_| self.seen.filled.load(Ordering::Relaxed)) {
                 let micros = (now - last).as_micros() as u64;
@@ -120,7 +125,7 @@ impl KeyedProcessFunction for Keep {
                 self.seen.over_10_ms.fetch_add(u64::from(micros > 10_000), Ordering::Relaxed);
             }
             self.last = Some(now);
-            self.seen.records.fetch_add(16, Ordering::Relaxed);
+            self.seen.records.fetch_add(if is_slow { 1 } else { 16 }, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -254,12 +259,23 @@ fn start(
     let keep = Keep {
         values: ValueState::default(),
         seen: seen.clone(),
-        slow: case.name.starts_with("slow"),
+        pause: match case.name {
+            name if name.starts_with("slower") => Duration::from_millis(250),
+            name if name.starts_with("slow") => Duration::from_millis(1),
+            _ => Duration::ZERO,
+        },
         last: None,
         calls: 0,
     };
     let keys = env.from_source(source, WatermarkStrategy::no_watermarks(), "keys");
-    keys.key_by(|key| *key).process(keep).for_each(|_| {});
+    let by_key = keys.key_by(|key| *key);
+    let by_key = if case.name.ends_with("unaligned") {
+        env.enable_unaligned_checkpoints();
+        by_key.unaligned()
+    } else {
+        by_key
+    };
+    by_key.process(keep).for_each(|_| {});
     (env.execute_async("checkpoints").unwrap(), seen)
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::jobs::{JobArgs, Kind};
+use crate::jobs::{Conditions, JobArgs, Kind};
 
 /// How long a job may take for what it is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -82,8 +82,15 @@ impl Process {
         command
             .args(["job", "--kind", kind, "--id", &job.id, "--bootstrap", &job.bootstrap, "--folder"])
             .arg(&job.folder);
-        if let Some(address) = &job.checkpoints {
+        let Conditions { checkpoints, memory, unaligned } = &job.conditions;
+        if let Some(address) = checkpoints {
             command.args(["--checkpoints", address]);
+        }
+        if let Some(memory) = memory {
+            command.args(["--memory", &memory.to_string()]);
+        }
+        if *unaligned {
+            command.arg("--unaligned");
         }
         command.args(["--parallelism", &job.parallelism.to_string()]);
         if let Some(At { step, time }) = at {

@@ -12,7 +12,9 @@ use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::{Stream, StreamGraph};
 use thalweg_dataflow::operators::{Emit, Reduce};
 use thalweg_dataflow::record::Keyed;
-use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartStrategy, start};
+use thalweg_dataflow::runtime::{
+    CheckpointConfig, JobConfig, JobHandle, MemoryConfig, RestartStrategy, start,
+};
 use thalweg_dataflow::sink::Sink;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_embedded::{BrokerSink, BrokerSource, RecordBuf};
@@ -47,6 +49,28 @@ impl Kind {
     }
 }
 
+/// Under what conditions jobs run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Conditions {
+    /// A store for the checkpoints, and for what jobs of kind `store` write: `s3://bucket/folder`, `hdfs://namenode:8020/folder`. Default: folders of this machine,
+    /// and no jobs of kind `store`.
+    #[arg(long)]
+    pub checkpoints: Option<String>,
+    /// So many bytes of memory for each job; the rest of its state goes to disk. Default: no bound.
+    #[arg(long)]
+    pub memory: Option<u64>,
+    /// Barriers overtake records, of which some are always under way to the counts.
+    #[arg(long)]
+    pub unaligned: bool,
+}
+
+impl Conditions {
+    /// The address of the store, without a slash at its end.
+    pub fn store(&self) -> Option<&str> {
+        self.checkpoints.as_deref().map(|address| address.trim_end_matches('/'))
+    }
+}
+
 /// One job.
 #[derive(Clone, Debug, Args)]
 pub struct JobArgs {
@@ -59,9 +83,9 @@ pub struct JobArgs {
     /// Where its checkpoints, and its files, are.
     #[arg(long)]
     pub folder: PathBuf,
-    /// Where its checkpoints are, and what it writes if it is of kind `store`: `s3://bucket/folder`, `hdfs://namenode:8020/folder`. Default: its folder.
-    #[arg(long)]
-    pub checkpoints: Option<String>,
+    /// Under what conditions.
+    #[command(flatten)]
+    pub conditions: Conditions,
     /// The cluster.
     #[arg(long, default_value = "")]
     pub bootstrap: String,
@@ -82,7 +106,7 @@ impl JobArgs {
             Kind::Kafka | Kind::Embedded => ["a", "b"].map(|place| format!("{}-{place}", self.id)).to_vec(),
             Kind::Files => vec![self.folder.join("out").display().to_string()],
             Kind::Store => {
-                vec![format!("{}/{}-out", self.checkpoints.as_deref().unwrap_or_default(), self.id)]
+                vec![format!("{}/{}-out", self.conditions.store().unwrap_or_default(), self.id)]
             }
         }
     }
@@ -110,13 +134,15 @@ impl JobArgs {
             (Kind::Kafka, _) => self.kafka(&graph)?,
             _ => self.files(&graph),
         }
-        let storage = match &self.checkpoints {
+        let storage = match self.conditions.store() {
             Some(address) => checkpoint_storage(format!("{address}/checkpoints"))?,
             None => CheckpointStorage::local(self.folder.join("checkpoints"))?,
         };
         let config = JobConfig {
             parallelism: self.parallelism,
             checkpoint: Some(CheckpointConfig::new(INTERVAL, storage)),
+            memory: self.conditions.memory.map(MemoryConfig::new),
+            unaligned_after: self.conditions.unaligned.then_some(Duration::ZERO),
             restart: Some(RestartStrategy::FixedDelay { attempts: 3, delay: Duration::from_millis(100) }),
             ..JobConfig::new(&self.id)
         };
@@ -130,7 +156,7 @@ impl JobArgs {
             .set_deserializer(values::<String>())
             .build()?;
         let lines = graph.source("lines", source, WatermarkStrategy::no_watermarks()).uid("lines");
-        let counts = count(lines);
+        let counts = count(lines, self.conditions.unaligned);
         for topic in self.outputs() {
             let sink = KafkaSink::builder(&self.bootstrap)
                 .set_topic(topic)
@@ -151,7 +177,7 @@ impl JobArgs {
                 Ok(String::from_utf8(record.value.unwrap_or_default().to_vec())?)
             })?;
         let lines = graph.source("lines", source, WatermarkStrategy::no_watermarks()).uid("lines");
-        let counts = count(lines);
+        let counts = count(lines, self.conditions.unaligned);
         let write = |(key, line): &(u32, String), record: &mut RecordBuf| -> Result<(), BoxError> {
             record.key().extend_from_slice(key.to_string().as_bytes());
             record.value().extend_from_slice(line.as_bytes());
@@ -172,7 +198,7 @@ impl JobArgs {
         let source = TextFileSource::new(self.folder.join("in"));
         let lines = graph.source("lines", source, WatermarkStrategy::no_watermarks()).uid("lines");
         let write = |(_, line): &(u32, String), text: &mut Vec<u8>| text.extend_from_slice(line.as_bytes());
-        let counts = count(lines);
+        let counts = count(lines, self.conditions.unaligned);
         let written = match self.kind {
             Kind::Store => counts.apply("write", StoreSink::new(&self.outputs().concat(), write)),
             _ => counts.apply("write", FileSink::new(self.folder.join("out"), write)),
@@ -190,19 +216,35 @@ pub fn broker(folder: &Path) -> anyhow::Result<Broker> {
     Ok(Broker::start(BrokerConfig { storage, auto_create_topics: false, ..BrokerConfig::default() })?)
 }
 
-/// Counts the keys, slowly enough for there to be a middle to be hurt in.
-fn count(lines: Stream<String>) -> Stream<(u32, String)> {
-    let mut read = 0_u32;
-    let keyed = lines.map("key", move |line: String| {
-        read += 1;
-        if read.is_multiple_of(8) {
-            std::thread::sleep(Duration::from_millis(2));
+/// Counts the keys, slowly enough for there to be a middle to be hurt in: where they are read, and, if there are to be records under way, even more slowly
+/// where they are counted.
+fn count(lines: Stream<String>, unaligned: bool) -> Stream<(u32, String)> {
+    let slowly = |every: u32| {
+        let mut seen = 0_u32;
+        move || {
+            seen += 1;
+            if seen.is_multiple_of(every) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
+    };
+    let mut at_the_source = slowly(8);
+    let keyed = lines.map("key", move |line: String| {
+        at_the_source();
         Keyed::new(line.parse::<u32>().unwrap_or(u32::MAX), 1_u64)
     });
     let count =
         Reduce::new(|a, b| a + b, |key: &u32, count: &u64| (*key, Seen::line(*key, *count)), Emit::Each);
-    keyed.uid("key").exchange().apply("count", count).uid("count")
+    let keyed = keyed.uid("key").exchange().unaligned();
+    let mut at_the_count = slowly(6);
+    let keyed = match unaligned {
+        false => keyed,
+        true => keyed.map("slow", move |keyed| {
+            at_the_count();
+            keyed
+        }),
+    };
+    keyed.apply("count", count).uid("count")
 }
 
 /// Whether an error says that another instance owns the job.

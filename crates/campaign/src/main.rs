@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Signal, getpid, kill_process};
 use thalweg_campaign::driver::At;
-use thalweg_campaign::jobs::{JobArgs, Kind, gave_way};
+use thalweg_campaign::jobs::{Conditions, JobArgs, Kind, gave_way};
 use thalweg_campaign::scenario::{Hurt, Scenario, comes_to, is_at_start};
 use thalweg_dataflow::debug_hook;
 
@@ -51,10 +51,8 @@ struct RunArgs {
     /// A real Kafka, for jobs of kind `kafka`; default: the embedded broker. `THALWEG_KAFKA` names one, too.
     #[arg(long)]
     kafka: Option<String>,
-    /// A store for the checkpoints of all jobs, and for what jobs of kind `store` write: `s3://bucket/folder`, `hdfs://namenode:8020/folder`. Default: folders of this machine, and no
-    /// jobs of kind `store`.
-    #[arg(long)]
-    checkpoints: Option<String>,
+    #[command(flatten)]
+    conditions: Conditions,
 }
 
 /// Where this process stops itself.
@@ -111,7 +109,7 @@ fn scenarios(args: &RunArgs) -> Vec<Scenario> {
                 .copied()
                 .filter(|hurt| args.hurt.is_none_or(|only| only == *hurt))
             {
-                if kind == Kind::Store && args.checkpoints.is_none() {
+                if kind == Kind::Store && args.conditions.checkpoints.is_none() {
                     continue;
                 }
                 // Nobody can take over from an embedded broker that is stopped: its folder is locked.
@@ -137,7 +135,7 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let kafka = args.kafka.clone().or_else(|| std::env::var("THALWEG_KAFKA").ok());
     let (all, mut wrong) = (scenarios(args), 0);
     for (index, scenario) in all.iter().enumerate() {
-        let result = scenario.play(&program, kafka.as_deref(), args.checkpoints.as_deref());
+        let result = scenario.play(&program, kafka.as_deref(), &args.conditions);
         let verdict = match &result {
             Ok(faults) if faults.is_empty() => "well".to_owned(),
             Ok(faults) => format!("{} faults: {}", faults.len(), faults[0]),

@@ -14,7 +14,7 @@ use thalweg_connectors::files::system;
 
 use crate::checker::{Fault, Output, Seen, check, check_together};
 use crate::driver::{At, PATIENCE, Process, Said};
-use crate::jobs::{JobArgs, Kind, TRANSACTION_TIMEOUT};
+use crate::jobs::{Conditions, JobArgs, Kind, TRANSACTION_TIMEOUT};
 use crate::topics;
 
 const KEYS: u32 = 7;
@@ -82,8 +82,8 @@ struct World {
 }
 
 impl World {
-    fn new(kind: Kind, kafka: Option<&str>, checkpoints: Option<&str>) -> anyhow::Result<Self> {
-        if kind == Kind::Store && checkpoints.is_none() {
+    fn new(kind: Kind, kafka: Option<&str>, conditions: &Conditions) -> anyhow::Result<Self> {
+        if kind == Kind::Store && conditions.checkpoints.is_none() {
             bail!("a job of kind `store` wants a store: --checkpoints ADDRESS");
         }
         let folder = tempfile::tempdir()?;
@@ -92,7 +92,7 @@ impl World {
             kind,
             id: format!("campaign-{:x}-{nanos:x}", std::process::id()),
             folder: folder.path().to_owned(),
-            checkpoints: checkpoints.map(|address| address.trim_end_matches('/').to_owned()),
+            conditions: conditions.clone(),
             bootstrap: String::new(),
             parallelism: 2,
         };
@@ -106,7 +106,7 @@ impl World {
         if let Some(bootstrap) = broker.as_ref().map(Broker::bootstrap).or_else(|| kafka.map(str::to_owned)) {
             job.bootstrap = bootstrap;
         }
-        let records = if checkpoints.is_some() { RECORDS_OF_STORES } else { RECORDS };
+        let records = if conditions.checkpoints.is_some() { RECORDS_OF_STORES } else { RECORDS };
         let lines = (0..records).map(|n| (n / KEYS % PARTITIONS, (n % KEYS).to_string()));
         if kind.writes_files() {
             let input = job.folder.join("in");
@@ -203,9 +203,9 @@ impl Scenario {
         &self,
         program: &Path,
         kafka: Option<&str>,
-        checkpoints: Option<&str>,
+        conditions: &Conditions,
     ) -> anyhow::Result<Vec<Fault>> {
-        let world = World::new(self.kind, kafka, checkpoints)?;
+        let world = World::new(self.kind, kafka, conditions)?;
         let start = |at| Process::start(program, &world.job, at);
         if self.hurt == Hurt::Triplets {
             return self.triplets(&world, program);

@@ -9,18 +9,18 @@
 use std::path::Path;
 
 use thalweg_campaign::driver::At;
-use thalweg_campaign::jobs::Kind;
+use thalweg_campaign::jobs::{Conditions, Kind};
 use thalweg_campaign::scenario::{Hurt, Scenario};
 
 fn play(kind: Kind, hurt: Hurt, step: &'static str, time: u32) {
-    play_at(kind, hurt, At { step, time }, None);
+    play_at(kind, hurt, At { step, time }, &Conditions::default());
 }
 
-fn play_at(kind: Kind, hurt: Hurt, at: At, checkpoints: Option<&str>) {
+fn play_at(kind: Kind, hurt: Hurt, at: At, conditions: &Conditions) {
     let scenario = Scenario { kind, hurt, at };
     let kafka = std::env::var("THALWEG_KAFKA").ok();
     let faults =
-        scenario.play(Path::new(env!("CARGO_BIN_EXE_thalweg-campaign")), kafka.as_deref(), checkpoints);
+        scenario.play(Path::new(env!("CARGO_BIN_EXE_thalweg-campaign")), kafka.as_deref(), conditions);
     match faults {
         Ok(faults) if faults.is_empty() => {}
         Ok(faults) => panic!("{scenario}: {} faults, the first: {}", faults.len(), faults[0]),
@@ -68,6 +68,16 @@ fn a_job_that_writes_files_and_is_killed_before_they_are_visible_loses_nothing()
     play(Kind::Files, Hurt::Kill, "before-publish", 2);
 }
 
+#[test]
+fn a_job_with_state_on_disk_and_records_in_its_checkpoints_loses_and_repeats_nothing() {
+    let conditions = Conditions { memory: Some(0), unaligned: true, ..Conditions::default() };
+    for (kind, step) in
+        [(Kind::Kafka, "before-commit"), (Kind::Embedded, "committed"), (Kind::Files, "state-written")]
+    {
+        play_at(kind, Hurt::Kill, At { step, time: 3 }, &conditions);
+    }
+}
+
 /// In each store that the environment names: `THALWEG_S3`, `THALWEG_HDFS`.
 fn play_in_stores(hurt: Hurt, step: &'static str) {
     for (variable, built_in) in
@@ -76,7 +86,8 @@ fn play_in_stores(hurt: Hurt, step: &'static str) {
         match std::env::var(variable) {
             Ok(store) if built_in => {
                 let at = At { step, time: 2 };
-                play_at(Kind::Store, hurt, at, Some(&format!("{store}/campaign")));
+                let checkpoints = Some(format!("{store}/campaign"));
+                play_at(Kind::Store, hurt, at, &Conditions { checkpoints, ..Conditions::default() });
             }
             _ => eprintln!("SKIPPED: {hurt:?} at {step} on {variable}, which is not set, or not built in"),
         }
