@@ -114,11 +114,13 @@ struct Flat<'p, T> {
     beside: Vec<(Option<usize>, Option<usize>)>,
     /// Of each group its steps.
     children: Vec<Vec<usize>>,
+    /// Of each the group that it is a step of.
+    group_of: Vec<Option<usize>>,
 }
 
 impl<T> Default for Flat<'_, T> {
     fn default() -> Self {
-        Self { steps: Vec::new(), beside: Vec::new(), children: Vec::new() }
+        Self { steps: Vec::new(), beside: Vec::new(), children: Vec::new(), group_of: Vec::new() }
     }
 }
 
@@ -135,7 +137,11 @@ impl<'p, T> Flat<'p, T> {
             self.steps.push(step);
             self.beside.push((before, None));
             self.children.push(Vec::new());
+            self.group_of.push(None);
             self.children[number] = self.add(&step.group);
+            for child in self.children[number].clone() {
+                self.group_of[child] = Some(number);
+            }
             numbers.push(number);
         }
         numbers
@@ -296,6 +302,11 @@ impl<T> Maker<'_, T> {
             Some(group) => self.flat.steps[group].inner,
             None => consume,
         };
+        self.ignored(step, consume)
+    }
+
+    /// When an event is ignored by a step that is waited for like this.
+    fn ignored(&self, step: usize, consume: Consume) -> Option<When> {
         let ignored = match consume {
             Consume::SkipTillNext => Some(self.takes[step].clone().not()),
             Consume::SkipTillAny => Some(When::Always),
@@ -306,7 +317,9 @@ impl<T> Maker<'_, T> {
 
     /// The same, between two events of the step; and when one is taken.
     fn inner(&self, step: usize) -> (Option<When>, When) {
-        let (ignore, take) = (self.ignore(step, self.flat.steps[step].inner), self.take(step));
+        // The first step of a group goes on as the rounds of the group do.
+        let of = self.head_of(step).unwrap_or(step);
+        let (ignore, take) = (self.ignored(step, self.flat.steps[of].inner), self.take(step));
         match &self.untils[step] {
             None => (ignore, take),
             Some(until) => {
@@ -366,8 +379,13 @@ impl<T> Maker<'_, T> {
             return;
         }
         if self.untils[step].is_some() {
-            self.states.push(self.states[sink].clone());
-            self.before_greedy = Some(self.states.len() - 1);
+            let (copy, mut state) = (self.states.len(), self.states[sink].clone());
+            // What it ignores it waits on as it is, and not as one that waits for the step.
+            for transition in state.transitions.iter_mut().filter(|transition| transition.to == sink) {
+                transition.to = copy;
+            }
+            self.states.push(state);
+            self.before_greedy = Some(copy);
         }
         for transition in &mut self.states[sink].transitions {
             transition.when = std::mem::replace(&mut transition.when, When::Always).and(take.clone().not());
@@ -432,7 +450,10 @@ impl<T> Maker<'_, T> {
 
     /// If the step after this one is not to be, it is not to be between the events of this one either.
     fn stop_after(&mut self, step: usize, state: usize) {
-        if let Some(next) = self.flat.beside[step].1
+        // What comes after the last step of a group is what comes after the group.
+        let steps = std::iter::successors(Some(step), |step| self.flat.group_of[*step]);
+        let next = steps.map(|step| self.flat.beside[step].1).find(Option::is_some).flatten();
+        if let Some(next) = next
             && self.flat.steps[next].consume == Consume::NotFollow
         {
             self.stop_at(state, next);

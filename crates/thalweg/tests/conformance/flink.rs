@@ -38,7 +38,11 @@ pub(super) struct Input(DataStream<Event>);
 
 impl Input {
     fn of(name: &str) -> Self {
-        let events = read(&format!("{name}.in"));
+        Self::new(&read(&format!("{name}.in")))
+    }
+
+    /// These lines.
+    pub(super) fn new(events: &str) -> Self {
         let event = |line: &str| {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |index: usize| words[index].parse().unwrap();

@@ -1,10 +1,11 @@
-//! Small pipelines whose expected outputs the originals produced: `Conformance.java` on Flink 2.3, `conformance.py` on PySpark 4.2. Their answers are
+//! Small pipelines whose expected outputs the originals produced: `Conformance.java` and `RandomPatterns.java` on Flink 2.3, `conformance.py` on PySpark 4.2. Their answers are
 //! checked in beside the inputs, so that this needs neither.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod flink;
 mod patterns;
+mod random_patterns;
 mod spark;
 
 use std::path::PathBuf;

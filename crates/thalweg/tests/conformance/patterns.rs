@@ -6,7 +6,7 @@ use super::flink::{Event, Input};
 
 const TIMED_OUT: OutputTag<String> = OutputTag::new("timed-out");
 
-fn letter(event: &Event) -> char {
+pub(super) fn letter(event: &Event) -> char {
     event.key.chars().nth(1).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn text(found: &PatternMatch<'_, Event>) -> String {
     steps.join("; ")
 }
 
-fn found(input: &Input, pattern: &Pattern<Event>) -> DataStream<String> {
+pub(super) fn found(input: &Input, pattern: &Pattern<Event>) -> DataStream<String> {
     let keyed = input.stream().key_by(|event| event.key.chars().next().unwrap());
     let matches = Cep::pattern(&keyed, pattern);
     let matches = matches.select_with_timeout(&TIMED_OUT, |begun| format!("timed out {}", text(begun)), text);
