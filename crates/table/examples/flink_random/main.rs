@@ -3,18 +3,21 @@
 //! `cargo run -p thalweg-table --example flink_random -- SEED [QUERIES [FOLDER]]` makes tables and queries that follow from the seed, has
 //! `scripts/flink-sql` answer them (which wants Java and, the first time, Maven), answers them here, and prints what differs, and what is
 //! refused here alone. The script and Flink's answers stay in the folder, so that a find can go into `tests/flink/pipelines`.
+//! `… -- expressions SEED [EXPRESSIONS [FOLDER]]` does the same with expressions, many of which Flink answers at once.
 //! What is known to differ is no find: `tests/flink/differs.txt` has the reasons.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "whoever runs it sees what went wrong")]
 
 #[path = "../../tests/flink/compare.rs"]
 mod compare;
+mod expressions;
 mod queries;
 mod random;
 #[path = "rows.rs"]
 mod rows;
 #[path = "../../tests/flink/rows.rs"]
 mod rows_of_files;
+mod wide;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,7 +33,11 @@ use random::Random;
 const ROWS: usize = 90;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let of_expressions = arguments.first().is_some_and(|first| first == "expressions");
+    if of_expressions {
+        arguments.remove(0);
+    }
     let number = |place: usize, otherwise: u64| {
         arguments.get(place).map_or(otherwise, |text| text.parse().expect("a number"))
     };
@@ -38,14 +45,62 @@ fn main() {
     let folder = arguments
         .get(2)
         .map_or_else(|| std::env::temp_dir().join(format!("thalweg-flink-random-{seed}")), PathBuf::from);
-    let script = folder.join("random.sql");
+    let script = folder.join(if of_expressions { "random.txt" } else { "random.sql" });
     if !script.with_extension("jsonl").exists() {
-        make(&folder, seed, count);
+        if of_expressions {
+            make_expressions(&script, seed, count);
+        } else {
+            make(&folder, seed, count);
+        }
         let flink = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/flink-sql");
         let status = Command::new(flink).arg("--answers").arg(&script).status().expect("scripts/flink-sql");
         assert!(status.success(), "Flink has no answers");
     }
-    ask(&script);
+    if of_expressions {
+        ask_expressions(&script);
+    } else {
+        ask(&script);
+    }
+}
+
+fn make_expressions(path: &Path, seed: u64, count: u64) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut random = Random::new(seed);
+    let mut text = String::new();
+    for number in 0..count {
+        // Of each forty the rows are others.
+        if number % 40 == 0 {
+            text += &(expressions::from(&mut random) + "\n");
+        }
+        text += &(expressions::expression(&mut random) + "\n");
+    }
+    std::fs::write(path, text).unwrap();
+}
+
+fn ask_expressions(path: &Path) {
+    let questions = std::fs::read_to_string(path).unwrap();
+    let answers = std::fs::read_to_string(path.with_extension("jsonl")).unwrap();
+    let mut answers = answers.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let (environment, mut from) = (TableEnvironment::new(), "");
+    let [mut agree, mut differ, mut refused_there, mut fail_there] = [0; 4];
+    for line in questions.lines() {
+        if line.starts_with("FROM ") {
+            from = line;
+            continue;
+        }
+        let answer = answers.next().unwrap();
+        assert_eq!(answer["expression"], line);
+        refused_there += i32::from(answer["refused"].is_string());
+        fail_there += i32::from(answer["fails"].is_string());
+        match compare::of_expression(&environment, from, chrono_tz::Tz::UTC, &answer) {
+            None => agree += 1,
+            Some(difference) => {
+                differ += 1;
+                println!("DIFFERS {line}\n  {difference}");
+            }
+        }
+    }
+    println!("{agree} agree, {differ} differ; Flink refuses {refused_there} and fails with {fail_there}");
 }
 
 fn make(folder: &Path, seed: u64, count: u64) {
@@ -53,6 +108,9 @@ fn make(folder: &Path, seed: u64, count: u64) {
     let mut random = Random::new(seed);
     for name in ["a", "b", "late"] {
         let rows = rows::rows(&mut random, ROWS, name == "late");
+        if name == "b" {
+            std::fs::write(folder.join("ties.json"), rows.replace("\"ts\"", "\"at\"")).unwrap();
+        }
         std::fs::write(folder.join(format!("{name}.json")), rows).unwrap();
     }
     let mut queries = BTreeSet::new();

@@ -2,6 +2,7 @@
 //! (rows out of order, late and doubled).
 
 use crate::random::Random;
+use crate::wide;
 
 /// A query, over tables whose columns are those of [`crate::rows`].
 pub(crate) fn query(random: &mut Random) -> String {
@@ -24,6 +25,10 @@ pub(crate) fn query(random: &mut Random) -> String {
         subquery,
         pattern,
     ];
+    // As many of those that were made up later.
+    if random.below(2) == 0 {
+        return wide::query(random);
+    }
     let kind = random.below(kinds.len() + 1);
     match kinds.get(kind) {
         Some(kind) => kind(random),
@@ -31,11 +36,11 @@ pub(crate) fn query(random: &mut Random) -> String {
     }
 }
 
-fn table(random: &mut Random) -> &'static str {
+pub(crate) fn table(random: &mut Random) -> &'static str {
     random.one_of(&["a", "b", "late"])
 }
 
-fn in_order(random: &mut Random) -> &'static str {
+pub(crate) fn in_order(random: &mut Random) -> &'static str {
     random.one_of(&["a", "b"])
 }
 
@@ -83,7 +88,7 @@ fn value(random: &mut Random) -> String {
     }
 }
 
-fn condition(random: &mut Random, of: &str) -> String {
+pub(crate) fn condition(random: &mut Random, of: &str) -> String {
     let one = |random: &mut Random| match random.below(12) {
         0 => format!("{of}n > {}", random.below(8)),
         1 => format!("{of}k = '{}'", random.one_of(&["x", "yy", "zed"])),
@@ -105,7 +110,7 @@ fn condition(random: &mut Random, of: &str) -> String {
     }
 }
 
-fn filter(random: &mut Random) -> String {
+pub(crate) fn filter(random: &mut Random) -> String {
     if random.below(3) == 0 { format!(" WHERE {}", condition(random, "")) } else { String::new() }
 }
 

@@ -7,6 +7,7 @@ use crate::random::Random;
 /// The statements that a script begins with. `v` has versions.
 pub(crate) const TABLES: &str = "CREATE TABLE a (id INT, k STRING, g INT, n INT, p DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'a.json', 'format' = 'json');
 CREATE TABLE b (id INT, k STRING, g INT, n INT, p DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'b.json', 'format' = 'json');
+CREATE TABLE ties (id INT, k STRING, g INT, n INT, p DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, `at` TIMESTAMP(3), ts AS FLOOR(`at` TO SECOND), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'ties.json', 'format' = 'json');
 CREATE TABLE late (id INT, k STRING, g INT, n INT, p DECIMAL(10, 2), w DOUBLE, ok BOOLEAN, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = 'late.json', 'format' = 'json');
 CREATE VIEW v AS SELECT id, k, g, n, p, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts DESC) AS r FROM b) WHERE r = 1;
 ";

@@ -22,7 +22,7 @@ use arrow::datatypes::DataType;
 use chrono_tz::Tz;
 use datafusion_common::{Result, exec_err, plan_err};
 
-pub(crate) use parse::{parse_date, parse_time, parse_timestamp};
+pub(crate) use parse::{days, parse_date, parse_time, parse_timestamp};
 pub use text::text;
 
 use crate::types::{LogicalType, MAX_LENGTH, TypeKind};

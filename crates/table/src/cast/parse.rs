@@ -117,7 +117,9 @@ fn whole(text: &str) -> Option<i128> {
     let (number, fraction) = text.split_once('.').unwrap_or((text, ""));
     let signless = number.strip_prefix(['+', '-']).unwrap_or(number);
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    match digits(signless) && digits(fraction) && !signless.is_empty() {
+    // A point alone is 0, as in Flink.
+    match digits(signless) && digits(fraction) && (!signless.is_empty() || text.contains('.')) {
+        true if signless.is_empty() => Some(0),
         true => number.parse().ok(),
         false => None,
     }
@@ -218,8 +220,8 @@ pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     let mut next = || parts.next().unwrap_or(Some(1));
     let (month, day) = (next()?, next()?);
     match parts.next() {
-        None => NaiveDate::from_ymd_opt(year, month, day),
-        Some(_) => None,
+        None if year <= 9999 => NaiveDate::from_ymd_opt(year, month, day),
+        _ => None,
     }
 }
 
@@ -231,6 +233,10 @@ pub(crate) fn parse_time(text: &str) -> Option<i32> {
             true => part.parse::<i32>().ok(),
             false => None,
         });
+    // A fraction is one of seconds.
+    if clock.len() < text.trim().len() && parts.clone().count() < 3 {
+        return None;
+    }
     let hour = parts.next()??;
     let mut next = || parts.next().unwrap_or(Some(0));
     let (minute, second) = (next()?, next()?);

@@ -33,17 +33,20 @@ pub(crate) fn json_of(values: &ArrayRef, row: usize) -> Result<String> {
         DataType::Int16 => values.as_primitive::<Int16Type>().value(row).to_string(),
         DataType::Int32 => values.as_primitive::<Int32Type>().value(row).to_string(),
         DataType::Int64 => values.as_primitive::<Int64Type>().value(row).to_string(),
-        DataType::Float32 => crate::display::java_float(values.as_primitive::<Float32Type>().value(row)),
-        DataType::Float64 => crate::display::java_double(values.as_primitive::<Float64Type>().value(row)),
+        DataType::Float32 => {
+            decimal_of(&crate::display::java_float(values.as_primitive::<Float32Type>().value(row)))
+        }
+        DataType::Float64 => {
+            decimal_of(&crate::display::java_double(values.as_primitive::<Float64Type>().value(row)))
+        }
         DataType::Decimal128(..) => values.as_primitive::<Decimal128Type>().value_as_string(row),
         DataType::Binary => quoted(&STANDARD.encode(values.as_binary::<i32>().value(row))),
         DataType::Timestamp(_, zone) => {
             let shown = crate::cast::text(values, row, Tz::UTC).unwrap_or_default().replace(' ', "T");
             let shown = match shown.split_once('.') {
-                Some((_, digits)) if digits.bytes().all(|digit| digit == b'0') => {
-                    shown.split_once('.').map(|(time, _)| time.to_owned()).unwrap_or_default()
-                }
-                _ => shown,
+                // As many digits as it takes.
+                Some(_) => shown.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                None => shown,
             };
             quoted(&if zone.is_some() { shown + "Z" } else { shown })
         }
@@ -71,6 +74,26 @@ pub(crate) fn json_of(values: &ArrayRef, row: usize) -> Result<String> {
     })
 }
 
+/// A floating point number as Java writes it, with its exponent as JSON functions write that: only where digits do not do.
+fn decimal_of(java: &str) -> String {
+    let Some((mantissa, exponent)) = java.split_once('E') else { return java.to_owned() };
+    let (sign, digits) = mantissa.strip_prefix('-').map_or(("", mantissa), |digits| ("-", digits));
+    let Ok(exponent) = exponent.parse::<i32>() else { return java.to_owned() };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    // So many digits are behind the point.
+    let behind = fraction.len() as i32 - exponent;
+    if behind < 0 || exponent < -6 {
+        return format!("{sign}{digits}E{exponent:+}");
+    }
+    let all = format!("{whole}{fraction}");
+    let all = format!("{all:0>least$}", least = behind as usize + 1);
+    let (whole, fraction) = all.split_at(all.len() - behind as usize);
+    match fraction {
+        "" => format!("{sign}{whole}"),
+        fraction => format!("{sign}{whole}.{fraction}"),
+    }
+}
+
 /// Pairs as an object, by their names; of equal ones the last counts.
 pub(crate) fn object(pairs: Vec<(String, String)>) -> String {
     let sorted: std::collections::BTreeMap<String, String> = pairs.into_iter().collect();
@@ -80,6 +103,23 @@ pub(crate) fn object(pairs: Vec<(String, String)>) -> String {
 
 fn quoted(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
+}
+
+/// The same, in ASCII: `JSON_QUOTE` writes a slash and what is beyond ASCII with a backslash.
+fn quoted_in_ascii(text: &str) -> String {
+    let mut ascii = String::new();
+    for letter in quoted(text).chars() {
+        match letter {
+            '/' => ascii.push_str("\\/"),
+            letter if letter.is_ascii() => ascii.push(letter),
+            letter => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    ascii.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    ascii
 }
 
 /// With the fields of objects in order.
@@ -99,7 +139,14 @@ fn is_scalar(value: &Value) -> bool {
 
 /// What is at a path: a value, nothing (which is an error unless the path is lax), or an error.
 fn found(json: &str, path: &JsonPath) -> Result<Option<Value>, String> {
-    let json: Value = serde_json::from_str(json).map_err(|error| format!("this is no JSON: {error}"))?;
+    let json: Value = match serde_json::from_str(json) {
+        Ok(json) => json,
+        Err(_) if path.lax => return Ok(None),
+        Err(error) => return Err(format!("this is no JSON: {error}")),
+    };
+    if json.is_null() {
+        return Err("there is no path in null".to_owned());
+    }
     match path.find(&json) {
         None if !path.lax => Err("there is nothing at the path".to_owned()),
         value => Ok(value),
@@ -328,7 +375,7 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         });
         Ok(Arc::new(parsed.collect::<Result<StringArray>>()?))
     }),
-    pure("JSON_QUOTE", "s", text, |call| texts(call, |row| Some(quoted(row.text(0)?)))),
+    pure("JSON_QUOTE", "s", text, |call| texts(call, |row| Some(quoted_in_ascii(row.text(0)?)))),
     pure("JSON_UNQUOTE", "s", text, |call| {
         texts(call, |row| {
             let text = row.text(0)?;

@@ -72,7 +72,14 @@ fn rounded(call: &Call<'_>, float: fn(f64, i64) -> f64, decimal: fn(i128, i128) 
             let numbers = numbers.as_primitive::<arrow::datatypes::Int64Type>();
             let made = numbers.iter().enumerate().map(|(row, value)| {
                 let unit = 10_i128.pow(digits(row).saturating_neg().clamp(0, 18) as u32);
-                value.map(|value| (decimal(i128::from(value), unit) * unit) as i64)
+                let rounded = decimal(i128::from(value?), unit) * unit;
+                // What is too large goes round, as in Java.
+                Some(match of {
+                    DataType::Int8 => i64::from(rounded as i8),
+                    DataType::Int16 => i64::from(rounded as i16),
+                    DataType::Int32 => i64::from(rounded as i32),
+                    _ => rounded as i64,
+                })
             });
             Ok(cast(&made.collect::<arrow::array::Int64Array>(), of)?)
         }
@@ -120,7 +127,8 @@ fn half_up(value: i128, unit: i128) -> i128 {
 fn at_digits(value: f64, digits: i64, round: fn(f64) -> f64) -> f64 {
     let by = 10_f64.powi(digits.clamp(-300, 300) as i32);
     let scaled = value * by;
-    if scaled.is_finite() { round(scaled) / by } else { value }
+    // Zero has no sign, as it has none as a decimal.
+    if scaled.is_finite() { round(scaled) / by + 0.0 } else { value }
 }
 
 const fn of_number(

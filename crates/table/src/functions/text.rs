@@ -278,6 +278,8 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         ints(call, |row| {
             let (part, text) = (row.text(0)?, row.text(1)?);
             let from = if row.len() > 2 { row.int(2)?.max(1) } else { 1 };
+            // Nothing is at the beginning, from wherever it is looked for.
+            let from = if part.is_empty() { 1 } else { from };
             let rest: String = text.chars().skip(from as usize - 1).collect();
             Some(match position(part, &rest) {
                 0 => 0,

@@ -194,6 +194,17 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new((0..call.rows).map(part).collect::<Int64Array>()))
 }
 
+/// `EXTRACT` by another name, of what has an hour.
+const fn of_day(name: &'static str, run: fn(&Call<'_>) -> Result<ArrayRef>) -> Builtin {
+    let takes = Takes::By((1, 1), |types| Ok(vec![as_time(&types[0])]));
+    Builtin { name, takes, result: long, run, volatility: Volatility::Immutable }
+}
+
+fn unit_of(call: &Call<'_>, unit: &str) -> Result<ArrayRef> {
+    let units: ArrayRef = Arc::new(StringArray::from(vec![unit; call.rows]));
+    extract(&Call { arguments: &[units, call.arguments[0].clone()], ..*call })
+}
+
 pub(super) static FUNCTIONS: &[Builtin] = &[
     now_called("PROCTIME"),
     now_called("CURRENT_TIMESTAMP"),
@@ -379,10 +390,10 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
             let dates = (0..call.rows).map(|row| {
                 let texts = call.arguments[0].as_string::<i32>();
                 let text = texts.is_valid(row).then(|| texts.value(row))?;
-                let time = match call.arguments.get(1).map(|formats| formats.as_string::<i32>()) {
-                    Some(formats) => parse_as(text, formats.is_valid(row).then(|| formats.value(row))?)?,
-                    None => parse(text)?,
+                let Some(formats) = call.arguments.get(1).map(|formats| formats.as_string::<i32>()) else {
+                    return crate::cast::parse_date(text).map(crate::cast::days);
                 };
+                let time = parse_as(text, formats.is_valid(row).then(|| formats.value(row))?)?;
                 Some(time.div_euclid(86_400_000) as i32)
             });
             Ok(Arc::new(dates.collect::<arrow::array::Date32Array>()))
@@ -402,9 +413,9 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     pure("DAYOFYEAR", "t", long, |call| longs(call, |row| part("DOY", row.time(0)?))),
     pure("DAYOFMONTH", "t", long, |call| longs(call, |row| part("DAY", row.time(0)?))),
     pure("DAYOFWEEK", "t", long, |call| longs(call, |row| part("DOW", row.time(0)?))),
-    pure("HOUR", "t", long, |call| longs(call, |row| part("HOUR", row.time(0)?))),
-    pure("MINUTE", "t", long, |call| longs(call, |row| part("MINUTE", row.time(0)?))),
-    pure("SECOND", "t", long, |call| longs(call, |row| part("SECOND", row.time(0)?))),
+    of_day("HOUR", |call| unit_of(call, "HOUR")),
+    of_day("MINUTE", |call| unit_of(call, "MINUTE")),
+    of_day("SECOND", |call| unit_of(call, "SECOND")),
     Builtin {
         name: "$floor",
         takes: Takes::By((2, 2), |types| Ok(vec![DataType::Utf8, as_time(&types[1])])),

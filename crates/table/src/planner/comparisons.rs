@@ -6,6 +6,7 @@
 //! | `TIMESTAMP` and `TIMESTAMP_LTZ` | a comparison of points in time, by the session's time zone |
 //! | a boolean and a string | a comparison of booleans |
 //! | an interval and a number | `$interval_times` |
+//! | two integers, of which `%` is taken | the remainder, of the type of the second |
 //! | a string and a pattern | `$like`, unless it is one that means the same to DataFusion; `$similar` |
 
 use arrow::datatypes::DataType;
@@ -57,6 +58,15 @@ pub(super) fn operator(binary: &BinaryExpr, schema: &DFSchema) -> Result<Option<
             }
             _ => {}
         }
+    }
+    // No remainder is greater than what was divided by.
+    if *op == Operator::Modulo
+        && a.is_integer()
+        && b.is_integer()
+        && a.primitive_width() > b.primitive_width()
+    {
+        let rest = datafusion_expr::binary_expr(left, *op, right);
+        return cast(rest, &LogicalType::from_arrow(&b, true)?.to_string()).map(Some);
     }
     if is_arithmetic(*op) || is_comparison(*op) {
         if a.is_decimal() && b.is_floating() {

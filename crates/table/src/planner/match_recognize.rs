@@ -332,6 +332,13 @@ impl Clause<'_, '_> {
                     let (name, value) = self.plain((*value).clone())?;
                     (name, kind, value)
                 } else if aggregates {
+                    // What is said of it beside its value is not left out silently.
+                    let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
+                    if distinct || call.filter.is_some() || arguments.len() > 1 {
+                        return plan_err!(
+                            "aggregates in MATCH_RECOGNIZE are of one value, without DISTINCT and FILTER, as in Flink: {call}"
+                        );
+                    }
                     let value = arguments.first().map_or_else(
                         || ast::Expr::value(ast::Value::Number("1".into(), false)),
                         |value| (*value).clone(),

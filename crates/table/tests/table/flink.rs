@@ -9,15 +9,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use chrono_tz::Tz;
 use serde_json::Value;
-use thalweg_dataflow::runtime::{Job, JobConfig, RestartStrategy};
-use thalweg_table::cast::text;
-use thalweg_table::chunk::Chunk;
 use thalweg_table::environment::TableEnvironment;
-use thalweg_table::parser::{StatementKind, parse_type};
+use thalweg_table::parser::StatementKind;
 
 use crate::compare::{self, next_answer, run};
 use crate::rows;
@@ -41,70 +37,6 @@ fn known() -> BTreeMap<String, String> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("-- "));
     let pair = |line: &str| line.split_once(" -- ").map(|(what, why)| (what.to_owned(), why.to_owned()));
     lines.map(|line| pair(line).unwrap_or_else(|| panic!("without a reason: {line}"))).collect()
-}
-
-/// The rows of a query with one column: its type, and each value as Flink shows it.
-fn ask(
-    environment: &TableEnvironment,
-    query: &str,
-    zone: Tz,
-) -> Result<(String, Vec<Option<String>>), String> {
-    let mut config = JobConfig::new("question");
-    config.restart = Some(RestartStrategy::None);
-    let job = Job::new(config);
-    let told = |error: thalweg_table::error::SqlError| error.render(query).replace('\n', " ");
-    let chunks = Arc::new(Mutex::new(Vec::new()));
-    let kept = chunks.clone();
-    environment
-        .stream(query, &job)
-        .map_err(told)?
-        .map("keep", move |chunk: Chunk| kept.lock().unwrap().push(chunk))
-        .parallelism(1);
-    job.start().map_err(|error| error.to_string())?.wait().map_err(|error| format!("fails: {error}"))?;
-    let (mut of, mut values) = (String::new(), Vec::new());
-    for chunk in chunks.lock().unwrap().iter() {
-        let column = chunk.rows().column(0);
-        of = format!("{:?}", column.data_type());
-        values.extend((0..chunk.len()).map(|row| text(column, row, zone)));
-    }
-    Ok((of, values))
-}
-
-fn difference(environment: &TableEnvironment, from: &str, zone: Tz, answer: &Value) -> Option<String> {
-    let expression = answer["expression"].as_str().unwrap();
-    let given = ask(environment, &format!("SELECT {expression} AS a {from}"), zone);
-    // A type without NULL, of a value that Flink makes NULL all the same.
-    let fails = answer["fails"].as_str().map(|why| why.contains("a null value is being written into it"));
-    match (given, answer["refused"].as_str(), fails) {
-        (_, Some(_), _) => None,
-        (Err(_), None, Some(false)) => None,
-        (Ok((_, values)), None, Some(false)) => {
-            Some(format!("{values:?}, and Flink fails: {}", answer["fails"]))
-        }
-        (Ok((_, values)), None, Some(true)) if values == [None] => None,
-        (Ok((of, values)), None, None) => {
-            let wanted: Vec<Option<String>> =
-                answer["values"].as_array().unwrap().iter().map(|v| v.as_str().map(str::to_owned)).collect();
-            let flink = answer["type"].as_str().unwrap();
-            let type_of = match parse_type(flink) {
-                Ok(flink) => format!("{:?}", flink.to_arrow()),
-                Err(error) => return Some(format!("the type {flink}: {error}")),
-            };
-            // Flink gives the rows of VALUES in any order.
-            let sorted = |values: &[Option<String>]| {
-                let mut values = values.to_vec();
-                values.sort();
-                values
-            };
-            if sorted(&values) != sorted(&wanted) {
-                return Some(format!("{values:?} and not {wanted:?} ({flink})"));
-            }
-            // Names and NULLs within rows are of no account.
-            (of != type_of && !of.contains("Struct")).then(|| format!("{of} and not {type_of} ({flink})"))
-        }
-        (Ok((_, values)), None, Some(true)) => Some(format!("{values:?} and not [NULL]")),
-        (Err(error), None, _) => Some(error),
-    }
 }
 
 #[test]
@@ -135,7 +67,8 @@ fn expressions() {
                     "answers of other questions: run `scripts/flink-sql --answers`"
                 );
                 let zone = environment.settings().time_zone();
-                let (differs, expected) = (difference(&environment, from, zone, &answer), known.get(line));
+                let (differs, expected) =
+                    (compare::of_expression(&environment, from, zone, &answer), known.get(line));
                 asked += 1;
                 match (differs, expected) {
                     (Some(difference), None) => writeln!(wrong, "{name}: {line}: {difference}").unwrap(),

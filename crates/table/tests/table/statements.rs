@@ -250,3 +250,16 @@ fn a_table_is_made_of_a_query() {
     assert_eq!(jobs, 1);
     assert_eq!(cells(&run(&mut environment, "DESCRIBE made")), ["a,INT,FALSE,,,", "b,STRING,FALSE,,,"]);
 }
+
+#[test]
+fn aggregates_of_patterns_are_of_one_value() {
+    let mut environment = TableEnvironment::new();
+    let table = "CREATE TABLE t (id INT, k STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen')";
+    environment.execute_script(table, |_, _, _| Ok(())).unwrap();
+    for call in ["COUNT(DISTINCT A.k)", "LISTAGG(A.k, '-')", "COUNT(A.id) FILTER (WHERE A.id > 1)"] {
+        let query = format!(
+            "EXPLAIN SELECT * FROM t MATCH_RECOGNIZE (ORDER BY ts MEASURES {call} AS c PATTERN (A+ B) DEFINE A AS A.id > 1, B AS B.id = 0) AS m"
+        );
+        assert!(error(&mut environment, &query).contains("without DISTINCT and FILTER"), "{call}");
+    }
+}
