@@ -97,8 +97,8 @@ pub enum EmbeddedError {
     /// The broker aborted a transaction that was open for too long.
     #[error(
         "a transaction was open for {open:?}, and the broker aborts it after {timeout:?}: the process was paused, or checkpoints took \
-         too long. Started again, the job resumes at its last committed checkpoint. If it happens again, checkpoint more often, or \
-         choose a longer timeout with set_transaction_timeout"
+         too long. Started again, the job resumes at its last committed checkpoint. If it happens again, checkpoint more often, \
+         choose a longer timeout with set_transaction_timeout, or, where one record takes long, have unaligned checkpoints"
     )]
     TransactionTimedOut {
         /// How long it was open.

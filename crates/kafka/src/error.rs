@@ -106,7 +106,7 @@ pub enum KafkaError {
     #[error(
         "a transaction was open for {open:?}, and the broker aborts it after transaction.timeout.ms = {timeout_ms}: the process was \
          paused, or checkpoints took too long. Started again, the job resumes at its last committed checkpoint. If it happens again, \
-         checkpoint more often, or set the property higher"
+         checkpoint more often, set the property higher, or, where one record takes long, have unaligned checkpoints"
     )]
     TransactionTimedOut {
         /// How long it was open.
