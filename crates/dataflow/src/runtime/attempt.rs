@@ -16,16 +16,13 @@ use super::listener::JobEvent;
 use super::pause::{self, Pauses};
 use super::quiet::Quiet;
 use super::rate::{Estimator, SourceRate, Took};
-use super::recovery::{Recovered, claimants};
+use super::recovery::{Recovered, manifest};
 use super::slow::{Step, Steps};
 use super::task::{Report, TaskLife};
 use super::writer::{self, Work};
 use crate::barrier::{Barrier, Epoch, Then};
-use crate::checkpoint::claims::Claimant;
 use crate::checkpoint::protocol::{Action, Event, Protocol};
-use crate::checkpoint::{
-    CheckpointStorage, CheckpointStore, Manifest, OperatorEntry, OperatorIdentity, Restore,
-};
+use crate::checkpoint::{CheckpointStorage, CheckpointStore, Manifest, Restore};
 use crate::collector::OperatorSnapshot;
 use crate::error::{CheckpointError, Failure, JobError, panic_message};
 use crate::graph::GraphData;
@@ -581,34 +578,4 @@ impl<'a> Attempt<'a> {
             let _ = thread.join();
         }
     }
-}
-
-/// What all manifests of this job have in common.
-fn manifest(
-    graph: &GraphData,
-    config: &JobConfig,
-    store: Option<&CheckpointStore>,
-    marker: Option<String>,
-) -> Result<Manifest, JobError> {
-    let parallelisms = plan::parallelisms(graph, config)?;
-    let operators = claimants(graph)?.into_iter().zip(parallelisms).map(|(operator, parallelism)| {
-        let Claimant { name, uid, structure, states, .. } = operator;
-        let states = states.map(|states| states.into_iter().map(str::to_owned).collect());
-        let identity = Some(OperatorIdentity { structure: structure.to_string(), states });
-        OperatorEntry { uid: uid.to_string(), name, parallelism, identity }
-    });
-    Ok(Manifest {
-        format_version: crate::checkpoint::FORMAT_VERSION,
-        job: config.id.clone(),
-        epoch: 0,
-        generation: store.map_or(0, CheckpointStore::generation),
-        instance: store.map(|store| store.instance().to_owned()).unwrap_or_default(),
-        committed: 0,
-        marker,
-        time: 0,
-        max_parallelism: config.max_parallelism,
-        operators: operators.collect(),
-        // The writer knows them.
-        files: Vec::new(),
-    })
 }

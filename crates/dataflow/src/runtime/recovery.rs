@@ -8,12 +8,16 @@ use super::config::{JobConfig, MemoryConfig, RestoreFrom};
 use crate::barrier::Epoch;
 use crate::checkpoint::claims::{Claimant, Claims, RestoreReport, claim};
 use crate::checkpoint::committer::{Committer, CommitterContext, Marker};
-use crate::checkpoint::{CheckpointId, CheckpointStorage, CheckpointStore, Generation, Restore, random};
+use crate::checkpoint::{
+    CheckpointId, CheckpointStorage, CheckpointStore, Generation, Manifest, OperatorEntry, OperatorIdentity,
+    Restore, random,
+};
 use crate::debug_hook::reach;
 use crate::error::{CheckpointError, JobError};
 use crate::graph::GraphData;
 use crate::graph::identity::{Identity, path};
 use crate::graph::node::{Node, NodeKind};
+use crate::graph::plan;
 
 /// What an attempt starts with.
 #[derive(Default)]
@@ -372,6 +376,36 @@ pub(super) fn claimants(graph: &GraphData) -> Result<Vec<Claimant>, JobError> {
         path: path(graph, index),
     };
     Ok(graph.nodes.iter().zip(identities).enumerate().map(claimant).collect())
+}
+
+/// What all manifests of this job have in common.
+pub(super) fn manifest(
+    graph: &GraphData,
+    config: &JobConfig,
+    store: Option<&CheckpointStore>,
+    marker: Option<String>,
+) -> Result<Manifest, JobError> {
+    let parallelisms = plan::parallelisms(graph, config)?;
+    let operators = claimants(graph)?.into_iter().zip(parallelisms).map(|(operator, parallelism)| {
+        let Claimant { name, uid, structure, states, .. } = operator;
+        let states = states.map(|states| states.into_iter().map(str::to_owned).collect());
+        let identity = Some(OperatorIdentity { structure: structure.to_string(), states });
+        OperatorEntry { uid: uid.to_string(), name, parallelism, identity }
+    });
+    Ok(Manifest {
+        format_version: crate::checkpoint::FORMAT_VERSION,
+        job: config.id.clone(),
+        epoch: 0,
+        generation: store.map_or(0, CheckpointStore::generation),
+        instance: store.map(|store| store.instance().to_owned()).unwrap_or_default(),
+        committed: 0,
+        marker,
+        time: 0,
+        max_parallelism: config.max_parallelism,
+        operators: operators.collect(),
+        // The writer knows them.
+        files: Vec::new(),
+    })
 }
 
 /// A checkpoint fits a job that has somebody for all of its state, or may drop it, and as many key groups.
