@@ -173,6 +173,7 @@ impl Aggregation {
                 Accumulator::List(Vec::new())
             }
             F::Collect | F::Percentile => Accumulator::Counted(BTreeMap::new()),
+            F::User if self.distinct => Accumulator::Distinct(Distinct::default()),
             F::User => Accumulator::Made(self.user.as_ref().map(|user| user.empty()).unwrap_or_default()),
             _ if self.distinct => Accumulator::Distinct(Distinct::default()),
             F::Count => Accumulator::Count(0),

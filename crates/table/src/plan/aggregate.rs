@@ -42,7 +42,8 @@ impl Call {
             made = made.at(fractions, result);
         }
         if let Some(user) = user {
-            if retracts && !user.retracts() {
+            // Values that count once each are kept, and gathered anew.
+            if retracts && !distinct && !user.retracts() {
                 return Err(SqlError::new(
                     "rows are taken back here, and an aggregate function of yours cannot take them back",
                 )
@@ -83,12 +84,6 @@ impl Columns {
     ) -> Result<Call, SqlError> {
         use datafusion_expr::ExprSchemable;
         let user = user_function(function);
-        if distinct && user.is_some() {
-            return Err(SqlError::new(format!(
-                "`{}` takes no DISTINCT: it is a function of yours",
-                function.name()
-            )));
-        }
         let Some((function, counts_once)) = declaration::function_of(function) else {
             return Err(SqlError::new(format!("the aggregate function `{}` is not there", function.name())));
         };

@@ -8,7 +8,6 @@ use datafusion_physical_expr::utils::collect_columns;
 use super::aggregate::Columns;
 use super::rank::sort_field;
 use super::{Planned, Traits, Translator, arrow, chunk_schema};
-use crate::aggregates::Aggregation;
 use crate::error::SqlError;
 use crate::operators::{self, MatchPlan, MatchReference, OverReferences, Taken};
 use crate::planner::match_recognize::{MatchRecognize, ReferenceKind};
@@ -103,11 +102,9 @@ pub(super) fn match_recognize(
                 ReferenceKind::Rowtime => Taken::Time,
                 ReferenceKind::First(by) => Taken::First(by),
                 ReferenceKind::Aggregate(_) => {
-                    let function =
-                        reference.function().ok_or_else(|| SqlError::new("this aggregate is not there"))?;
-                    let of_column = of.field(*column).data_type().clone();
-                    let made = Aggregation::new(function, vec![*column], None, false, false, vec![of_column]);
-                    Taken::Aggregate(Box::new(made.map_err(arrow)?))
+                    let made = reference.aggregation(*column, of.field(*column).data_type().clone())?;
+                    let made = made.ok_or_else(|| SqlError::new("this aggregate is not there"))?;
+                    Taken::Aggregate(Box::new(made))
                 }
             };
             Ok::<_, SqlError>(MatchReference { name: reference.name, taken, column: *column })

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, Result, plan_err};
 use datafusion_expr::planner::RelationPlannerContext;
 use datafusion_expr::{
-    Expr, ExprSchemable, Extension, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore, col,
+    AggregateUDF, Expr, ExprSchemable, Extension, LogicalPlan, SortExpr, UserDefinedLogicalNodeCore, col,
 };
 use sqlparser::ast::{
     self, AfterMatchSkip, FunctionArg, FunctionArgExpr, FunctionArguments, MatchRecognizePattern,
@@ -19,8 +19,9 @@ use sqlparser::ast::{
 
 use super::literals::typed;
 use super::optimize::types_of;
-use crate::aggregates::Function;
-use crate::aggregates::declaration::{aggregate, function_of};
+use crate::aggregates::Aggregation;
+use crate::aggregates::declaration::function_of;
+use crate::aggregates::user::user_function;
 use crate::operators::{Pattern, Skip, Times};
 use crate::parser::within::WITHIN;
 
@@ -32,7 +33,7 @@ pub(crate) enum ReferenceKind {
     /// The row so many after the first.
     First(usize),
     /// An aggregate.
-    Aggregate(String),
+    Aggregate(Arc<AggregateUDF>),
     /// `MATCH_ROWTIME()`: the event time at which the match is known, which is that of its last row if nothing before it is open.
     Rowtime,
 }
@@ -153,12 +154,11 @@ pub(super) fn plan(clause: TableFactor, context: &mut dyn RelationPlannerContext
     let fields = references.iter().enumerate().map(|(index, reference)| {
         let of = reference.value.get_type(schema.as_ref())?;
         let of = match &reference.kind {
-            ReferenceKind::Aggregate(name) => {
-                match aggregate(name).and_then(|declared| function_of(&declared)) {
-                    Some((function, _)) => function.result(&[of]),
-                    None => return plan_err!("`{name}` is no aggregate function"),
-                }
-            }
+            ReferenceKind::Aggregate(declared) => match (user_function(declared), function_of(declared)) {
+                (Some(user), _) => user.result(),
+                (None, Some((function, _))) => function.result(&[of]),
+                (None, None) => return plan_err!("`{}` is no aggregate function", declared.name()),
+            },
             _ => of,
         };
         Ok(Field::new(format!("$r{index}"), of, true))
@@ -306,8 +306,8 @@ impl Clause<'_, '_> {
                         _ => None,
                     })
                     .collect();
-                let aggregates =
-                    aggregate(&called).is_some() && !matches!(called.as_str(), "FIRST_VALUE" | "LAST_VALUE");
+                let by_name = self.context.context_provider().get_aggregate_meta(&called);
+                let declared = by_name.filter(|_| !matches!(called.as_str(), "FIRST_VALUE" | "LAST_VALUE"));
                 if called == "MATCH_ROWTIME" {
                     let Some(value) = self.time.clone() else {
                         return plan_err!("MATCH_ROWTIME() is of rows that are ORDERed BY their event time");
@@ -331,7 +331,7 @@ impl Clause<'_, '_> {
                         if called == "FIRST" { ReferenceKind::First(by) } else { ReferenceKind::Last(by) };
                     let (name, value) = self.plain((*value).clone())?;
                     (name, kind, value)
-                } else if aggregates {
+                } else if let Some(declared) = declared {
                     // What is said of it beside its value is not left out silently.
                     let distinct = list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct);
                     if distinct || call.filter.is_some() || arguments.len() > 1 {
@@ -344,7 +344,7 @@ impl Clause<'_, '_> {
                         |value| (*value).clone(),
                     );
                     let (name, value) = self.plain(value)?;
-                    (name, ReferenceKind::Aggregate(called), value)
+                    (name, ReferenceKind::Aggregate(declared), value)
                 } else {
                     return Ok(None);
                 }
@@ -445,12 +445,15 @@ fn for_each_child(expression: &mut ast::Expr, each: &mut dyn FnMut(&mut ast::Exp
 }
 
 impl Reference {
-    /// The aggregate function, if it is one.
-    pub(crate) fn function(&self) -> Option<Function> {
-        match &self.kind {
-            ReferenceKind::Aggregate(name) => Some(function_of(aggregate(name)?.as_ref())?.0),
-            _ => None,
-        }
+    /// What aggregates the values of this type, if it is an aggregate.
+    pub(crate) fn aggregation(&self, column: usize, of: DataType) -> Result<Option<Aggregation>> {
+        let ReferenceKind::Aggregate(declared) = &self.kind else { return Ok(None) };
+        let Some((function, counts_once)) = function_of(declared) else { return Ok(None) };
+        let made = Aggregation::new(function, vec![column], None, counts_once, false, vec![of])?;
+        Ok(Some(match user_function(declared) {
+            Some(user) => made.of_user(user),
+            None => made,
+        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Table functions, `UNNEST` and subqueries, each with the rows that Flink gives.
 
 use thalweg_dataflow::runtime::JobConfig;
+use thalweg_table::aggregates::user::{AggregateFunction, aggregate_function};
 use thalweg_table::environment::TableEnvironment;
 use thalweg_table::functions::user::scalar_function;
 use thalweg_table::table_functions::table_function;
@@ -132,4 +133,36 @@ fn grouping_sets_are_there() {
         format!("SELECT k, l, COUNT(*), GROUPING_ID(k, l) {of} GROUP BY CUBE (k, l) HAVING COUNT(*) > 1"),
         &["a, null, 2, 1", "null, null, 3, 3", "null, x, 2, 2"],
     );
+}
+
+/// The sum of squares; it takes nothing back.
+struct Squares;
+
+impl AggregateFunction for Squares {
+    type Input = i64;
+    type Accumulator = i64;
+    type Output = i64;
+
+    fn accumulate(&self, sum: &mut i64, value: i64) {
+        *sum += value * value;
+    }
+
+    fn value(&self, sum: &i64) -> i64 {
+        *sum
+    }
+}
+
+#[test]
+fn aggregates_of_users_are_distinct_and_in_patterns() {
+    let mut environment = environment();
+    environment.create_aggregate_function(aggregate_function("squares", Squares));
+    let setup =
+        "CREATE VIEW v AS SELECT id, n, PROCTIME() AS p FROM (VALUES (1, 2), (2, 2), (3, 3)) AS t (id, n)";
+    environment.execute_script(setup, |_, _, _| Ok(())).unwrap();
+    assert_eq!(rows(&environment, "SELECT squares(n), squares(DISTINCT n) FROM v"), ["17, 13"]);
+    let of_counts = "SELECT squares(DISTINCT c) FROM (SELECT n, COUNT(*) AS c FROM v GROUP BY n)";
+    assert_eq!(rows(&environment, of_counts), ["5"]);
+    let pattern = "SELECT * FROM v MATCH_RECOGNIZE (ORDER BY p MEASURES squares(A.n) AS s, APPROX_COUNT_DISTINCT(A.n) AS d
+        PATTERN (A+ B) DEFINE A AS A.n = 2, B AS B.n = 3) AS m";
+    assert_eq!(rows(&environment, pattern), ["8, 1"]);
 }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::super::Function;
 use super::super::numbers::{Numbers, divide_half_up, joined, power_of_ten};
+use super::super::user::UserAggregate;
 use super::{Accumulator, Aggregation, Group, not_kept};
 use crate::chunk::Chunk;
 use crate::functions::{json_of, object};
@@ -43,6 +44,9 @@ impl Aggregation {
             F::Percentile => self.percentiles(of),
             F::User => {
                 let Some(user) = &self.user else { return Err(not_kept()) };
+                if self.distinct {
+                    return self.of_distinct_by(&**user, of);
+                }
                 let mut kept = of.iter().filter_map(|accumulator| match accumulator {
                     Accumulator::Made(bytes) => Some(bytes),
                     _ => None,
@@ -270,6 +274,21 @@ impl Aggregation {
             None,
             false,
         )?))
+    }
+
+    /// What a function of a user makes of values that count once each, in an order that does not depend on how they came.
+    fn of_distinct_by(&self, user: &dyn UserAggregate, of: &[&Accumulator]) -> Result<ArrayRef, ArrowError> {
+        let mut kept = Vec::with_capacity(of.len());
+        for accumulator in of {
+            let Accumulator::Distinct(values) = accumulator else { return Err(not_kept()) };
+            let mut values: Vec<&RowBytes> = values.values().collect();
+            values.sort_unstable();
+            let columns = user.prepare(&self.codec.decode(values.iter().map(|value| &***value))?)?;
+            let mut bytes = user.empty();
+            user.update(&mut bytes, &columns, &mut (0..values.len()).map(|row| (row, 1)))?;
+            kept.push(bytes);
+        }
+        user.results(&mut kept.iter())
     }
 
     /// Sums and the like of values that count once each: gathered anew.
