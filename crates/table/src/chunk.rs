@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_arrays};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
@@ -14,6 +14,7 @@ use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thalweg_dataflow::record::{Divisible, Owners};
 
+use crate::needs::nothing;
 use crate::rows::RowBytes;
 
 /// Some rows of a table's changelog.
@@ -109,7 +110,8 @@ impl Chunk {
     /// # Errors
     /// If there is no row of that number.
     pub fn take(&self, indices: &UInt32Array) -> Result<Self, ArrowError> {
-        let columns = take_arrays(self.rows.columns(), indices, None)?;
+        let columns =
+            self.rows.columns().iter().map(|column| taken(column, indices)).collect::<Result<_, _>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(indices.len()));
         let rows = RecordBatch::try_new_with_options(self.rows.schema(), columns, &options)?;
         let retractions =
@@ -134,6 +136,14 @@ impl Chunk {
         debug_assert_eq!(hashes.len(), self.len());
         self.hashes = Some(hashes);
         self
+    }
+}
+
+/// The values of a column in rows of these numbers, NULL where there is no number. A column that nobody reads costs next to nothing.
+pub(crate) fn taken(column: &ArrayRef, numbers: &UInt32Array) -> Result<ArrayRef, ArrowError> {
+    match column.null_count() == column.len() {
+        true => Ok(nothing(column.data_type(), numbers.len())),
+        false => arrow::compute::take(column, numbers, None),
     }
 }
 

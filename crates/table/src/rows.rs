@@ -3,7 +3,9 @@
 //! The bytes are Arrow's row format, whose order is that of the rows. State holds them, so they must not change from version to version:
 //! `bytes_never_change` has golden values.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -13,8 +15,37 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 /// A row, or some columns of one, as bytes. Short ones need no memory of their own.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Eq, Default)]
 pub struct RowBytes(SmallVec<[u8; 22]>);
+
+// Compared as slices, which the compiler sees through as it does not through those of the container.
+impl PartialEq for RowBytes {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice() == other.0.as_slice()
+    }
+}
+
+impl PartialOrd for RowBytes {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RowBytes {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_slice().cmp(other.0.as_slice())
+    }
+}
+
+impl Hash for RowBytes {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_slice().hash(state);
+    }
+}
 
 impl RowBytes {
     /// A copy of these bytes.
@@ -27,6 +58,7 @@ impl RowBytes {
 impl std::ops::Deref for RowBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0
     }

@@ -1,9 +1,9 @@
 //! From what a connector reads to what queries see: computed columns, and the watermark.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::Array;
 use arrow::compute::max;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion_common::ScalarValue;
@@ -20,7 +20,7 @@ use thalweg_dataflow::watermark::WatermarkStrategy;
 use crate::chunk::Chunk;
 use crate::needs::{self, Need};
 use crate::now;
-use crate::operators::millis;
+use crate::operators::{Columns, millis};
 
 /// Makes chunks of all columns out of chunks of those that were read, and knows the watermark that follows from them.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Shape {
     pub needs: Arc<[Need]>,
     /// All columns; without it, they are those that are read. One that nobody looks at is NULL.
     pub(crate) columns: Option<Arc<[Arc<dyn PhysicalExpr>]>>,
+    /// The same, over fields of rows as columns: a `CASE` copies what it reads, and is not to copy whole rows for a field.
+    pub(crate) narrow: OnceLock<Columns>,
     pub(crate) schema: SchemaRef,
     /// Over all columns.
     pub(crate) watermark: Option<Arc<dyn PhysicalExpr>>,
@@ -65,6 +67,7 @@ impl Shape {
             ),
             _ => column.clone(),
         };
+        self.narrow = OnceLock::new();
         self.columns = Some(columns.iter().zip(&all).zip(self.schema.fields()).map(column).collect());
         self.needs = read.into();
         self
@@ -74,8 +77,15 @@ impl Shape {
     pub(crate) fn apply(&self, chunk: &Chunk) -> Result<(Chunk, i64), BoxError> {
         let mut chunk = chunk.clone();
         if let Some(columns) = &self.columns {
-            let values = columns.iter().map(|column| column.evaluate(chunk.rows())?.into_array(chunk.len()));
-            let values = values.collect::<Result<Vec<ArrayRef>, _>>()?;
+            let columns = match self.narrow.get() {
+                Some(narrow) => narrow,
+                None => {
+                    let all = columns.iter().cloned().map(Some).collect();
+                    let narrow = Columns::behind_filter(all, &self.read)?;
+                    self.narrow.get_or_init(|| narrow)
+                }
+            };
+            let values = columns.of(chunk.rows(), &self.schema)?;
             chunk = chunk.with_columns(self.schema.clone(), values)?;
         }
         let Some(watermark) = &self.watermark else { return Ok((chunk, NO_TIMESTAMP)) };

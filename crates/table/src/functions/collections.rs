@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayBuilder as _, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StringArray,
-    StringBuilder, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StringArray, StructArray,
+    UInt32Array,
 };
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -322,24 +322,32 @@ fn one_map(types: &[DataType]) -> Result<Vec<DataType>> {
 fn split(call: &Call<'_>) -> Result<ArrayRef> {
     let DataType::List(field) = call.result else { return exec_err!("{} is no array", call.result) };
     let (texts, between) = (call.arguments[0].as_string::<i32>(), call.arguments[1].as_string::<i32>());
-    let mut values = StringBuilder::with_capacity(call.rows * 8, texts.value_data().len());
+    // Parts are no longer than what they are parts of, so their places fit.
+    let mut bytes: Vec<u8> = Vec::with_capacity(texts.value_data().len());
+    let mut ends: Vec<i32> = Vec::with_capacity(call.rows * 8);
+    ends.push(0);
     let (mut lengths, mut valid) = (Vec::with_capacity(call.rows), Vec::with_capacity(call.rows));
     for row in 0..call.rows {
-        let before = values.len();
+        let before = ends.len();
         let is_valid = texts.is_valid(row) && between.is_valid(row);
         if is_valid {
             let (text, between) = (texts.value(row), between.value(row));
+            let mut append = |part: &[u8]| {
+                bytes.extend_from_slice(part);
+                ends.push(bytes.len() as i32);
+            };
             match between.as_bytes() {
-                [] => text.chars().for_each(|letter| values.append_value(letter.encode_utf8(&mut [0; 4]))),
-                // A letter is found faster than a text.
-                [letter] => text.split(char::from(*letter)).for_each(|part| values.append_value(part)),
-                _ => text.split(between).for_each(|part| values.append_value(part)),
+                [] => text.chars().for_each(|letter| append(letter.encode_utf8(&mut [0; 4]).as_bytes())),
+                // A letter is found faster than a text; one of a single byte is no part of another letter.
+                [letter] => text.as_bytes().split(|byte| byte == letter).for_each(append),
+                _ => text.split(between).for_each(|part| append(part.as_bytes())),
             }
         }
-        lengths.push(values.len() - before);
+        lengths.push(ends.len() - before);
         valid.push(is_valid);
     }
-    let (offsets, values) = (OffsetBuffer::from_lengths(lengths), Arc::new(values.finish()));
+    let values = StringArray::try_new(OffsetBuffer::new(ends.into()), Buffer::from_vec(bytes), None)?;
+    let (offsets, values) = (OffsetBuffer::from_lengths(lengths), Arc::new(values));
     Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, Some(NullBuffer::from(valid)))?))
 }
 

@@ -36,7 +36,8 @@ pub struct Calc {
 }
 
 /// How columns are computed.
-struct Columns {
+#[derive(Clone)]
+pub(crate) struct Columns {
     /// What is taken of each row, before it is filtered: columns, and fields of columns.
     taken: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
@@ -45,8 +46,8 @@ struct Columns {
 }
 
 impl Columns {
-    /// These columns, over rows of `schema`, that are filtered before.
-    fn behind_filter(
+    /// These columns, over rows of `schema`, that are filtered before, or branch: whatever copies rows is to copy what is read of them alone.
+    pub(crate) fn behind_filter(
         columns: Vec<Option<Arc<dyn PhysicalExpr>>>,
         schema: &SchemaRef,
     ) -> Result<Self, datafusion_common::DataFusionError> {
@@ -74,6 +75,27 @@ impl Columns {
             });
         }
         Ok(Self { taken, schema: Arc::new(Schema::new(fields)), computed })
+    }
+
+    /// What is taken of rows.
+    fn take(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>, BoxError> {
+        let taken = self.taken.iter().map(|column| column.evaluate(rows)?.into_array(rows.num_rows()));
+        Ok(taken.collect::<Result<_, _>>()?)
+    }
+
+    /// The columns of rows that are not filtered, as columns of `schema`.
+    pub(crate) fn of(&self, rows: &RecordBatch, schema: &SchemaRef) -> Result<Vec<ArrayRef>, BoxError> {
+        let taken = batch(&self.schema, self.take(rows)?, rows.num_rows())?;
+        self.values(&taken, schema)
+    }
+
+    /// The columns over what was taken.
+    fn values(&self, taken: &RecordBatch, schema: &SchemaRef) -> Result<Vec<ArrayRef>, BoxError> {
+        let values = self.computed.iter().zip(schema.fields()).map(|(column, field)| match column {
+            Some(column) => column.evaluate(taken)?.into_array(taken.num_rows()),
+            None => Ok(nothing(field.data_type(), taken.num_rows())),
+        });
+        Ok(values.collect::<Result<_, _>>()?)
     }
 }
 
@@ -121,8 +143,7 @@ impl Calc {
         if kept == 0 {
             return Ok(Chunk::additions(RecordBatch::new_empty(self.schema.clone())));
         }
-        let taken = columns.taken.iter().map(|column| column.evaluate(chunk.rows())?.into_array(chunk.len()));
-        let mut taken = taken.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let mut taken = columns.take(chunk.rows())?;
         let mut retractions = chunk.retractions().cloned();
         if kept < chunk.len() {
             let filter = FilterBuilder::new(&keep);
@@ -141,11 +162,7 @@ impl Calc {
         if chunk.is_empty() {
             return Ok(chunk.clone());
         }
-        let values = columns.computed.iter().zip(self.schema.fields()).map(|(column, field)| match column {
-            Some(column) => column.evaluate(chunk.rows())?.into_array(chunk.len()),
-            None => Ok(nothing(field.data_type(), chunk.len())),
-        });
-        let values = values.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let values = columns.values(chunk.rows(), &self.schema)?;
         Ok(chunk.with_columns(self.schema.clone(), values)?)
     }
 }

@@ -15,7 +15,7 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
-use super::ranking::{RankPlan, Ranker};
+use super::ranking::{RankPlan, RankedRows, Ranker};
 use super::{Grouping, emit};
 use crate::chunk::Chunk;
 use crate::rows::RowBytes;
@@ -74,15 +74,15 @@ impl Deduplicate {
                 }
             }
         }
-        let (mut out, mut retractions) = (Vec::new(), Vec::new());
+        let (mut out, mut retractions) = (RankedRows::default(), Vec::new());
         for (group, row) in firsts.into_iter().enumerate() {
             let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let known = self.rows.get(hash, key);
             if known.is_some_and(|known| !is_before(place(row), &known.place)) {
                 continue;
             }
-            let new = RowBytes::new(rows.row(row as usize).data());
-            let first = First { place: RowBytes::new(place(row)), row: new.clone() };
+            let new = rows.row(row as usize).data();
+            let first = First { place: RowBytes::new(place(row)), row: RowBytes::new(new) };
             let before = match self.rows.get_mut(hash, key) {
                 Some(known) => Some(std::mem::replace(known, first).row),
                 None => {
@@ -90,11 +90,13 @@ impl Deduplicate {
                     None
                 }
             };
-            if before.as_ref() == Some(&new) {
+            if before.as_ref().is_some_and(|before| **before == *new) {
                 continue;
             }
-            for (row, is_retraction) in before.map(|row| (row, true)).into_iter().chain([(new, false)]) {
-                out.push((row, 1));
+            for (row, is_retraction) in
+                before.as_deref().map(|row| (row, true)).into_iter().chain([(new, false)])
+            {
+                out.push(row, 1);
                 retractions.push(is_retraction);
             }
         }

@@ -123,6 +123,24 @@ impl Grouping {
         Ok(Self { keys, hashes, firsts, group_of })
     }
 
+    /// The rows, key by key.
+    pub(super) fn members(&self) -> Members {
+        let mut ends = vec![0_u32; self.len()];
+        self.group_of.iter().for_each(|group| ends[*group as usize] += 1);
+        let mut total = 0;
+        for end in &mut ends {
+            // Where they begin, until all of them are there.
+            total += std::mem::replace(end, total);
+        }
+        let mut rows = vec![0; self.group_of.len()];
+        for (row, group) in (0_u32..).zip(&self.group_of) {
+            let end = &mut ends[*group as usize];
+            rows[*end as usize] = row;
+            *end += 1;
+        }
+        Members { rows, ends }
+    }
+
     /// The number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -131,6 +149,20 @@ impl Grouping {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+}
+
+/// The rows of a chunk, those of one key after those of the other, in their order.
+pub(super) struct Members {
+    rows: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Members {
+    /// Those of a key.
+    pub(super) fn of(&self, group: usize) -> &[u32] {
+        let begin = if group == 0 { 0 } else { self.ends[group - 1] };
+        &self.rows[begin as usize..self.ends[group] as usize]
     }
 }
 
@@ -175,6 +207,12 @@ mod tests {
                 assert_eq!(by_values.hashes, by_bytes.hashes);
                 assert_eq!(by_values.firsts, by_bytes.firsts);
                 assert_eq!(by_values.group_of, by_bytes.group_of);
+                let members = by_values.members();
+                for group in 0..by_values.len() {
+                    let own = (0..chunk.len() as u32)
+                        .filter(|row| by_values.group_of[*row as usize] == group as u32);
+                    assert!(members.of(group).iter().copied().eq(own), "{key:?}");
+                }
                 let of_rows: Vec<u64> =
                     by_bytes.group_of.iter().map(|group| by_bytes.hashes[*group as usize]).collect();
                 assert_eq!(hashes(&chunk, key, &codec).unwrap(), of_rows);

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use arrow::row::Rows;
 use datafusion_physical_expr::PhysicalExpr;
 use serde::{Deserialize, Serialize};
 use thalweg_dataflow::Output;
@@ -25,8 +26,8 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
-use super::pairs::{PairSchema, Pairs, Side, is_true};
-use super::small_map::SmallMap;
+use super::pairs::{PairFilter, PairSchema, Pairs, Side, is_true};
+use super::row_bag::RowBag;
 use super::{Grouping, batch, emit};
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
@@ -97,6 +98,7 @@ impl JoinInput<'_> {
         let Self { keys: columns, schemas: (left, right), widths, both, filter } = self;
         let codecs = (RowCodec::of_columns(left, &columns.0)?, RowCodec::of_columns(right, &columns.1)?);
         let (left, right) = (RowCodec::of_schema(left)?, RowCodec::of_schema(right)?);
+        let filter = filter.map(|condition| PairFilter::new(condition, &both)).transpose()?;
         Ok((JoinKeys { columns, codecs }, PairSchema { widths, both, left, right, filter }))
     }
 }
@@ -127,7 +129,7 @@ impl Kept {
     }
 }
 
-type SideState = KeyedTable<RowBytes, SmallMap<RowBytes, Kept>>;
+type SideState = KeyedTable<RowBytes, RowBag<Kept>>;
 
 /// The operator. Its page says what it does.
 #[derive(Clone)]
@@ -135,6 +137,8 @@ pub struct Join {
     plan: Arc<Plan>,
     left: SideState,
     right: SideState,
+    /// Of which side rows are never taken back.
+    appends: (bool, bool),
 }
 
 struct Plan {
@@ -155,7 +159,7 @@ impl Join {
         let schema = kind.schema(&input.both, input.widths)?;
         let (keys, pairs) = input.prepare()?;
         let plan = Arc::new(Plan { kind, keys, nulls_equal, pairs, schema });
-        Ok(Self { plan, left: SideState::default(), right: SideState::default() })
+        Ok(Self { plan, left: SideState::default(), right: SideState::default(), appends: (false, false) })
     }
 
     /// A row is forgotten when it has not been written for so long, on the left and on the right
@@ -171,123 +175,175 @@ impl Join {
         self
     }
 
+    /// Rows of these sides, left and right, are never taken back. Such are kept as they come: equal ones beside each other.
+    #[must_use]
+    pub fn appending(mut self, left: bool, right: bool) -> Self {
+        self.appends = (left, right);
+        self
+    }
+
     fn join(&mut self, side: Side, chunk: &Chunk) -> Result<Chunk, BoxError> {
         let plan = self.plan.clone();
         let (key, codec) = plan.keys.of(side);
-        let (mine, theirs) = match side {
-            Side::Left => (&mut self.left, &mut self.right),
-            Side::Right => (&mut self.right, &mut self.left),
+        let (mine, theirs, appends) = match side {
+            Side::Left => (&mut self.left, &mut self.right, self.appends.0),
+            Side::Right => (&mut self.right, &mut self.left, self.appends.1),
         };
         let by_key = Grouping::new(chunk, key, codec)?;
         let no_key = |row: usize| {
             !plan.nulls_equal && key.iter().any(|column| chunk.rows().column(*column).is_null(row))
         };
-        let counts_partners_there =
-            plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
-        // All pairs with the same key: the other side does not change meanwhile.
-        let mut candidates: Vec<std::ops::Range<u32>> = Vec::with_capacity(by_key.len());
-        let (mut others, mut counts): (Vec<&RowBytes>, Vec<i64>) = (Vec::new(), Vec::new());
-        for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
-            let begin = others.len() as u32;
-            if !no_key(by_key.firsts[group] as usize)
-                && let Some(kept) = theirs.get(*hash, key)
-            {
-                for (row, kept) in kept.iter().filter(|(_, kept)| kept.is_alive(theirs.alive_from())) {
-                    others.push(row);
-                    counts.push(kept.count);
-                }
-            }
-            candidates.push(begin..others.len() as u32);
-        }
-        let of_state = plan.pairs.codec(side.other()).decode(others.iter().map(|row| &***row))?;
-        // Only who changes them there has to find them again.
-        let rows: Vec<RowBytes> =
-            if counts_partners_there { others.into_iter().cloned().collect() } else { Vec::new() };
+        let candidates = Candidates::of(&by_key, theirs, plan.pairs.codec(side.other()), no_key)?;
         let mut tried = Pairs::default();
-        for row in 0..chunk.len() {
-            for other in candidates[by_key.group_of[row] as usize].clone() {
+        for row in (0..chunk.len()).filter(|_| plan.pairs.filter.is_some()) {
+            for other in candidates.of_row(&by_key, row) {
                 tried.push(Some(row as u32), Some(other), false, 1);
             }
         }
-        let passing = plan.pairs.passing_of(side, chunk, &of_state, &tried)?;
-        let encoded = plan.pairs.codec(side).encode(chunk.rows().columns())?;
-        let (mut out, mut next) = (Pairs::default(), 0);
+        let passing = plan.pairs.passing_of(side, chunk, &candidates.columns, &tried)?;
+        let counts_partners_there =
+            plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
         // Where rows have no age, none is written down; and no row is as old as the clock.
         let at = |side: &SideState| if side.ttl().is_some() { side.now().max(1) } else { 0 };
-        let (now, their_now, ages) = (at(mine), at(theirs), mine.ttl().is_some());
-        if ages {
-            for (key, hash) in by_key.keys.iter().zip(&by_key.hashes) {
-                let from = mine.alive_from();
-                if mine.get(*hash, key).is_some_and(|of| of.iter().any(|(_, kept)| !kept.is_alive(from)))
-                    && let Some(kept) = mine.get_mut(*hash, key)
-                {
-                    kept.retain(|kept| kept.is_alive(from));
-                }
-            }
-        }
-        let mut is_gone = false;
+        let (now, their_now) = (at(mine), at(theirs));
+        let (mut out, mut next) = (Pairs::default(), 0);
+        let mut partners = vec![0; chunk.len()];
         for row in 0..chunk.len() {
-            let group = by_key.group_of[row] as usize;
-            let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
             let (sign, this) = (chunk.sign(row), Some(row as u32));
-            let mut partners = 0;
-            let others = candidates[group].clone();
+            let others = candidates.of_row(&by_key, row);
             let first = next;
             next += others.len();
-            if counts_partners_there && !others.is_empty() {
-                let Some(kept) = theirs.get_mut(hash, key) else { continue };
-                for (place, other) in others.enumerate() {
-                    if !is_true(&passing, first + place) {
-                        continue;
+            let passing = others.enumerate().filter(|(place, _)| is_true(&passing, first + place));
+            let partners = &mut partners[row];
+            if counts_partners_there {
+                let group = by_key.group_of[row] as usize;
+                let mut passing = passing.peekable();
+                if passing.peek().is_none() {
+                    // None of them has another number of partners than before.
+                } else if let Some(bag) = theirs.get_mut(by_key.hashes[group], &by_key.keys[group]) {
+                    for (_, other) in passing {
+                        let Some(kept) = bag.value_mut(candidates.numbers[other as usize]) else { continue };
+                        let before = kept.partners;
+                        kept.partners += sign;
+                        kept.written = their_now;
+                        *partners += kept.count;
+                        plan.partner_changed(&mut out, this, other, sign, before, *kept);
                     }
-                    let Some(kept) = kept.get_mut(&rows[other as usize]) else { continue };
-                    let before = kept.partners;
-                    kept.partners += sign;
-                    kept.written = their_now;
-                    partners += kept.count;
-                    plan.partner_changed(&mut out, this, other, sign, before, *kept);
                 }
             } else {
-                for (place, other) in others.enumerate() {
-                    if is_true(&passing, first + place) {
-                        let count = counts[other as usize];
-                        partners += count;
-                        if plan.kind.is_pairs() {
-                            out.push(this, Some(other), sign < 0, count);
-                        }
+                for (_, other) in passing {
+                    let count = candidates.counts[other as usize];
+                    *partners += count;
+                    if plan.kind.is_pairs() {
+                        out.push(this, Some(other), sign < 0, count);
                     }
                 }
             }
             let alone = match plan.kind {
-                JoinKind::Semi => side == Side::Left && partners > 0,
-                JoinKind::Anti => side == Side::Left && partners == 0,
-                kind => kind.preserves(side) && partners == 0,
+                JoinKind::Semi => side == Side::Left && *partners > 0,
+                JoinKind::Anti => side == Side::Left && *partners == 0,
+                kind => kind.preserves(side) && *partners == 0,
             };
             if alone {
                 out.push(this, None, sign < 0, 1);
             }
-            if no_key(row) {
-                continue;
+        }
+        let rows = plan.pairs.codec(side).encode(chunk.rows().columns())?;
+        keep(mine, chunk, &by_key, &Keeping { rows, partners, now, appends }, no_key);
+        plan.output(side, chunk, &candidates.columns, out)
+    }
+}
+
+/// The rows of the other side that have the keys of a chunk. It does not change meanwhile.
+struct Candidates {
+    /// For each key which of them have it.
+    ranges: Vec<std::ops::Range<u32>>,
+    /// The number of each among the rows of its key, and how often it is there.
+    numbers: Vec<usize>,
+    counts: Vec<i64>,
+    columns: Vec<ArrayRef>,
+}
+
+impl Candidates {
+    fn of(
+        by_key: &Grouping,
+        theirs: &SideState,
+        codec: &RowCodec,
+        no_key: impl Fn(usize) -> bool,
+    ) -> Result<Self, ArrowError> {
+        let mut ranges = Vec::with_capacity(by_key.len());
+        let (mut numbers, mut counts, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let from = theirs.alive_from();
+        for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
+            let begin = rows.len() as u32;
+            if !no_key(by_key.firsts[group] as usize)
+                && let Some(bag) = theirs.get(*hash, key)
+            {
+                for (number, (row, kept)) in
+                    bag.iter().enumerate().filter(|(_, (_, kept))| kept.is_alive(from))
+                {
+                    rows.push(row);
+                    numbers.push(number);
+                    counts.push(kept.count);
+                }
             }
-            let mine = mine.entry(hash, key.clone()).or_insert_with(SmallMap::default);
-            let bytes = RowBytes::new(encoded.row(row).data());
-            // What has expired cannot be taken back.
-            if ages && sign < 0 && mine.get(&bytes).is_none() {
-                continue;
-            }
-            let kept = mine.or_default(bytes);
-            *kept = Kept { count: kept.count + sign, partners, written: now };
-            if kept.count == 0 {
-                mine.remove(&RowBytes::new(encoded.row(row).data()));
-                is_gone = true;
+            ranges.push(begin..rows.len() as u32);
+        }
+        Ok(Self { ranges, numbers, counts, columns: codec.decode(rows)? })
+    }
+
+    fn of_row(&self, by_key: &Grouping, row: usize) -> std::ops::Range<u32> {
+        self.ranges[by_key.group_of[row] as usize].clone()
+    }
+}
+
+/// What is kept of a chunk: its rows, how many partners each has, and as of when.
+struct Keeping {
+    rows: Rows,
+    partners: Vec<i64>,
+    now: i64,
+    appends: bool,
+}
+
+/// Keeps the rows of a chunk, or takes them out, one key after the other.
+fn keep(
+    mine: &mut SideState,
+    chunk: &Chunk,
+    by_key: &Grouping,
+    Keeping { rows, partners, now, appends }: &Keeping,
+    no_key: impl Fn(usize) -> bool,
+) {
+    let (ages, from) = (mine.ttl().is_some(), mine.alive_from());
+    let members = by_key.members();
+    for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
+        if no_key(by_key.firsts[group] as usize) {
+            continue;
+        }
+        let bag = mine.entry(*hash, key.clone()).or_insert_with(RowBag::default);
+        if ages && bag.iter().any(|(_, kept)| !kept.is_alive(from)) {
+            bag.retain(|kept| kept.is_alive(from));
+        }
+        for row in members.of(group) {
+            let (row, sign) = (*row as usize, chunk.sign(*row as usize));
+            let (bytes, partners) = (rows.row(row).data(), partners[row]);
+            // With an age, one that comes again is young again.
+            let number = if *appends && !ages { None } else { bag.find(bytes) };
+            match number {
+                Some(number) => {
+                    let Some(kept) = bag.value_mut(number) else { continue };
+                    *kept = Kept { count: kept.count + sign, partners, written: *now };
+                    if kept.count == 0 {
+                        bag.remove(number);
+                    }
+                }
+                // What has expired cannot be taken back.
+                None if ages && sign < 0 => {}
+                None => bag.push(bytes, Kept { count: sign, partners, written: *now }),
             }
         }
-        for (key, hash) in by_key.keys.iter().zip(&by_key.hashes).filter(|_| is_gone || ages) {
-            if mine.get(*hash, key).is_some_and(SmallMap::is_empty) {
-                mine.remove(*hash, key);
-            }
+        if bag.is_empty() {
+            mine.remove(*hash, key);
         }
-        plan.output(side, chunk, &of_state, out)
     }
 }
 
@@ -362,3 +418,6 @@ impl Operator for Join {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 //! instead of rows, fewer by orders of magnitude where keys repeat (Flink's local aggregation).
 //!
 //! - **Rows**, all of them additions, are added to the partial results of their key. Partial results are the columns of the key, the number of
-//!   rows, then those of each call ([`Partial`]). Without windows they go out as soon as no more rows are at hand, and under load when they have
-//!   lain about for as long as a half-filled batch may. With windows they are held until theirs is over: what is late goes on at once, for
+//!   rows, then those of each call ([`Partial`]). Without windows they go out as soon as no more rows are at hand; while rows come thick and
+//!   fast, when they have been held for a tenth of a second. With windows they are held until theirs is over: what is late goes on at once, for
 //!   the owner to count it.
-//! - **Watermarks** are preceded by what is held of windows that end with them; without windows by all that is held, as idleness, barriers
-//!   and the end are.
+//! - **Watermarks** are preceded by what is held of windows that end with them; without windows by all that is held, and wait with it, at
+//!   most that long. Idleness, barriers and the end are preceded by all.
 //! - **State**: none, as nothing is held at a barrier.
 //!
 //! Where keys hardly repeat, rows are not grouped for a while: each is a partial result of its own.
@@ -22,9 +22,9 @@ use chrono_tz::Tz;
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::Barrier;
 use thalweg_dataflow::error::BoxError;
-use thalweg_dataflow::operator::Operator;
+use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::record::Batch;
-use thalweg_dataflow::time::Timestamp;
+use thalweg_dataflow::time::{MAX_WATERMARK, TaskClock, Timestamp};
 
 use super::key_table::KeyTable;
 use super::window_assign::to_utc;
@@ -36,6 +36,10 @@ use crate::chunk::Chunk;
 /// So many groups are held at most, and go out in a chunk.
 const LIMIT: usize = 1 << 16;
 const CHUNK: usize = 4096;
+
+/// If so many rows have come since the last look, there are more to come, and it pays to hold what there is, for so many milliseconds.
+const BUSY: usize = 1024;
+const HOLD: i64 = 100;
 
 /// So many emptied tables are kept for other windows.
 const SPARE: usize = 8;
@@ -54,6 +58,13 @@ pub struct LocalAggregate {
     spare: Vec<Held>,
     ungrouped: Held,
     watermark: Timestamp,
+    /// That waits for what is held before it.
+    waiting: Option<Timestamp>,
+    clock: TaskClock,
+    /// When the first of the rows came that are held.
+    since: Timestamp,
+    /// How many rows have come since the last look.
+    come: usize,
     /// Of each row of a chunk.
     groups: Vec<u32>,
     /// How many rows have been grouped of late, and into how many groups.
@@ -133,6 +144,10 @@ impl LocalAggregate {
             spare: vec![empty.clone()],
             ungrouped: empty,
             watermark: Timestamp::MIN,
+            waiting: None,
+            clock: TaskClock::default(),
+            since: Timestamp::MIN,
+            come: 0,
             groups: Vec::new(),
             of_late: (0, 0),
             not_grouped: 0,
@@ -177,9 +192,10 @@ impl LocalAggregate {
 
     fn add(&mut self, chunk: &Chunk, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         debug_assert!(chunk.retractions().is_none(), "only rows that are added have partial results");
+        self.come += chunk.len();
         if self.not_grouped > 0 {
             // Those that are held are not overtaken.
-            self.send_up_to(Timestamp::MAX, output)?;
+            self.send_all(output)?;
             self.not_grouped = self.not_grouped.saturating_sub(chunk.len());
             self.groups.clear();
             self.groups.extend(0..chunk.len() as u32);
@@ -189,6 +205,9 @@ impl LocalAggregate {
             return self.send(columns, chunk.len(), output);
         }
         self.of_late.0 += chunk.len();
+        if self.held.is_empty() {
+            self.since = self.clock.now();
+        }
         let Some(windows) = &self.plan.windows else { return self.gather(0, chunk) };
         let ends = millis(chunk.rows().column(windows.end))?;
         match (min(&ends), max(&ends)) {
@@ -265,6 +284,24 @@ impl LocalAggregate {
         Ok(())
     }
 
+    /// Emits all that is held, and the watermark that waits for it.
+    fn send_all(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        self.send_up_to(Timestamp::MAX, output)?;
+        if let Some(watermark) = self.waiting.take() {
+            output.push_watermark(watermark);
+        }
+        Ok(())
+    }
+
+    /// Whether what is held may wait for more to come.
+    fn may_wait(&self) -> bool {
+        self.come >= BUSY && self.clock.now() < self.held_until()
+    }
+
+    fn held_until(&self) -> Timestamp {
+        self.since.saturating_add(HOLD)
+    }
+
     fn send(&self, columns: Vec<ArrayRef>, count: usize, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         let rows = batch(&self.plan.schema, columns, count)?;
         for start in (0..count).step_by(CHUNK) {
@@ -282,17 +319,36 @@ impl Operator for LocalAggregate {
         true
     }
 
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.clock = context.clock.clone();
+        Ok(())
+    }
+
     fn process(&mut self, batch: &mut Batch<Chunk>, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         batch.records.drain(..).try_for_each(|record| self.add(&record.value, output))?;
         if self.groups() >= LIMIT {
-            return self.send_up_to(Timestamp::MAX, output);
+            return self.send_all(output);
         }
         // What is late goes on.
         if self.plan.windows.is_some() { self.send_up_to(self.watermark, output) } else { Ok(()) }
     }
 
     fn flush(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        if self.plan.windows.is_none() { self.send_up_to(Timestamp::MAX, output) } else { Ok(()) }
+        if self.plan.windows.is_some() {
+            return Ok(());
+        }
+        let waits = self.may_wait();
+        self.come = 0;
+        if waits { Ok(()) } else { self.send_all(output) }
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        (self.plan.windows.is_none() && !self.held.is_empty()).then(|| self.held_until())
+    }
+
+    fn processing_time(&mut self, now: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
+        let waited = self.plan.windows.is_none() && now >= self.held_until();
+        if waited { self.send_all(output) } else { Ok(()) }
     }
 
     fn watermark(
@@ -302,12 +358,21 @@ impl Operator for LocalAggregate {
     ) -> Result<Option<Timestamp>, BoxError> {
         self.watermark = watermark;
         // Without windows whoever comes after may make anything of it, so no row is overtaken.
+        if self.plan.windows.is_none()
+            && !self.held.is_empty()
+            && watermark != MAX_WATERMARK
+            && self.may_wait()
+        {
+            self.waiting = Some(watermark);
+            return Ok(None);
+        }
+        self.waiting = None;
         self.send_up_to(watermark, output)?;
         Ok(Some(watermark))
     }
 
     fn idle(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.send_up_to(Timestamp::MAX, output)
+        self.send_all(output)
     }
 
     fn holds_records(&self) -> bool {
@@ -315,11 +380,11 @@ impl Operator for LocalAggregate {
     }
 
     fn barrier(&mut self, _: &Barrier, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.send_up_to(Timestamp::MAX, output)
+        self.send_all(output)
     }
 
     fn end(&mut self, output: &mut Output<Chunk>) -> Result<(), BoxError> {
-        self.send_up_to(Timestamp::MAX, output)
+        self.send_all(output)
     }
 }
 
@@ -328,7 +393,7 @@ mod tests {
     use arrow::array::{AsArray, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
-    use thalweg_dataflow::harness::{Harness, Then};
+    use thalweg_dataflow::harness::{Event, Harness, Then};
 
     use super::super::Grouping;
     use super::*;
@@ -489,6 +554,47 @@ mod tests {
         assert_eq!(sent(&mut harness), 0);
         harness.watermark(5);
         assert_eq!(sent(&mut harness), 1);
+    }
+
+    /// While rows come thick and fast, they are held for a while, and a watermark with them; not without end, and not if no more come.
+    #[test]
+    fn rows_are_held_while_more_come() {
+        let many = chunk(&vec![(Some(1), 100, Some(1), None); BUSY]);
+        let mut harness = Harness::new(local(3, false));
+        harness.push(many.clone(), 0);
+        harness.watermark(5);
+        harness.push(many.clone(), 0);
+        assert!(harness.events().is_empty(), "nothing has come out, and no watermark");
+        harness.set_processing_time(HOLD);
+        let rows = |events: &[Event<Chunk>]| {
+            let of = |event: &Event<Chunk>| match event {
+                Event::Record(chunk, _) => {
+                    arrow::compute::sum(chunk.rows().column(3).as_primitive::<Int64Type>()).unwrap_or(0)
+                }
+                _ => 0,
+            };
+            events.iter().map(of).sum::<i64>()
+        };
+        let events = harness.events();
+        assert_eq!(rows(&events), 2 * BUSY as i64);
+        assert!(
+            matches!(events.last(), Some(Event::Watermark(5))),
+            "the watermark comes after them: {events:?}"
+        );
+        for end in [
+            |harness: &mut Harness<LocalAggregate>| harness.barrier(1, Then::Continue),
+            Harness::idle,
+            Harness::end,
+        ] {
+            harness.push(many.clone(), 0);
+            harness.watermark(7);
+            assert!(!harness.events().iter().any(|event| matches!(event, Event::Record(..))));
+            end(&mut harness);
+            let events = harness.events();
+            assert_eq!(rows(&events), BUSY as i64);
+            let first = events.iter().position(|event| !matches!(event, Event::Record(..)));
+            assert!(first.is_none_or(|first| first > 0), "rows come first: {events:?}");
+        }
     }
 
     /// Keys of which each comes once are not looked up for ever.

@@ -26,8 +26,8 @@ mod over_table;
 mod pairs;
 mod rank;
 mod ranking;
+mod row_bag;
 mod session_assign;
-mod small_map;
 mod sort;
 mod steady;
 mod temporal_join;
@@ -47,6 +47,7 @@ use thalweg_dataflow::Output;
 use thalweg_dataflow::time::NO_TIMESTAMP;
 
 pub use calc::Calc;
+pub(crate) use calc::Columns;
 pub use changelog_normalize::ChangelogNormalize;
 pub use correlate::Correlate;
 pub use deduplicate::Deduplicate;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
-use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
+use datafusion_common::DataFusionError;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 use thalweg_dataflow::error::BoxError;
 
 use super::batch;
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, taken};
 use crate::rows::{RowBytes, RowCodec};
 
 /// The first or the second input.
@@ -47,7 +49,34 @@ pub(super) struct PairSchema {
     /// All columns of each side, as state keeps them.
     pub(super) left: RowCodec,
     pub(super) right: RowCodec,
-    pub(super) filter: Option<Arc<dyn PhysicalExpr>>,
+    pub(super) filter: Option<PairFilter>,
+}
+
+/// What pairs must pass: of the columns of both sides, those that it reads alone.
+pub(super) struct PairFilter {
+    condition: Arc<dyn PhysicalExpr>,
+    columns: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl PairFilter {
+    /// A condition over the columns `both`.
+    pub(super) fn new(condition: Arc<dyn PhysicalExpr>, both: &SchemaRef) -> Result<Self, DataFusionError> {
+        let mut columns: Vec<usize> = Vec::new();
+        let own = condition.transform_down(|expression| {
+            let Some(column) = expression.downcast_ref::<Column>() else {
+                return Ok(Transformed::no(expression));
+            };
+            let known = columns.iter().position(|known| *known == column.index());
+            let place = known.unwrap_or(columns.len());
+            if known.is_none() {
+                columns.push(column.index());
+            }
+            Ok(Transformed::yes(Arc::new(Column::new(column.name(), place)) as Arc<dyn PhysicalExpr>))
+        })?;
+        let schema = Arc::new(both.project(&columns)?);
+        Ok(Self { condition: own.data, columns, schema })
+    }
 }
 
 impl PairSchema {
@@ -87,12 +116,10 @@ impl PairSchema {
     ) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), BoxError> {
         let these = UInt32Array::from(pairs.these.clone());
         let others = UInt32Array::from(pairs.others.clone());
-        let of_chunk = &chunk.rows().columns()[..self.width(this)];
-        let of_chunk =
-            of_chunk.iter().map(|column| take(column, &these, None)).collect::<Result<Vec<_>, _>>()?;
-        let of_state = &columns[..self.width(this.other())];
-        let of_state =
-            of_state.iter().map(|column| take(column, &others, None)).collect::<Result<Vec<_>, _>>()?;
+        let of_chunk = chunk.rows().columns()[..self.width(this)].iter();
+        let of_chunk = of_chunk.map(|column| taken(column, &these)).collect::<Result<Vec<_>, _>>()?;
+        let of_state = columns[..self.width(this.other())].iter();
+        let of_state = of_state.map(|column| taken(column, &others)).collect::<Result<Vec<_>, _>>()?;
         Ok(match this {
             Side::Left => (of_chunk, of_state),
             Side::Right => (of_state, of_chunk),
@@ -123,10 +150,20 @@ impl PairSchema {
         pairs: &Pairs,
     ) -> Result<Option<BooleanArray>, BoxError> {
         let Some(filter) = self.filter.as_ref().filter(|_| !pairs.these.is_empty()) else { return Ok(None) };
-        let (mut left, right) = self.side_by_side(this, chunk, columns, pairs)?;
-        left.extend(right);
-        let both = batch(&self.both, left, pairs.these.len())?;
-        let passes = filter.evaluate(&both)?.into_array(both.num_rows())?;
+        let these = UInt32Array::from(pairs.these.clone());
+        let others = UInt32Array::from(pairs.others.clone());
+        let read = filter.columns.iter().map(|column| {
+            let (side, place) = match column.checked_sub(self.widths.0) {
+                None => (Side::Left, *column),
+                Some(place) => (Side::Right, place),
+            };
+            match side == this {
+                true => taken(chunk.rows().column(place), &these),
+                false => taken(&columns[place], &others),
+            }
+        });
+        let read = batch(&filter.schema, read.collect::<Result<_, _>>()?, pairs.these.len())?;
+        let passes = filter.condition.evaluate(&read)?.into_array(read.num_rows())?;
         Ok(Some(passes.as_boolean().clone()))
     }
 }

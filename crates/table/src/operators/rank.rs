@@ -14,7 +14,7 @@ use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
-use super::ranking::{RankPlan, Ranker, Ranking};
+use super::ranking::{RankPlan, RankedRows, Ranker, Ranking};
 use super::{Grouping, emit};
 use crate::chunk::Chunk;
 use crate::rows::RowBytes;
@@ -47,40 +47,44 @@ impl Rank {
     fn rank(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
         let ranker = &*self.ranker;
         let by_key = Grouping::new(chunk, &ranker.plan.partition, &ranker.key_codec)?;
-        let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); by_key.len()];
-        by_key.group_of.iter().enumerate().for_each(|(row, group)| rows_of[*group as usize].push(row));
+        let members = by_key.members();
         let (places, encoded) = ranker.encoded(chunk)?;
         let place = |row: usize| places.as_ref().map_or(&[][..], |places| places.row(row).data());
-        let (mut rows, mut retractions) = (Vec::new(), Vec::new());
-        for (group, mut numbers) in rows_of.into_iter().enumerate() {
-            let (hash, key) = (by_key.hashes[group], &by_key.keys[group]);
-            if let Some(ranking) = self.partitions.get(hash, key) {
+        let (mut rows, mut retractions) = (RankedRows::default(), Vec::new());
+        let (mut numbers, mut before, mut after): (Vec<usize>, RankedRows, RankedRows) = Default::default();
+        for (group, (key, hash)) in by_key.keys.iter().zip(&by_key.hashes).enumerate() {
+            numbers.clear();
+            numbers.extend(members.of(group).iter().map(|row| *row as usize));
+            if let Some(ranking) = self.partitions.get(*hash, key) {
                 numbers.retain(|row| !ranker.is_beyond(ranking, place(*row)));
             }
             // Nothing changes before the first of them.
             let Some(from) = numbers.iter().map(|row| place(*row)).min() else { continue };
-            let ranking = self.partitions.entry(hash, key.clone()).or_insert_with(Ranking::default);
-            let before = ranker.top(ranking, from);
+            let ranking = self.partitions.entry(*hash, key.clone()).or_insert_with(Ranking::default);
+            before.clear();
+            ranker.top(ranking, from, &mut before);
             for row in numbers.iter().copied() {
+                // Those before it may have filled the ranks.
+                if ranker.is_beyond(ranking, place(row)) {
+                    continue;
+                }
                 let bytes = (RowBytes::new(place(row)), RowBytes::new(encoded.row(row).data()));
                 ranker.change(ranking, bytes, chunk.is_retraction(row));
             }
-            let after = ranker.top(ranking, from);
+            after.clear();
+            ranker.top(ranking, from, &mut after);
             if Ranker::is_empty(ranking) {
-                self.partitions.remove(hash, key);
+                self.partitions.remove(*hash, key);
             }
-            let (mut before, mut after) = (before.into_iter(), after.into_iter());
-            loop {
-                match (before.next(), after.next()) {
-                    (None, None) => break,
-                    (old, new) if old == new => {}
-                    (old, new) => {
-                        for (row, is_retraction) in [(old, true), (new, false)] {
-                            if let Some(row) = row {
-                                rows.push(row);
-                                retractions.push(is_retraction);
-                            }
-                        }
+            for at in 0..before.len().max(after.len()) {
+                let (old, new) = (before.get(at), after.get(at));
+                if old == new {
+                    continue;
+                }
+                for (row, is_retraction) in [(old, true), (new, false)] {
+                    if let Some((row, rank)) = row {
+                        rows.push(row, rank);
+                        retractions.push(is_retraction);
                     }
                 }
             }

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::row::{Rows, SortField};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::batch;
 use crate::chunk::Chunk;
@@ -16,7 +17,7 @@ use crate::window_functions::WindowFunction;
 /// Rows by what they are ordered by; those that are equal in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ranking {
-    rows: BTreeMap<RowBytes, Vec<RowBytes>>,
+    rows: BTreeMap<RowBytes, SmallVec<[RowBytes; 1]>>,
     count: u64,
 }
 
@@ -125,8 +126,8 @@ impl Ranker {
     }
 
     /// The rows that go out, from a place in the order on, each with its rank.
-    pub(super) fn top(&self, ranking: &Ranking, from: &[u8]) -> Vec<(RowBytes, i64)> {
-        let (mut top, mut before, mut groups) = (Vec::new(), 0, 0);
+    pub(super) fn top(&self, ranking: &Ranking, from: &[u8], top: &mut RankedRows) {
+        let (mut before, mut groups) = (0, 0);
         for (place, rows) in &ranking.rows {
             groups += 1;
             for (index, row) in rows.iter().enumerate() {
@@ -136,15 +137,14 @@ impl Ranker {
                     _ => before + 1 + index as u64,
                 };
                 if rank > self.plan.to {
-                    return top;
+                    return;
                 }
                 if rank >= self.plan.from && **place >= *from {
-                    top.push((row.clone(), rank as i64));
+                    top.push(row, rank as i64);
                 }
             }
             before += rows.len() as u64;
         }
-        top
     }
 
     pub(super) fn is_empty(ranking: &Ranking) -> bool {
@@ -152,16 +152,46 @@ impl Ranker {
     }
 
     /// Rows with their ranks as a chunk.
-    pub(super) fn chunk(
-        &self,
-        rows: &[(RowBytes, i64)],
-        retractions: Vec<bool>,
-    ) -> Result<Chunk, ArrowError> {
-        let mut columns = self.row_codec.decode(rows.iter().map(|(row, _)| &**row))?;
+    pub(super) fn chunk(&self, rows: &RankedRows, retractions: Vec<bool>) -> Result<Chunk, ArrowError> {
+        let mut columns = self.row_codec.decode(rows.iter().map(|(row, _)| row))?;
         columns.truncate(self.plan.width);
         if self.plan.schema.fields().len() > self.plan.width {
-            columns.push(std::sync::Arc::new(rows.iter().map(|(_, rank)| *rank).collect::<Int64Array>()));
+            columns.push(std::sync::Arc::new(rows.iter().map(|(_, rank)| rank).collect::<Int64Array>()));
         }
         Ok(Chunk::new(batch(&self.plan.schema, columns, rows.len())?, Some(retractions.into())))
+    }
+}
+
+/// Rows with their ranks, one after the other: of those that go out none needs memory of its own.
+#[derive(Default)]
+pub(super) struct RankedRows {
+    bytes: Vec<u8>,
+    /// Where each ends, and its rank.
+    rows: Vec<(usize, i64)>,
+}
+
+impl RankedRows {
+    pub(super) fn push(&mut self, row: &[u8], rank: i64) {
+        self.bytes.extend_from_slice(row);
+        self.rows.push((self.bytes.len(), rank));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.rows.clear();
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<(&[u8], i64)> {
+        let (end, rank) = *self.rows.get(at)?;
+        let begin = if at == 0 { 0 } else { self.rows[at - 1].0 };
+        Some((&self.bytes[begin..end], rank))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], i64)> {
+        (0..self.len()).filter_map(|at| self.get(at))
     }
 }

@@ -18,7 +18,7 @@ use thalweg_dataflow::time::Timestamp;
 
 use super::due::Deadlines;
 use super::grouping::hash_of;
-use super::ranking::{RankPlan, Ranker, Ranking};
+use super::ranking::{RankPlan, RankedRows, Ranker, Ranking};
 use super::window_assign::to_utc;
 use super::{Grouping, emit, millis};
 use crate::chunk::Chunk;
@@ -82,10 +82,10 @@ impl WindowRank {
 
     fn fire(&mut self, time: Timestamp, output: &mut Output<Chunk>) -> Result<(), BoxError> {
         while let Some((_, keys)) = self.deadlines.due.pop(time) {
-            let mut rows = Vec::new();
+            let mut rows = RankedRows::default();
             for (hash, key) in keys {
                 if let Some((_, window)) = self.windows.remove(hash, &key) {
-                    rows.extend(self.ranker.top(&window.ranking, &[]));
+                    self.ranker.top(&window.ranking, &[], &mut rows);
                 }
             }
             let additions = vec![false; rows.len()];

@@ -302,8 +302,10 @@ fn regular(
     (nulls_equal, (left_ttl, right_ttl)): (bool, (Option<StateTtlConfig>, Option<StateTtlConfig>)),
 ) -> Result<Arc<Planned>, SqlError> {
     let traits = traits_of(kind, &left, &right);
+    let (of_left, of_right) = (!left.rows.traits.retracts, !right.rows.traits.retracts);
     let schema = kind.schema(&condition.both, (left.width, right.width)).map_err(arrow)?;
     Ok(joined((what, "join"), (left, right), condition, Default::default(), (schema, traits), move |input| {
-        Ok(operators::Join::new(kind, input, nulls_equal)?.with_ttl(left_ttl, right_ttl))
+        let join = operators::Join::new(kind, input, nulls_equal)?;
+        Ok(join.with_ttl(left_ttl, right_ttl).appending(of_left, of_right))
     }))
 }

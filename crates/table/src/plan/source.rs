@@ -115,5 +115,5 @@ pub(super) fn shape_of(translator: &Translator<'_>, table: &Table) -> Result<Sha
     let idleness = idleness.or(translator.settings.get("table.exec.source.idle-timeout"));
     let idleness = idleness.and_then(crate::options::duration).filter(|timeout| !timeout.is_zero());
     let needs = crate::needs::all(read.fields().len());
-    Ok(Shape { read, needs: needs.into(), columns, schema, watermark, idleness })
+    Ok(Shape { read, needs: needs.into(), columns, narrow: Default::default(), schema, watermark, idleness })
 }

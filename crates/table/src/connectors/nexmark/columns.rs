@@ -9,13 +9,13 @@ use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMillisecondType};
 use thalweg_dataflow::error::BoxError;
 
 use super::Config;
-use super::events::channels;
+use super::events::{Place, channels};
 use crate::needs::{Need, nothing};
 
 /// The rows of one kind among those of all events, as columns: of the others there is 0, or nothing.
 struct Of<'a, T> {
     kind: usize,
-    kinds: &'a [usize],
+    places: &'a [Place],
     rows: Vec<T>,
     need: &'a Need,
     fields: Vec<Field>,
@@ -23,22 +23,17 @@ struct Of<'a, T> {
 }
 
 impl<'a, T> Of<'a, T> {
-    fn new(kind: usize, kinds: &'a [usize], events: &[u64], need: &'a Need, of: impl Fn(u64) -> T) -> Self {
+    fn new(kind: usize, places: &'a [Place], need: &'a Need, of: impl Fn(&Place) -> T) -> Self {
         let rows = match need.is_no() {
             true => Vec::new(),
-            false => kinds
-                .iter()
-                .zip(events)
-                .filter(|(own, _)| **own == kind)
-                .map(|(_, event)| of(*event))
-                .collect(),
+            false => places.iter().filter(|place| place.kind == kind).map(of).collect(),
         };
-        Self { kind, kinds, rows, need, fields: Vec::new(), columns: Vec::new() }
+        Self { kind, places, rows, need, fields: Vec::new(), columns: Vec::new() }
     }
 
     fn column(mut self, name: &str, data_type: DataType, of: impl FnOnce(&Self) -> ArrayRef) -> Self {
         let column = match self.need.field(name).is_no() {
-            true => nothing(&data_type, self.kinds.len()),
+            true => nothing(&data_type, self.places.len()),
             false => of(&self),
         };
         self.fields.push(Field::new(name, data_type, true));
@@ -48,7 +43,7 @@ impl<'a, T> Of<'a, T> {
 
     fn numbers(&self, of: impl Fn(&T) -> i64) -> Int64Array {
         let mut rows = self.rows.iter();
-        let values = self.kinds.iter().map(|kind| match *kind == self.kind {
+        let values = self.places.iter().map(|place| match place.kind == self.kind {
             true => rows.next().map_or(0, &of),
             false => 0,
         });
@@ -69,9 +64,9 @@ impl<'a, T> Of<'a, T> {
     /// `of` hands over the text in pieces.
     fn pieces(self, name: &str, of: impl Fn(&T, &mut dyn FnMut(&str))) -> Self {
         self.column(name, DataType::Utf8, |own| {
-            let (mut texts, mut rows) = (StringBuilder::with_capacity(own.kinds.len(), 0), own.rows.iter());
-            for kind in own.kinds {
-                if let Some(row) = (*kind == own.kind).then(|| rows.next()).flatten() {
+            let (mut texts, mut rows) = (StringBuilder::with_capacity(own.places.len(), 0), own.rows.iter());
+            for place in own.places {
+                if let Some(row) = (place.kind == own.kind).then(|| rows.next()).flatten() {
                     // To a builder nothing fails to be written.
                     of(row, &mut |piece| {
                         let _ = texts.write_str(piece);
@@ -88,16 +83,18 @@ impl<'a, T> Of<'a, T> {
     }
 
     fn row(self) -> Result<ArrayRef, BoxError> {
-        let there = NullBuffer::from(self.kinds.iter().map(|own| *own == self.kind).collect::<Vec<bool>>());
+        let there: NullBuffer = self.places.iter().map(|place| place.kind == self.kind).collect();
         Ok(Arc::new(StructArray::try_new(self.fields.into(), self.columns, Some(there))?))
     }
 }
 
 /// What an event is, one of three; of each what is needed.
 pub(super) fn columns(config: &Config, events: &[u64], needs: &[Need]) -> Result<Vec<ArrayRef>, BoxError> {
-    let kinds: Vec<usize> = events.iter().map(|event| config.kind(*event)).collect();
+    let places: Vec<Place> = events.iter().map(|event| config.place(*event)).collect();
     let need = |place: usize| needs.get(place).unwrap_or(&Need::All);
-    let person = Of::new(0, &kinds, events, need(1), |event| config.person(event))
+    let texts = ["name", "emailAddress", "creditCard", "city", "state", "extra"];
+    let with_texts = texts.iter().any(|name| !need(1).field(name).is_no());
+    let person = Of::new(0, &places, need(1), |place| config.person(place, with_texts))
         .long("id", |of| of.id)
         .text("name", |of| &of.texts[0])
         .text("emailAddress", |of| &of.texts[1])
@@ -108,7 +105,7 @@ pub(super) fn columns(config: &Config, events: &[u64], needs: &[Need]) -> Result
         .text("extra", |of| &of.extra)
         .row()?;
     let with_extra = !need(2).field("extra").is_no();
-    let auction = Of::new(1, &kinds, events, need(2), |event| config.auction(event, with_extra))
+    let auction = Of::new(1, &places, need(2), |place| config.auction(place, with_extra))
         .long("id", |of| of.id)
         .text("itemName", |of| of.name)
         .text("description", |of| of.description)
@@ -120,7 +117,7 @@ pub(super) fn columns(config: &Config, events: &[u64], needs: &[Need]) -> Result
         .long("category", |of| of.category)
         .text("extra", |of| &of.extra)
         .row()?;
-    let bid = Of::new(2, &kinds, events, need(3), |event| config.bid(event))
+    let bid = Of::new(2, &places, need(3), |place| config.bid(place))
         .long("auction", |of| of.auction)
         .long("bidder", |of| of.bidder)
         .long("price", |of| of.price.clone().price())
@@ -133,6 +130,6 @@ pub(super) fn columns(config: &Config, events: &[u64], needs: &[Need]) -> Result
             random.letters(length, each);
         })
         .row()?;
-    let kinds = Int32Array::from_iter_values(kinds.iter().map(|kind| *kind as i32));
+    let kinds = Int32Array::from_iter_values(places.iter().map(|place| place.kind as i32));
     Ok(vec![Arc::new(kinds), person, auction, bid])
 }

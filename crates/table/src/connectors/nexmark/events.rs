@@ -48,39 +48,44 @@ impl Config {
         self.base_time + since as i64
     }
 
-    /// 0, 1 or 2: a person, an auction or a bid.
-    pub(super) fn kind(&self, event: u64) -> usize {
-        let offset = event as i64 % self.total();
+    /// Where an event stands among all.
+    pub(super) fn place(&self, event: u64) -> Place {
+        let total = self.total();
+        let (round, offset) = (event as i64 / total, event as i64 % total);
         let [people, auctions, _] = self.proportions;
-        usize::from(offset >= people) + usize::from(offset >= people + auctions)
-    }
-
-    /// The number of the last person that there is at an event.
-    pub(super) fn last_person(&self, event: u64) -> i64 {
-        let (round, offset) = (event as i64 / self.total(), event as i64 % self.total());
-        round * self.proportions[0] + offset.min(self.proportions[0] - 1)
-    }
-
-    /// The number of the last auction that there is at an event.
-    pub(super) fn last_auction(&self, event: u64) -> i64 {
-        let [people, auctions, _] = self.proportions;
-        let (round, offset) = (event as i64 / self.total(), event as i64 % self.total());
-        match offset - people {
+        let kind = usize::from(offset >= people) + usize::from(offset >= people + auctions);
+        let last_person = round * people + offset.min(people - 1);
+        let last_auction = match offset - people {
             before if before < 0 => round * auctions - 1,
             within => round * auctions + within.min(auctions - 1),
-        }
+        };
+        Place { event, kind, time: self.time(event), last_person, last_auction }
     }
+}
 
+/// Where an event stands among all.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    event: u64,
+    /// 0, 1 or 2: a person, an auction or a bid.
+    pub(super) kind: usize,
+    time: i64,
+    /// The numbers of the last person and of the last auction that there are at it.
+    last_person: i64,
+    last_auction: i64,
+}
+
+impl Place {
     /// One of the people of late, or of those that are to come.
-    pub(super) fn some_person(&self, event: u64, random: &mut Random) -> i64 {
-        let people = self.last_person(event) + 1;
+    fn some_person(&self, random: &mut Random) -> i64 {
+        let people = self.last_person + 1;
         let active = people.min(ACTIVE_PEOPLE);
         people - active + random.below((active + LEAD) as u64) as i64
     }
 
     /// One of the auctions that are under way, or to come.
-    pub(super) fn some_auction(&self, event: u64, random: &mut Random) -> i64 {
-        let last = self.last_auction(event);
+    fn some_auction(&self, random: &mut Random) -> i64 {
+        let last = self.last_auction;
         let first = (last - IN_FLIGHT_AUCTIONS).max(0);
         first + random.below((last - first + 1 + LEAD).max(1) as u64) as i64
     }
@@ -226,8 +231,13 @@ pub(super) struct Bid {
 }
 
 impl Config {
-    pub(super) fn person(&self, event: u64) -> Person {
-        let mut random = Random::of(event);
+    /// A person; without texts, if nobody reads them.
+    pub(super) fn person(&self, place: &Place, with_texts: bool) -> Person {
+        let (id, time) = (place.last_person + FIRST_ID, place.time);
+        if !with_texts {
+            return Person { id, texts: Default::default(), time, extra: String::new() };
+        }
+        let mut random = Random::of(place.event);
         let name = format!("{} {}", random.one_of(&FIRST_NAMES), random.one_of(&LAST_NAMES));
         let email = format!("{}@{}.com", random.text(7, ' '), random.text(5, ' '));
         let mut four = || format!("{:04}", random.below(10_000));
@@ -237,21 +247,21 @@ impl Config {
         let size = 8 + texts.iter().map(String::len).sum::<usize>();
         let (mut extra, missing) = (String::new(), random.missing(size, self.sizes[0]));
         random.letters(missing, |letters| extra.push_str(letters));
-        Person { id: self.last_person(event) + FIRST_ID, texts, time: self.time(event), extra }
+        Person { id, texts, time, extra }
     }
 
-    pub(super) fn auction(&self, event: u64, with_extra: bool) -> Auction {
-        let mut random = Random::of(event);
-        let time = self.time(event);
+    pub(super) fn auction(&self, place: &Place, with_extra: bool) -> Auction {
+        let mut random = Random::of(place.event);
+        let time = place.time;
         let initial_bid = random.price();
         let seller = match random.below(self.hot_sellers) > 0 {
-            true => self.last_person(event) / HOT * HOT,
-            false => self.some_person(event, &mut random),
+            true => place.last_person / HOT * HOT,
+            false => place.some_person(&mut random),
         };
         let category = FIRST_CATEGORY + random.below(CATEGORIES) as i64;
         // It is open for as long as it takes until so many others have begun, on average.
         let ahead = (IN_FLIGHT_AUCTIONS * self.total() / self.proportions[1]) as u64;
-        let horizon = self.time(event + ahead) - time;
+        let horizon = self.time(place.event + ahead) - time;
         let expires = time + 1 + random.below((horizon * 2).max(1) as u64) as i64;
         let (name, description) = (random.words(20), random.words(100));
         let reserve = initial_bid + random.price();
@@ -261,7 +271,7 @@ impl Config {
             random.letters(missing, |letters| extra.push_str(letters));
         }
         Auction {
-            id: self.last_auction(event) + FIRST_ID,
+            id: place.last_auction + FIRST_ID,
             name,
             description,
             initial_bid,
@@ -274,16 +284,16 @@ impl Config {
         }
     }
 
-    pub(super) fn bid(&self, event: u64) -> Bid {
-        let mut random = Random::of(event);
+    pub(super) fn bid(&self, place: &Place) -> Bid {
+        let mut random = Random::of(place.event);
         let auction = match random.below(self.hot_auctions) > 0 {
-            true => self.last_auction(event).max(0) / HOT * HOT,
-            false => self.some_auction(event, &mut random),
+            true => place.last_auction.max(0) / HOT * HOT,
+            false => place.some_auction(&mut random),
         };
         let bidder = match random.below(self.hot_bidders) > 0 {
             // The second one, so that hot bidders are no hot sellers.
-            true => self.last_person(event) / HOT * HOT + 1,
-            false => self.some_person(event, &mut random),
+            true => place.last_person / HOT * HOT + 1,
+            false => place.some_person(&mut random),
         };
         let price = random.clone();
         random.next();
@@ -292,6 +302,6 @@ impl Config {
             false => 4 + random.below(CHANNELS),
         };
         let (auction, bidder) = (auction + FIRST_ID, bidder + FIRST_ID);
-        Bid { auction, bidder, price, channel: channel as usize, time: self.time(event), rest: random }
+        Bid { auction, bidder, price, channel: channel as usize, time: place.time, rest: random }
     }
 }
