@@ -5,7 +5,7 @@
 //!   first partner that row is retracted, and when it loses its last it comes back. A semi join gives rows that have a partner, an anti
 //!   join those that have none.
 //! - **Watermarks, barriers, the end**: pass.
-//! - **State**: keyed, `left` and `right`: of each key its rows, of each how often it is there and how many partners it has. With a time
+//! - **State**: keyed, `left` and `right`: of each key its rows, of each how often it is there and, where that matters, how many partners it has. With a time
 //!   to live each row has an age of its own: since it was added, or a partner of it came or went. A row that has expired has no partners,
 //!   and nothing is retracted for it.
 //!
@@ -27,7 +27,7 @@ use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::state::{KeyedTable, StateTtlConfig, States};
 
 use super::pairs::{PairFilter, PairSchema, Pairs, Side, is_true};
-use super::row_bag::RowBag;
+use super::row_bag::{Known, RowBag};
 use super::{Grouping, batch, emit};
 use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
@@ -129,6 +129,12 @@ impl Kept {
     }
 }
 
+impl Known for Kept {
+    fn usual() -> Self {
+        Self { count: 1, partners: 0, written: 0 }
+    }
+}
+
 type SideState = KeyedTable<RowBytes, RowBag<Kept>>;
 
 /// The operator. Its page says what it does.
@@ -201,8 +207,7 @@ impl Join {
             }
         }
         let passing = plan.pairs.passing_of(side, chunk, &candidates.columns, &tried)?;
-        let counts_partners_there =
-            plan.kind.preserves(side.other()) || (side == Side::Right && !plan.kind.is_pairs());
+        let counts_partners_there = plan.counts_partners(side.other());
         // Where rows have no age, none is written down; and no row is as old as the clock.
         let at = |side: &SideState| if side.ttl().is_some() { side.now().max(1) } else { 0 };
         let (now, their_now) = (at(mine), at(theirs));
@@ -249,6 +254,9 @@ impl Join {
             }
         }
         let rows = plan.pairs.codec(side).encode(chunk.rows().columns())?;
+        if !plan.counts_partners(side) {
+            partners.fill(0);
+        }
         keep(mine, chunk, &by_key, &Keeping { rows, partners, now, appends }, no_key);
         plan.output(side, chunk, &candidates.columns, out)
     }
@@ -357,6 +365,11 @@ impl Side {
 }
 
 impl Plan {
+    /// Whether it matters how many partners a row of this side has.
+    fn counts_partners(&self, side: Side) -> bool {
+        self.kind.preserves(side) || (side == Side::Left && !self.kind.is_pairs())
+    }
+
     /// A row of the other side, which had `before` partners, has one more, or less.
     fn partner_changed(
         &self,

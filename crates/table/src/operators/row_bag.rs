@@ -1,7 +1,8 @@
 //! The rows of one key of a join, each with what is known of it: most keys have one, and some have very many.
 //!
-//! Rows lie one after the other in the memory of their key, in the order in which they came; what is removed is replaced by the last. So
-//! a row that is only ever added costs a copy of its bytes. The first time that one of many is looked for, an index of them is made.
+//! Rows lie one after the other in the memory of their key, in the order in which they came; what is removed is replaced by the last. As
+//! long as rows are only added, and nothing but the usual is known of any, there is nothing else: a row costs a copy of its bytes. The
+//! first time that one of many is looked for, an index of them is made.
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,15 +16,32 @@ const FEW: usize = 8;
 /// So many bytes of removed rows are of no account.
 const SMALL_WASTE: usize = 1024;
 
+/// What is known of rows.
+pub(super) trait Known: PartialEq {
+    /// What is known of a row that nothing has happened to since it was added.
+    fn usual() -> Self;
+}
+
 /// Rows, each with a value. Equal ones may be there more than once, if nobody looked before one was added.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum RowBag<V> {
     /// None.
+    #[default]
     Empty,
     /// One row, which needs no memory beside its own.
     One(RowBytes, V),
+    /// Some of which nothing but the usual is known.
+    Usual(Box<Usual<V>>),
     /// Some.
     Many(Box<Many<V>>),
+}
+
+/// Rows one after the other, each with its length before it.
+#[derive(Clone, Debug)]
+pub(super) struct Usual<V> {
+    bytes: Vec<u8>,
+    count: usize,
+    value: V,
 }
 
 #[derive(Clone, Debug)]
@@ -48,12 +66,6 @@ struct Place<V> {
 struct Index {
     numbers: HashTable<usize>,
     hashes: Vec<u64>,
-}
-
-impl<V> Default for RowBag<V> {
-    fn default() -> Self {
-        Self::Empty
-    }
 }
 
 impl<V> Default for Many<V> {
@@ -89,6 +101,39 @@ impl Index {
             *own = number;
         }
         self.hashes.swap_remove(number);
+    }
+}
+
+impl<V> Usual<V> {
+    fn push(&mut self, row: &[u8]) {
+        // Seven bits at a time, the last without the eighth.
+        let mut length = row.len();
+        while length >= 0x80 {
+            self.bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        self.bytes.push(length as u8);
+        self.bytes.extend_from_slice(row);
+        self.count += 1;
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let (mut length, mut shift) = (0, 0);
+            loop {
+                let (byte, after) = rest.split_first()?;
+                rest = after;
+                length |= usize::from(byte & 0x7f) << shift;
+                shift += 7;
+                if byte & 0x80 == 0 {
+                    break;
+                }
+            }
+            let (row, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(row)
+        })
     }
 }
 
@@ -140,12 +185,13 @@ impl<V> Many<V> {
     }
 }
 
-impl<V> RowBag<V> {
+impl<V: Known> RowBag<V> {
     /// The number of rows.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Empty => 0,
             Self::One(..) => 1,
+            Self::Usual(usual) => usual.count,
             Self::Many(many) => many.rows.len(),
         }
     }
@@ -154,21 +200,30 @@ impl<V> RowBag<V> {
         self.len() == 0
     }
 
+    /// Several rows, each with its value: of them any may be looked for, changed and removed.
+    fn many(&mut self) -> Option<&mut Many<V>> {
+        if let Self::Usual(usual) = self {
+            let mut many = Box::<Many<V>>::default();
+            usual.rows().for_each(|row| many.push(row, V::usual()));
+            *self = Self::Many(many);
+        }
+        if let Self::Many(many) = self { Some(many) } else { None }
+    }
+
     /// The number of a row, if it is there. Numbers hold until one is removed.
     pub(super) fn find(&mut self, row: &[u8]) -> Option<usize> {
         match self {
             Self::Empty => None,
             Self::One(own, _) => (**own == *row).then_some(0),
-            Self::Many(many) => many.find(row),
+            Self::Usual(_) | Self::Many(_) => self.many()?.find(row),
         }
     }
 
     /// What is known of the row of this number.
     pub(super) fn value_mut(&mut self, number: usize) -> Option<&mut V> {
         match self {
-            Self::One(_, value) if number == 0 => Some(value),
-            Self::Many(many) => many.rows.get_mut(number).map(|place| &mut place.value),
-            _ => None,
+            Self::One(_, value) => Some(value).filter(|_| number == 0),
+            _ => self.many()?.rows.get_mut(number).map(|place| &mut place.value),
         }
     }
 
@@ -176,15 +231,26 @@ impl<V> RowBag<V> {
     pub(super) fn push(&mut self, row: &[u8], value: V) {
         match self {
             Self::Empty => *self = Self::One(RowBytes::new(row), value),
-            Self::Many(many) => many.push(row, value),
-            Self::One(..) => {
-                let mut many = Box::<Many<V>>::default();
-                many.bytes.reserve(row.len() * 2);
-                if let Self::One(own, first) = std::mem::take(self) {
-                    many.push(&own, first);
+            Self::Usual(usual) if usual.value == value => usual.push(row),
+            Self::Usual(_) | Self::Many(_) => {
+                if let Some(many) = self.many() {
+                    many.push(row, value);
                 }
-                many.push(row, value);
-                *self = Self::Many(many);
+            }
+            Self::One(..) => {
+                let Self::One(own, first) = std::mem::take(self) else { return };
+                if first == V::usual() && value == first {
+                    let bytes = Vec::with_capacity((row.len() + 2) * 2);
+                    let mut usual = Box::new(Usual { bytes, count: 0, value });
+                    usual.push(&own);
+                    usual.push(row);
+                    *self = Self::Usual(usual);
+                } else {
+                    let mut many = Box::<Many<V>>::default();
+                    many.push(&own, first);
+                    many.push(row, value);
+                    *self = Self::Many(many);
+                }
             }
         }
     }
@@ -193,15 +259,21 @@ impl<V> RowBag<V> {
     pub(super) fn remove(&mut self, number: usize) {
         match self {
             Self::One(..) if number == 0 => *self = Self::Empty,
-            Self::Many(many) if number < many.rows.len() => many.remove(number),
-            _ => {}
+            _ => {
+                if let Some(many) = self.many().filter(|many| number < many.rows.len()) {
+                    many.remove(number);
+                }
+            }
         }
     }
 
     /// Keeps the rows for which `keep` says so, in their order.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
         match self {
-            Self::One(_, value) if !keep(value) => *self = Self::Empty,
+            Self::Usual(usual) if keep(&usual.value) => {}
+            Self::One(_, value) if keep(value) => {}
+            Self::Usual(_) | Self::One(..) => *self = Self::Empty,
+            Self::Empty => {}
             Self::Many(many) => {
                 let mut gone = 0;
                 many.rows.retain(|place| {
@@ -214,22 +286,23 @@ impl<V> RowBag<V> {
                     many.close_gaps();
                 }
             }
-            _ => {}
         }
     }
 
     /// All rows by their numbers, from 0 on.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        let (one, many) = match self {
-            Self::Empty => (None, None),
-            Self::One(row, value) => (Some((&**row, value)), None),
-            Self::Many(many) => (None, Some(many)),
+        let (one, usual, many) = match self {
+            Self::Empty => (None, None, None),
+            Self::One(row, value) => (Some((&**row, value)), None, None),
+            Self::Usual(usual) => (None, Some(usual), None),
+            Self::Many(many) => (None, None, Some(many)),
         };
+        let usual = usual.into_iter().flat_map(|usual| usual.rows().map(|row| (row, &usual.value)));
         let many = many.into_iter().flat_map(|many| {
             let row = |place: &Place<V>| &many.bytes[place.start..place.start + place.length];
             many.rows.iter().map(move |place| (row(place), &place.value))
         });
-        one.into_iter().chain(many)
+        one.into_iter().chain(usual).chain(many)
     }
 }
 
@@ -242,7 +315,7 @@ impl Serialize for Bytes<'_> {
     }
 }
 
-impl<V: Serialize> Serialize for RowBag<V> {
+impl<V: Known + Serialize> Serialize for RowBag<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeSeq;
         let mut rows = serializer.serialize_seq(Some(self.len()))?;
@@ -253,7 +326,7 @@ impl<V: Serialize> Serialize for RowBag<V> {
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for RowBag<V> {
+impl<'de, V: Known + Deserialize<'de>> Deserialize<'de> for RowBag<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let rows: Vec<(RowBytes, V)> = Vec::deserialize(deserializer)?;
         let mut bag = Self::default();
@@ -268,12 +341,20 @@ mod tests {
 
     use super::*;
 
+    impl Known for i64 {
+        fn usual() -> Self {
+            1
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         /// Adds to a row, which is made if it is not there.
         Add(Vec<u8>),
         /// Adds a row without a look.
         Push(Vec<u8>),
+        /// The same, one of which nothing but the usual is known.
+        PushUsual(Vec<u8>),
         Remove(Vec<u8>),
         /// Keeps values that are no multiples of three.
         Retain,
@@ -281,13 +362,15 @@ mod tests {
         Restore,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    /// So often rows are added of which nothing but the usual is known.
+    fn steps(usual: u32) -> impl Strategy<Value = Vec<Step>> {
         // Few different ones, so that they come again; some of them too long for a place of their own.
         let row =
-            || (0..40_u8, 0..60_usize).prop_map(|(n, more)| [vec![n], vec![7; more / 20 * 20]].concat());
+            || (0..40_u8, 0..80_usize).prop_map(|(n, more)| [vec![n], vec![7; more / 20 * 50]].concat());
         let step = prop_oneof![
             8 => row().prop_map(Step::Add),
-            4 => row().prop_map(Step::Push),
+            2 => row().prop_map(Step::Push),
+            usual => row().prop_map(Step::PushUsual),
             6 => row().prop_map(Step::Remove),
             1 => Just(Step::Retain),
             1 => Just(Step::Restore),
@@ -298,7 +381,7 @@ mod tests {
     proptest! {
         /// Against a list of rows that is looked through from its beginning.
         #[test]
-        fn it_holds_what_a_list_holds(steps in steps()) {
+        fn it_holds_what_a_list_holds(steps in prop_oneof![steps(4), steps(400)]) {
             let (mut bag, mut list) = (RowBag::<i64>::default(), Vec::<(Vec<u8>, i64)>::new());
             for (n, step) in (0_i64..).zip(steps) {
                 match step {
@@ -320,6 +403,10 @@ mod tests {
                     Step::Push(row) => {
                         bag.push(&row, n);
                         list.push((row, n));
+                    }
+                    Step::PushUsual(row) => {
+                        bag.push(&row, 1);
+                        list.push((row, 1));
                     }
                     Step::Remove(row) => {
                         let place = bag.find(&row);

@@ -129,6 +129,9 @@ fn expected(
 }
 
 proptest! {
+    // Each is six joins.
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     /// Of all kinds, whatever is added, taken back, and restored in between.
     #[test]
     fn it_is_the_join_of_what_is_there(steps in steps(), filters in any::<bool>(), nulls_equal in any::<bool>(), appends in any::<(bool, bool)>()) {
