@@ -2,6 +2,9 @@
 //!
 //! Columns are found by serde: the fields of a struct by their names, those of a tuple as `_1`, `_2` …,
 //! anything else as `value`.
+//!
+//! `NaN` and infinite numbers become NULL, since it is JSON that lies between serde and the columns (in Spark they stay what they are): turn
+//! them into something else before, if they are to be told from NULL.
 
 mod error;
 #[cfg(feature = "parquet")]
