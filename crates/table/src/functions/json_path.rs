@@ -70,9 +70,12 @@ impl JsonPath {
     /// What is at the path; of one with `*` an array of all that is there. `None` if there is nothing.
     pub(super) fn find(&self, json: &Value) -> Option<Value> {
         let many = self.steps.iter().any(|step| matches!(step, Step::All));
-        let mut found = vec![json];
+        let (mut found, mut one) = (vec![json], true);
         for step in &self.steps {
             let mut next = Vec::new();
+            // An array may be too short.
+            let short = matches!(step, Step::Item(_)) && found.iter().any(|value| value.is_array());
+            one &= !matches!(step, Step::All) && !(many && short);
             for value in found {
                 match (step, value) {
                     (Step::Name(name), Value::Object(fields)) => next.extend(fields.get(name)),
@@ -84,6 +87,10 @@ impl JsonPath {
                     (Step::All, Value::Object(fields)) => next.extend(fields.values()),
                     _ => {}
                 }
+            }
+            // Before all of something are asked for, it has to be there.
+            if one && next.is_empty() {
+                return None;
             }
             found = next;
         }
@@ -107,6 +114,8 @@ mod tests {
         assert_eq!(find("$['c d']"), Some(true.into()));
         assert_eq!(find("$.\"c d\""), Some(true.into()));
         assert_eq!(find("$.x"), None);
+        assert_eq!(find("$.x[*]"), None);
+        assert_eq!(find("$.a[*].x"), Some(serde_json::json!([])));
         assert!(JsonPath::parse("a.b").is_none());
         assert!(JsonPath::parse("$.a[?(@.b > 1)]").is_none());
     }

@@ -82,12 +82,13 @@ fn instr(text: &str, part: &str, from: i64, which: i64) -> Option<i32> {
 
 fn padded(text: &str, length: i64, with: &str, left: bool) -> Option<String> {
     let length = usize::try_from(length).ok()?;
+    // Also if nothing would have to be added, as in Flink.
+    if with.is_empty() {
+        return None;
+    }
     let count = text.chars().count();
     if count >= length {
         return Some(text.chars().take(length).collect());
-    }
-    if with.is_empty() {
-        return None;
     }
     let padding: String = with.chars().cycle().take(length - count).collect();
     Some(if left { padding + text } else { text.to_owned() + &padding })
