@@ -75,7 +75,7 @@ impl JsonPath {
             let mut next = Vec::new();
             // An array may be too short.
             let short = matches!(step, Step::Item(_)) && found.iter().any(|value| value.is_array());
-            one &= !matches!(step, Step::All) && !(many && short);
+            one &= !matches!(step, Step::All) && (!many || !short);
             for value in found {
                 match (step, value) {
                     (Step::Name(name), Value::Object(fields)) => next.extend(fields.get(name)),
