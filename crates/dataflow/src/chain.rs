@@ -264,6 +264,10 @@ impl<O: Operator> Collector<O::In> for Chained<O> {
         result
     }
 
+    fn is_crowded(&self) -> bool {
+        self.output.is_crowded()
+    }
+
     fn control(&mut self, control: &Control, task: &mut TaskContext) -> Result<(), Failure> {
         let holds = self.operator.batch_interval().is_some();
         match control {

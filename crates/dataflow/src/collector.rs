@@ -15,6 +15,11 @@ pub(crate) trait Collector<T>: Send {
 
     /// Takes anything that is not a record, and passes it on.
     fn control(&mut self, control: &Control, task: &mut TaskContext) -> Result<(), Failure>;
+
+    /// Whether more waits behind it than there is room for, as barriers have overtaken it: whoever can should send no more for now.
+    fn is_crowded(&self) -> bool {
+        false
+    }
 }
 
 /// What travels along a chain besides records. All up to `CaughtUp` travel on edges, too.
@@ -118,5 +123,9 @@ impl<T: Clone + Send> Collector<T> for Fork<T> {
 
     fn control(&mut self, control: &Control, task: &mut TaskContext) -> Result<(), Failure> {
         self.branches.iter_mut().try_for_each(|branch| branch.control(control, task))
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.branches.iter().any(|branch| branch.is_crowded())
     }
 }

@@ -158,6 +158,11 @@ impl<T: Send + 'static> Output<T> {
         self.sides.iter_mut().try_for_each(|side| side.control(control, task))
     }
 
+    /// [`Collector::is_crowded`], of the main output.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.next.is_crowded()
+    }
+
     /// Records pushed so far.
     pub(crate) fn pushed(&self) -> u64 {
         self.pushed

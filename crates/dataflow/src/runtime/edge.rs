@@ -55,7 +55,7 @@ impl<T> Target<T> {
     fn begin(&mut self, origin: &Origin) {
         self.buffer.origin.merge_places(origin);
         self.weighed = self.buffer.len();
-        reserve(&mut self.buffer);
+        reserve(&mut self.buffer, self.limit);
     }
 
     /// Counts the bytes of those that have been added.
@@ -89,8 +89,8 @@ impl<T> Targets<T> {
     /// The records of a batch are about to be dealt out one by one. Returns what each weighs.
     fn begin<U>(&mut self, batch: &Batch<U>) -> u64 {
         for target in &mut self.targets {
-            target.begin(&batch.origin);
             target.limit = target.sender.batch_limit();
+            target.begin(&batch.origin);
         }
         weight(batch)
     }
@@ -136,7 +136,7 @@ impl<T> Targets<T> {
             // A batch of some size travels as it is.
             std::mem::swap(&mut buffer.records, &mut batch.records);
         } else {
-            reserve(buffer);
+            reserve(buffer, limit);
             buffer.records.append(&mut batch.records);
         }
         let full = buffer.len() >= limit / 2 || buffer.origin.bytes >= BATCH_BYTES;
@@ -144,10 +144,10 @@ impl<T> Targets<T> {
     }
 }
 
-/// A buffer gets its room when it gets its first record, not when the one before it is sent.
-fn reserve<T>(buffer: &mut Batch<T>) {
+/// A buffer gets its room when it gets its first record, not when the one before it is sent: for as many as its reader wants at once.
+fn reserve<T>(buffer: &mut Batch<T>, limit: usize) {
     if buffer.records.capacity() == 0 {
-        buffer.records.reserve_exact(BATCH_SIZE);
+        buffer.records.reserve_exact(limit.clamp(1, BATCH_SIZE));
     }
 }
 
@@ -193,6 +193,10 @@ impl<T: Send> Collector<T> for EdgeWriter<T> {
         }
         Ok(())
     }
+
+    fn is_crowded(&self) -> bool {
+        self.targets.targets.iter().any(|target| target.sender.is_crowded())
+    }
 }
 
 /// All records to one target.
@@ -229,6 +233,7 @@ impl<T> Router<T> for Rebalance {
         for turn in 0..if share == 0 { rest } else { count } {
             let index = (self.next + turn) % count;
             let target = &mut targets.targets[index];
+            target.limit = target.sender.batch_limit();
             target.begin(origin);
             target.buffer.records.extend(records.by_ref().take(share + usize::from(turn < rest)));
             target.weigh(each);

@@ -428,6 +428,14 @@ impl<T> Sender<T> {
         self.shared.batch_limit.load(Relaxed)
     }
 
+    /// Whether more waits in its channel than would have found room, if no barrier had overtaken it.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let state = self.shared.lock();
+        let channel = &state.channels[self.channel];
+        let is_heavy = state.bytes > self.shared.bytes && channel.records > 0;
+        channel.lane.is_some() && (is_heavy || channel.records > state.record_limit.max(1))
+    }
+
     /// Sends an event, waiting while the channel is full. Returns the microseconds it waited.
     pub(crate) fn send(&self, event: Event<T>) -> Result<u64, Failure> {
         let mut state = self.shared.lock();

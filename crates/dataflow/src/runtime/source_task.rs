@@ -231,6 +231,12 @@ where
     fn poll(&mut self, drive: &mut Drive<R::Item>) -> Result<SourceStatus, Failure> {
         drive.tick()?;
         let now = self.context.clock.now();
+        if drive.life.overtakes && drive.chain.is_crowded() {
+            // Each barrier would let one batch more through, and there would be no end to what is under way.
+            let until = now.saturating_add(LOOK_AT_OTHERS);
+            self.held_until = Some(until);
+            return Ok(SourceStatus::Idle { until: Some(until) });
+        }
         let most = match self.may_read(now) {
             Ok(most) => most,
             Err(until) => {
@@ -519,5 +525,9 @@ impl<T: Send + 'static> crate::collector::Collector<T> for SourceChain<T> {
         task: &mut crate::collector::TaskContext,
     ) -> Result<(), Failure> {
         self.0.control(control, task)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.0.is_crowded()
     }
 }

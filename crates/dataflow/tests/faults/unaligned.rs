@@ -255,6 +255,25 @@ fn what_was_late_among_overtaken_records_is_late_after_a_restore() {
 }
 
 #[test]
+fn however_many_barriers_overtake_records_there_are_not_more_and_more_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = StreamGraph::new();
+    let endless = DataGeneratorSource::new(|n: u64| n, u64::MAX);
+    let numbers = graph.source("numbers", endless, WatermarkStrategy::no_watermarks());
+    let keyed = numbers.map("key", |n| Keyed::new(n % 4, n)).exchange().unaligned();
+    keyed.map("slow", |_| std::thread::sleep(Duration::from_millis(30)));
+    let handle = start(&graph, config(folder.path(), 1, Some(Duration::ZERO))).unwrap();
+    let under_way = || read(&handle) - worked_on(&handle);
+    wait_for("some checkpoints", || handle.progress().committed_epoch >= 5);
+    let early = under_way();
+    wait_for("many checkpoints", || handle.progress().committed_epoch >= 30);
+    let late = under_way();
+    handle.cancel();
+    let _ = handle.wait();
+    assert!(late <= early + 10, "{early} were under way, and then {late}");
+}
+
+#[test]
 fn a_job_with_batches_is_refused_and_so_is_a_forwarded_stream() {
     let folder = tempfile::tempdir().unwrap();
     let graph = StreamGraph::new();
