@@ -140,6 +140,10 @@ where
         }
         let run = Run { job: Job::new(config), crash };
         let output = (self.build)(&run);
+        if run.job.graph().has_batches() {
+            // There no barrier may overtake records.
+            run.job.configure(|config| config.unaligned_after = None);
+        }
         let _ = output.apply("collect", CollectSink::new(collected.clone())).uid("collected-output");
         run.job.run().map(|_| ()).map_err(|error| error.to_string())
     }

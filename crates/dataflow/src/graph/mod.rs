@@ -81,6 +81,11 @@ impl StreamGraph {
         graph.batch_intervals.push(interval);
     }
 
+    /// Whether a stream of this job is cut into batches.
+    pub fn has_batches(&self) -> bool {
+        !self.lock().batch_intervals.is_empty()
+    }
+
     /// Makes one output of the operators that `build` adds: records that are handed to them have left the job, however many steps
     /// that takes. A job's totals count them.
     pub fn output<R>(&self, build: impl FnOnce() -> R) -> R {
