@@ -73,7 +73,7 @@ pub(crate) enum Next<T> {
     /// All that was [put in front](Gate::recover) of the channels has been read.
     Recovered,
     /// A barrier that [overtakes](Gate::overtake) has come in all channels. For each of them, and then for each channel that was put in front of
-    /// them: what it has passed by. That is to be [put back](Gate::put_back).
+    /// them: what it has passed by. That is to be [given back](Gate::give_back).
     Overtaken(Barrier, Vec<VecDeque<Event<T>>>),
     /// Somebody called the waker.
     Woken,
@@ -107,7 +107,7 @@ struct Shared<T> {
 struct State<T> {
     channels: Vec<Channel<T>>,
     /// What was under way when the checkpoint was taken that was restored: it is read before anything else.
-    recovered: Vec<VecDeque<Event<T>>>,
+    recovered: Vec<Recovered<T>>,
     recovering: bool,
     /// The barrier that is to overtake what is queued.
     overtaking: Option<Epoch>,
@@ -125,6 +125,13 @@ struct State<T> {
     bytes: u64,
     /// Whether a writer found its channel not full, but too many bytes queued in others.
     writer_waits_for_bytes: bool,
+}
+
+/// A channel of old.
+struct Recovered<T> {
+    /// Those that are older go first.
+    age: u32,
+    queue: VecDeque<Event<T>>,
 }
 
 struct Channel<T> {
@@ -260,26 +267,30 @@ impl<T> Gate<T> {
         state.overtaking = state.overtaking.filter(|overtaking| *overtaking > epoch);
     }
 
-    /// Puts what was under way before a restore in front of everything: one queue beside the other.
-    pub(crate) fn recover(&self, queues: Vec<VecDeque<Event<T>>>) {
+    /// Puts what was under way before a restore in front of everything: each queue with its age, those of one age beside each other.
+    pub(crate) fn recover(&self, queues: Vec<(u32, VecDeque<Event<T>>)>) {
         let mut state = self.shared.lock();
-        (state.recovered, state.recovering) = (queues, true);
+        state.recovered = queues.into_iter().map(|(age, queue)| Recovered { age, queue }).collect();
+        state.recovering = true;
     }
 
-    /// Puts what was taken from the front of a channel back there.
-    pub(crate) fn put_back(&self, channel: usize, events: VecDeque<Event<T>>) {
+    /// Puts what was read from a channel, or the rest of it, back to its front.
+    pub(crate) fn put_back(&self, channel: usize, event: Event<T>) {
         let mut state = self.shared.lock();
-        for event in events.into_iter().rev() {
-            let own = state.channels.len();
-            if channel < own {
-                let (records, bytes) = (event.records(), event.bytes());
-                state.bytes += bytes;
-                state.channels[channel].records += records;
-                state.channels[channel].queue.push_front(event);
-            } else {
-                state.recovered[channel - own].push_front(event);
-            }
+        if let Some(own) = state.channels.get_mut(channel) {
+            own.records += event.records();
+            state.bytes += event.bytes();
         }
+        state.front_of(channel).push_front(event);
+    }
+
+    /// Puts what a barrier has passed by back to the front of its channel. It has counted as queued all the time, lest its writer takes
+    /// the room for free.
+    pub(crate) fn give_back(&self, channel: usize, mut events: VecDeque<Event<T>>) {
+        let mut state = self.shared.lock();
+        let queue = state.front_of(channel);
+        events.append(queue);
+        *queue = events;
     }
 
     /// The edge that a channel belongs to, if a barrier may overtake records on it.
@@ -304,13 +315,16 @@ impl<T> State<T> {
         }
         let count = self.channels.len();
         if self.recovering {
-            let mut turns = (0..self.recovered.len()).map(|step| (self.turn + step) % self.recovered.len());
-            let Some(index) = turns.find(|index| !self.recovered[*index].is_empty()) else {
+            let left = self.recovered.iter().filter(|old| !old.queue.is_empty());
+            let Some(age) = left.map(|old| old.age).max() else {
                 (self.recovering, self.recovered) = (false, Vec::new());
                 return Some(Next::Recovered);
             };
+            let mut turns = (0..self.recovered.len()).map(|step| (self.turn + step) % self.recovered.len());
+            let is_next = |old: &Recovered<T>| old.age == age && !old.queue.is_empty();
+            let index = turns.find(|index| is_next(&self.recovered[*index]))?;
             self.turn = index + 1;
-            return self.recovered[index].pop_front().map(|event| Next::Event(count + index, event));
+            return self.recovered[index].queue.pop_front().map(|event| Next::Event(count + index, event));
         }
         for step in 0..count {
             let index = (self.turn + step) % count;
@@ -358,12 +372,19 @@ impl<T> State<T> {
             let behind = channel.queue.split_off(before);
             let events = std::mem::replace(&mut channel.queue, behind);
             channel.queue.pop_front();
-            channel.records -= events.iter().map(Event::records).sum::<usize>();
-            self.bytes -= events.iter().map(Event::bytes).sum::<u64>();
             passed_by.push(events);
         }
-        passed_by.extend(self.recovered.iter_mut().map(std::mem::take));
+        passed_by.extend(self.recovered.iter_mut().map(|old| std::mem::take(&mut old.queue)));
         Next::Overtaken(barrier, passed_by)
+    }
+
+    /// The queue of a channel, or of one of old.
+    fn front_of(&mut self, channel: usize) -> &mut VecDeque<Event<T>> {
+        let own = self.channels.len();
+        match channel.checked_sub(own) {
+            None => &mut self.channels[channel].queue,
+            Some(old) => &mut self.recovered[old].queue,
+        }
     }
 }
 

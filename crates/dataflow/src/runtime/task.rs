@@ -242,11 +242,11 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
             match next {
                 Next::Event(channel, Event::Batch(mut batch)) => {
                     drive.tick()?;
+                    if let (Some(playback), Some(old)) = (&mut playback, channel.checked_sub(channels)) {
+                        playback.enter(old);
+                    }
                     if drive.life.overtakes && under_way.is_possible() && batch.len() > pace.piece() {
-                        gate.put_back(
-                            channel,
-                            VecDeque::from([Event::Batch(split_off(&mut batch, pace.piece()))]),
-                        );
+                        gate.put_back(channel, Event::Batch(split_off(&mut batch, pace.piece())));
                     }
                     let (records, since) = (batch.len(), Instant::now());
                     drive.chain.batch(&mut batch)?;
@@ -254,6 +254,7 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
                 }
                 Next::Event(channel, Event::Control(control)) if channel >= channels => {
                     if let Some(playback) = &mut playback {
+                        playback.enter(channel - channels);
                         playback.hear(channel - channels, &control);
                         while let Some(news) = playback.news() {
                             drive.time(news)?;
@@ -272,7 +273,7 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
                         drive.keep(&under_way, taken);
                     }
                     for (channel, events) in queues.into_iter().enumerate() {
-                        gate.put_back(channel, events);
+                        gate.give_back(channel, events);
                     }
                     aligner.overtake();
                     drive.barrier(barrier)?;
@@ -343,7 +344,7 @@ fn play_back<T>(
         return Ok(None);
     }
     let playback = Playback::of(&channels);
-    gate.recover(channels.into_iter().map(|channel| channel.events.into()).collect());
+    gate.recover(channels.into_iter().map(|channel| (channel.age, channel.events.into())).collect());
     Ok(Some(playback))
 }
 
@@ -361,9 +362,9 @@ fn copy<T>(
         match (gate.lane(channel), playback) {
             (Some(lane), _) => {
                 let (watermark, idle) = watermarks.of(channel);
-                Some(Taken { lane, watermark, idle, events })
+                Some(Taken { lane, watermark, idle, age: 0, events })
             }
-            (None, Some(playback)) if channel >= channels => Some(playback.left(channel - channels, events)),
+            (None, Some(playback)) if channel >= channels => playback.left(channel - channels, events),
             // On an edge of this kind the barrier has waited for its turn.
             (None, _) => None,
         }

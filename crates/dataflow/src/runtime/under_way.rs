@@ -8,7 +8,8 @@
 //!
 //! After a restore each subtask reads what was under way to all of them, and keeps what is its own by the partitioning of the edge: so it works
 //! at any parallelism. The channels of old are played back one beside the other, each with its watermarks in their places, so that what was late is
-//! late, and what was not is not. Nothing is read from the new channels before that.
+//! late, and what was not is not. Nothing is read from the new channels before that. What a barrier finds of it that has not been played back
+//! yet is older than what stands in those, and is played back before it the next time: so the records of a key keep their order.
 //!
 //! Only what is dealt out by what is in a record can come back so ([`Stream::unaligned`](crate::graph::Stream::unaligned)). On forwarded and on broadcast edges barriers
 //! wait for their turn: a record that was under way to one subtask would have to be told from its copy to another.
@@ -37,6 +38,8 @@ pub(crate) struct Taken<T> {
     /// How far event time had come in it, before all of this.
     pub(crate) watermark: Timestamp,
     pub(crate) idle: bool,
+    /// In so many checkpoints it has been before this one: the older goes before the younger.
+    pub(crate) age: u32,
     pub(crate) events: Vec<Event<T>>,
 }
 
@@ -46,6 +49,7 @@ struct Channel<T> {
     lane: String,
     watermark: Timestamp,
     idle: bool,
+    age: u32,
     events: Vec<Waiting<T>>,
 }
 
@@ -90,9 +94,9 @@ impl<T: StateData> Codec<T> for Serde<T> {
 
     fn snapshot(&self, channels: Vec<Taken<T>>) -> StateSnapshot {
         let written = |taken: Taken<T>| {
-            let Taken { lane, watermark, idle, events } = taken;
+            let Taken { lane, watermark, idle, age, events } = taken;
             let events = events.into_iter().filter_map(Waiting::of).collect();
-            Channel { lane: lane.to_string(), watermark, idle, events }
+            Channel { lane: lane.to_string(), watermark, idle, age, events }
         };
         let encode: Encode = Box::new(move |parts| {
             let channels: Vec<Channel<T>> = channels.into_iter().map(written).collect();
@@ -110,9 +114,10 @@ impl<T: StateData> Codec<T> for Serde<T> {
         let wanted = (uid, UNDER_WAY, StateKind::Union, &*shape);
         restore.read(wanted, |_| true, |_, part, _| part.items(|channel| channels.push(channel)))?;
         let taken = |channel: Channel<T>| {
-            let Channel { lane, watermark, idle, events } = channel;
+            let Channel { lane, watermark, idle, age, events } = channel;
             let events = events.into_iter().map(|waiting| waiting.into_event(&self.again));
-            Ok(Taken { lane: lane.into(), watermark, idle, events: events.collect::<Result<_, BoxError>>()? })
+            let events = events.collect::<Result<_, BoxError>>()?;
+            Ok(Taken { lane: lane.into(), watermark, idle, age, events })
         };
         channels.into_iter().map(taken).collect()
     }
@@ -171,7 +176,7 @@ impl<T> UnderWay<T> {
         self.lanes.first().map(|lane| &lane.codec)
     }
 
-    /// What was under way when the checkpoint was taken, as far as it is for this subtask.
+    /// What was under way when the checkpoint was taken, as far as it is for this subtask, the oldest first.
     pub(crate) fn restore(&mut self, restore: &Restore) -> Result<Vec<Taken<T>>, BoxError> {
         let Some(codec) = self.codec() else { return Ok(Vec::new()) };
         let mut channels = codec.restore(restore, &self.operator.uid)?;
@@ -193,34 +198,57 @@ impl<T> UnderWay<T> {
             }
             events.retain(|event| !matches!(event, Event::Batch(batch) if batch.is_empty()));
         }
+        channels.sort_by_key(|channel| std::cmp::Reverse(channel.age));
         Ok(channels)
     }
 }
 
-/// Event time while what was under way is played back.
+/// Event time while what was under way is played back: those of one age after those of another.
 pub(crate) struct Playback {
-    lanes: Vec<Arc<str>>,
+    channels: Vec<Played>,
+    /// The age of those that are played back.
+    age: u32,
     watermarks: Watermarks,
 }
 
+struct Played {
+    lane: Arc<str>,
+    age: u32,
+    watermark: Timestamp,
+    idle: bool,
+    /// Its number among those of its age.
+    number: usize,
+}
+
 impl Playback {
+    /// Of channels, the oldest first.
     pub(crate) fn of<T>(channels: &[Taken<T>]) -> Self {
-        let mut watermarks = Watermarks::new(channels.len());
-        for (index, Taken { watermark, idle, .. }) in channels.iter().enumerate() {
-            watermarks.advance(index, *watermark);
-            if *idle {
-                watermarks.set_idle(index);
-            }
+        let mut played: Vec<Played> = Vec::with_capacity(channels.len());
+        for Taken { lane, watermark, idle, age, .. } in channels {
+            let number = played.iter().filter(|before| before.age == *age).count();
+            played.push(Played { lane: lane.clone(), age: *age, watermark: *watermark, idle: *idle, number });
         }
-        let lanes = channels.iter().map(|channel| channel.lane.clone()).collect();
-        Self { lanes, watermarks }
+        let age = played.first().map_or(0, |oldest| oldest.age);
+        let watermarks = of_age(&played, age);
+        Self { channels: played, age, watermarks }
+    }
+
+    /// Something has been read of one of the channels: those that are older have been played back.
+    pub(crate) fn enter(&mut self, channel: usize) {
+        let age = self.channels[channel].age;
+        if age != self.age {
+            let reached = self.watermarks.reached();
+            (self.age, self.watermarks) = (age, of_age(&self.channels, age));
+            self.watermarks.go_on_from(reached);
+        }
     }
 
     /// One of the channels says something of event time.
     pub(crate) fn hear(&mut self, channel: usize, control: &Control) {
+        let number = self.channels[channel].number;
         match control {
-            Control::Watermark(watermark) => self.watermarks.advance(channel, *watermark),
-            Control::Idle => self.watermarks.set_idle(channel),
+            Control::Watermark(watermark) => self.watermarks.advance(number, *watermark),
+            Control::Idle => self.watermarks.set_idle(number),
             _ => {}
         }
     }
@@ -235,9 +263,24 @@ impl Playback {
         self.watermarks.reached()
     }
 
-    /// What is left of one of the channels.
-    pub(crate) fn left<T>(&self, channel: usize, events: Vec<Event<T>>) -> Taken<T> {
-        let (watermark, idle) = self.watermarks.of(channel);
-        Taken { lane: self.lanes[channel].clone(), watermark, idle, events }
+    /// What is left of one of the channels; `None` if it has been played back.
+    pub(crate) fn left<T>(&self, channel: usize, events: Vec<Event<T>>) -> Option<Taken<T>> {
+        let Played { lane, age, watermark, idle, number } = &self.channels[channel];
+        let (watermark, idle) =
+            if *age == self.age { self.watermarks.of(*number) } else { (*watermark, *idle) };
+        let taken = Taken { lane: lane.clone(), watermark, idle, age: age + 1, events };
+        (*age <= self.age).then_some(taken)
     }
+}
+
+fn of_age(channels: &[Played], age: u32) -> Watermarks {
+    let mut watermarks = Watermarks::default();
+    for Played { watermark, idle, .. } in channels.iter().filter(|channel| channel.age == age) {
+        let number = watermarks.add();
+        watermarks.advance(number, *watermark);
+        if *idle {
+            watermarks.set_idle(number);
+        }
+    }
+    watermarks
 }

@@ -68,9 +68,20 @@ const NUMBERS: u64 = 40;
 
 /// Numbers, evenly or by key to an operator that wants a permit for each of them. What waits for more does not end.
 fn slow(permits: &Permits, by_key: bool, waits: bool, collected: &Collected<u64>) -> StreamGraph {
+    slow_of(NUMBERS, permits, by_key, waits, collected)
+}
+
+/// The same of the first of them.
+fn slow_of(
+    released: u64,
+    permits: &Permits,
+    by_key: bool,
+    waits: bool,
+    collected: &Collected<u64>,
+) -> StreamGraph {
     let graph = StreamGraph::new();
     let faucet = Faucet::new(NUMBERS);
-    faucet.open();
+    faucet.release(released);
     let faucet = if waits { faucet.waiting() } else { faucet };
     let numbers = graph.source("numbers", faucet, WatermarkStrategy::no_watermarks());
     let permits = permits.clone();
@@ -133,6 +144,31 @@ fn a_barrier_is_through_when_the_record_at_hand_is_and_what_it_has_overtaken_com
         let mut all = collected.take();
         all.sort_unstable();
         assert_eq!(all, (0..NUMBERS).collect::<Vec<_>>(), "by key: {by_key}, at {parallelisms:?}");
+    }
+}
+
+#[test]
+fn what_has_been_in_a_checkpoint_before_goes_before_what_came_later() {
+    let (folder, collected) = (tempfile::tempdir().unwrap(), Collected::default());
+    for (parallelism, released) in [(1, NUMBERS / 2), (2, NUMBERS)] {
+        let (give, permits) = Permits::new();
+        let graph = slow_of(released, &permits, true, true, &collected);
+        let handle = start(&graph, config(folder.path(), parallelism, Some(Duration::ZERO))).unwrap();
+        wait_for("the rest is read", || read(&handle) == NUMBERS / 2 && worked_on(&handle) > 0);
+        give_until_checkpoint(&give, handle.progress().committed_epoch, &handle);
+        let done = worked_on(&handle);
+        assert!(done < NUMBERS / 2 - 4, "{done} were worked on: what was under way before is to be so still");
+        handle.cancel();
+        drop(give);
+        let _ = handle.wait();
+    }
+    let (give, permits) = Permits::new();
+    drop(give);
+    run(&slow(&permits, true, false, &collected), config(folder.path(), 1, Some(Duration::ZERO))).unwrap();
+    let all = collected.take();
+    for key in 0..4 {
+        let of_key: Vec<u64> = all.iter().copied().filter(|n| n % 4 == key).collect();
+        assert_eq!(of_key, (0..NUMBERS).filter(|n| n % 4 == key).collect::<Vec<_>>());
     }
 }
 
