@@ -17,7 +17,7 @@ use thalweg_dataflow::window::{Lateness, TimeWindow, TumblingEventTimeWindows, W
 
 /// Says that all is there up to each number.
 #[derive(Clone)]
-struct Each;
+pub(crate) struct Each;
 
 impl WatermarkGenerator<i64> for Each {
     fn on_event(&mut self, event: &i64, _: Timestamp, output: &mut WatermarkOutput) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::faucet::Faucet;
+use super::pace::Each;
 use proptest::prelude::*;
 use thalweg_dataflow::OutputTag;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
@@ -13,8 +14,7 @@ use thalweg_dataflow::operators::{Collect, Emit, Reduce};
 use thalweg_dataflow::record::Keyed;
 use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartStrategy, run, start};
 use thalweg_dataflow::source::{CollectionSource, DataGeneratorSource};
-use thalweg_dataflow::time::Timestamp;
-use thalweg_dataflow::watermark::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
+use thalweg_dataflow::watermark::WatermarkStrategy;
 use thalweg_dataflow::window::aggregate::Count;
 use thalweg_dataflow::window::{Lateness, TimeWindow, TumblingEventTimeWindows, WindowAssigner};
 use thalweg_testkit::{CollectSink, Collected, Pipeline};
@@ -236,16 +236,6 @@ fn a_barrier_overtakes_only_after_its_time_and_a_savepoint_never_does() {
     handle.stop();
     handle.wait().unwrap();
     assert_eq!(collected.len(), NUMBERS as usize);
-}
-
-/// Says that all is there up to each number.
-#[derive(Clone)]
-struct Each;
-
-impl WatermarkGenerator<i64> for Each {
-    fn on_event(&mut self, event: &i64, _: Timestamp, output: &mut WatermarkOutput) {
-        output.emit_watermark(*event);
-    }
 }
 
 #[test]
