@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::count::{Counting, check_counts, write_words};
+use common::count::{Counting, check_counts, write_more_words, write_words};
 use common::{Cluster, eventually, unique};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::Epoch;
@@ -91,6 +91,8 @@ fn the_older_of_two_instances_is_fenced_and_says_so() {
     // Restarts are allowed, and must not happen: they would fence the younger one.
     let restart = Some(RestartStrategy::FixedDelay { attempts: 9, delay: Duration::ZERO });
     let younger = run(&job.graph(&cluster, &CrashPoint::never()), JobConfig { restart, ..job.config(2) });
+    // The older one finds out when it writes, and may have been through with what there was.
+    write_more_words(&cluster, &job.input, 40_000..42_000);
     let error = older.wait().unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("took over"), "{error}");
     assert_eq!(younger.unwrap().restarts, 0);
@@ -108,13 +110,15 @@ fn a_fenced_job_that_still_owns_its_checkpoints_takes_its_place_back() {
     eventually("a commit", || running.progress().committed_epoch >= 1);
     let other = cluster.producer(&[("transactional.id", &job.id)]);
     rdkafka::producer::Producer::init_transactions(&other, common::PATIENCE).unwrap();
+    // It finds out when it writes, so it gets something to write: it may have been through with all of it.
+    write_more_words(&cluster, &job.input, 20_000..40_000);
     eventually("its place back", || running.progress().restarts >= 1);
     let committed = running.progress().committed_epoch;
     eventually("a commit", || running.progress().committed_epoch > committed);
     running.suspend();
     running.wait().unwrap();
     run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
-    check_counts(&cluster, &job.output, 20_000);
+    check_counts(&cluster, &job.output, 40_000);
 }
 
 #[test]
@@ -125,7 +129,13 @@ fn of_instances_that_start_at_once_exactly_one_survives() {
         write_words(&cluster, &job.input, 2_000);
         let started: Vec<_> =
             (0..3).map(|_| start(&job.unbounded_graph(&cluster), job.config(1)).unwrap()).collect();
-        eventually("two have given way", || started.iter().filter(|job| job.is_finished()).count() >= 2);
+        // Who has written all before another begins, finds out when there is more to write.
+        let mut words = 2_000;
+        eventually("two have given way", || {
+            write_more_words(&cluster, &job.input, words..words + 1_000);
+            words += 1_000;
+            started.iter().filter(|job| job.is_finished()).count() >= 2
+        });
         let Some(survivor) = started.iter().position(|job| !job.is_finished()) else {
             let ends = started.into_iter().map(|job| job.wait().map(|result| result.epoch));
             panic!("none survives: {:?}", ends.collect::<Vec<_>>());
@@ -133,12 +143,12 @@ fn of_instances_that_start_at_once_exactly_one_survives() {
         eventually("it commits", || started[survivor].progress().committed_epoch >= 2);
         started[survivor].suspend();
         let errors = started.into_iter().filter_map(|job| job.wait().err()).collect::<Vec<_>>();
-        assert_eq!(errors.len(), 2);
+        assert_eq!(errors.len(), 2, "{errors:?}");
         for error in errors {
             assert!(error.is_fatal() && error.to_string().contains("another instance of the job"), "{error}");
         }
         run(&job.graph(&cluster, &CrashPoint::never()), job.config(1)).unwrap();
-        check_counts(&cluster, &job.output, 2_000);
+        check_counts(&cluster, &job.output, words);
     }
 }
 

@@ -1,14 +1,17 @@
 //! Two instances of a job: started at once, one after the other, or with one that wakes up late.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use thalweg_dataflow::Output;
 use thalweg_dataflow::checkpoint::CheckpointStorage;
-use thalweg_dataflow::error::JobError;
+use thalweg_dataflow::error::{BoxError, JobError};
 use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operator::{Operator, OperatorContext};
 use thalweg_dataflow::operators::{Emit, Reduce};
-use thalweg_dataflow::record::Keyed;
+use thalweg_dataflow::record::{Batch, Keyed};
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, RestoreFrom, run, start};
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
@@ -100,6 +103,59 @@ fn who_fences_late_and_is_not_the_owner_gives_way_and_the_owner_goes_on() {
     let error = first.wait().unwrap_err();
     assert!(error.is_fatal() && error.to_string().contains("another instance of the job"), "{error}");
     second.wait().unwrap();
+    job.assert_exact();
+}
+
+/// Passes everything on, and takes its time to end: until it is let go.
+#[derive(Clone, Default)]
+struct Lingering {
+    runs: bool,
+    ends: Arc<AtomicBool>,
+    let_go: Arc<AtomicBool>,
+}
+
+impl Operator for Lingering {
+    type In = u64;
+    type Out = u64;
+
+    fn open(&mut self, _: &OperatorContext) -> Result<(), BoxError> {
+        self.runs = true;
+        Ok(())
+    }
+
+    fn process(&mut self, batch: &mut Batch<u64>, output: &mut Output<u64>) -> Result<(), BoxError> {
+        output.push_batch(&mut batch.records);
+        Ok(())
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.runs {
+            self.ends.store(true, Ordering::SeqCst);
+            until("it is let go", || self.let_go.load(Ordering::SeqCst));
+        }
+    }
+}
+
+#[test]
+fn an_owner_that_is_told_to_end_when_it_has_just_been_fenced_ends_in_good_order() {
+    let job = Job::new();
+    let lingering = Lingering::default();
+    let graph = StreamGraph::new();
+    let numbers = graph.source("numbers", job.faucet.clone(), WatermarkStrategy::no_watermarks());
+    job.log.write(&counted(&numbers.apply("lingers", lingering.clone())));
+    let running = start(&graph, job.config()).unwrap();
+    job.until(&running, NUMBERS / 2);
+    // Who does that finds that it is not the owner, and gives way; the owner has only to take its place back.
+    job.log.fence();
+    job.faucet.release(NUMBERS / 4 * 3);
+    until("the job has failed", || lingering.ends.load(Ordering::SeqCst));
+    running.suspend();
+    lingering.let_go.store(true, Ordering::SeqCst);
+    running.wait().unwrap();
+    job.faucet.open();
+    run(&graph, job.config()).unwrap();
     job.assert_exact();
 }
 

@@ -1,6 +1,7 @@
 //! A job that counts words from one topic into another, exactly once, and what must come out of it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::producer::BaseRecord;
@@ -101,8 +102,13 @@ impl Counting {
 
 /// Writes so many words to all partitions.
 pub(crate) fn write_words(cluster: &Cluster, topic: &str, count: usize) {
+    write_more_words(cluster, topic, 0..count);
+}
+
+/// Those of a longer list, of which what comes before has been written.
+pub(crate) fn write_more_words(cluster: &Cluster, topic: &str, range: Range<usize>) {
     let producer = cluster.producer(&[]);
-    for n in 0..count {
+    for n in range {
         let word = format!("word {}", n % WORDS);
         let record = BaseRecord::<(), str>::to(topic).partition(n as i32 % PARTITIONS).payload(&word);
         producer.send(record).map_err(|(error, _)| error).unwrap();
