@@ -22,6 +22,9 @@ use thalweg_dataflow::runtime::{CheckpointConfig, JobConfig, JobHandle, RestartS
 use thalweg_dataflow::source::IteratorSource;
 use thalweg_dataflow::watermark::WatermarkStrategy;
 
+#[path = "kinesis/fan_out.rs"]
+mod fan_out;
+
 /// A stream of its own, which goes with the test.
 struct Stream {
     name: String,

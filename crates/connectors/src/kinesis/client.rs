@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 
@@ -13,8 +14,10 @@ use crate::store::runtime;
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// So long a request may take.
+/// So long a request may take; and of one that has no end, so long nothing may come: Kinesis sends something every five seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes requests. Cloning it makes another handle to the same one.
 ///
@@ -30,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct KinesisClient(Arc<Inner>);
 
 struct Inner {
-    http: reqwest::Client,
+    http: Client,
     endpoint: String,
     host: String,
     region: String,
@@ -81,6 +84,8 @@ impl KinesisError {
                         "ProvisionedThroughputExceededException",
                         "LimitExceededException",
                         "ExpiredIteratorException",
+                        // A stream that is being made or changed, or a shard that was subscribed to only just.
+                        "ResourceInUseException",
                     ]
                     .contains(&kind.as_str())
             }
@@ -130,7 +135,37 @@ impl KinesisClient {
     }
 
     pub(super) async fn request(&self, action: &str, body: &Value) -> Result<Value, KinesisError> {
-        let Inner { http, endpoint, host, region, credentials } = &*self.0;
+        let answer = self.send(&self.0.http, action, body).await?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.map_err(no_answer)?;
+        let answer = match bytes.is_empty() {
+            true => Ok(Value::Null),
+            false => serde_json::from_slice::<Value>(&bytes),
+        };
+        if status == 200 {
+            return answer.map_err(|error| KinesisError::NoAnswer(error.into()));
+        }
+        let answer = answer.unwrap_or(Value::Null);
+        Err(refused(status, kind(&answer), &answer))
+    }
+
+    /// Subscribes to a shard, and returns the answer as it begins. Each has a connection of its own: over one that were shared, a subscription that is not read would hold up
+    /// the others.
+    pub(super) async fn subscribe(&self, body: &Value) -> Result<Response, KinesisError> {
+        let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(TIMEOUT).build();
+        let answer = self.send(&http.map_err(no_answer)?, "SubscribeToShard", body).await?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let bytes = answer.bytes().await.map_err(no_answer)?;
+        let answer = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
+        Err(refused(status, kind(&answer), &answer))
+    }
+
+    /// Makes a request, and returns the answer as it begins.
+    async fn send(&self, http: &Client, action: &str, body: &Value) -> Result<Response, KinesisError> {
+        let Inner { endpoint, host, region, credentials, .. } = &*self.0;
         let (body, target) = (body.to_string(), format!("Kinesis_20131202.{action}"));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let time = time(now);
@@ -155,26 +190,23 @@ impl KinesisClient {
         if let Some(token) = &credentials.token {
             request = request.header("x-amz-security-token", token.expose());
         }
-        let no_answer = |error: reqwest::Error| KinesisError::NoAnswer(error.without_url().into());
-        let answer = request.body(body).send().await.map_err(no_answer)?;
-        let status = answer.status().as_u16();
-        let bytes = answer.bytes().await.map_err(no_answer)?;
-        let answer = match bytes.is_empty() {
-            true => Ok(Value::Null),
-            false => serde_json::from_slice::<Value>(&bytes),
-        };
-        if status == 200 {
-            return answer.map_err(|error| KinesisError::NoAnswer(error.into()));
-        }
-        let answer = answer.unwrap_or(Value::Null);
-        let text = |names: [&str; 2]| {
-            names.iter().find_map(|name| answer[name].as_str()).unwrap_or_default().to_owned()
-        };
-        // With its namespace, or without it.
-        let kind = text(["__type", "code"]);
-        let kind = kind.rsplit('#').next().unwrap_or_default().to_owned();
-        Err(KinesisError::Refused { status, kind, message: text(["message", "Message"]) })
+        request.body(body).send().await.map_err(no_answer)
     }
+}
+
+fn no_answer(error: reqwest::Error) -> KinesisError {
+    KinesisError::NoAnswer(error.without_url().into())
+}
+
+fn kind(refusal: &Value) -> &str {
+    ["__type", "code"].iter().find_map(|name| refusal[name].as_str()).unwrap_or_default()
+}
+
+/// A refusal: its kind, with its namespace or without it, and what is said of it.
+pub(super) fn refused(status: u16, kind: &str, answer: &Value) -> KinesisError {
+    let kind = kind.rsplit('#').next().unwrap_or_default().to_owned();
+    let message = ["message", "Message"].iter().find_map(|name| answer[name].as_str());
+    KinesisError::Refused { status, kind, message: message.unwrap_or_default().to_owned() }
 }
 
 /// What says in a request which stream it is about: its ARN, which may be another account's, or its name.
@@ -254,8 +286,7 @@ impl KinesisClientBuilder {
         };
         let host = host.to_owned();
         let credentials = self.credentials.map_or_else(|| credentials(var, self.profile), Ok)?;
-        let http =
-            reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(Duration::from_secs(5)).build()?;
+        let http = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build()?;
         Ok(KinesisClient(Arc::new(Inner { http, endpoint, host, region, credentials })))
     }
 }

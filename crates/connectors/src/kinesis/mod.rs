@@ -17,6 +17,12 @@
 //! **Aggregated records**, which the Kinesis Producer Library makes, come apart: each of the records in one has the sequence number of the whole, and a number of its own below
 //! that, which is in the checkpoint, too. What only looks like one is handed on as it is; what has a record of another shard in it is dropped, as its producer sends that again.
 //!
+//! **Enhanced fan-out** ([`KinesisSource::fan_out`]) has the service send records as they come, to each consumer at its full rate, instead of being asked four times a second.
+//! Positions are the same: a job changes to it, and back, at a restart. A subscription lasts five minutes and is made anew after that, from where it has come to; one that is cut or
+//! refused is tried again as [`Retry`](crate::contract::Retry) says. No more is read than the job takes: of a shard, three events at most are in memory (of up to 24 MiB; usually, some
+//! records), and what the network holds. Each shard has a connection of its own, HTTP/2 where the service has it. A consumer that the job has registered stays registered, and is paid
+//! for, until somebody deregisters it; two jobs with the same one take each other's subscriptions away.
+//!
 //! **What it was tested against**: not Amazon's service, but two servers that speak its API, each from its own model of it (`scripts/kinesis start --server …`). Both do what the tests ask for,
 //! but for this:
 //!
@@ -26,17 +32,22 @@
 //! | when a record came | to the microsecond | to the second |
 //! | shards by a stream's ARN alone | yes | no: the name is sent, too |
 //! | many records at once | slow: some hundred a second | fast |
+//! | enhanced fan-out | no | yes, but each subscription begins at the shard's first record; what was read before is dropped here, and a time to begin at is without effect |
 //!
-//! **Not here**: enhanced fan-out; the sink does not aggregate. It speaks Kinesis's API by itself, signed as AWS wants it (version 4): the
+//! **Not here**: the sink does not aggregate. It speaks Kinesis's API by itself, signed as AWS wants it (version 4): the
 //! SDK would be a hundred crates.
 
 mod aggregation;
+mod background;
 mod client;
+mod event_stream;
+mod fan_out;
 mod shard;
 mod signature;
 mod sink;
 mod source;
 
 pub use client::{KinesisClient, KinesisClientBuilder, KinesisError};
+pub use fan_out::ConsumerLifecycle;
 pub use sink::KinesisSink;
 pub use source::{KinesisReader, KinesisRecord, KinesisSource, ShardPosition, StartAt};

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,14 +10,14 @@ use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{SourceOutput, SplitId, Waker};
 use thalweg_dataflow::time::Timestamp;
-use tokio::task::JoinHandle;
 
 use super::aggregation::{self, Aggregated, Found};
+use super::background::{Background, Next};
 use super::client::of_stream_to_read;
+use super::fan_out::Subscription;
 use super::source::{KinesisRecord, Listed, ShardPosition};
 use super::{KinesisClient, KinesisError};
 use crate::contract::Pauses;
-use crate::store::runtime;
 
 /// So many records are asked for at once.
 const BATCH: usize = 1_000;
@@ -30,31 +29,20 @@ pub(super) struct Shard {
     hash_keys: RangeInclusive<u128>,
     pub(super) position: ShardPosition,
     pub(super) split: Option<SplitId>,
-    /// Where the next read begins.
+    /// Where the next read, or subscription, begins.
     pub(super) iterator: Option<String>,
     pub(super) ready: VecDeque<Ready>,
     /// Whether what is ready is the last of it.
     pub(super) is_last: bool,
-    fetching: Option<Fetching>,
+    fetching: Option<Background<Fetched>>,
+    /// What a subscription is made for; without it, reads are.
+    consumer: Option<Arc<str>>,
+    /// Whether anything has come of the subscription.
+    has_come: bool,
     pub(super) fetch_at: Timestamp,
     pub(super) pauses: Option<Pauses>,
     pub(super) attempts: u32,
     pub(super) behind: f64,
-}
-
-/// A read that is under way. What has come of it is there before the source is woken, and the source is woken whatever becomes of it.
-struct Fetching {
-    task: JoinHandle<()>,
-    fetched: Receiver<Result<Fetched, KinesisError>>,
-}
-
-/// Wakes a source when it goes.
-struct Wakes(Waker);
-
-impl Drop for Wakes {
-    fn drop(&mut self) {
-        self.0.wake();
-    }
 }
 
 /// A record that was read, and is not handed on, or not all of it.
@@ -67,15 +55,9 @@ pub(super) struct Ready {
 
 pub(super) struct Fetched {
     pub(super) records: Vec<Ready>,
-    /// `None` at the end of the shard.
+    /// An iterator, or in a subscription the number to go on after; `None` at the end of the shard.
     pub(super) next: Option<String>,
     pub(super) behind: f64,
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        self.fetching.iter().for_each(|fetching| fetching.task.abort());
-    }
 }
 
 impl Shard {
@@ -90,6 +72,8 @@ impl Shard {
             ready: VecDeque::new(),
             is_last: false,
             fetching: None,
+            consumer: None,
+            has_come: false,
             fetch_at: Timestamp::MIN,
             pauses: None,
             attempts: 0,
@@ -97,38 +81,52 @@ impl Shard {
         }
     }
 
-    /// Asks for more, on the runtime.
+    /// Asks for more, on the runtime: once, or, for a consumer of enhanced fan-out, for whatever comes.
     pub(super) fn fetch(
         &mut self,
         client: &KinesisClient,
         stream: &str,
         waker: &Waker,
+        consumer: Option<Arc<str>>,
     ) -> Result<(), BoxError> {
-        let (client, waker, stream, shard) =
-            (client.clone(), waker.clone(), stream.to_owned(), self.id.clone());
-        let (iterator, position) = (self.iterator.take(), self.position.clone());
-        let hash_keys = self.hash_keys.clone();
-        let (sender, fetched) = sync_channel(1);
-        let fetch = async move {
-            // In this order, so that the last thing that happens is that the source is woken: one that is woken before would sleep again, with nobody to wake it.
-            let _wakes = Wakes(waker);
-            let sender = sender;
-            let fetched = fetch(&client, &stream, (&shard, &hash_keys), iterator, &position).await;
-            // A source that is gone wants nothing.
-            let _ = sender.send(fetched);
-        };
-        self.fetching = Some(Fetching { task: runtime::handle()?.spawn(fetch), fetched });
+        let (client, stream, shard) = (client.clone(), stream.to_owned(), self.id.clone());
+        let (hash_keys, position) = (self.hash_keys.clone(), self.position.clone());
+        (self.consumer, self.has_come) = (consumer.clone(), false);
+        self.fetching = Some(match consumer {
+            Some(consumer) => {
+                let after = self.iterator.clone();
+                let subscription =
+                    Subscription { client, stream, consumer, shard, hash_keys, after, position };
+                Background::spawn(waker, |answers| subscription.run(answers))?
+            }
+            None => {
+                let iterator = self.iterator.take();
+                Background::spawn(waker, |answers| async move {
+                    let fetched = fetch(&client, &stream, (&shard, &hash_keys), iterator, &position).await;
+                    // A source that is gone wants nothing.
+                    answers.give(fetched).await;
+                })?
+            }
+        });
         Ok(())
     }
 
-    /// What the read that was under way has brought, if it has.
+    /// What the read that was under way has brought, or the subscription has next, if there is anything.
     pub(super) fn fetched(&mut self) -> Option<Result<Fetched, KinesisError>> {
-        let fetched = match self.fetching.as_ref()?.fetched.try_recv() {
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(KinesisError::NoAnswer("the read has panicked".into())),
-            Ok(fetched) => fetched,
+        let fetched = match self.fetching.as_mut()?.next() {
+            Next::Nothing => return None,
+            Next::Answer(fetched) => fetched,
+            Next::End if self.has_come => {
+                // It lasts five minutes; the next one goes on from there.
+                self.fetching = None;
+                return None;
+            }
+            Next::End => Err(KinesisError::NoAnswer("it has ended before anything came".into())),
         };
-        self.fetching = None;
+        self.has_come = true;
+        if self.consumer.is_none() || fetched.is_err() {
+            self.fetching = None;
+        }
         Some(fetched)
     }
 
@@ -166,6 +164,12 @@ impl Shard {
 }
 
 impl Ready {
+    /// Whether anything of it has not been read at this position. Numbers rise in a shard.
+    pub(super) fn is_left_after(&self, position: &ShardPosition) -> bool {
+        let (number, after) = (&self.record.sequence_number, &position.after);
+        (number.len(), number) > (after.len(), after) || (number == after && position.taken > 0)
+    }
+
     /// The next one of those that are in it.
     fn part(&self, aggregated: &Aggregated) -> Option<KinesisRecord> {
         let (key, hash_key, data) = aggregated.get(&self.record.data, self.next)?;
@@ -193,17 +197,11 @@ async fn fetch(
         None => {
             let mut request = of_stream_to_read(stream);
             request["ShardId"] = Value::from(&**shard);
-            match position {
-                ShardPosition { after, taken, .. } if !after.is_empty() => {
-                    let of = if *taken > 0 { "AT_SEQUENCE_NUMBER" } else { "AFTER_SEQUENCE_NUMBER" };
-                    request["ShardIteratorType"] = of.into();
-                    request["StartingSequenceNumber"] = after.as_str().into();
-                }
-                ShardPosition { start, .. } if *start >= 0 => {
-                    request["ShardIteratorType"] = "AT_TIMESTAMP".into();
-                    request["Timestamp"] = (*start as f64 / 1000.0).into();
-                }
-                _ => request["ShardIteratorType"] = "TRIM_HORIZON".into(),
+            let (of, at) = begin(position);
+            request["ShardIteratorType"] = of.into();
+            if let Some((name, value)) = at {
+                let name = if name == "SequenceNumber" { "StartingSequenceNumber" } else { name };
+                request[name] = value;
             }
             let answer = client.request("GetShardIterator", &request).await?;
             answer["ShardIterator"].as_str().unwrap_or_default().to_owned()
@@ -211,8 +209,34 @@ async fn fetch(
     };
     let mut answer =
         client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
+    let records = unpack(answer["Records"].take(), stream, (shard, hash_keys), position)?;
+    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
+    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
+}
+
+/// Where the service is to begin, as it says it: a type, and what belongs to it.
+pub(super) fn begin(position: &ShardPosition) -> (&'static str, Option<(&'static str, Value)>) {
+    match position {
+        ShardPosition { after, taken, .. } if !after.is_empty() => {
+            let of = if *taken > 0 { "AT_SEQUENCE_NUMBER" } else { "AFTER_SEQUENCE_NUMBER" };
+            (of, Some(("SequenceNumber", after.as_str().into())))
+        }
+        ShardPosition { start, .. } if *start >= 0 => {
+            ("AT_TIMESTAMP", Some(("Timestamp", (*start as f64 / 1000.0).into())))
+        }
+        _ => ("TRIM_HORIZON", None),
+    }
+}
+
+/// The records of an answer, and what of them is not taken yet.
+pub(super) fn unpack(
+    mut of_answer: Value,
+    stream: &str,
+    (shard, hash_keys): (&Arc<str>, &RangeInclusive<u128>),
+    position: &ShardPosition,
+) -> Result<Vec<Ready>, KinesisError> {
     let mut records = Vec::new();
-    for of_answer in answer["Records"].as_array_mut().into_iter().flatten() {
+    for of_answer in of_answer.as_array_mut().into_iter().flatten() {
         let record = record(of_answer.take(), shard)?;
         match aggregation::find(&record.data, hash_keys) {
             Found::Plain => records.push(Ready { record, aggregated: None, next: 0 }),
@@ -228,8 +252,7 @@ async fn fetch(
             ),
         }
     }
-    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
-    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
+    Ok(records)
 }
 
 fn record(mut record: Value, shard: &Arc<str>) -> Result<KinesisRecord, KinesisError> {

@@ -11,10 +11,13 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{Source, SourceContext, SourceOutput, SourceReader, SourceStatus};
 use thalweg_dataflow::time::{Timestamp, millis};
 
+use super::background::{Background, Next};
 use super::client::of_stream_to_read;
+use super::fan_out::{self, ConsumerLifecycle, FanOut};
 use super::shard::Shard;
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorError, ConnectorMetrics, Guarantee, Pauses, Place, Promise, Retry};
+use crate::store::runtime;
 
 /// A record of a stream. Its event time is when Kinesis got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,7 @@ pub struct KinesisSource {
     poll_every: Duration,
     discover_every: Duration,
     retry: Retry,
+    fan_out: Option<FanOut>,
     client: Option<KinesisClient>,
     /// The shards that have been read to their end, by whichever subtask.
     finished: Arc<Mutex<BTreeSet<String>>>,
@@ -92,6 +96,7 @@ impl KinesisSource {
             poll_every: Duration::from_millis(250),
             discover_every: Duration::from_secs(10),
             retry: Retry::new().attempts(10),
+            fan_out: None,
             client: None,
             finished: Arc::default(),
         }
@@ -122,6 +127,21 @@ impl KinesisSource {
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Reads by enhanced fan-out, as the consumer of this name: the service sends records as they come, to this consumer at its full rate whoever else reads. A job may change
+    /// to it, and back, at a restart.
+    ///
+    /// ```
+    /// use thalweg_connectors::kinesis::{ConsumerLifecycle, KinesisSource};
+    ///
+    /// let source = KinesisSource::new("words").fan_out("counts", ConsumerLifecycle::JobManaged);
+    /// # let _ = source;
+    /// ```
+    #[must_use]
+    pub fn fan_out(mut self, consumer: &str, lifecycle: ConsumerLifecycle) -> Self {
+        self.fan_out = Some(FanOut { consumer: consumer.to_owned(), lifecycle });
         self
     }
 
@@ -169,6 +189,9 @@ impl Source for KinesisSource {
             known: BTreeSet::new(),
             discover_at: Timestamp::MIN,
             pauses: None,
+            consumer: None,
+            looking: None,
+            discovering: None,
         })
     }
 }
@@ -211,6 +234,10 @@ pub struct KinesisReader {
     discover_at: Timestamp,
     /// Of a discovery that has failed.
     pauses: Option<Pauses>,
+    /// The ARN of the consumer of enhanced fan-out, when it is known, and the search for it.
+    consumer: Option<Arc<str>>,
+    looking: Option<Background<Arc<str>>>,
+    discovering: Option<Background<Vec<Listed>>>,
 }
 
 impl KinesisReader {
@@ -253,36 +280,77 @@ impl KinesisReader {
         }
     }
 
-    fn discover_if_due(&mut self, now: Timestamp) -> Result<(), BoxError> {
-        if now < self.discover_at {
-            return Ok(());
-        }
-        match list(&self.client, &self.source.stream) {
-            Ok(listed) => {
-                self.take_over(&listed, false);
-                self.pauses = None;
-                self.discover_at = now + millis(self.source.discover_every);
-                Ok(())
+    /// Looks for new shards, in the background, if it is time to. Returns when it is again.
+    fn discover_if_due(&mut self, now: Timestamp) -> Result<Timestamp, BoxError> {
+        let every = millis(self.source.discover_every);
+        if let Some(discovering) = &mut self.discovering {
+            let listed = match discovering.next() {
+                Next::Nothing => return Ok(now + every),
+                Next::Answer(listed) => listed,
+                Next::End => Err(KinesisError::NoAnswer("the search has panicked".into())),
+            };
+            self.discovering = None;
+            match listed {
+                Ok(listed) => {
+                    self.take_over(&listed, false);
+                    self.pauses = None;
+                }
+                Err(error) => {
+                    let pauses = self.pauses.get_or_insert_with(|| self.source.retry.pauses());
+                    let pause = if error.passes() { pauses.next() } else { None };
+                    let Some(pause) = pause else {
+                        let failure = error.failure();
+                        return Err(ConnectorError::once(&self.place, "list its shards", failure).boxed());
+                    };
+                    self.metrics.retry();
+                    self.discover_at = now + millis(pause);
+                }
             }
-            Err(error) => {
-                let pauses = self.pauses.get_or_insert_with(|| self.source.retry.pauses());
-                let pause = if error.passes() { pauses.next() } else { None };
-                let Some(pause) = pause else {
-                    return Err(ConnectorError::once(&self.place, "list its shards", error.failure()).boxed());
-                };
-                self.metrics.retry();
-                self.discover_at = now + millis(pause);
-                Ok(())
-            }
         }
+        if now >= self.discover_at {
+            let (client, stream) = (self.client.clone(), self.source.stream.clone());
+            self.discovering = Some(Background::spawn(&self.context.waker, |answers| async move {
+                answers.give(list(&client, &stream).await).await;
+            })?);
+            self.discover_at = now + every;
+        }
+        Ok(self.discover_at)
+    }
+}
+
+impl KinesisReader {
+    /// Whether shards can be read: by enhanced fan-out only when its consumer is there, which is looked for in the background.
+    fn has_consumer(&mut self) -> Result<bool, BoxError> {
+        let Some(fan_out) = self.source.fan_out.as_ref().filter(|_| self.consumer.is_none()) else {
+            return Ok(true);
+        };
+        let Some(looking) = &mut self.looking else {
+            let (client, source, fan_out) = (self.client.clone(), self.source.clone(), fan_out.clone());
+            self.looking = Some(Background::spawn(&self.context.waker, |answers| async move {
+                let consumer = fan_out::consumer(&client, &source.stream, &fan_out, &source.retry).await;
+                answers.give(consumer).await;
+            })?);
+            return Ok(false);
+        };
+        let error = match looking.next() {
+            Next::Nothing => return Ok(false),
+            Next::Answer(Ok(consumer)) => {
+                (self.consumer, self.looking) = (Some(consumer), None);
+                return Ok(true);
+            }
+            Next::Answer(Err(error)) => error,
+            Next::End => KinesisError::NoAnswer("the search has panicked".into()),
+        };
+        let what = format!("find its consumer {}, or register it", fan_out.consumer);
+        Err(ConnectorError::once(&self.place, what, error.failure()).boxed())
     }
 }
 
 /// All shards of a stream.
-fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisError> {
+async fn list(client: &KinesisClient, stream: &str) -> Result<Vec<Listed>, KinesisError> {
     let (mut listed, mut request) = (Vec::new(), of_stream_to_read(stream));
     loop {
-        let answer = client.call("ListShards", &request)?;
+        let answer = client.request("ListShards", &request).await?;
         for shard in answer["Shards"].as_array().into_iter().flatten() {
             let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
             let Some(id) = text(&shard["ShardId"]) else { continue };
@@ -343,7 +411,9 @@ impl SourceReader for KinesisReader {
             self.set_finished(shard, position.finished);
         }
         // Here, so that no checkpoint is taken before positions have their owners.
-        let list = |_| list(&self.client, &self.source.stream).map_err(KinesisError::failure);
+        let runtime = runtime::handle()?;
+        let list =
+            |_| runtime.block_on(list(&self.client, &self.source.stream)).map_err(KinesisError::failure);
         let listed =
             self.source.retry.run(&self.place, "list its shards", list).map_err(|error| error.boxed())?;
         self.take_over(&listed, is_fresh);
@@ -353,8 +423,10 @@ impl SourceReader for KinesisReader {
 
     fn poll(&mut self, output: &mut SourceOutput<KinesisRecord>) -> Result<SourceStatus, BoxError> {
         let now = self.context.clock.now();
-        self.discover_if_due(now)?;
-        let mut until = self.discover_at.max(now);
+        let mut until = self.discover_if_due(now)?;
+        if !self.has_consumer()? {
+            return Ok(SourceStatus::Idle { until: Some(until) });
+        }
         for shard in self.shards.iter_mut().filter(|shard| !shard.position.finished) {
             let waits = {
                 let finished = self.source.finished.lock().unwrap_or_else(PoisonError::into_inner);
@@ -366,7 +438,11 @@ impl SourceReader for KinesisReader {
                 continue;
             }
             let split = *shard.split.get_or_insert_with(|| output.add_split(&shard.id));
-            if let Some(fetched) = shard.fetched() {
+            // Of a subscription the next, too, if there was nothing in the first.
+            while shard.ready.is_empty()
+                && !shard.is_last
+                && let Some(fetched) = shard.fetched()
+            {
                 match fetched {
                     Ok(fetched) => {
                         (shard.pauses, shard.attempts) = (None, 0);
@@ -401,7 +477,10 @@ impl SourceReader for KinesisReader {
             }
             if shard.ready.is_empty() && !shard.is_fetching() {
                 match shard.fetch_at <= now {
-                    true => shard.fetch(&self.client, &self.source.stream, &self.context.waker)?,
+                    true => {
+                        let consumer = self.consumer.clone();
+                        shard.fetch(&self.client, &self.source.stream, &self.context.waker, consumer)?;
+                    }
                     false => until = until.min(shard.fetch_at),
                 }
             }

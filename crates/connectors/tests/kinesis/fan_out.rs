@@ -1,0 +1,185 @@
+//! Enhanced fan-out, against a server that has it; of one that has not, that is said.
+
+use thalweg_connectors::kinesis::ConsumerLifecycle::{JobManaged, SelfManaged};
+
+use super::*;
+
+/// A stream whose server sends what is in its shards.
+fn stream(test: &str, shards: u32) -> Option<Stream> {
+    let stream = Stream::new(test, shards)?;
+    if std::env::var("THALWEG_KINESIS").is_ok_and(|server| server != "ferrokinesis") {
+        eprintln!("SKIPPED: {test} on a server that has no enhanced fan-out; ferrokinesis has it");
+        return None;
+    }
+    Some(stream)
+}
+
+impl Stream {
+    fn fan_out(&self) -> KinesisSource {
+        self.source().fan_out("counts", JobManaged)
+    }
+
+    /// By the one, or by the other.
+    fn source_of_round(&self, round: usize) -> KinesisSource {
+        if round.is_multiple_of(2) { self.fan_out() } else { self.source() }
+    }
+
+    fn arn(&self) -> Value {
+        self.call("DescribeStreamSummary", json!({}))["StreamDescriptionSummary"]["StreamARN"].clone()
+    }
+}
+
+#[test]
+fn what_is_sent_is_gone_on_from_at_any_parallelism_and_by_polling_too() {
+    let Some(stream) = stream("sent-goes-on", 3) else { return };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let mut written = 0;
+    for (round, parallelism) in [2, 1, 4, 1, 3].into_iter().enumerate() {
+        stream.write(written..written + 300);
+        let (job, records) = collect(stream.source_of_round(round), parallelism, Some(checkpoints.path()));
+        exactly(&records, written..written + 300);
+        stream.write(written + 300..written + 320);
+        exactly(&records, written..written + 320);
+        written += 320;
+        job.suspend();
+        job.wait().unwrap();
+    }
+    // One consumer for all of them.
+    let request = json!({ "StreamARN": stream.arn() });
+    let consumers = stream.client.call("ListStreamConsumers", &request).unwrap();
+    assert_eq!(consumers["Consumers"].as_array().unwrap().len(), 1, "{consumers}");
+}
+
+#[test]
+fn shards_are_split_and_merged_while_they_are_sent() {
+    let Some(stream) = stream("sent-reshard", 2) else { return };
+    let checkpoints = tempfile::tempdir().unwrap();
+    let (job, records) = collect(stream.fan_out(), 1, Some(checkpoints.path()));
+    stream.write(0..150);
+    stream.split(&stream.open_shards()[0]);
+    stream.write(150..300);
+    let mut open = stream.open_shards();
+    open.sort_by_key(|shard| {
+        shard["HashKeyRange"]["StartingHashKey"].as_str().unwrap().parse::<u128>().unwrap()
+    });
+    stream.merge(&open[1], &open[2]);
+    stream.write(300..450);
+    exactly(&records, 0..450);
+    in_order(&records);
+    stop(job);
+    // A job that was not there meanwhile, too: parents before children.
+    for parallelism in [1, 3] {
+        let (job, all) = collect(stream.fan_out(), parallelism, None);
+        exactly(&all, 0..450);
+        if parallelism == 1 {
+            in_order(&all);
+        }
+        stop(job);
+    }
+    // And one that goes on over a split that it has not seen, by polling.
+    stream.write(450..500);
+    stream.split(&stream.open_shards()[0]);
+    stream.write(500..550);
+    let (job, rest) = collect(stream.source(), 2, Some(checkpoints.path()));
+    exactly(&rest, 450..550);
+    stop(job);
+}
+
+#[test]
+fn a_consumer_that_somebody_else_registers_has_to_be_there() {
+    let Some(stream) = stream("consumer", 1) else { return };
+    let source = stream.source().fan_out("theirs", SelfManaged);
+    let error = collect(source.clone(), 1, None).0.wait().unwrap_err().to_string();
+    assert!(error.contains("cannot find its consumer theirs") && error.contains("SELF_MANAGED"), "{error}");
+    assert!(error.contains("trying again cannot help"), "{error}");
+    let request = json!({ "StreamARN": stream.arn(), "ConsumerName": "theirs" });
+    stream.client.call("RegisterStreamConsumer", &request).unwrap();
+    // By its ARN, too, and before the consumer can be used.
+    stream.write(0..50);
+    let (job, records) = collect(source, 1, None);
+    exactly(&records, 0..50);
+    stop(job);
+    let by_arn = KinesisSource::new(stream.arn().as_str().unwrap()).client(stream.client.clone());
+    let (job, records) = collect(by_arn.fan_out("ours", JobManaged), 2, None);
+    exactly(&records, 0..50);
+    stop(job);
+}
+
+#[test]
+fn a_job_that_changes_how_it_reads_goes_on_within_a_record_that_has_many_in_it() {
+    const COUNT: u64 = 20_000;
+    let Some(stream) = stream("sent-within", 1) else { return };
+    stream.put(vec![("any", aggregated(0..COUNT, None))]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for round in 0..4 {
+        let (job, files) = to_files(&stream.source_of_round(round), folder.path(), 1, 50);
+        wait_for(&files, if round < 3 { before + 1 } else { COUNT as usize });
+        // No last checkpoint.
+        job.cancel();
+        let _ = job.wait();
+        before = published(&files).len();
+        assert!(round == 3 || before < COUNT as usize, "it has come to its end too soon");
+    }
+    assert!(published(&folder.path().join("out")).into_iter().eq(0..COUNT));
+}
+
+#[test]
+fn a_job_that_is_killed_and_a_service_that_stops_sending_lose_and_double_nothing() {
+    let Some(stream) = stream("sent-kills", 3) else { return };
+    let (folder, pid) = (tempfile::tempdir().unwrap(), std::env::var("THALWEG_KINESIS_PID").unwrap());
+    let mut written = 0;
+    for parallelism in [1, 2, 3] {
+        let (job, files) = to_files(&stream.fan_out(), folder.path(), parallelism, 0);
+        let before = published(&files).len();
+        stream.write(written..written + 600);
+        written += 600;
+        wait_for(&files, before + 1);
+        let stopped = Stopped(pid.clone());
+        assert!(Command::new("kill").args(["-STOP", &stopped.0]).status().unwrap().success());
+        std::thread::sleep(Duration::from_millis(600));
+        // It is gone at once, whatever the service does, and without a last checkpoint.
+        let since = Instant::now();
+        job.cancel();
+        let _ = job.wait();
+        assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+        drop(stopped);
+    }
+    let (job, files) = to_files(&stream.fan_out(), folder.path(), 2, 0);
+    wait_for(&files, written as usize);
+    stop(job);
+    assert!(published(&files).into_iter().eq(0..written));
+}
+
+/// A job that writes what it reads into files, so many microseconds a record. Returns where they are, too.
+fn to_files(
+    source: &KinesisSource,
+    folder: &Path,
+    parallelism: usize,
+    micros: u64,
+) -> (JobHandle, std::path::PathBuf) {
+    let files = folder.join("out");
+    let graph = StreamGraph::new();
+    let records = graph.source("kinesis", source.clone(), WatermarkStrategy::no_watermarks());
+    let slow = records.map("slow", move |record: KinesisRecord| {
+        if micros > 0 && number(&record).is_multiple_of(20) {
+            std::thread::sleep(Duration::from_micros(20 * micros));
+        }
+        record
+    });
+    let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
+    let _ = slow.apply("files", FileSink::new(&files, line)).uid("files");
+    let storage = CheckpointStorage::local(folder.join("checkpoints")).unwrap();
+    let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(25), storage));
+    let restart = Some(RestartStrategy::None);
+    let config = JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("files") };
+    (start(&graph, config).unwrap(), files)
+}
+
+fn wait_for(files: &Path, count: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while published(files).len() < count {
+        assert!(Instant::now() < until, "{} of {count}", published(files).len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
