@@ -367,7 +367,9 @@ impl<'a> Attempt<'a> {
                 self.cancel();
             }
             // Who was fenced may own the job all the same. Nothing has failed then, and the next attempt stops in good order.
-            Message::Command(Command::Stop(then)) if self.failure.as_ref().is_some_and(JobError::is_fenced) => {
+            Message::Command(Command::Stop(then))
+                if self.failure.as_ref().is_some_and(JobError::is_fenced) =>
+            {
                 stop.get_or_insert(then);
             }
             Message::Command(Command::Stop(_)) if self.failure.is_some() => self.give_up = true,
