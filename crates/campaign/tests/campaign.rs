@@ -78,11 +78,13 @@ fn a_job_with_state_on_disk_and_records_in_its_checkpoints_loses_and_repeats_not
     }
 }
 
-/// In each store that the environment names: `THALWEG_S3`, `THALWEG_HDFS`.
+/// In each store that the environment names: `THALWEG_S3`, `THALWEG_AZURE`, `THALWEG_HDFS`.
 fn play_in_stores(hurt: Hurt, step: &'static str) {
-    for (variable, built_in) in
-        [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))]
-    {
+    for (variable, built_in) in [
+        ("THALWEG_S3", cfg!(feature = "s3")),
+        ("THALWEG_AZURE", cfg!(feature = "azure")),
+        ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+    ] {
         match std::env::var(variable) {
             Ok(store) if built_in => {
                 let at = At { step, time: 2 };

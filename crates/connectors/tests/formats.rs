@@ -417,17 +417,21 @@ mod parquet {
     }
 }
 
-/// A folder of its own, in each store that there is: `THALWEG_S3`, `THALWEG_HDFS`.
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+/// A folder of its own, in each store that there is: `THALWEG_S3`, `THALWEG_AZURE`, `THALWEG_HDFS`.
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 fn folders(test: &str) -> Vec<String> {
     thalweg_testkit::stores::folders(
         test,
-        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+        &[
+            ("THALWEG_S3", cfg!(feature = "s3")),
+            ("THALWEG_AZURE", cfg!(feature = "azure")),
+            ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+        ],
     )
 }
 
 /// What a source of files of a store reads, at two parallelisms.
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 fn is_all<S: Source<Item = Row>>(what: &str, source: impl Fn() -> S) {
     for parallelism in [1, 3] {
         let mut found = read(source(), parallelism).unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -436,7 +440,7 @@ fn is_all<S: Source<Item = Row>>(what: &str, source: impl Fn() -> S) {
     }
 }
 
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 #[test]
 fn each_format_is_written_to_and_read_from_each_store() {
     for at in folders("formats") {

@@ -4,8 +4,8 @@
 //! the environment names, as `stores.rs` has it. `THALWEG_KILLS` is how often a child is killed on each, 8 unless it is set; the more, the more records there are:
 //!
 //! ```sh
-//! scripts/s3 start; eval "$(scripts/s3 env)"; export THALWEG_HDFS=$(scripts/hdfs start)
-//! THALWEG_KILLS=100 cargo test -p thalweg-connectors --features s3,hdfs --test kills nothing_is_lost -- --nocapture
+//! scripts/s3 start; eval "$(scripts/s3 env)"; scripts/azure start; eval "$(scripts/azure env)"; export THALWEG_HDFS=$(scripts/hdfs start)
+//! THALWEG_KILLS=100 cargo test -p thalweg-connectors --features s3,azure,hdfs --test kills nothing_is_lost -- --nocapture
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
@@ -133,7 +133,11 @@ fn places(folder: &Path) -> Vec<String> {
         std::fs::create_dir(folder.join(of)).unwrap();
         places.push(format!("{of}:{}", folder.join(of).display()));
     }
-    let stores = [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))];
+    let stores = [
+        ("THALWEG_S3", cfg!(feature = "s3")),
+        ("THALWEG_AZURE", cfg!(feature = "azure")),
+        ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+    ];
     places.extend(thalweg_testkit::stores::folders("kills", &stores));
     places
 }
@@ -195,17 +199,17 @@ fn child() {
 }
 
 /// Lets a process go on, whatever becomes of the test.
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "azure"))]
 struct Stopped(String);
 
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "azure"))]
 impl Stopped {
     fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.0]).status().unwrap().success());
     }
 }
 
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "azure"))]
 impl Drop for Stopped {
     fn drop(&mut self) {
         self.signal("-CONT");
@@ -215,8 +219,21 @@ impl Drop for Stopped {
 #[cfg(feature = "s3")]
 #[test]
 fn an_s3_that_does_not_answer_for_a_while_is_waited_for() {
-    let (Ok(base), Ok(pid)) = (std::env::var("THALWEG_S3"), std::env::var("THALWEG_S3_PID")) else {
-        eprintln!("SKIPPED: an S3 that does not answer, on THALWEG_S3 and THALWEG_S3_PID, which are not set");
+    is_waited_for("THALWEG_S3");
+}
+
+#[cfg(feature = "azure")]
+#[test]
+fn an_azure_that_does_not_answer_for_a_while_is_waited_for() {
+    is_waited_for("THALWEG_AZURE");
+}
+
+#[cfg(any(feature = "s3", feature = "azure"))]
+fn is_waited_for(variable: &str) {
+    let (Ok(base), Ok(pid)) = (std::env::var(variable), std::env::var(format!("{variable}_PID"))) else {
+        eprintln!(
+            "SKIPPED: a store that does not answer, on {variable} and {variable}_PID, which are not set"
+        );
         return;
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();

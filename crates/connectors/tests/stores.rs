@@ -3,16 +3,17 @@
 //! | variable | set by |
 //! |---|---|
 //! | `THALWEG_S3`: a bucket, `s3://…` | `eval "$(scripts/s3 env)"`, after `scripts/s3 start` |
+//! | `THALWEG_AZURE`: a container, `az://…` | `eval "$(scripts/azure env)"`, after `scripts/azure start` |
 //! | `THALWEG_HDFS`: a NameNode, `hdfs://…` | `scripts/hdfs start` prints it |
 //!
 //! Without them nothing is tested, and that is said.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
-#![cfg(any(feature = "s3", feature = "hdfs"))]
+#![cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 
 use std::io::Read;
 use std::path::Path;
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "s3", feature = "azure"))]
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,7 +33,11 @@ use thalweg_testkit::CrashPoint;
 fn folders(test: &str) -> Vec<String> {
     thalweg_testkit::stores::folders(
         test,
-        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+        &[
+            ("THALWEG_S3", cfg!(feature = "s3")),
+            ("THALWEG_AZURE", cfg!(feature = "azure")),
+            ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+        ],
     )
 }
 
@@ -101,7 +106,10 @@ fn running(folder: &str, id: &str, restore: RestoreFrom) -> JobHandle {
         }
     }));
     let numbers = graph.source("numbers", source, WatermarkStrategy::no_watermarks()).uid("numbers");
-    let sink = StoreSink::new(folder, line as fn(&u64, &mut Vec<u8>));
+    // Whatever is tried again takes minutes: what a run before has published is to be known without that.
+    let retry = Retry::new().first_pause(Duration::from_secs(120)).longest_pause(Duration::from_secs(120));
+    let store = Store::at(folder).unwrap().retry(retry);
+    let sink = StoreSink::new(folder, line as fn(&u64, &mut Vec<u8>)).on(store);
     let _ = numbers.apply("store", sink).uid("store");
     start(&graph, JobConfig { restore, id: id.to_owned(), ..config(folder, 1) }).unwrap()
 }
@@ -192,6 +200,13 @@ fn what_is_not_there_or_not_reached_is_said_and_not_tried_for_ever() {
         assert!(error.contains("S3 s3://no-such-bucket: cannot list `x`"), "{error}");
         assert!(error.contains("trying again cannot help") && !error.contains("attempts"), "{error}");
     }
+    #[cfg(feature = "azure")]
+    if std::env::var("THALWEG_AZURE").is_ok() {
+        let error = read("az://no-such-container/x", 1).unwrap_err();
+        assert!(error.contains("Azure az://no-such-container: cannot list `x`"), "{error}");
+        assert!(error.contains("ContainerNotFound"), "{error}");
+        assert!(error.contains("trying again cannot help") && !error.contains("attempts"), "{error}");
+    }
     #[cfg(feature = "hdfs")]
     {
         // Nobody listens there.
@@ -237,37 +252,86 @@ fn wrong_credentials_are_refused_at_once_and_are_nowhere_to_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let strict = Strict(folder.path().join("s3"));
     let address = strict.script("start");
-    // Credentials are the environment's, so this is a process of its own: the test below.
+    let settings = [
+        ("AWS_ENDPOINT_URL", address.as_str()),
+        ("AWS_ACCESS_KEY_ID", "someone"),
+        ("AWS_SECRET_ACCESS_KEY", "s3cr3t-4711"),
+    ];
+    are_refused_at_once("s3://bucket", &settings, "s3cr3t");
+}
+
+/// Credentials are the environment's, so this is a process of its own: the test below.
+#[cfg(any(feature = "s3", feature = "azure"))]
+fn are_refused_at_once(base: &str, settings: &[(&str, &str)], secret: &str) {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "child_with_wrong_credentials", "--nocapture"]).env("THALWEG_WRONG", "1");
-    child
-        .env("AWS_ENDPOINT_URL", address)
-        .env("AWS_ACCESS_KEY_ID", "someone")
-        .env("AWS_SECRET_ACCESS_KEY", "s3cr3t-4711");
-    let done = child.output().unwrap();
+    child.args(["--exact", "child_with_wrong_credentials", "--nocapture"]).env("THALWEG_WRONG", base);
+    let done = child.envs(settings.iter().copied()).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}");
     assert!(said.contains("reading: ") && said.contains("writing: "), "{said}");
     assert_eq!(said.matches("trying again cannot help").count(), 2, "{said}");
     assert!(
-        !said.contains("attempts in") && !said.contains("s3cr3t") && !said.contains("is restarted"),
+        !said.contains("attempts in") && !said.contains(secret) && !said.contains("is restarted"),
         "{said}"
     );
 }
 
-/// The child of the test above; without its environment it has nothing to do.
-#[cfg(feature = "s3")]
+#[cfg(feature = "azure")]
 #[test]
-fn child_with_wrong_credentials() {
-    if std::env::var_os("THALWEG_WRONG").is_none() {
+fn wrong_keys_of_azure_are_refused_at_once_and_are_nowhere_to_be_read() {
+    if std::env::var("THALWEG_AZURE").is_err() {
+        eprintln!("SKIPPED: wrong keys on THALWEG_AZURE, which is not set");
         return;
     }
-    eprintln!("reading: {}", read("s3://bucket/in", 1).unwrap_err());
+    let key = "c2VjcmV0LTQ3MTE=";
+    are_refused_at_once("az://thalweg", &[("AZURE_STORAGE_ACCOUNT_KEY", key)], key);
+    // One that cannot be a key.
+    let key = "s3cr3t-4711";
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "child_with_settings", "--nocapture"]);
+    child.env("THALWEG_SETTINGS", "az://thalweg").env("AZURE_STORAGE_ACCOUNT_KEY", key);
+    let done = child.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("cannot: ") && !said.contains(key), "{said}");
+}
+
+#[cfg(feature = "azure")]
+#[test]
+fn an_azure_that_is_not_reached_is_said() {
+    // Nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "child_with_settings", "--nocapture"]);
+    child.env("THALWEG_SETTINGS", "abfss://c@account.dfs.core.windows.net");
+    child.env_remove("AZURE_STORAGE_ACCOUNT_KEY").env("AZURE_STORAGE_USE_EMULATOR", "true");
+    let done = child.env("AZURITE_BLOB_STORAGE_URL", format!("http://127.0.0.1:{port}")).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("Azure abfss://c@account.dfs.core.windows.net: cannot look for `x`: "), "{said}");
+    assert!(said.contains("2 attempts") && said.contains("when the job restarts"), "{said}");
+}
+
+/// The child of the tests above; without its environment it has nothing to do.
+#[cfg(feature = "azure")]
+#[test]
+fn child_with_settings() {
+    let Ok(base) = std::env::var("THALWEG_SETTINGS") else { return };
+    let retry = Retry::new().attempts(2).first_pause(Duration::from_millis(5));
+    let listed =
+        Store::at(&base).and_then(|store| store.retry(retry).list(Path::new(&format!("{base}/x")), true));
+    eprintln!("cannot: {}", listed.unwrap_err());
+}
+
+/// The child of the test above; without its environment it has nothing to do.
+#[cfg(any(feature = "s3", feature = "azure"))]
+#[test]
+fn child_with_wrong_credentials() {
+    let Ok(base) = std::env::var("THALWEG_WRONG") else { return };
+    eprintln!("reading: {}", read(&format!("{base}/in"), 1).unwrap_err());
     let graph = StreamGraph::new();
     let lines =
         graph.source("lines", IteratorSource::new(["one".to_owned()]), WatermarkStrategy::no_watermarks());
-    let sink = StoreSink::lines("s3://bucket/out");
-    eprintln!("{sink:?} {:?}", Store::at("s3://bucket").unwrap());
+    let sink = StoreSink::lines(&format!("{base}/out"));
+    eprintln!("{sink:?} {:?}", Store::at(&base).unwrap());
     let _ = lines.apply("store", sink);
     // The default, which would restart it.
     eprintln!(

@@ -169,7 +169,7 @@ impl StreamingContext {
     }
 
     /// Writes a checkpoint at the end of every batch, into a folder: one of this machine, or, with the feature, of a
-    /// [store](thalweg_connectors::store): `s3://…`, `hdfs://…`. See also [`checkpoint_every`](Self::checkpoint_every).
+    /// [store](thalweg_connectors::store): `s3://…`, `az://…`, `gs://…`, `hdfs://…`. See also [`checkpoint_every`](Self::checkpoint_every).
     ///
     /// # Errors
     /// When the folder cannot be made.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `THALWEG_KINESIS` | `eval "$(scripts/kinesis env)"`, after `scripts/kinesis start` |
 //! | `THALWEG_S3`: a bucket, `s3://…` | `eval "$(scripts/s3 env)"`, after `scripts/s3 start` |
+//! | `THALWEG_AZURE`: a container, `az://…` | `eval "$(scripts/azure env)"`, after `scripts/azure start` |
 //! | `THALWEG_HDFS`: a NameNode, `hdfs://…` | `scripts/hdfs start` prints it |
 //! | `THALWEG_FLUME`: anything | whoever has Java, after `scripts/flume jars` |
 //!
@@ -222,14 +223,18 @@ mod kinesis {
 }
 
 /// The stores that there are: a folder of its own in each.
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 fn folders(test: &str) -> Vec<String> {
-    let stores = [("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))];
+    let stores = [
+        ("THALWEG_S3", cfg!(feature = "s3")),
+        ("THALWEG_AZURE", cfg!(feature = "azure")),
+        ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+    ];
     let found = stores.into_iter().filter_map(|(variable, built_in)| system(test, variable, built_in));
     found.map(|base| format!("{base}/{}", unique(test))).collect()
 }
 
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 mod stores {
     use std::io::Read;
 

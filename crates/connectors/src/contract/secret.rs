@@ -45,13 +45,17 @@ impl fmt::Display for Secret {
     }
 }
 
-/// An address without what is between its scheme and its `@`, and without its query, where signatures are.
+/// What Azure's addresses begin with. What is before their `@` is a container.
+const OF_CONTAINERS: [&str; 4] = ["abfs", "abfss", "wasb", "wasbs"];
+
+/// An address without what is between its scheme and its `@`, and without its query, where signatures are. In Azure's addresses there is a container before the `@`, which stays.
 ///
 /// ```
 /// use thalweg_connectors::contract::without_credentials;
 ///
 /// assert_eq!(without_credentials("https://me:secret@host:99/a/b?X-Amz-Signature=4711"), "https://***@host:99/a/b?***");
 /// assert_eq!(without_credentials("s3://bucket/a@b"), "s3://bucket/a@b");
+/// assert_eq!(without_credentials("abfss://logs@me.dfs.core.windows.net/a"), "abfss://logs@me.dfs.core.windows.net/a");
 /// ```
 pub fn without_credentials(address: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = address.split_once("://") else { return Cow::Borrowed(address) };
@@ -62,6 +66,12 @@ pub fn without_credentials(address: &str) -> Cow<'_, str> {
     let host_ends = rest.find('/').unwrap_or(rest.len());
     // A password may have an `@` of its own.
     match rest[..host_ends].rfind('@') {
+        Some(at) if OF_CONTAINERS.contains(&scheme) && !rest[..at].contains([':', '@']) => {
+            match query.is_empty() {
+                true => Cow::Borrowed(address),
+                false => Cow::Owned(format!("{scheme}://{rest}{query}")),
+            }
+        }
         Some(at) => Cow::Owned(format!("{scheme}://***{}{query}", &rest[at..])),
         None if query.is_empty() => Cow::Borrowed(address),
         None => Cow::Owned(format!("{scheme}://{rest}{query}")),
@@ -74,9 +84,14 @@ mod tests {
 
     #[test]
     fn no_credential_is_left_in_an_address() {
-        for address in
-            ["hdfs://u:s3cr3t@nn:8020", "x://s3cr3t@h", "http://h/p?token=s3cr3t", "a://u:s3@cr3t@h/x"]
-        {
+        for address in [
+            "hdfs://u:s3cr3t@nn:8020",
+            "abfss://c:s3cr3t@h/x",
+            "abfs://c@h/x?s3cr3t",
+            "x://s3cr3t@h",
+            "http://h/p?token=s3cr3t",
+            "a://u:s3@cr3t@h/x",
+        ] {
             let shown = without_credentials(address);
             assert!(!shown.contains("cr3t"), "{shown}");
         }

@@ -5,6 +5,8 @@
 //! | scheme | feature |
 //! |---|---|
 //! | `s3://bucket/…` | `s3` |
+//! | `az://container/…`, `abfss://container@account.dfs.core.windows.net/…` | `azure` |
+//! | `gs://bucket/…` | `gcs` |
 //! | `hdfs://namenode:port/…`, `hdfs://nameservice/…` | `hdfs` |
 //!
 //! Another one is a [`FileSystem`] of one's own, handed to a source by [`TextFileSource::on`](super::TextFileSource::on).

@@ -3,6 +3,8 @@
 //! | scheme | feature | how an output file appears, once and whole |
 //! |---|---|---|
 //! | `s3://bucket/…` | `s3` | a multipart upload is completed |
+//! | `az://container/…`, `abfss://container@account.dfs.core.windows.net/…` | `azure` | a list of blocks is committed |
+//! | `gs://bucket/…` | `gcs` | a multipart upload is completed |
 //! | `hdfs://namenode:port/…`, `hdfs://nameservice/…` | `hdfs` | a hidden file is renamed |
 //!
 //! - **Read** them with a path: [`TextFileSource::new("s3://bucket/logs/*.gz")`](crate::files::TextFileSource), and whatever of the faces takes a path to read from.
@@ -11,19 +13,32 @@
 //!
 //! Any other [`ObjectStore`] does as well: [`Store::of`]. What talks to it runs on a small runtime of its own; operators wait for it.
 //!
-//! **Tested against**: moto's server for S3 and a Hadoop 3.5 of two processes for HDFS, both started by scripts of the project, with kills of either side. **Not tested against the real thing**:
+//! | store | tested against, started by a script of the project |
+//! |---|---|
+//! | S3 | moto's server (`scripts/s3`), with kills of the job, and a server that does not answer for a while |
+//! | Azure | Azurite, Microsoft's own emulator (`scripts/azure`), with the same |
+//! | HDFS | a Hadoop 3.5 of two processes (`scripts/hdfs`), with kills of either side |
+//! | Cloud Storage | nothing |
+//!
+//! **Not tested against the real thing**:
 //!
 //! - **Amazon's S3** itself: moto speaks its protocol, but answers at once, from memory, and refuses no rate.
-//! - **Google's Cloud Storage**: `object_store` has it, no address here leads to it; handed over by [`Store::of`] it works as far as its multipart interface (`XML API`) does what S3's does.
-//! - **Azure's Blob Storage**: `object_store` has it, no address here leads to it; handed over by [`Store::of`] its uncommitted blocks take the place of uploads.
+//! - **Azure's Blob Storage** itself, nor a hierarchical namespace (Data Lake Storage), nor any credentials but an account's key.
+//! - **Google's Cloud Storage**, at all: `gs://` leads to it, and its multipart interface (`XML API`) has to do what S3's does. No emulator was found that has one.
 //! - **Kerberos** in HDFS: the client has it (by `libgssapi_krb5`, which it loads when it needs it, and a ticket of `kinit`), and no test here has a key distribution centre.
 //! - **High availability** in HDFS, two NameNodes behind a name service: the client has it, and no test here has two.
 //!
 //! Each request is tried again as [`Retry`] says. Wrong credentials and buckets that are not there are not tried again, nor is the job restarted for them.
 
+#[cfg(feature = "azure")]
+mod azure;
 mod error;
+#[cfg(feature = "gcs")]
+mod gcs;
 #[cfg(feature = "hdfs")]
 mod hdfs;
+#[cfg(any(feature = "s3", feature = "azure", feature = "gcs"))]
+mod http;
 mod read;
 pub(crate) mod runtime;
 #[cfg(feature = "s3")]
@@ -96,7 +111,9 @@ impl fmt::Debug for Store {
 impl Store {
     /// The store that an address is in, with the settings and credentials that are found where its own tools look for them: `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` and the like, web identities and instance profiles for `s3://`;
-    /// `HADOOP_CONF_DIR`, `HADOOP_USER_NAME` for `hdfs://`.
+    /// `AZURE_STORAGE_ACCOUNT_NAME` (unless the address has it), `AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`, `AZURE_CLIENT_ID` and the like, workload and managed
+    /// identities for `az://`, `abfs://`, `abfss://`, `wasb://` and `wasbs://`, which are the same; `GOOGLE_APPLICATION_CREDENTIALS`, `GOOGLE_SERVICE_ACCOUNT`, and the
+    /// machine's service account for `gs://`; `HADOOP_CONF_DIR`, `HADOOP_USER_NAME` for `hdfs://`.
     ///
     /// # Errors
     /// When the scheme is not known, or its feature is not built in; when a setting cannot be.
@@ -107,22 +124,32 @@ impl Store {
     fn found(address: &str, retries: Retries) -> io::Result<Self> {
         let shown = without_credentials(address);
         let Some((scheme, rest)) = address.split_once("://") else {
-            let text = format!("`{shown}` has no scheme; an address of a store begins with s3:// or hdfs://");
+            let text = format!(
+                "`{shown}` has no scheme; an address of a store begins with s3://, az://, gs:// or hdfs://"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         };
         let authority = rest.split('/').next().unwrap_or_default();
         match scheme {
             #[cfg(feature = "s3")]
             "s3" | "s3a" | "s3n" => s3::store(scheme, authority, retries),
+            #[cfg(feature = "azure")]
+            "az" | "abfs" | "abfss" | "wasb" | "wasbs" => azure::store(scheme, authority, retries),
+            #[cfg(feature = "gcs")]
+            "gs" => gcs::store(authority, retries),
             #[cfg(feature = "hdfs")]
             "hdfs" => hdfs::store(authority),
             #[cfg(not(feature = "s3"))]
             "s3" | "s3a" | "s3n" => Err(not_built_in(&shown, "s3")),
+            #[cfg(not(feature = "azure"))]
+            "az" | "abfs" | "abfss" | "wasb" | "wasbs" => Err(not_built_in(&shown, "azure")),
+            #[cfg(not(feature = "gcs"))]
+            "gs" => Err(not_built_in(&shown, "gcs")),
             #[cfg(not(feature = "hdfs"))]
             "hdfs" => Err(not_built_in(&shown, "hdfs")),
             _ => {
                 let text = format!(
-                    "`{shown}`: no file system has the scheme `{scheme}`; there are s3:// and hdfs://"
+                    "`{shown}`: no file system has the scheme `{scheme}`; there are s3://, az://, gs:// and hdfs://"
                 );
                 let _ = (authority, retries);
                 Err(io::Error::new(io::ErrorKind::Unsupported, text))
@@ -210,7 +237,7 @@ impl Store {
     }
 }
 
-#[cfg(not(all(feature = "s3", feature = "hdfs")))]
+#[cfg(not(all(feature = "s3", feature = "azure", feature = "gcs", feature = "hdfs")))]
 fn not_built_in(address: &str, feature: &str) -> io::Error {
     let text = format!(
         "`{address}` wants the feature `{feature}`, which this build does not have; build it with it"

@@ -6,6 +6,7 @@
 //! | store | until then | then |
 //! |---|---|---|
 //! | S3 and its like | a multipart upload | the upload is completed: the object is there, whole |
+//! | Azure | blocks of a blob, not committed | the list of blocks is committed: the blob is there, whole |
 //! | HDFS | a hidden file | it is renamed |
 //!
 //! ```text
@@ -19,7 +20,7 @@
 //! - **Failure**: requests are tried again as [`Store::retry`](super::Store::retry) says; then the job fails, and its restart strategy decides. A file of a committed checkpoint that is
 //!   gone is told, and is never passed over.
 //! - **What is left behind**: by a crash, uploads that nobody completes. S3 removes them by a lifecycle rule of the bucket (`AbortIncompleteMultipartUpload`), which every bucket
-//!   that is written to should have, with a time longer than the job may be down. Hidden files of former runs in HDFS are removed at the first commit.
+//!   that is written to should have, with a time longer than the job may be down. Azure drops blocks that nobody has committed after a week, which is how long the job may be down there. Hidden files of former runs in HDFS are removed at the first commit.
 //! - Whoever takes files away leaves the newest ones for a checkpoint or two: a restart looks for those that it may have published.
 //! - Without checkpoints files become visible when the job ends.
 
@@ -118,7 +119,7 @@ struct Opened {
 }
 
 impl StoreSink<String> {
-    /// Writes text into the files of a folder: `s3://bucket/folder`, `hdfs://namenode:8020/folder`.
+    /// Writes text into the files of a folder: `s3://bucket/folder`, `az://container/folder`, `hdfs://namenode:8020/folder`.
     pub fn lines(folder: &str) -> Self {
         Self::new(folder, |line: &String, out| out.extend_from_slice(line.as_bytes()))
     }

@@ -157,6 +157,10 @@ fn wrong_options_are_told() {
         ("'path' = 'gopher://x/y', 'format' = 'json'", "no file system has the scheme `gopher`"),
         #[cfg(not(feature = "s3"))]
         ("'path' = 's3://x/y', 'format' = 'json'", "wants the feature `s3`"),
+        #[cfg(not(feature = "azure"))]
+        ("'path' = 'az://x/y', 'format' = 'json'", "wants the feature `azure`"),
+        #[cfg(not(feature = "gcs"))]
+        ("'path' = 'gs://x/y', 'format' = 'json'", "wants the feature `gcs`"),
         #[cfg(not(feature = "hdfs"))]
         ("'path' = 'hdfs://x/y', 'format' = 'json'", "wants the feature `hdfs`"),
         ("'path' = '/tmp/x', 'format' = 'jsn'", "there is no format `jsn`"),

@@ -23,7 +23,7 @@ mod nexmark_recovery;
 mod recovery;
 mod recovery_updates;
 mod statements;
-#[cfg(any(feature = "s3", feature = "hdfs"))]
+#[cfg(any(feature = "s3", feature = "azure", feature = "hdfs"))]
 mod stores;
 mod table_api;
 mod ttl;

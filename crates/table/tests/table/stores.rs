@@ -1,4 +1,4 @@
-//! Tables in folders of stores, on each that the environment names: `THALWEG_S3`, `THALWEG_HDFS`, as `scripts/s3 env` and `scripts/hdfs start` say them. Without them nothing
+//! Tables in folders of stores, on each that the environment names: `THALWEG_S3`, `THALWEG_AZURE`, `THALWEG_HDFS`, as `scripts/s3 env`, `scripts/azure env` and `scripts/hdfs start` say them. Without them nothing
 //! is tested, and that is said.
 
 #![allow(clippy::print_stderr, reason = "what is skipped is said")]
@@ -16,7 +16,11 @@ use crate::files_recovery::{Crashes, PARTS, PLAIN, check_at};
 fn folders(test: &str) -> Vec<String> {
     thalweg_testkit::stores::folders(
         test,
-        &[("THALWEG_S3", cfg!(feature = "s3")), ("THALWEG_HDFS", cfg!(feature = "hdfs"))],
+        &[
+            ("THALWEG_S3", cfg!(feature = "s3")),
+            ("THALWEG_AZURE", cfg!(feature = "azure")),
+            ("THALWEG_HDFS", cfg!(feature = "hdfs")),
+        ],
     )
 }
 

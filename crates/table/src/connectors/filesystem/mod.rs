@@ -1,8 +1,8 @@
-//! `filesystem`: tables in folders of files of text, a line for each row, or of columns, on this machine, in S3 (feature `s3`) and HDFS (feature `hdfs`).
+//! `filesystem`: tables in folders of files of text, a line for each row, or of columns, on this machine, in S3 (feature `s3`), Azure (`azure`), Google's Cloud Storage (`gcs`) and HDFS (feature `hdfs`).
 //!
 //! | option | |
 //! |---|---|
-//! | `path` | the folder, or the file to read; `file://` may stand before it. `s3://bucket/…`, `hdfs://namenode:port/…`: see [`Store::at`] for settings and credentials |
+//! | `path` | the folder, or the file to read; `file://` may stand before it. `s3://bucket/…`, `az://container/…`, `gs://bucket/…`, `hdfs://namenode:port/…`: see [`Store::at`] for settings and credentials |
 //! | `format` | `json`, `csv`, `raw`, `parquet` (feature `parquet`) |
 //! | `source.monitor-interval` | new files are looked for so often; without it the table ends with the files that are there |
 //! | `source.path.regex-pattern` | files whose path does not match are passed over |
