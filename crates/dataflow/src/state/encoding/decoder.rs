@@ -4,9 +4,10 @@ use serde::de::DeserializeOwned;
 
 use super::cursor::Cursor;
 use super::error::Error;
+use super::plain;
 use super::plan::Plan;
 use super::read::Reader;
-use super::schema::{Node, UNSEEN};
+use super::schema::{Node, Schema, UNSEEN};
 use super::{ENTRY, HEAD};
 use crate::error::BoxError;
 
@@ -67,11 +68,16 @@ impl<'a> PartDecoder<'a> {
     }
 
     /// Reads the entries as [`entries`](Self::entries) does; `entry` is told how many bytes are left.
-    pub(crate) fn counted_entries<K: DeserializeOwned, V: DeserializeOwned>(
+    pub(crate) fn counted_entries<K: DeserializeOwned, V: DeserializeOwned + 'static>(
         self,
         mut entry: impl FnMut(K, V, usize) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        self.each(|(key, value), left| entry(key, value, left), Error::in_entry)
+        match self.bytes {
+            Bytes::Schema(cursor) if plain::is_octets::<V>() && has_octets(cursor.plan.schema) => {
+                octets_by_key(cursor, entry)
+            }
+            _ => self.each(|(key, value), left| entry(key, value, left), Error::in_entry),
+        }
     }
 
     /// Whether its entries say when they were written last.
@@ -138,6 +144,36 @@ impl<'a> PartDecoder<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the values of the entries were written as lists of bytes.
+fn has_octets(schema: &Schema) -> bool {
+    let root = schema.roots[ENTRY];
+    root != UNSEEN
+        && matches!(schema.node(root), Node::Tuple(halves)
+            if halves.len() == 2 && halves[1] != UNSEEN && plain::is_at::<Vec<u8>>(schema, halves[1]))
+}
+
+/// Entries of which the value is bytes: these are taken as they lie there, as there may be many.
+fn octets_by_key<K: DeserializeOwned, V: 'static>(
+    mut cursor: Cursor<'_, '_>,
+    mut entry: impl FnMut(K, V, usize) -> Result<(), BoxError>,
+) -> Result<(), BoxError> {
+    let Node::Tuple(halves) = cursor.plan.schema.node(cursor.plan.schema.roots[ENTRY]) else { return Ok(()) };
+    while !cursor.bytes.is_empty() {
+        cursor.begin_run()?;
+        for _ in 0..cursor.number()? {
+            cursor.depth = 0;
+            cursor.enter()?;
+            let key = K::deserialize(Reader::new(&mut cursor, halves[0]))
+                .map_err(|error| error.item(0).in_entry())?;
+            let value = cursor.blob().map_err(|error| error.item(1).in_entry())?;
+            if let Some(value) = plain::of_octets(value) {
+                entry(key, value, cursor.bytes.len())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn postcard_value<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BoxError> {

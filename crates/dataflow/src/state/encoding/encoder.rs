@@ -11,7 +11,7 @@ use super::error::Error;
 use super::follow::follow;
 use super::grow::Grown;
 use super::plain;
-use super::schema::{Leaf, Node, NodeId, Schema, UNSEEN};
+use super::schema::{Node, NodeId, Schema, UNSEEN};
 use super::varint::put;
 use super::write::{Sink, Writer};
 use super::{ENTRY, HEAD};
@@ -166,16 +166,12 @@ struct Half {
 impl Encoder {
     fn places<K: 'static, V: 'static>(&self) -> Places {
         let schema = &self.sink.grown.schema;
-        let half = |node: NodeId, leaf: Option<Leaf>| {
-            let plain = leaf.is_some_and(|leaf| *schema.node(node) == Node::Leaf(leaf));
-            Half { node, plain }
-        };
         match schema.node(schema.roots[ENTRY]) {
             Node::Tuple(halves) if halves.len() == 2 && !halves.contains(&UNSEEN) && !self.checking => {
                 Places {
                     growth: Some(self.sink.grown.growth),
-                    key: half(halves[0], plain::leaf::<K>()),
-                    value: half(halves[1], plain::leaf::<V>()),
+                    key: Half { node: halves[0], plain: plain::is_at::<K>(schema, halves[0]) },
+                    value: Half { node: halves[1], plain: plain::is_at::<V>(schema, halves[1]) },
                 }
             }
             _ => {

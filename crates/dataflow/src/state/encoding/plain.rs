@@ -2,23 +2,52 @@
 
 use std::any::{Any, TypeId};
 
-use super::schema::Leaf;
+use super::schema::{Leaf, Node, NodeId, Schema};
 use super::varint::{put, zigzag};
+
+/// Whether what was written at a node is just as values of this type are written here.
+pub(super) fn is_at<T: 'static>(schema: &Schema, node: NodeId) -> bool {
+    match schema.node(node) {
+        Node::Leaf(of) => leaf::<T>() == Some(*of),
+        Node::Seq(item) => is_octets::<T>() && *schema.node(*item) == Node::Leaf(Leaf::U8),
+        _ => false,
+    }
+}
+
+/// Whether it is `Vec<u8>`, which serde would take byte by byte.
+pub(super) fn is_octets<T: 'static>() -> bool {
+    TypeId::of::<T>() == TypeId::of::<Vec<u8>>()
+}
+
+/// Bytes as a `T`, which is `Vec<u8>`: no other type gets any.
+#[inline(always)]
+pub(super) fn of_octets<T: 'static>(bytes: &[u8]) -> Option<T> {
+    let mut value: Option<T> = None;
+    if let Some(value) = (&mut value as &mut dyn Any).downcast_mut::<Option<Vec<u8>>>() {
+        *value = Some(bytes.to_vec());
+    }
+    value
+}
 
 macro_rules! plain {
     ($buffer:ident, $value:ident: $($type:ty, $leaf:ident => $write:expr;)*) => {
-        /// What values of this type are, if it is one of the plainest.
-        pub(super) fn leaf<T: 'static>() -> Option<Leaf> {
+        /// What values of this type are, if it is one of the plainest and has no parts.
+        fn leaf<T: 'static>() -> Option<Leaf> {
             $(if TypeId::of::<T>() == TypeId::of::<$type>() {
                 return Some(Leaf::$leaf);
             })*
             None
         }
 
-        /// Writes a value of a type that has a [`leaf`], and nothing of another.
+        /// Writes a value of a type for which [`is_at`] can hold, and nothing of another.
         #[inline(always)]
-        pub(super) fn put_value<T: 'static>($buffer: &mut Vec<u8>, value: &T) {
-            $(if let Some($value) = (value as &dyn Any).downcast_ref::<$type>() {
+        pub(super) fn put_value<T: 'static>($buffer: &mut Vec<u8>, $value: &T) {
+            let $value: &dyn Any = $value;
+            if let Some(bytes) = $value.downcast_ref::<Vec<u8>>() {
+                put($buffer, bytes.len() as u64);
+                $buffer.extend_from_slice(bytes);
+            }
+            $(if let Some($value) = $value.downcast_ref::<$type>() {
                 $write;
             })*
         }

@@ -459,3 +459,50 @@ fn lists_of_bytes_are_lists_like_any_other() {
     unresolved::<Vec<u8>, Vec<String>>(&bytes[..2], &["u8 was written"]);
     unresolved::<Vec<u8>, [u8; 2]>(&bytes[..2], &["a list of"]);
 }
+
+#[test]
+fn entries_of_bytes_are_written_and_read_as_the_items_of_a_list_would_be() {
+    type Entries<V> = Vec<(u32, V)>;
+    fn part<V: Serialize + DeserializeOwned + 'static>(
+        encoder: &mut Encoder,
+        entries: &Entries<V>,
+    ) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        let each = || entries.iter().map(|(key, value)| (key, value));
+        encoder.part(&mut buffer, |part| part.entries(entries.len(), each)).unwrap();
+        buffer
+    }
+    fn read<V: DeserializeOwned + 'static>(schema: &Schema, bytes: &[u8]) -> Result<Entries<V>, String> {
+        let (plan, mut entries) = (Plan::new(schema), Vec::new());
+        let entry = |key, value, _| {
+            entries.push((key, value));
+            Ok(())
+        };
+        let read = PartDecoder::new(&plan, bytes).counted_entries(entry);
+        read.map(|()| entries).map_err(|error| error.to_string())
+    }
+    let entries: Entries<Vec<u8>> =
+        vec![(1, vec![]), (2, vec![7]), (3, (0..=255).collect()), (4, vec![0; 300])];
+    let mut encoder = Encoder::new();
+    let first = part(&mut encoder, &entries);
+    // From now on they are not read back, and not taken byte by byte.
+    encoder.end_snapshot();
+    let then = part(&mut encoder, &entries);
+    assert_eq!(first, then);
+    let schema = encoder.schema().clone();
+    for bytes in [&first, &then] {
+        assert_eq!(read::<Vec<u8>>(&schema, bytes).unwrap(), entries);
+        let wide: Entries<Vec<u32>> = read(&schema, bytes).unwrap();
+        assert_eq!(wide[2].1.len(), 256);
+    }
+    // What was written as something else is read as that.
+    let mut other = Encoder::new();
+    let lists: Entries<(u8, u8)> = vec![(1, (2, 3))];
+    let bytes = part(&mut other, &lists);
+    assert_eq!(read::<Vec<u8>>(other.schema(), &bytes).unwrap(), [(1, vec![2, 3])]);
+    // Damaged, they are refused.
+    for length in 1..then.len() {
+        let error = read::<Vec<u8>>(&schema, &then[..length]).unwrap_err();
+        assert!(error.contains("damaged"), "{error}");
+    }
+}
