@@ -19,9 +19,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use thalweg_connectors::contract::Retry;
+use thalweg_connectors::files::format::FileFormat;
 use thalweg_connectors::files::{FileSystem, TextFileSource};
 use thalweg_connectors::store::{Store, StoreSink, checkpoint_storage, jobs_with_checkpoints};
+use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operator::RunId;
 use thalweg_dataflow::runtime::{
     CheckpointConfig, JobConfig, JobHandle, RestartStrategy, RestoreFrom, run, start,
 };
@@ -293,6 +296,66 @@ fn wrong_keys_of_azure_are_refused_at_once_and_are_nowhere_to_be_read() {
     let done = child.output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(said.contains("cannot: ") && !said.contains(key), "{said}");
+}
+
+#[cfg(feature = "azure")]
+#[test]
+fn azure_is_the_same_by_each_of_its_addresses() {
+    let Ok(base) = std::env::var("THALWEG_AZURE") else {
+        eprintln!("SKIPPED: addresses of Azure on THALWEG_AZURE, which is not set");
+        return;
+    };
+    let (container, account) = (&base["az://".len()..], std::env::var("AZURE_STORAGE_ACCOUNT_NAME").unwrap());
+    let folder = format!("addresses-{:x}", RunId::token());
+    let addresses = [
+        format!("abfss://{container}@{account}.dfs.core.windows.net/{folder}"),
+        format!("abfs://{container}@{account}.dfs.core.windows.net/{folder}"),
+        format!("wasbs://{container}@{account}.blob.core.windows.net/{folder}"),
+        format!("abfs://{container}/{folder}"),
+        format!("{base}/{folder}"),
+    ];
+    for (n, address) in addresses.iter().enumerate() {
+        let graph = StreamGraph::new();
+        numbers(&graph, 3, &CrashPoint::never(), &format!("{address}/{n}"));
+        run(&graph, config(&format!("{address}-of-{n}"), 1)).unwrap();
+    }
+    for address in &addresses {
+        assert_eq!(visible(address).0, [[0; 5], [1; 5], [2; 5]].concat(), "{address}");
+    }
+    let error = Store::at("abfss://c@account.example.org/x").unwrap_err().to_string();
+    assert!(error.contains("account.example.org"), "{error}");
+}
+
+/// A format whose records need no bytes.
+#[derive(Clone)]
+struct Nothing;
+
+impl FileFormat<u64> for Nothing {
+    type File = ();
+
+    fn begin(&mut self, _: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn write(&mut self, (): &mut (), _: &u64, _: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn end(&mut self, (): (), _: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_without_a_byte_is_a_file() {
+    for folder in folders("empty") {
+        let graph = StreamGraph::new();
+        let source = ParallelCollectionSource::new(vec![1]);
+        let numbers = graph.source("numbers", source, WatermarkStrategy::no_watermarks());
+        let _ = numbers.apply("store", StoreSink::for_bulk_format(&folder, Nothing));
+        run(&graph, config(&folder, 1)).unwrap();
+        assert_eq!(visible(&folder), (Vec::new(), 1), "{folder}");
+    }
 }
 
 #[cfg(feature = "azure")]
