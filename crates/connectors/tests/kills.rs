@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use object_store::local::LocalFileSystem;
 use thalweg_connectors::files::{FileSink, FileSystem};
@@ -236,8 +236,7 @@ fn is_waited_for(variable: &str) {
         );
         return;
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-    let place = format!("{base}/slow-{now}");
+    let place = format!("{base}/slow-{:x}", RunId::token());
     let running = job(&place, 2, RestartStrategy::None);
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(400));
