@@ -5,6 +5,7 @@
 #![cfg(feature = "kinesis")]
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,8 @@ use thalweg_dataflow::watermark::WatermarkStrategy;
 
 #[path = "kinesis/fan_out.rs"]
 mod fan_out;
+#[path = "kinesis/fan_out_faults.rs"]
+mod fan_out_faults;
 
 /// A stream of its own, which goes with the test.
 struct Stream {
@@ -453,9 +456,30 @@ fn a_job_that_is_killed_and_a_service_that_does_not_answer_lose_and_double_nothi
     assert!(published(&files).into_iter().eq(0..written));
 }
 
+/// What is asked for next: an action, and what belongs to it.
+fn request(reader: &mut impl BufRead) -> std::io::Result<Option<(String, Value)>> {
+    let (mut action, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        match line.trim().split_once(": ") {
+            Some((name, of)) if name.eq_ignore_ascii_case("content-length") => length = of.parse().unwrap(),
+            Some((name, of)) if name.eq_ignore_ascii_case("x-amz-target") => {
+                action = of.rsplit('.').next().unwrap().to_owned();
+            }
+            None if line.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some((action, serde_json::from_slice(&body).unwrap())))
+}
+
 /// A service that answers at once: one shard, each read of which has one record, until there were `records` of them.
 fn answers_at_once(records: u64) -> String {
-    use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let answer = move |action: &str, body: &Value| match action {
@@ -473,26 +497,8 @@ fn answers_at_once(records: u64) -> String {
     let serve = move |stream: std::net::TcpStream| -> std::io::Result<()> {
         let (mut reader, mut writer) = (BufReader::new(stream.try_clone()?), stream);
         loop {
-            let (mut action, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line)? == 0 {
-                    return Ok(());
-                }
-                let line = line.trim().to_ascii_lowercase();
-                match line.split_once(": ") {
-                    Some(("content-length", of)) => length = of.parse().unwrap(),
-                    Some(("x-amz-target", of)) => action = of.rsplit('.').next().unwrap().to_owned(),
-                    Some(_) => {}
-                    None if line.is_empty() => break,
-                    None => {}
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body)?;
-            let names = ["ListShards", "GetShardIterator", "GetRecords"];
-            let action = names.into_iter().find(|name| name.to_ascii_lowercase() == action).unwrap();
-            let answer = answer(action, &serde_json::from_slice(&body).unwrap()).to_string();
+            let Some((action, body)) = request(&mut reader)? else { return Ok(()) };
+            let answer = answer(&action, &body).to_string();
             writer.write_all(
                 format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).as_bytes(),
             )?;

@@ -1,17 +1,18 @@
-//! Enhanced fan-out, against a server that has it; of one that has not, that is said.
+//! Enhanced fan-out, against the same servers.
 
 use thalweg_connectors::kinesis::ConsumerLifecycle::{JobManaged, SelfManaged};
 
 use super::*;
 
-/// A stream whose server sends what is in its shards.
+/// A stream of a server with which this comes to its end: with kinesis-local it does not, for a reason that is not known yet.
 fn stream(test: &str, shards: u32) -> Option<Stream> {
-    let stream = Stream::new(test, shards)?;
     if std::env::var("THALWEG_KINESIS").is_ok_and(|server| server != "ferrokinesis") {
-        eprintln!("SKIPPED: {test} on a server that has no enhanced fan-out; ferrokinesis has it");
+        eprintln!(
+            "SKIPPED: {test} on kinesis-local, on which it does not come to its end; ferrokinesis is for it"
+        );
         return None;
     }
-    Some(stream)
+    Stream::new(test, shards)
 }
 
 impl Stream {
@@ -31,7 +32,7 @@ impl Stream {
 
 #[test]
 fn what_is_sent_is_gone_on_from_at_any_parallelism_and_by_polling_too() {
-    let Some(stream) = stream("sent-goes-on", 3) else { return };
+    let Some(stream) = Stream::new("sent-goes-on", 3) else { return };
     let checkpoints = tempfile::tempdir().unwrap();
     let mut written = 0;
     for (round, parallelism) in [2, 1, 4, 1, 3].into_iter().enumerate() {
@@ -108,7 +109,7 @@ fn a_consumer_that_somebody_else_registers_has_to_be_there() {
 #[test]
 fn a_job_that_changes_how_it_reads_goes_on_within_a_record_that_has_many_in_it() {
     const COUNT: u64 = 20_000;
-    let Some(stream) = stream("sent-within", 1) else { return };
+    let Some(stream) = Stream::new("sent-within", 1) else { return };
     stream.put(vec![("any", aggregated(0..COUNT, None))]);
     let folder = tempfile::tempdir().unwrap();
     let mut before = 0;
@@ -126,7 +127,7 @@ fn a_job_that_changes_how_it_reads_goes_on_within_a_record_that_has_many_in_it()
 
 #[test]
 fn a_job_that_is_killed_and_a_service_that_stops_sending_lose_and_double_nothing() {
-    let Some(stream) = stream("sent-kills", 3) else { return };
+    let Some(stream) = Stream::new("sent-kills", 3) else { return };
     let (folder, pid) = (tempfile::tempdir().unwrap(), std::env::var("THALWEG_KINESIS_PID").unwrap());
     let mut written = 0;
     for parallelism in [1, 2, 3] {
