@@ -14,7 +14,9 @@
 //! | `source.init.timestamp` | for the last one: `2020-01-01T08:00:00.000+01:00`, or seconds since 1970, with a fraction |
 //! | `source.shard.discovery.interval` | how often new shards are looked for: `10 s` |
 //! | `source.reader.empty-records-fetch-interval` | the least time between two reads of a shard, whether the first one had records or not: `250 ms` |
-//! | `source.reader.type` | `POLLING`, which is all there is |
+//! | `source.reader.type` | `POLLING` (unless it is set), or `EFO`: by enhanced fan-out |
+//! | `source.efo.consumer.name` | for `EFO`: the consumer that it reads as; each job wants one of its own |
+//! | `source.efo.lifecycle` | for `EFO`: `JOB_MANAGED` (unless it is set): the job registers the consumer if it is not there, and leaves it there at its end; `SELF_MANAGED`: it has to be there |
 //! | `sink.partitioner` | `random` (unless it is set), or `fixed`: all that a subtask writes goes into one shard |
 //! | `sink.partitioner-field-delimiter` | between the columns of `PARTITIONED BY`, which are the partition key then: <code>&#124;</code> |
 //! | `sink.fail-on-error` | `true`: records that are refused fail the job at once; else they are sent again, ten times |
@@ -30,7 +32,9 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, String
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use thalweg_connectors::contract::{Retry, Secret};
-use thalweg_connectors::kinesis::{KinesisClient, KinesisRecord, KinesisSink, KinesisSource, StartAt};
+use thalweg_connectors::kinesis::{
+    ConsumerLifecycle, KinesisClient, KinesisRecord, KinesisSink, KinesisSource, StartAt,
+};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::graph::{Stream, StreamGraph};
@@ -53,7 +57,7 @@ use crate::settings::Settings;
 /// The connector.
 pub(super) struct Kinesis;
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 21] = [
     "stream.arn",
     "stream",
     "aws.region",
@@ -69,6 +73,8 @@ const OPTIONS: [&str; 19] = [
     "source.shard.discovery.interval",
     "source.reader.empty-records-fetch-interval",
     "source.reader.type",
+    "source.efo.consumer.name",
+    "source.efo.lifecycle",
     "sink.partitioner",
     "sink.partitioner-field-delimiter",
     "sink.fail-on-error",
@@ -147,6 +153,28 @@ fn interval(table: &Table, option: &str) -> Result<Option<Duration>, SqlError> {
     let Some(text) = table.option(option) else { return Ok(None) };
     let interval = options::duration(text).filter(|interval| !interval.is_zero());
     interval.map(Some).ok_or_else(|| wrong(option, text, "a length of time"))
+}
+
+/// As which consumer to read by enhanced fan-out, if so.
+fn fan_out(table: &Table) -> Result<Option<(&str, ConsumerLifecycle)>, SqlError> {
+    const CONSUMER: &str = "source.efo.consumer.name";
+    const LIFECYCLE: &str = "source.efo.lifecycle";
+    match table.option("source.reader.type").unwrap_or("POLLING") {
+        "EFO" => {}
+        // What is for the other is without effect, so that a table is changed by one option.
+        "POLLING" => return Ok(None),
+        other => return Err(wrong("source.reader.type", other, "POLLING or EFO")),
+    }
+    let consumer = table.option(CONSUMER).filter(|name| !name.is_empty()).ok_or_else(|| {
+        SqlError::new(format!("`source.reader.type` = 'EFO' wants the option `{CONSUMER}`"))
+            .help("it is the name of a consumer of the stream; each job wants one of its own")
+    })?;
+    let lifecycle = match table.option(LIFECYCLE).unwrap_or("JOB_MANAGED") {
+        "JOB_MANAGED" => ConsumerLifecycle::JobManaged,
+        "SELF_MANAGED" => ConsumerLifecycle::SelfManaged,
+        other => return Err(wrong(LIFECYCLE, other, "JOB_MANAGED or SELF_MANAGED")),
+    };
+    Ok(Some((consumer, lifecycle)))
 }
 
 /// Which columns are in the data of records, and which are said of them.
@@ -242,11 +270,10 @@ impl Connector for Kinesis {
         if let Some((_, key)) = layout.metadata.iter().find(|(_, key)| !METADATA.contains(&key.as_str())) {
             return Err(wrong("METADATA", key, &format!("one of {}", METADATA.join(", "))));
         }
-        match table.option("source.reader.type").unwrap_or("POLLING") {
-            "POLLING" => {}
-            other => return Err(wrong("source.reader.type", other, "POLLING: there is no enhanced fan-out")),
-        }
         let mut source = KinesisSource::new(stream(table)?).start_at(start_at(table)?);
+        if let Some((consumer, lifecycle)) = fan_out(table)? {
+            source = source.fan_out(consumer, lifecycle);
+        }
         if let Some(every) = interval(table, "source.shard.discovery.interval")? {
             source = source.discover_every(every);
         }

@@ -158,6 +158,29 @@ fn what_was_read_is_not_read_again_after_a_restore_at_another_parallelism() {
 }
 
 #[test]
+fn a_table_is_read_by_enhanced_fan_out_and_then_by_polling() {
+    let Some(stream) = Stream::new("sql-fan-out", 2) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config = || {
+        let storage = CheckpointStorage::local(folder.path().join("checkpoints")).unwrap();
+        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(20), storage));
+        (3, JobConfig { checkpoint, ..JobConfig::new("numbers") })
+    };
+    for (first_number, reader) in [(1, "EFO"), (4, "POLLING"), (7, "EFO")] {
+        let mut environment = environment(&format!(
+            "CREATE TABLE numbers (n INT) WITH ('connector' = 'kinesis', 'stream' = '{}', 'format' = 'csv', 'source.init.position' = 'TRIM_HORIZON',
+               'source.reader.type' = '{reader}', 'source.efo.consumer.name' = 'numbers')",
+            stream.name
+        ));
+        let numbers = [first_number, first_number + 1, first_number + 2];
+        let [a, b, c] = numbers;
+        insert(&mut environment, &format!("INSERT INTO numbers VALUES ({a}), ({b}), ({c})"));
+        let expected = numbers.map(|n| n.to_string());
+        assert_eq!(first(&environment, "SELECT n FROM numbers", config()), expected);
+    }
+}
+
+#[test]
 fn data_in_another_format_is_told() {
     let Some(stream) = Stream::new("sql-malformed", 1) else { return };
     stream.call("PutRecord", json!({ "PartitionKey": "k", "Data": "e29vcHM=" }));
@@ -186,7 +209,12 @@ fn wrong_options_are_told() {
             "'stream' = 'words', 'format' = 'json', 'source.init.position' = 'AT_TIMESTAMP', 'source.init.timestamp' = 'noon'",
             "is a time such as",
         ),
-        ("'stream' = 'words', 'format' = 'json', 'source.reader.type' = 'EFFO'", "`source.reader.type` is POLLING"),
+        ("'stream' = 'words', 'format' = 'json', 'source.reader.type' = 'EFFO'", "`source.reader.type` is POLLING or EFO, not `EFFO`"),
+        ("'stream' = 'words', 'format' = 'json', 'source.reader.type' = 'EFO'", "wants the option `source.efo.consumer.name`"),
+        (
+            "'stream' = 'words', 'format' = 'json', 'source.reader.type' = 'EFO', 'source.efo.consumer.name' = 'me', 'source.efo.lifecycle' = 'MINE'",
+            "is JOB_MANAGED or SELF_MANAGED, not `MINE`",
+        ),
         ("'stream' = 'words', 'format' = 'json', 'source.init.positon' = 'LATEST'", "did you mean `source.init.position`?"),
         (
             "'stream' = 'words', 'format' = 'json', 'aws.region' = 'eu-central-1', 'aws.credentials.provider' = 'ASSUME_ROLE'",
