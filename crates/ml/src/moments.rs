@@ -177,12 +177,21 @@ impl ExactMoments {
         if self.count == 0 {
             return 0.0;
         }
-        // Σx² - n·mean² = Σx² - (Σx)·mean, in exact parts: the products are split like the squares are.
-        let (sum, mean) = (self.sum.value(), self.mean());
-        let product = sum * mean;
+        // Σ(x - m)² = Σx² - m·(2Σx - n·m), whatever m is: so it does not count that the mean is rounded, nor, in two parts, the sum. All products are split like the squares are.
+        let (sum, mean, count) = (self.sum.value(), self.mean(), self.count as f64);
+        let mut low = self.sum.clone();
+        low.add(-sum);
         let mut rest = self.squares.clone();
-        rest.add(-product);
-        rest.add(-sum.mul_add(mean, -product));
+        let mut add = |a: f64, b: f64| {
+            let product = a * b;
+            rest.add(product);
+            rest.add(a.mul_add(b, -product));
+        };
+        add(-2.0 * mean, sum);
+        add(-2.0 * mean, low.value());
+        let of_all = count * mean;
+        add(mean, of_all);
+        add(mean, count.mul_add(mean, -of_all));
         (rest.value() / self.count as f64).max(0.0)
     }
 }
@@ -199,6 +208,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_variance_far_from_zero_is_that_of_the_values_as_they_are() {
+        // Their sum and their mean are no numbers of 64 bits; the difference is.
+        for (a, b) in
+            [(999_221.318_795_431_6, 999_164.826_380_709_5), (1e9 + 0.1, 1e9 + 0.2), (3e12, 3e12 + 1.0)]
+        {
+            let mut exact = ExactMoments::default();
+            exact.update(a);
+            exact.update(b);
+            let expected = (a - b) * (a - b) / 4.0;
+            assert!((exact.variance() / expected - 1.0).abs() < 1e-12, "{} {expected}", exact.variance());
+        }
+    }
 
     proptest! {
         #[test]

@@ -32,7 +32,7 @@
 //! | when a record came | to the microsecond | to the second |
 //! | shards by a stream's ARN alone | yes | no: the name is sent, too |
 //! | many records at once | slow: some hundred a second | fast |
-//! | enhanced fan-out | yes, an event a second; over a resharding it was not seen to come to its end | yes, but each subscription begins at the shard's first record; what was read before is dropped here, and a time to begin at is without effect |
+//! | enhanced fan-out | yes, an event a second; but it never ends the subscription to a shard that was split or merged, and does not find the consumers of a stream that has `consumer` in its name | yes, but each subscription begins at the shard's first record; what was read before is dropped here, and a time to begin at is without effect |
 //!
 //! **Not here**: the sink does not aggregate. It speaks Kinesis's API by itself, signed as AWS wants it (version 4): the
 //! SDK would be a hundred crates.
