@@ -177,22 +177,22 @@ impl ExactMoments {
         if self.count == 0 {
             return 0.0;
         }
-        // Σ(x - m)² = Σx² - m·(2Σx - n·m), whatever m is: so it does not count that the mean is rounded, nor, in two parts, the sum. All products are split like the squares are.
+        // Σ(x - m)² = Σx² - m·(2Σx - n·m), whatever m is, which is n·(mean - m)² more than about the mean: so it does not count that the mean is rounded, nor, in two parts, that the
+        // sum is. All products are split like the squares are.
         let (sum, mean, count) = (self.sum.value(), self.mean(), self.count as f64);
         let mut low = self.sum.clone();
         low.add(-sum);
+        let low = low.value();
+        let of_all = count * mean;
+        let of_all_low = count.mul_add(mean, -of_all);
         let mut rest = self.squares.clone();
-        let mut add = |a: f64, b: f64| {
+        for (a, b) in [(-2.0 * mean, sum), (-2.0 * mean, low), (mean, of_all), (mean, of_all_low)] {
             let product = a * b;
             rest.add(product);
             rest.add(a.mul_add(b, -product));
-        };
-        add(-2.0 * mean, sum);
-        add(-2.0 * mean, low.value());
-        let of_all = count * mean;
-        add(mean, of_all);
-        add(mean, count.mul_add(mean, -of_all));
-        (rest.value() / self.count as f64).max(0.0)
+        }
+        let off = ((sum - of_all) + (low - of_all_low)) / count;
+        (rest.value() / count - off * off).max(0.0)
     }
 }
 
