@@ -199,8 +199,13 @@ fn what_is_written_is_read_and_gone_on_from_at_any_parallelism() {
 #[test]
 fn shards_are_split_and_merged_while_they_are_read() {
     let Some(stream) = Stream::new("reshard", 2) else { return };
+    over_a_resharding(&stream, || stream.source());
+}
+
+/// Shards are split and merged while a job reads, before one, and while one is down that goes on by polling.
+fn over_a_resharding(stream: &Stream, source: impl Fn() -> KinesisSource) {
     let checkpoints = tempfile::tempdir().unwrap();
-    let (job, records) = collect(stream.source(), 1, Some(checkpoints.path()));
+    let (job, records) = collect(source(), 1, Some(checkpoints.path()));
     stream.write(0..150);
     stream.split(&stream.open_shards()[0]);
     stream.write(150..300);
@@ -215,11 +220,11 @@ fn shards_are_split_and_merged_while_they_are_read() {
     in_order(&records);
     stop(job);
     // A job that was not there meanwhile, too: parents before children.
-    let (job, all) = collect(stream.source(), 1, None);
+    let (job, all) = collect(source(), 1, None);
     exactly(&all, 0..450);
     in_order(&all);
     stop(job);
-    let (job, all) = collect(stream.source(), 3, None);
+    let (job, all) = collect(source(), 3, None);
     exactly(&all, 0..450);
     stop(job);
     // And one that goes on over a split that it has not seen.
@@ -352,41 +357,59 @@ fn what_belongs_into_another_shard_is_dropped_and_what_only_looks_put_together_i
 
 #[test]
 fn a_job_goes_on_within_a_record_that_has_many_in_it() {
-    const COUNT: u64 = 20_000;
     let Some(stream) = Stream::new("within", 1) else { return };
+    within_a_record(&stream, |_| stream.source());
+}
+
+/// Jobs are cancelled within a record that has many in it, and go on there, each by the source of its round.
+fn within_a_record(stream: &Stream, source: impl Fn(usize) -> KinesisSource) {
+    const COUNT: u64 = 20_000;
     stream.put(vec![("any", aggregated(0..COUNT, None))]);
     let folder = tempfile::tempdir().unwrap();
-    let (files, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
     let mut before = 0;
     for round in 0..4 {
-        let graph = StreamGraph::new();
-        let records = graph.source("kinesis", stream.source(), WatermarkStrategy::no_watermarks());
-        let slow = records.map("slow", |record: KinesisRecord| {
-            if number(&record).is_multiple_of(20) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            record
-        });
-        let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
-        let _ = slow.apply("files", FileSink::new(&files, line)).uid("files");
-        let storage = CheckpointStorage::local(&checkpoints).unwrap();
-        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(20), storage));
-        let restart = Some(RestartStrategy::None);
-        let config = JobConfig { parallelism: 1, checkpoint, restart, ..JobConfig::new("within") };
-        let job = start(&graph, config).unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        let wanted = if round < 3 { before + 1 } else { COUNT as usize };
-        while published(&files).len() < wanted {
-            assert!(Instant::now() < until, "{} of {wanted}", published(&files).len());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let (job, files) = to_files(&source(round), folder.path(), 1, 50);
+        wait_for(&files, if round < 3 { before + 1 } else { COUNT as usize });
         // No last checkpoint.
         job.cancel();
         let _ = job.wait();
         before = published(&files).len();
         assert!(round == 3 || before < COUNT as usize, "it has come to its end too soon");
     }
-    assert!(published(&files).into_iter().eq(0..COUNT));
+    assert!(published(&folder.path().join("out")).into_iter().eq(0..COUNT));
+}
+
+/// A job that writes what it reads into files, so many microseconds a record. Returns where they are, too.
+fn to_files(
+    source: &KinesisSource,
+    folder: &Path,
+    parallelism: usize,
+    micros: u64,
+) -> (JobHandle, std::path::PathBuf) {
+    let files = folder.join("out");
+    let graph = StreamGraph::new();
+    let records = graph.source("kinesis", source.clone(), WatermarkStrategy::no_watermarks());
+    let slow = records.map("slow", move |record: KinesisRecord| {
+        if micros > 0 && number(&record).is_multiple_of(20) {
+            std::thread::sleep(Duration::from_micros(20 * micros));
+        }
+        record
+    });
+    let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
+    let _ = slow.apply("files", FileSink::new(&files, line)).uid("files");
+    let storage = CheckpointStorage::local(folder.join("checkpoints")).unwrap();
+    let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(25), storage));
+    let restart = Some(RestartStrategy::None);
+    let config = JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("files") };
+    (start(&graph, config).unwrap(), files)
+}
+
+fn wait_for(files: &Path, count: usize) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while published(files).len() < count {
+        assert!(Instant::now() < until, "{} of {count}", published(files).len());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Lets a process go on, whatever becomes of the test.
@@ -416,32 +439,14 @@ fn published(folder: &Path) -> Vec<u64> {
 fn a_job_that_is_killed_and_a_service_that_does_not_answer_lose_and_double_nothing() {
     let Some(stream) = Stream::new("kills", 3) else { return };
     let (folder, pid) = (tempfile::tempdir().unwrap(), std::env::var("THALWEG_KINESIS_PID").unwrap());
-    let (files, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
-    let job = |parallelism: usize| {
-        let graph = StreamGraph::new();
-        let records = graph.source("kinesis", stream.source(), WatermarkStrategy::no_watermarks());
-        let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
-        let _ = records.apply("files", FileSink::new(&files, line)).uid("files");
-        let storage = CheckpointStorage::local(&checkpoints).unwrap();
-        let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(30), storage));
-        let restart = Some(RestartStrategy::None);
-        start(&graph, JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("kills") }).unwrap()
-    };
-    let wait_for = |count: usize| {
-        let until = Instant::now() + Duration::from_secs(60);
-        while published(&files).len() < count {
-            assert!(Instant::now() < until, "{} of {count}", published(&files).len());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
     let mut written = 0;
     for parallelism in [1, 2, 3] {
-        let running = job(parallelism);
+        let (running, files) = to_files(&stream.source(), folder.path(), parallelism, 0);
         let before = published(&files).len();
         // More than a read of each shard, so that it is cancelled in the middle.
         stream.write(written..written + 600);
         written += 600;
-        wait_for(before + 1);
+        wait_for(&files, before + 1);
         let stopped = Stopped(pid.clone());
         assert!(Command::new("kill").args(["-STOP", &stopped.0]).status().unwrap().success());
         std::thread::sleep(Duration::from_millis(600));
@@ -450,8 +455,8 @@ fn a_job_that_is_killed_and_a_service_that_does_not_answer_lose_and_double_nothi
         running.cancel();
         let _ = running.wait();
     }
-    let running = job(2);
-    wait_for(written as usize);
+    let (running, files) = to_files(&stream.source(), folder.path(), 2, 0);
+    wait_for(&files, written as usize);
     stop(running);
     assert!(published(&files).into_iter().eq(0..written));
 }

@@ -136,34 +136,21 @@ impl KinesisClient {
 
     pub(super) async fn request(&self, action: &str, body: &Value) -> Result<Value, KinesisError> {
         let answer = self.send(&self.0.http, action, body).await?;
-        let status = answer.status().as_u16();
         let bytes = answer.bytes().await.map_err(no_answer)?;
-        let answer = match bytes.is_empty() {
+        match bytes.is_empty() {
             true => Ok(Value::Null),
-            false => serde_json::from_slice::<Value>(&bytes),
-        };
-        if status == 200 {
-            return answer.map_err(|error| KinesisError::NoAnswer(error.into()));
+            false => serde_json::from_slice(&bytes).map_err(|error| KinesisError::NoAnswer(error.into())),
         }
-        let answer = answer.unwrap_or(Value::Null);
-        Err(refused(status, kind(&answer), &answer))
     }
 
     /// Subscribes to a shard, and returns the answer as it begins. Each has a connection of its own: over one that were shared, a subscription that is not read would hold up
     /// the others.
     pub(super) async fn subscribe(&self, body: &Value) -> Result<Response, KinesisError> {
         let http = Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(TIMEOUT).build();
-        let answer = self.send(&http.map_err(no_answer)?, "SubscribeToShard", body).await?;
-        let status = answer.status().as_u16();
-        if status == 200 {
-            return Ok(answer);
-        }
-        let bytes = answer.bytes().await.map_err(no_answer)?;
-        let answer = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
-        Err(refused(status, kind(&answer), &answer))
+        self.send(&http.map_err(no_answer)?, "SubscribeToShard", body).await
     }
 
-    /// Makes a request, and returns the answer as it begins.
+    /// Makes a request, and returns the answer as it begins, if it is no refusal.
     async fn send(&self, http: &Client, action: &str, body: &Value) -> Result<Response, KinesisError> {
         let Inner { endpoint, host, region, credentials, .. } = &*self.0;
         let (body, target) = (body.to_string(), format!("Kinesis_20131202.{action}"));
@@ -190,7 +177,14 @@ impl KinesisClient {
         if let Some(token) = &credentials.token {
             request = request.header("x-amz-security-token", token.expose());
         }
-        request.body(body).send().await.map_err(no_answer)
+        let answer = request.body(body).send().await.map_err(no_answer)?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            return Ok(answer);
+        }
+        let bytes = answer.bytes().await.map_err(no_answer)?;
+        let answer = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
+        Err(refused(status, kind(&answer), &answer))
     }
 }
 

@@ -49,36 +49,7 @@ fn shards_are_split_and_merged_while_they_are_sent() {
         return;
     }
     let Some(stream) = Stream::new("sent-reshard", 2) else { return };
-    let checkpoints = tempfile::tempdir().unwrap();
-    let (job, records) = collect(stream.fan_out(), 1, Some(checkpoints.path()));
-    stream.write(0..150);
-    stream.split(&stream.open_shards()[0]);
-    stream.write(150..300);
-    let mut open = stream.open_shards();
-    open.sort_by_key(|shard| {
-        shard["HashKeyRange"]["StartingHashKey"].as_str().unwrap().parse::<u128>().unwrap()
-    });
-    stream.merge(&open[1], &open[2]);
-    stream.write(300..450);
-    exactly(&records, 0..450);
-    in_order(&records);
-    stop(job);
-    // A job that was not there meanwhile, too: parents before children.
-    for parallelism in [1, 3] {
-        let (job, all) = collect(stream.fan_out(), parallelism, None);
-        exactly(&all, 0..450);
-        if parallelism == 1 {
-            in_order(&all);
-        }
-        stop(job);
-    }
-    // And one that goes on over a split that it has not seen, by polling.
-    stream.write(450..500);
-    stream.split(&stream.open_shards()[0]);
-    stream.write(500..550);
-    let (job, rest) = collect(stream.source(), 2, Some(checkpoints.path()));
-    exactly(&rest, 450..550);
-    stop(job);
+    over_a_resharding(&stream, || stream.fan_out());
 }
 
 #[test]
@@ -104,21 +75,8 @@ fn a_consumer_that_somebody_else_registers_has_to_be_there() {
 
 #[test]
 fn a_job_that_changes_how_it_reads_goes_on_within_a_record_that_has_many_in_it() {
-    const COUNT: u64 = 20_000;
     let Some(stream) = Stream::new("sent-within", 1) else { return };
-    stream.put(vec![("any", aggregated(0..COUNT, None))]);
-    let folder = tempfile::tempdir().unwrap();
-    let mut before = 0;
-    for round in 0..4 {
-        let (job, files) = to_files(&stream.source_of_round(round), folder.path(), 1, 50);
-        wait_for(&files, if round < 3 { before + 1 } else { COUNT as usize });
-        // No last checkpoint.
-        job.cancel();
-        let _ = job.wait();
-        before = published(&files).len();
-        assert!(round == 3 || before < COUNT as usize, "it has come to its end too soon");
-    }
-    assert!(published(&folder.path().join("out")).into_iter().eq(0..COUNT));
+    within_a_record(&stream, |round| stream.source_of_round(round));
 }
 
 #[test]
@@ -146,37 +104,4 @@ fn a_job_that_is_killed_and_a_service_that_stops_sending_lose_and_double_nothing
     wait_for(&files, written as usize);
     stop(job);
     assert!(published(&files).into_iter().eq(0..written));
-}
-
-/// A job that writes what it reads into files, so many microseconds a record. Returns where they are, too.
-fn to_files(
-    source: &KinesisSource,
-    folder: &Path,
-    parallelism: usize,
-    micros: u64,
-) -> (JobHandle, std::path::PathBuf) {
-    let files = folder.join("out");
-    let graph = StreamGraph::new();
-    let records = graph.source("kinesis", source.clone(), WatermarkStrategy::no_watermarks());
-    let slow = records.map("slow", move |record: KinesisRecord| {
-        if micros > 0 && number(&record).is_multiple_of(20) {
-            std::thread::sleep(Duration::from_micros(20 * micros));
-        }
-        record
-    });
-    let line = |record: &KinesisRecord, line: &mut Vec<u8>| line.extend_from_slice(&record.data);
-    let _ = slow.apply("files", FileSink::new(&files, line)).uid("files");
-    let storage = CheckpointStorage::local(folder.join("checkpoints")).unwrap();
-    let checkpoint = Some(CheckpointConfig::new(Duration::from_millis(25), storage));
-    let restart = Some(RestartStrategy::None);
-    let config = JobConfig { parallelism, checkpoint, restart, ..JobConfig::new("files") };
-    (start(&graph, config).unwrap(), files)
-}
-
-fn wait_for(files: &Path, count: usize) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while published(files).len() < count {
-        assert!(Instant::now() < until, "{} of {count}", published(files).len());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
