@@ -61,6 +61,14 @@ impl ExactSum {
         }
     }
 
+    /// Adds a product as it is, and not as it is rounded: in two parts that are exact together.
+    #[inline]
+    pub(crate) fn add_product(&mut self, a: f64, b: f64) {
+        let product = a * b;
+        self.add(product);
+        self.add(a.mul_add(b, -product));
+    }
+
     #[inline]
     fn near(&self) -> i128 {
         (i128::from(self.near_high) << 64) | i128::from(self.near_low)

@@ -140,7 +140,7 @@ impl Scale {
 pub struct ExactMoments {
     count: u64,
     sum: ExactSum,
-    /// Each square in two parts that are exact together, so that subtracting the mean's loses nothing.
+    /// Each square as it is, so that subtracting the mean's loses nothing.
     squares: ExactSum,
 }
 
@@ -150,9 +150,7 @@ impl ExactMoments {
     pub fn update(&mut self, x: f64) {
         self.count += 1;
         self.sum.add(x);
-        let square = x * x;
-        self.squares.add(square);
-        self.squares.add(x.mul_add(x, -square));
+        self.squares.add_product(x, x);
     }
 
     /// Adds what another has seen.
@@ -187,9 +185,7 @@ impl ExactMoments {
         let of_all_low = count.mul_add(mean, -of_all);
         let mut rest = self.squares.clone();
         for (a, b) in [(-2.0 * mean, sum), (-2.0 * mean, low), (mean, of_all), (mean, of_all_low)] {
-            let product = a * b;
-            rest.add(product);
-            rest.add(a.mul_add(b, -product));
+            rest.add_product(a, b);
         }
         let off = ((sum - of_all) + (low - of_all_low)) / count;
         (rest.value() / count - off * off).max(0.0)

@@ -123,9 +123,8 @@ fn mean(values: &[f64]) -> f64 {
     let near = sum.value() / count;
     // The sum was rounded, and so was the quotient: of that and its neighbours, the one that is nearest.
     let off = |mean: &f64| {
-        let (mut rest, product) = (sum.clone(), mean * count);
-        rest.add(-product);
-        rest.add(-mean.mul_add(count, -product));
+        let mut rest = sum.clone();
+        rest.add_product(-mean, count);
         rest.value().abs()
     };
     [near, near.next_up(), near.next_down()]
