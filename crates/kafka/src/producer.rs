@@ -258,7 +258,7 @@ impl Producer {
     pub(crate) fn abort_transaction(&self) {
         if self.poll().is_ok()
             && self.inner.client().fatal_error().is_none()
-            && let Err(error) = self.inner.abort_transaction(ABORT)
+            && let Err(error) = self.inner.abort_transaction(ABORT.min(self.timeout))
         {
             tracing::debug!(%error, "the open transaction is left to the broker");
         }
@@ -315,8 +315,9 @@ const LOOK_MS: i32 = 1;
 /// Between two calls of which the first failed.
 const BACKOFF: Duration = Duration::from_millis(20);
 
-/// How long the end of a job may be held up by giving up its transaction.
-const ABORT: Duration = Duration::from_secs(1);
+/// How long the end of a job may be held up by giving up its transaction. A broker may be busy for seconds, and what
+/// is left open holds up everybody who reads what is committed until it times out: a minute by default.
+const ABORT: Duration = Duration::from_secs(10);
 
 /// How long a cluster may take to create a topic.
 const CREATION: Duration = Duration::from_secs(1);

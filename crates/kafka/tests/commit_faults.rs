@@ -5,11 +5,11 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::count::{Counting, check_counts, write_words};
 use common::eventually;
-use common::proxy::{Fault, Proxy};
+use common::proxy::{Fault, Holder, Proxy};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::barrier::Barrier;
 use thalweg_dataflow::error::BoxError;
@@ -17,6 +17,9 @@ use thalweg_dataflow::graph::StreamGraph;
 use thalweg_dataflow::operator::Operator;
 use thalweg_dataflow::record::Batch;
 use thalweg_dataflow::runtime::{run, start};
+use thalweg_dataflow::sink::Sink;
+use thalweg_kafka::record::values;
+use thalweg_kafka::{DeliveryGuarantee, KafkaSink};
 use thalweg_testkit::CrashPoint;
 
 #[test]
@@ -115,4 +118,59 @@ fn a_checkpoint_that_takes_longer_than_a_transaction_may_says_so() {
     }
     run(&graph(&job, false), job.config(1)).unwrap();
     check_counts(&cluster, &job.output, 20_000);
+}
+
+/// Fails while the broker does not answer, with one part of a transaction written and another on its way.
+#[derive(Clone)]
+struct FailsWhileBusy {
+    holder: Holder,
+    /// The records of the open transaction began to come then.
+    since: Option<Instant>,
+}
+
+impl Operator for FailsWhileBusy {
+    type In = String;
+    type Out = String;
+
+    fn process(&mut self, batch: &mut Batch<String>, output: &mut Output<String>) -> Result<(), BoxError> {
+        if self.holder.holds() {
+            // What came before is with the client now, and on its way.
+            std::thread::sleep(Duration::from_millis(100));
+            return Err("a failure, as asked for by the test".into());
+        }
+        if self.since.get_or_insert_with(Instant::now).elapsed() > Duration::from_millis(200) {
+            self.holder.hold(Duration::from_secs(3));
+        }
+        output.push_batch(&mut batch.records);
+        Ok(())
+    }
+
+    fn barrier(&mut self, _: &Barrier, _: &mut Output<String>) -> Result<(), BoxError> {
+        self.since = None;
+        Ok(())
+    }
+}
+
+/// Else readers of what is committed would have to wait until it times out, a minute by default.
+#[test]
+fn a_transaction_is_given_up_also_when_the_broker_is_busy() {
+    let (proxy, cluster) = Proxy::start();
+    let job = Counting::new(&cluster);
+    write_words(&cluster, &job.input, 40_000);
+    let graph = StreamGraph::new();
+    let words =
+        job.source(&cluster, &graph).apply("fails", FailsWhileBusy { holder: proxy.holder(), since: None });
+    let sink = KafkaSink::builder(&cluster.bootstrap)
+        .set_topic(&job.output)
+        .set_delivery_guarantee(DeliveryGuarantee::ExactlyOnce)
+        .set_serializer(values::<String>());
+    let _ = sink.build().unwrap().add_to(&words);
+    let mut config = job.config(1);
+    config.checkpoint.as_mut().unwrap().interval = Duration::from_millis(500);
+    let error = run(&graph, config).unwrap_err();
+    assert!(error.to_string().contains("as asked for"), "{error}");
+    eventually("the broker to be there again", || !proxy.holder().holds());
+    let before = Instant::now();
+    cluster.read(&job.output);
+    assert!(before.elapsed() < Duration::from_secs(20), "readers waited for {:?}", before.elapsed());
 }

@@ -21,7 +21,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use thalweg_broker::{Broker, BrokerConfig};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A cluster, which ends with this value if it is ours.
 pub(crate) struct Cluster {

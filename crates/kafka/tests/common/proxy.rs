@@ -27,8 +27,30 @@ pub(crate) enum Fault {
 struct State {
     fault: Mutex<Option<Fault>>,
     cut: AtomicBool,
+    held: AtomicBool,
     stop: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
+}
+
+/// Holds back what goes through a proxy.
+#[derive(Clone)]
+pub(crate) struct Holder(Arc<State>);
+
+impl Holder {
+    /// Requests get no further until so much time is over: the broker is busy.
+    pub(crate) fn hold(&self, time: std::time::Duration) {
+        self.0.held.store(true, Ordering::SeqCst);
+        let state = self.0.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            state.held.store(false, Ordering::SeqCst);
+        });
+    }
+
+    /// Whether it holds requests back now.
+    pub(crate) fn holds(&self) -> bool {
+        self.0.held.load(Ordering::SeqCst)
+    }
 }
 
 /// Clients of the cluster that comes with it are told to connect to the proxy.
@@ -74,6 +96,11 @@ impl Proxy {
         self.state.fault.lock().unwrap().is_none()
     }
 
+    /// What holds requests back, for others to have.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder(self.state.clone())
+    }
+
     /// Lets nobody through.
     pub(crate) fn cut(&self) {
         self.state.cut.store(true, Ordering::SeqCst);
@@ -113,6 +140,9 @@ fn serve(mut client: TcpStream, upstream: SocketAddr, state: &State) {
         let _ = to_client.shutdown(Shutdown::Both);
     });
     while let Ok(frame) = read_frame(&mut client) {
+        while state.held.load(Ordering::SeqCst) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let fault = if is_commit(&frame) { state.fault.lock().unwrap().take() } else { None };
         match fault {
             None => {
