@@ -1,6 +1,7 @@
 //! What a connector costs for each record, in a whole job at parallelism 1: reading files, writing them in each format, lines of a socket.
 //!
 //! `cargo bench -p thalweg-connectors --features avro --bench connectors [-- RECORDS]`: two million records unless it says otherwise.
+//! With `--features kinesis`, and the server that `THALWEG_KINESIS` names (`scripts/kinesis`), a hundredth as many of Kinesis, as it is slow.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -110,6 +111,44 @@ fn main() {
     #[cfg(feature = "avro")]
     avro(records, made, &at("avro"));
     socket(records);
+    #[cfg(feature = "kinesis")]
+    kinesis(records / 100);
+}
+
+/// What the server does is not counted: it is a process of its own.
+#[cfg(feature = "kinesis")]
+fn kinesis(records: u64) {
+    use serde_json::json;
+    use thalweg_connectors::kinesis::{ConsumerLifecycle, KinesisClient, KinesisSink, KinesisSource};
+
+    if std::env::var_os("THALWEG_KINESIS").is_none() {
+        println!("kinesis: left out, as THALWEG_KINESIS is not set");
+        return;
+    }
+    let (client, name) = (KinesisClient::from_env().unwrap(), format!("bench-{}", std::process::id()));
+    client.call("CreateStream", &json!({ "StreamName": name, "ShardCount": 4 })).unwrap();
+    let status = || {
+        let summary = client.call("DescribeStreamSummary", &json!({ "StreamName": name })).unwrap();
+        summary["StreamDescriptionSummary"]["StreamStatus"].clone()
+    };
+    while status() != "ACTIVE" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let format = |reading: &Reading| {
+        let mut data = Vec::new();
+        line(reading, &mut data);
+        (reading.place.clone(), data)
+    };
+    measure("kinesis: records written", records, Duration::ZERO, || {
+        write(records, KinesisSink::new(&name, format));
+    });
+    measure("kinesis: records read, by polling", records, Duration::ZERO, || {
+        drain(KinesisSource::new(&name), records);
+    });
+    measure("kinesis: records read, by fan-out", records, Duration::ZERO, || {
+        drain(KinesisSource::new(&name).fan_out("bench", ConsumerLifecycle::JobManaged), records);
+    });
+    client.call("DeleteStream", &json!({ "StreamName": name, "EnforceConsumerDeletion": true })).unwrap();
 }
 
 #[cfg(feature = "avro")]

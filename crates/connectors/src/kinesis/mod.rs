@@ -42,6 +42,8 @@ mod background;
 mod client;
 mod event_stream;
 mod fan_out;
+mod listing;
+mod reader;
 mod shard;
 mod signature;
 mod sink;
@@ -49,5 +51,6 @@ mod source;
 
 pub use client::{KinesisClient, KinesisClientBuilder, KinesisError};
 pub use fan_out::ConsumerLifecycle;
+pub use reader::KinesisReader;
 pub use sink::KinesisSink;
-pub use source::{KinesisReader, KinesisRecord, KinesisSource, ShardPosition, StartAt};
+pub use source::{KinesisRecord, KinesisSource, ShardPosition, StartAt};

@@ -15,7 +15,8 @@ use super::aggregation::{self, Aggregated, Found};
 use super::background::{Background, Next};
 use super::client::of_stream_to_read;
 use super::fan_out::Subscription;
-use super::source::{KinesisRecord, Listed, ShardPosition};
+use super::listing::Listed;
+use super::source::{KinesisRecord, ShardPosition};
 use super::{KinesisClient, KinesisError};
 use crate::contract::Pauses;
 
