@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use crate::barrier::Then;
 use crate::barrier::{Barrier, Epoch};
 use crate::chain::Chained;
-use crate::checkpoint::{Chain, FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile, read_index};
+use crate::checkpoint::{Chain, FORMAT_VERSION, FileEntry, Manifest, Restore, StateFile, Stored, read_index};
 use crate::collector::{Collector, Control, TaskContext};
 use crate::error::{Failure, OperatorName};
 use crate::graph::Either;
@@ -216,7 +216,9 @@ impl<O: Operator> Harness<O> {
         let bytes = Bytes::from(must(file.finish_in_memory()));
         let (name, index) = (
             format!("state-{}", barrier.epoch),
-            must(read_index(&bytes).map_err(|error| format!("{error:?}"))).1.entries,
+            must(read_index(&Stored::in_memory(bytes.clone())).map_err(|error| format!("{error:?}")))
+                .1
+                .entries,
         );
         let files = must(self.chain.add(FileEntry { path: name.clone(), contents: None }, &index));
         self.files.push((name, bytes));
@@ -234,7 +236,8 @@ impl<O: Operator> Harness<O> {
             operators: Vec::new(),
             files,
         };
-        let mut restore = must(Restore::new(manifest, self.files.clone()));
+        let files = self.files.iter().map(|(name, bytes)| (name.clone(), Stored::in_memory(bytes.clone())));
+        let mut restore = must(Restore::new(manifest, files.collect()));
         restore.continue_from_it();
         restore
     }

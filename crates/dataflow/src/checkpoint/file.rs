@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::storage::NewFile;
 use super::store::CheckpointStore;
+use super::stored::Stored;
 use super::{Contents, FileEntry};
 use crate::barrier::Epoch;
 use crate::collector::OperatorSnapshot;
@@ -253,25 +254,32 @@ impl<'a> StateFile<'a> {
 }
 
 /// Reads the version and the index of a file, having checked all of it.
-pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Index), Unreadable> {
+pub(crate) fn read_index(file: &Stored) -> Result<(u8, Index), Unreadable> {
     let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
-    if bytes.len() < HEADER + FOOTER || &bytes[..7] != MAGIC {
-        return Err(corrupt("it is not a state file, or is cut short"));
+    let unread = |error: std::io::Error| Unreadable::Corrupt(format!("it cannot be read: {error}"));
+    let mut buffer = Vec::new();
+    let cut_short = || corrupt("it is not a state file, or is cut short");
+    let end = file.length().checked_sub(FOOTER as u64).filter(|end| *end >= HEADER as u64);
+    let end = end.ok_or_else(cut_short)?;
+    let header = file.part(0, HEADER as u64, &mut buffer).map_err(unread)?;
+    let version = header[7];
+    if &header[..7] != MAGIC {
+        return Err(cut_short());
     }
-    if bytes[7] > VERSION {
-        return Err(Unreadable::Version(bytes[7]));
+    if version > VERSION {
+        return Err(Unreadable::Version(version));
     }
-    let (body, crc) = bytes.split_at(bytes.len() - 4);
-    if crc32c::crc32c(body).to_le_bytes() != crc {
+    let footer = file.part(end, FOOTER as u64, &mut buffer).map_err(unread)?;
+    let (length, crc) = footer.split_at(8);
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    let (length, body_sum) = (word(length), word(crc) as u32);
+    // The checksum of all of it is known; so the one that is written in it need not be computed from all that is before it.
+    if crc32c::crc32c_combine(body_sum, crc32c::crc32c(crc), crc.len()) != file.sum() {
         return Err(corrupt("its checksum does not match its contents"));
     }
-    let (body, length) = body.split_at(body.len() - 8);
-    let mut word = [0; 8];
-    word.copy_from_slice(length);
-    let start =
-        usize::try_from(u64::from_le_bytes(word)).ok().and_then(|length| body.len().checked_sub(length));
-    let index = &body[start.ok_or_else(|| corrupt("its index is longer than the file"))?..];
-    let index: Result<Index, _> = match bytes[7] {
+    let start = end.checked_sub(length).ok_or_else(|| corrupt("its index is longer than the file"))?;
+    let index = file.part(start, length, &mut buffer).map_err(unread)?;
+    let index: Result<Index, _> = match version {
         1 => postcard::from_bytes::<Vec<StateEntryV1>>(index).map(|entries| Index {
             schemas: Vec::new(),
             entries: entries.into_iter().map(StateEntry::from).collect(),
@@ -279,15 +287,14 @@ pub(crate) fn read_index(bytes: &[u8]) -> Result<(u8, Index), Unreadable> {
         _ => postcard::from_bytes(index),
     };
     let index = index.map_err(|error| corrupt(&format!("its index cannot be read: {error}")))?;
-    if bytes[7] > 1 && index.entries.iter().any(|entry| entry.schema as usize >= index.schemas.len()) {
+    if version > 1 && index.entries.iter().any(|entry| entry.schema as usize >= index.schemas.len()) {
         return Err(corrupt("its index names a schema that it does not have"));
     }
-    let outside =
-        |part: &Part| part.offset.checked_add(part.length).is_none_or(|end| end > body.len() as u64);
+    let outside = |part: &Part| part.offset.checked_add(part.length).is_none_or(|of| of > end);
     if index.entries.iter().flat_map(|entry| &entry.parts).any(outside) {
         return Err(corrupt("its index points outside of the file"));
     }
-    Ok((bytes[7], index))
+    Ok((version, index))
 }
 
 impl From<StateEntryV1> for StateEntry {
@@ -325,7 +332,7 @@ mod tests {
     #[test]
     fn what_was_written_is_found() {
         let bytes = file();
-        let (_, index) = read_index(&bytes).unwrap();
+        let (_, index) = read_index(&Stored::in_memory(bytes.clone().into())).unwrap();
         let mut texts: Vec<(&str, String)> = Vec::new();
         for entry in &index.entries {
             let part = &entry.parts[0];
@@ -341,7 +348,10 @@ mod tests {
     fn a_newer_version_is_told_from_damage() {
         let mut bytes = file();
         bytes[7] = VERSION + 1;
-        assert_eq!(read_index(&bytes), Err(Unreadable::Version(VERSION + 1)));
+        assert_eq!(
+            read_index(&Stored::in_memory(bytes.clone().into())),
+            Err(Unreadable::Version(VERSION + 1))
+        );
     }
 
     proptest! {
@@ -354,7 +364,7 @@ mod tests {
             } else {
                 bytes[position] ^= flip;
             }
-            prop_assert!(read_index(&bytes).is_err());
+            prop_assert!(read_index(&Stored::in_memory(bytes.into())).is_err());
         }
     }
 }

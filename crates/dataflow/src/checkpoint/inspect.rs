@@ -229,7 +229,7 @@ fn states(restore: &Restore) -> Result<Vec<StateInfo>, CheckpointError> {
         let groups: BTreeSet<u16> = parts.iter().map(|part| part.group).collect();
         let files: BTreeSet<&str> = parts.iter().map(|part| part.file).collect();
         info.groups = if info.kind == StateKind::Keyed { groups.len() } else { 0 };
-        info.bytes = parts.iter().map(|part| part.bytes.len() as u64).sum();
+        info.bytes = parts.iter().map(|part| part.length).sum();
         info.files = files.len();
     }
     Ok(states.into_values().collect())

@@ -19,6 +19,7 @@ mod restore;
 mod sealed;
 mod storage;
 mod store;
+mod stored;
 
 pub(crate) use align::Aligner;
 pub(crate) use chain::Chain;
@@ -30,6 +31,7 @@ pub(crate) use owner::random;
 pub use restore::Restore;
 pub use storage::CheckpointStorage;
 pub(crate) use store::CheckpointStore;
+pub(crate) use stored::Stored;
 
 impl CheckpointStorage {
     /// The number of the latest completed checkpoint of `job` in this place, if there is one.

@@ -3,17 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::claims::Holding;
 use super::file::{Index, StateEntry, Unreadable, read_index};
-use super::{Chain, Manifest};
+use super::{Chain, Manifest, Stored};
 use crate::barrier::Epoch;
 use crate::error::{BoxError, CheckpointError};
 use crate::state::encoding::{Plan, Schema};
-use crate::state::{PartDecoder, PartKind, StateKind};
+use crate::state::{Part, PartDecoder, PartKind, StateKind};
 
-/// A checkpoint, in memory, checked.
+/// A checkpoint, checked. What is large of it lies where it is, and is read when it is wanted.
 #[derive(Debug)]
 pub struct Restore {
     manifest: Manifest,
@@ -26,7 +24,7 @@ pub struct Restore {
 #[derive(Debug)]
 struct LoadedFile {
     name: String,
-    bytes: Bytes,
+    stored: Stored,
     version: u8,
     index: Index,
 }
@@ -42,7 +40,9 @@ pub(crate) struct StatePart<'a> {
     /// Of what its values are; `None` if it is of version 1, which says nothing of that.
     schema: Option<&'a Schema>,
     pub(crate) group: u16,
-    pub(crate) bytes: &'a [u8],
+    stored: &'a Stored,
+    offset: u64,
+    pub(crate) length: u64,
     /// Whether it says what has changed since the parts of its group before it.
     delta: bool,
 }
@@ -64,10 +64,10 @@ impl Restore {
         self.continues = same && self.files.iter().all(|file| file.version == super::file::VERSION);
     }
 
-    pub(crate) fn new(manifest: Manifest, files: Vec<(String, Bytes)>) -> Result<Self, CheckpointError> {
+    pub(crate) fn new(manifest: Manifest, files: Vec<(String, Stored)>) -> Result<Self, CheckpointError> {
         let epoch = manifest.epoch;
-        let load = |(name, bytes): (String, Bytes)| match read_index(&bytes) {
-            Ok((version, index)) => Ok(LoadedFile { name, bytes, version, index }),
+        let load = |(name, stored): (String, Stored)| match read_index(&stored) {
+            Ok((version, index)) => Ok(LoadedFile { name, stored, version, index }),
             Err(Unreadable::Corrupt(reason)) => {
                 Err(CheckpointError::Corrupt { epoch, file: name, reason, others: Vec::new() })
             }
@@ -98,14 +98,26 @@ impl Restore {
         is_wanted: impl Fn(u16) -> bool,
         mut read: impl FnMut(u16, PartDecoder<'_>, bool) -> Result<(), BoxError>,
     ) -> Result<(), CheckpointError> {
-        let (uid, name, _, shape) = wanted;
+        let (uid, name, kind, shape) = wanted;
         let mut parts = self.parts(wanted)?;
         parts.retain(|part| is_wanted(part.group));
+        // One group after the other, as what changes what is near is in the cache. The order of its own parts stays.
+        if kind == StateKind::Keyed {
+            parts.sort_by_key(|part| part.group);
+        }
         // What is found out of a schema holds for all of its parts.
         let schemas = parts.iter().filter_map(|part| part.schema);
         let plans: HashMap<*const Schema, Plan<'_>> =
             schemas.map(|schema| (std::ptr::from_ref(schema), Plan::new(schema))).collect();
-        for StatePart { file, entry, schema, group, bytes, delta } in parts {
+        let mut buffer = Vec::new();
+        for StatePart { file, entry, schema, group, stored, offset, length, delta } in parts {
+            let bytes =
+                stored.part(offset, length, &mut buffer).map_err(|error| CheckpointError::Corrupt {
+                    epoch: self.epoch(),
+                    file: file.to_owned(),
+                    reason: format!("it cannot be read any more: {error}"),
+                    others: Vec::new(),
+                })?;
             let plan = schema.and_then(|schema| plans.get(&std::ptr::from_ref(schema)));
             let decoder = match plan {
                 Some(plan) => PartDecoder::new(plan, bytes),
@@ -153,11 +165,10 @@ impl Restore {
                         open.insert(part.group);
                     }
                     if part.kind != PartKind::Unchanged {
-                        // Offsets were checked against the length of the file when it was read.
-                        let bytes = &file.bytes[part.offset as usize..][..part.length as usize];
                         let delta = part.kind == PartKind::Delta;
-                        let (file, group) = (file.name.as_str(), part.group);
-                        parts.push(StatePart { file, entry, schema, group, bytes, delta });
+                        let Part { group, offset, length, .. } = *part;
+                        let (file, stored) = (file.name.as_str(), &file.stored);
+                        parts.push(StatePart { file, entry, schema, group, stored, offset, length, delta });
                     }
                 }
             }
@@ -231,7 +242,8 @@ impl Restore {
             entry.parts.iter().any(|part| match (entry.kind, part.length) {
                 // Version 1 wrote an empty list as a length of 0.
                 (StateKind::List | StateKind::Union, 1) if file.version == 1 => {
-                    file.bytes.get(part.offset as usize) != Some(&0)
+                    let mut buffer = Vec::new();
+                    !file.stored.part(part.offset, 1, &mut buffer).is_ok_and(|byte| byte == [0])
                 }
                 _ => true,
             })

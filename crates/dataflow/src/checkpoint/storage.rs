@@ -7,14 +7,19 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use super::stored::Stored;
 use crate::error::{BoxError, CheckpointError};
+
+/// From so many bytes on a file is read where it lies.
+#[cfg(unix)]
+const LARGE: u64 = 256 << 10;
 
 /// A place for checkpoints: a store, and a folder in it.
 #[derive(Clone)]
@@ -105,25 +110,30 @@ impl Files {
         match self.runtime.block_on(get) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            // Another instance may have removed it while it was read; not every store says that as such.
+            Err(error) => match self.exists(path) {
+                Ok(false) => Ok(None),
+                _ => Err(error.into()),
+            },
         }
     }
 
-    /// A file, and its checksum (CRC-32C). A large one of the local file system is read by several threads.
-    pub(super) fn get_summed(&self, path: &Path) -> Result<Option<(Bytes, u32)>, BoxError> {
+    /// A file to be read, with its checksum. If it `may_stay`, and is a large one of the local file system, it is not taken into memory.
+    pub(super) fn stored(&self, path: &Path, may_stay: bool) -> Result<Option<Stored>, BoxError> {
         #[cfg(unix)]
-        if let Some(folder) = &self.storage.folder {
-            return match read_local(&folder.join(path.as_ref())) {
-                Ok((bytes, sum)) => Ok(Some((bytes.into(), sum))),
+        if let Some(folder) = self.storage.folder.as_ref().filter(|_| may_stay) {
+            return match File::open(folder.join(path.as_ref())) {
+                Ok(file) if file.metadata()?.len() >= LARGE => Ok(Some(Stored::local(file)?)),
+                Ok(mut file) => {
+                    let mut bytes = Vec::new();
+                    io::Read::read_to_end(&mut file, &mut bytes)?;
+                    Ok(Some(Stored::in_memory(bytes.into())))
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error.into()),
             };
         }
-        let bytes = self.get(path)?;
-        Ok(bytes.map(|bytes| {
-            let sum = crc32c::crc32c(&bytes);
-            (bytes, sum)
-        }))
+        Ok(self.get(path)?.map(Stored::in_memory))
     }
 
     pub(super) fn exists(&self, path: &Path) -> Result<bool, BoxError> {
@@ -260,43 +270,6 @@ impl Files {
     }
 }
 
-/// Reads a file in pieces, on as many threads as it has use for: most of the time goes into getting memory for it.
-#[cfg(unix)]
-fn read_local(path: &std::path::Path) -> io::Result<(Vec<u8>, u32)> {
-    use std::os::unix::fs::FileExt;
-
-    const PIECE: usize = 4 << 20;
-    let file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    let mut sums = vec![0; length.div_ceil(PIECE)];
-    let pieces = Mutex::new(bytes.chunks_mut(PIECE).zip(&mut sums).enumerate());
-    let work = || {
-        // The lock is not held while a piece is read.
-        let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
-        std::iter::from_fn(next).try_for_each(|(index, (piece, sum))| {
-            file.read_exact_at(piece, (index * PIECE) as u64)?;
-            *sum = crc32c::crc32c(piece);
-            Ok(())
-        })
-    };
-    let most = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
-    let helpers = most.min(length / PIECE).saturating_sub(1);
-    std::thread::scope(|scope| {
-        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-        let mine = work();
-        // A thread that panics has left its piece unread.
-        let gone = |_| Err(io::Error::other("a thread that read a piece of it has panicked"));
-        helpers.into_iter().map(|helper| helper.join().unwrap_or_else(gone)).fold(mine, io::Result::and)
-    })?;
-    let add = |(sum, index): (u32, usize), piece: &u32| {
-        let length = PIECE.min(length - index * PIECE);
-        (crc32c::crc32c_combine(sum, *piece, length), index + 1)
-    };
-    let (sum, _) = sums.iter().fold((0, 0), add);
-    Ok((bytes, sum))
-}
-
 impl Drop for NewFile {
     fn drop(&mut self) {
         if let Destination::Local { staged, .. } = &self.to {
@@ -359,20 +332,6 @@ mod tests {
         assert_eq!(mode("job/chk-1-1/state-1"), 0o600);
         assert_eq!(["", "job", "job/chk-1-1"].map(mode), [0o700; 3]);
         assert_eq!(fs::read_dir(root.join("job/chk-1-1")).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_file_is_read_whole_with_its_checksum_whatever_its_length() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = Files::new(CheckpointStorage::local(folder.path()).unwrap()).unwrap();
-        for length in [0, 1, 1000, 4 << 20, (4 << 20) + 1, 13_000_001] {
-            let bytes: Vec<u8> = (0..length).map(|n: u32| (n ^ (n >> 9)) as u8).collect();
-            let path = Path::from(format!("file-{length}"));
-            files.put_new(&path, bytes.clone().into()).unwrap();
-            let (read, sum) = files.get_summed(&path).unwrap().unwrap();
-            assert!(read == bytes && sum == crc32c::crc32c(&bytes), "{length}");
-        }
-        assert!(files.get_summed(&Path::from("none")).unwrap().is_none());
     }
 
     #[test]

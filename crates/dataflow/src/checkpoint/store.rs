@@ -31,12 +31,16 @@ use super::id::{CheckpointId, Generation};
 use super::manifest::{Contents, FORMAT_VERSION, FileEntry, Unusable};
 use super::owner::{Begin, Claim, OWNERS, Owners, instance, lineage, random};
 use super::storage::{Files, NewFile, Sync};
+use super::stored::Stored;
 use super::{CheckpointStorage, Manifest, Restore, sealed};
 use crate::barrier::Epoch;
 use crate::debug_hook::reach;
 use crate::error::{BoxError, CheckpointError};
 
 pub(super) const MANIFEST: &str = "manifest.json";
+
+/// So many files of a checkpoint are read where they lie, and kept open for that; what is left is taken into memory.
+const MOST_OPEN: usize = 64;
 
 /// Who owns the job, before there were generations.
 const OWNER_V1: &str = "owner";
@@ -367,7 +371,8 @@ impl CheckpointStore {
         }
         let mut manifest = self.manifest(id)?;
         for file in &mut manifest.files {
-            let bytes = self.contents(id.epoch, file)?;
+            let stored = self.stored(id.epoch, file, false)?;
+            let bytes = stored.into_bytes().map_err(|error| self.failed(error))?;
             // Of several folders, into one.
             file.path = file.path.replace('/', "-");
             target.put_new(&target.path(&file.path), bytes)?;
@@ -420,15 +425,17 @@ impl CheckpointStore {
 
     fn read(&self, folder: &str, id: Option<CheckpointId>) -> Result<Restore, CheckpointError> {
         let manifest = self.read_manifest(folder, id)?;
-        let mut files = Vec::with_capacity(manifest.files.len());
+        let (mut files, mut open) = (Vec::with_capacity(manifest.files.len()), 0);
         for file in &manifest.files {
-            files.push((self.file(&self.path(&file.path)), self.contents(manifest.epoch, file)?));
+            let stored = self.stored(manifest.epoch, file, open < MOST_OPEN)?;
+            open += usize::from(!stored.is_in_memory());
+            files.push((self.file(&self.path(&file.path)), stored));
         }
         Restore::new(manifest, files)
     }
 
-    /// Reads a file, and checks that it is the one that the manifest means.
-    fn contents(&self, epoch: Epoch, file: &FileEntry) -> Result<Bytes, CheckpointError> {
+    /// A file, of which it is checked that it is the one that the manifest means.
+    fn stored(&self, epoch: Epoch, file: &FileEntry, may_stay: bool) -> Result<Stored, CheckpointError> {
         let path = self.path(&file.path);
         let corrupt = |reason: &str| CheckpointError::Corrupt {
             epoch,
@@ -436,18 +443,18 @@ impl CheckpointStore {
             reason: reason.to_owned(),
             others: Vec::new(),
         };
-        let found = self.files.get_summed(&path).map_err(|error| self.failed(error))?;
-        let (bytes, sum) = found.ok_or_else(|| corrupt("it is missing"))?;
+        let found = self.files.stored(&path, may_stay).map_err(|error| self.failed(error))?;
+        let found = found.ok_or_else(|| corrupt("it is missing"))?;
         match file.contents {
-            Some(contents) if contents.length != bytes.len() as u64 => Err(corrupt(&format!(
+            Some(contents) if contents.length != found.length() => Err(corrupt(&format!(
                 "its checksum does not match: it has {} bytes instead of {}, and is cut short or another file",
-                bytes.len(),
+                found.length(),
                 contents.length
             ))),
-            Some(contents) if contents.crc32c != sum => {
+            Some(contents) if contents.crc32c != found.sum() => {
                 Err(corrupt("its checksum does not match its contents"))
             }
-            _ => Ok(bytes),
+            _ => Ok(found),
         }
     }
 }

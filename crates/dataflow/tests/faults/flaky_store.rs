@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_core::Stream;
@@ -23,11 +23,18 @@ pub(crate) struct FlakyStore {
     room: Arc<AtomicI64>,
     /// Whether a write was refused.
     refused: Arc<AtomicBool>,
+    /// The name of a file that is removed while it is read.
+    vanishing: Arc<Mutex<Option<String>>>,
 }
 
 impl FlakyStore {
     pub(crate) fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, room: Arc::new(AtomicI64::new(i64::MAX)), refused: Arc::default() }
+        Self {
+            inner,
+            room: Arc::new(AtomicI64::new(i64::MAX)),
+            refused: Arc::default(),
+            vanishing: Arc::default(),
+        }
     }
 
     /// From now on `bytes` can be written, and no more.
@@ -38,6 +45,16 @@ impl FlakyStore {
     /// There is space again.
     pub(crate) fn free_space(&self) {
         self.fill_up_after(i64::MAX);
+    }
+
+    /// Whoever is the next to read the file of this name finds it, but by then somebody else has removed it.
+    pub(crate) fn remove_while_read(&self, name: &str) {
+        *self.vanishing.lock().unwrap() = Some(name.to_owned());
+    }
+
+    /// Whether that has happened.
+    pub(crate) fn has_removed(&self) -> bool {
+        self.vanishing.lock().unwrap().is_none()
     }
 
     /// Writes nonsense to the file in `folder` whose name begins like this. Returns what was there.
@@ -108,6 +125,13 @@ impl ObjectStore for FlakyStore {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
+        let vanishes = !options.head
+            && self.vanishing.lock().unwrap().take_if(|name| at.filename() == Some(name)).is_some();
+        if vanishes {
+            self.inner.delete(at).await?;
+            // As HDFS has it.
+            return Err(Error::Generic { store: "flaky", source: "FileNotFoundException".into() });
+        }
         self.inner.get_opts(at, options).await
     }
 

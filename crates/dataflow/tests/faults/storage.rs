@@ -109,6 +109,21 @@ fn the_older_of_two_jobs_with_one_id_is_fenced_and_nothing_is_given_twice() {
     assert_exact(&halfway.collected, NUMBERS);
 }
 
+/// A store may say of it something else than that it is not there, as HDFS does.
+#[test]
+fn a_file_that_somebody_removes_while_it_is_read_is_one_that_is_not_there() {
+    let (halfway, older) = Halfway::start(RestartStrategy::None);
+    halfway.store.remove_while_read("claim-2");
+    let newer = start(&counts(&halfway.faucet, &halfway.collected), config("job", &halfway.storage)).unwrap();
+    halfway.faucet.release(NUMBERS / 4 * 3);
+    let error = older.wait().unwrap_err();
+    assert!(matches!(&error, JobError::Checkpoint(CheckpointError::Fenced { .. })), "{error}");
+    assert!(halfway.store.has_removed());
+    halfway.faucet.open();
+    newer.wait().unwrap();
+    assert_exact(&halfway.collected, NUMBERS);
+}
+
 #[test]
 fn a_job_that_cannot_run_does_not_fence_one_that_does() {
     let (halfway, job) = Halfway::start(RestartStrategy::None);

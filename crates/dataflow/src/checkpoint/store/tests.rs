@@ -2,6 +2,8 @@ use std::path::Path as FilePath;
 
 use super::*;
 use crate::checkpoint::StateFile;
+use crate::collector::OperatorSnapshot;
+use crate::state::{StateKind, StateSnapshot};
 
 fn open(folder: &FilePath) -> CheckpointStore {
     CheckpointStore::open(CheckpointStorage::local(folder).unwrap(), "job").unwrap()
@@ -75,21 +77,45 @@ fn the_newest_with_a_manifest_counts() {
     assert_eq!(folders(folder.path()), ["chk-15-1"]);
 }
 
+/// A file with a part of so many bytes.
+fn state_of(length: usize) -> Bytes {
+    let file = StateFile::new(None);
+    let items = vec![7_u8; length];
+    let snapshot = StateSnapshot {
+        name: "items",
+        kind: StateKind::List,
+        shape: "u8".into(),
+        encode: Box::new(move |parts| parts.part(0, |part| part.items(&items)).map(drop)),
+    };
+    let snapshot = OperatorSnapshot { uid: "list".into(), states: vec![snapshot] };
+    file.add(0, 0, snapshot, &|_, _| false).unwrap();
+    file.finish_in_memory().unwrap().into()
+}
+
 #[test]
 fn damage_is_named_and_nothing_is_touched() {
+    for state in [state(), state_of(1 << 20), state_of(5 << 20)] {
+        damage_of_is_named(&state);
+    }
+}
+
+fn damage_of_is_named(state: &Bytes) {
     let folder = tempfile::tempdir().unwrap();
     let store = owner(folder.path());
-    let path = write(&store, 1).path;
-    let file = folder.path().join("job").join(path);
+    let written = store.write_state(1, state.clone()).unwrap();
+    store.write_manifest(&manifest(&store, 1, vec![written.clone()])).unwrap();
+    store.load(id(1, 1)).unwrap();
+    let file = folder.path().join("job").join(written.path);
     let mut bytes = std::fs::read(&file).unwrap();
-    bytes[8] ^= 1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
     std::fs::write(&file, &bytes).unwrap();
     let error = store.load(id(1, 1)).unwrap_err().to_string();
     let expected = format!("checkpoint 1 is damaged: {}: its checksum", file.display());
     assert!(error.contains(&expected), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
     // Nor is a whole file taken that is another one.
-    std::fs::write(&file, state().iter().copied().chain([0; 4]).collect::<Vec<_>>()).unwrap();
+    std::fs::write(&file, state.iter().copied().chain([0; 4]).collect::<Vec<_>>()).unwrap();
     assert!(store.load(id(1, 1)).unwrap_err().to_string().contains("another file"));
     std::fs::remove_file(&file).unwrap();
     assert!(store.load(id(1, 1)).unwrap_err().to_string().contains("it is missing"));
