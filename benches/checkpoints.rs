@@ -2,6 +2,7 @@
 //! written, memory, the rate, and how long a restart takes.
 //!
 //! `cargo bench -p thalweg --bench checkpoints [-- CASE …]`; `all` names the cases. Each case runs in a process of its own.
+//! `-- soak` is none of them: for an hour (`MINUTES=60`) it says each minute what a job takes of memory, disk and descriptors.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
@@ -33,6 +34,8 @@ struct Case {
 /// No record at all, once all keys are there.
 const NOTHING: u64 = u64::MAX;
 
+const SOAK: Case = Case { name: "soak", keys: 300_000, rate: 20_000, interval: 500, seconds: 60, memory: 20 };
+
 const CASES: [Case; 14] = [
     Case { name: "3m-none", keys: 3_000_000, rate: 0, interval: 0, seconds: 10, memory: 0 },
     Case { name: "3m-1s", keys: 3_000_000, rate: 0, interval: 1000, seconds: 10, memory: 0 },
@@ -57,12 +60,16 @@ fn main() {
     if let [role, name] = arguments.as_slice()
         && role == "run"
     {
+        if name == SOAK.name {
+            return soak();
+        }
         return run(CASES.iter().find(|case| case.name == name).expect("one of the cases"));
     }
     let wanted = |case: &&Case| {
         arguments.is_empty() || arguments.iter().any(|name| name == case.name || name == "all")
     };
-    for case in CASES.iter().filter(wanted) {
+    let soak = std::iter::once(&SOAK).filter(|soak| arguments.iter().any(|name| name == soak.name));
+    for case in CASES.iter().filter(wanted).chain(soak) {
         let this = std::env::current_exe().expect("this program");
         let status = std::process::Command::new(this)
             .args(["run", case.name])
@@ -306,7 +313,7 @@ fn run(case: &Case) {
         seen.over_10_ms.load(Ordering::Relaxed),
         bytes as f64 / 1e3 / wall.as_secs_f64(),
         cpu.as_secs_f64() / wall.as_secs_f64() * 100.0,
-        support::peak_memory() / 1_000_000,
+        support::peak_support::resident_memory() / 1_000_000,
     );
     if case.name.ends_with("restart") {
         job.cancel();
@@ -339,4 +346,49 @@ fn run(case: &Case) {
     end.store(true, Ordering::Relaxed);
     job.cancel();
     let _ = job.wait();
+}
+
+/// How much there is in a folder: bytes, and files.
+fn contents(folder: &Path) -> (u64, usize) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.fold((0, 0), |(bytes, files), entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => {
+            let (more, within) = contents(&entry.path());
+            (bytes + more, files + within)
+        }
+        Ok(metadata) => (bytes + metadata.len(), files + 1),
+        // It has just been removed.
+        Err(_) => (bytes, files),
+    })
+}
+
+/// Runs for long, with a part of its state on disk, and is stopped and begun again every ten minutes.
+fn soak() {
+    let minutes = std::env::var("MINUTES").ok().and_then(|minutes| minutes.parse().ok()).unwrap_or(60_u64);
+    let folder = tempfile::tempdir().unwrap();
+    let mut minute = 0;
+    while minute < minutes {
+        let end = Arc::<AtomicBool>::default();
+        let (job, seen) = start(&SOAK, folder.path(), &end);
+        for _ in 0..10.min(minutes - minute) {
+            seen.stall.store(0, Ordering::Relaxed);
+            let (cpu, records) = (support::cpu_time(), seen.records.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_secs(SOAK.seconds));
+            assert!(!job.is_finished(), "the job ended before its time");
+            minute += 1;
+            let cpu = (support::cpu_time() - cpu).as_secs_f64() / SOAK.seconds as f64 * 100.0;
+            let records = (seen.records.load(Ordering::Relaxed) - records) / SOAK.seconds;
+            let (bytes, files) = contents(folder.path());
+            let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+            println!(
+                "soak, minute {minute:3}: {records:6} records/s, {cpu:5.1} % of a core, longest stall {:6.1} ms, memory {:4} MB, \
+                 checkpoints {:4} MB in {files} files, {descriptors} descriptors",
+                seen.stall.load(Ordering::Relaxed) as f64 / 1e3,
+                support::resident_memory() / 1_000_000,
+                bytes / 1_000_000,
+            );
+        }
+        job.cancel();
+        let _ = job.wait();
+    }
 }
