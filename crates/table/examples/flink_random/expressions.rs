@@ -1,5 +1,6 @@
 //! Expressions made up: functions of functions over columns with odd values, and NULL, in each row. What `differs.txt` knows is not among them.
 
+use crate::edges;
 use crate::random::Random;
 
 /// What makes an expression of a type: `{X}` is one of the type X. The types are those of [`COLUMNS`], and `#`, a small number.
@@ -503,33 +504,58 @@ const UNITS: &[&str] = &[
 ];
 const KINDS: &[&str] = &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "DECADE"];
 
-/// The rows that expressions are over, in a line.
+type OfColumn = (char, &'static str, &'static str, &'static [&'static str]);
+
+fn columns() -> impl Iterator<Item = &'static OfColumn> {
+    COLUMNS.iter().chain(edges::COLUMNS)
+}
+
+fn forms() -> impl Iterator<Item = &'static (char, &'static str)> {
+    FORMS.iter().chain(edges::FORMS)
+}
+
+/// The zone that the session is in, and the rows that expressions are over, each in a line.
 pub(crate) fn from(random: &mut Random) -> String {
     let row = |random: &mut Random, empty: bool| {
-        let value = |(_, _, of, values): &(char, &str, &str, &[&str])| {
+        let value = |(_, _, of, values): &OfColumn| {
             // Some values are NULL, and one row has no other.
             let value = if empty || random.below(9) == 0 { "NULL" } else { random.one_of(values) };
             format!("CAST({value} AS {of})")
         };
-        format!("({})", COLUMNS.iter().map(value).collect::<Vec<_>>().join(", "))
+        format!("({})", columns().map(value).collect::<Vec<_>>().join(", "))
     };
     let rows: Vec<String> = (0..7).map(|number| row(random, number == 6)).collect();
-    let names: Vec<&str> = COLUMNS.iter().map(|(_, name, ..)| *name).collect();
-    format!("FROM (VALUES {}) AS t ({})", rows.join(", "), names.join(", "))
+    let names: Vec<&str> = columns().map(|(_, name, ..)| *name).collect();
+    let zone = random.one_of(edges::ZONES);
+    format!(
+        "SET 'table.local-time-zone' = '{zone}'\nFROM (VALUES {}) AS t ({})",
+        rows.join(", "),
+        names.join(", ")
+    )
 }
 
 /// An expression over them.
 pub(crate) fn expression(random: &mut Random) -> String {
-    let (_, form) = FORMS[random.below(FORMS.len())];
+    if random.below(3) == 0 {
+        return edges::pair(random);
+    }
+    let forms: Vec<_> = forms().collect();
+    let (_, form) = forms[random.below(forms.len())];
     fill(random, form, 2)
 }
 
 fn fill(random: &mut Random, form: &str, depth: usize) -> String {
     let (mut text, mut rest) = (String::new(), form);
     while let Some(at) = rest.find('{') {
+        // What is in braces and longer than a letter is no part.
+        let of = rest[at + 1..].split('}').next().unwrap_or_default();
         text += &rest[..at];
-        let of = rest[at + 1..].chars().next().unwrap_or('I');
-        rest = &rest[at + 3..];
+        rest = &rest[at + of.len() + 2..];
+        let mut letters = of.chars();
+        let (Some(of), None) = (letters.next(), letters.next()) else {
+            text += &format!("{{{of}}}");
+            continue;
+        };
         text += &match of {
             '#' => (1 + random.below(4)).to_string(),
             'P' => random.one_of(PATTERNS).to_owned(),
@@ -545,15 +571,15 @@ fn fill(random: &mut Random, form: &str, depth: usize) -> String {
     text + rest
 }
 
-fn part(random: &mut Random, of: char, depth: usize) -> String {
-    if depth > 0 && random.below(2) == 0 {
-        let forms: Vec<&str> = FORMS.iter().filter(|(kind, _)| *kind == of).map(|(_, form)| *form).collect();
+/// An expression of a type: a column, or what forms make of some.
+pub(crate) fn part(random: &mut Random, of: char, depth: usize) -> String {
+    let columns: Vec<&str> = columns().filter(|(kind, ..)| *kind == of).map(|(_, name, ..)| *name).collect();
+    if columns.is_empty() || (depth > 0 && random.below(2) == 0) {
+        let forms: Vec<&str> = forms().filter(|(kind, _)| *kind == of).map(|(_, form)| *form).collect();
         if !forms.is_empty() {
             let form = forms[random.below(forms.len())];
-            return format!("({})", fill(random, form, depth - 1));
+            return format!("({})", fill(random, form, depth.saturating_sub(1)));
         }
     }
-    let columns: Vec<&str> =
-        COLUMNS.iter().filter(|(kind, ..)| *kind == of).map(|(_, name, ..)| *name).collect();
     columns[random.below(columns.len())].to_owned()
 }

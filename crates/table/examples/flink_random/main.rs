@@ -4,19 +4,25 @@
 //! `scripts/flink-sql` answer them (which wants Java and, the first time, Maven), answers them here, and prints what differs, and what is
 //! refused here alone. The script and Flink's answers stay in the folder, so that a find can go into `tests/flink/pipelines`.
 //! `… -- expressions SEED [EXPRESSIONS [FOLDER]]` does the same with expressions, many of which Flink answers at once.
+//! `PAGE` in the environment restricts the queries to those of a page of this folder: `PAGE=patterns`.
 //! What is known to differ is no find: `tests/flink/differs.txt` has the reasons.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "whoever runs it sees what went wrong")]
 
+mod chained;
 #[path = "../../tests/flink/compare.rs"]
 mod compare;
+mod edges;
 mod expressions;
+mod patterns;
 mod queries;
 mod random;
 #[path = "rows.rs"]
 mod rows;
 #[path = "../../tests/flink/rows.rs"]
 mod rows_of_files;
+mod timed;
+mod versions;
 mod wide;
 
 use std::collections::BTreeSet;
@@ -25,12 +31,24 @@ use std::process::Command;
 use std::sync::Arc;
 
 use thalweg_table::environment::TableEnvironment;
-use thalweg_table::parser::{StatementKind, parse_script};
+use thalweg_table::parser::parse_script;
 
 use random::Random;
 
 /// So many rows each table has.
 const ROWS: usize = 90;
+
+type Make = fn(&mut Random) -> String;
+
+/// The pages of queries, and how they make one.
+const PAGES: &[(&str, Make)] = &[
+    ("queries", queries::query),
+    ("wide", wide::query),
+    ("chained", chained::query),
+    ("timed", timed::query),
+    ("versions", versions::query),
+    ("patterns", patterns::query),
+];
 
 fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,18 +99,23 @@ fn ask_expressions(path: &Path) {
     let questions = std::fs::read_to_string(path).unwrap();
     let answers = std::fs::read_to_string(path.with_extension("jsonl")).unwrap();
     let mut answers = answers.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let (environment, mut from) = (TableEnvironment::new(), "");
+    let (mut environment, mut from) = (TableEnvironment::new(), "");
     let [mut agree, mut differ, mut refused_there, mut fail_there] = [0; 4];
     for line in questions.lines() {
         if line.starts_with("FROM ") {
             from = line;
             continue;
         }
+        if line.starts_with("SET ") {
+            environment.execute_script(line, |_, _, _| Ok(())).unwrap();
+            continue;
+        }
         let answer = answers.next().unwrap();
         assert_eq!(answer["expression"], line);
         refused_there += i32::from(answer["refused"].is_string());
         fail_there += i32::from(answer["fails"].is_string());
-        match compare::of_expression(&environment, from, chrono_tz::Tz::UTC, &answer) {
+        let zone = environment.settings().time_zone();
+        match compare::of_expression(&environment, from, zone, &answer) {
             None => agree += 1,
             Some(difference) => {
                 differ += 1;
@@ -111,14 +134,25 @@ fn make(folder: &Path, seed: u64, count: u64) {
         if name == "b" {
             std::fs::write(folder.join("ties.json"), rows.replace("\"ts\"", "\"at\"")).unwrap();
         }
+        if name == "b" {
+            // A key is never NULL.
+            let kept: Vec<&str> = rows.lines().filter(|row| !row.contains("\"k\": null")).collect();
+            std::fs::write(folder.join("kept.json"), kept.join("\n") + "\n").unwrap();
+        }
         std::fs::write(folder.join(format!("{name}.json")), rows).unwrap();
     }
+    let page = std::env::var("PAGE").ok();
+    let pages: Vec<_> =
+        PAGES.iter().filter(|(name, _)| page.as_deref().is_none_or(|page| page == *name)).collect();
+    assert!(!pages.is_empty(), "no such page");
     let mut queries = BTreeSet::new();
     while (queries.len() as u64) < count {
-        queries.insert(queries::query(&mut random));
+        let (_, make) = pages[random.below(pages.len())];
+        queries.insert(make(&mut random));
     }
     let queries: Vec<String> = queries.into_iter().map(|query| query + ";\n").collect();
-    std::fs::write(folder.join("random.sql"), rows::TABLES.to_owned() + &queries.concat()).unwrap();
+    std::fs::write(folder.join("random.sql"), [rows::TABLES, versions::VIEWS].concat() + &queries.concat())
+        .unwrap();
 }
 
 fn ask(path: &Path) {
@@ -131,10 +165,13 @@ fn ask(path: &Path) {
     let folder = path.parent().unwrap().to_path_buf();
     environment.register_connector("filesystem", Arc::new(rows_of_files::Files(folder)));
     let [mut agree, mut differ, mut refused, mut refused_there] = [0; 4];
-    for statement in parse_script(&script).unwrap() {
-        let query = &script[statement.span.clone()];
-        if !matches!(statement.kind, StatementKind::Query(_)) {
-            environment.execute(&statement).unwrap();
+    // A statement a line.
+    for line in script.lines() {
+        let query = line.trim_end_matches(';');
+        if !["SELECT ", "WITH ", "("].iter().any(|start| query.starts_with(start)) {
+            for statement in parse_script(line).unwrap() {
+                environment.execute(&statement).unwrap();
+            }
             continue;
         }
         let reason = answers.peek().and_then(|answer| answer["error"].as_str()).map(str::to_owned);

@@ -2,11 +2,10 @@
 //! (rows out of order, late and doubled).
 
 use crate::random::Random;
-use crate::wide;
 
 /// A query, over tables whose columns are those of [`crate::rows`].
 pub(crate) fn query(random: &mut Random) -> String {
-    let kinds: [fn(&mut Random) -> String; 17] = [
+    let kinds: [fn(&mut Random) -> String; 16] = [
         projection,
         aggregate,
         nested_aggregate,
@@ -23,12 +22,7 @@ pub(crate) fn query(random: &mut Random) -> String {
         deduplicate,
         set_operation,
         subquery,
-        pattern,
     ];
-    // As many of those that were made up later.
-    if random.below(2) == 0 {
-        return wide::query(random);
-    }
     let kind = random.below(kinds.len() + 1);
     match kinds.get(kind) {
         Some(kind) => kind(random),
@@ -379,7 +373,7 @@ fn temporal_join(random: &mut Random) -> String {
 
 fn top(random: &mut Random) -> String {
     let (most, function) =
-        (1 + random.below(4), random.one_of(&["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"]));
+        (2 + random.below(3), random.one_of(&["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"]));
     let shown = random.one_of(&["", ", r"]);
     let direction = random.one_of(&["", " DESC"]);
     match random.below(3) {
@@ -455,53 +449,4 @@ fn subquery(random: &mut Random) -> String {
             "SELECT id, (SELECT COUNT(*) FROM {inner} AS i WHERE i.k = o.k) FROM {outer} AS o WHERE id < 30"
         ),
     }
-}
-
-fn pattern(random: &mut Random) -> String {
-    let pattern = random.one_of(&[
-        "A B",
-        "A+ B",
-        "A B* C",
-        "A{2} B",
-        "A B? C",
-        "A+? B",
-        "A{1,3} B",
-        "A B{2,}? C",
-        "A C*? B",
-        "A (B | C) A",
-    ]);
-    let skip = random.one_of(&["PAST LAST ROW", "TO NEXT ROW", "PAST LAST ROW"]);
-    let within = match random.below(3) {
-        0 => format!(" WITHIN INTERVAL '{}' SECOND", 1 + random.below(5)),
-        _ => String::new(),
-    };
-    let condition = |random: &mut Random| match random.below(6) {
-        0 => format!("n > {}", random.below(6)),
-        1 => format!("n < {}", 2 + random.below(6)),
-        2 => "ok".to_owned(),
-        3 => "n > LAST(A.n, 1) OR LAST(A.n, 1) IS NULL".to_owned(),
-        4 => "g <> 2".to_owned(),
-        _ => "n >= FIRST(A.n)".to_owned(),
-    };
-    let mut names: Vec<char> = pattern.chars().filter(char::is_ascii_uppercase).collect();
-    names.sort_unstable();
-    names.dedup();
-    let defined: Vec<String> = names
-        .iter()
-        .map(|name| {
-            format!(
-                "{name} AS {}",
-                condition(random).replace("n ", &format!("{name}.n ")).replace("LAST(A.n ", "LAST(A.n")
-            )
-        })
-        .collect();
-    let last = names[names.len() - 1];
-    let partition = random.one_of(&["PARTITION BY k ", "PARTITION BY g ", ""]);
-    // When a match before it is over in time, the time of a match is in Flink where the watermark happens to be.
-    let time = if within.is_empty() { ", MATCH_ROWTIME() AS t" } else { "" };
-    format!(
-        "SELECT * FROM {} MATCH_RECOGNIZE ({partition}ORDER BY ts MEASURES FIRST(A.id) AS f, LAST({last}.id) AS l, COUNT(A.id) AS c{time} ONE ROW PER MATCH AFTER MATCH SKIP {skip} PATTERN ({pattern}){within} DEFINE {}) AS m",
-        in_order(random),
-        defined.join(", ")
-    )
 }

@@ -1,7 +1,8 @@
 //! The first row of each key, in an order, of rows that are only added: Top-N for N = 1.
 //!
 //! - **Rows** take the place of the row of their key if they stand before it. Where it has changed by a chunk, the one that was there is
-//!   retracted, and the one that is there now is added. Of rows that stand at the same place that which came first counts.
+//!   retracted, and the one that is there now is added. Of rows that stand at the same place that which came first counts, or, by time with
+//!   the latest first, that which came last.
 //! - **Watermarks, barriers, the end**: pass.
 //! - **State**: keyed, `rows`: of each key its row, and the place of that in the order.
 
@@ -31,7 +32,6 @@ struct First {
 #[derive(Clone)]
 pub struct Deduplicate {
     ranker: Arc<Ranker>,
-    newest: bool,
     rows: KeyedTable<RowBytes, First>,
 }
 
@@ -41,12 +41,12 @@ impl Deduplicate {
         plan.function == WindowFunction::RowNumber && (plan.from, plan.to) == (1, 1) && !plan.retracts
     }
 
-    /// Keeps the first row of each partition of `plan`. `newest` says that the order is that of time, the latest first.
+    /// Keeps the first row of each partition of `plan`.
     ///
     /// # Errors
     /// If a column has a type that cannot be kept or ordered.
-    pub fn new(plan: RankPlan, newest: bool) -> Result<Self, ArrowError> {
-        Ok(Self { ranker: Arc::new(Ranker::new(plan)?), newest, rows: KeyedTable::default() })
+    pub fn new(plan: RankPlan) -> Result<Self, ArrowError> {
+        Ok(Self { ranker: Arc::new(Ranker::new(plan)?), rows: KeyedTable::default() })
     }
 
     /// What is kept is forgotten when it has not been written for so long (`table.exec.state.ttl`).
@@ -59,7 +59,7 @@ impl Deduplicate {
     }
 
     fn first(&mut self, chunk: &Chunk) -> Result<Chunk, BoxError> {
-        let (ranker, newest) = (&*self.ranker, self.newest);
+        let (ranker, newest) = (&*self.ranker, self.ranker.plan.newest);
         let is_before = |one: &[u8], other: &[u8]| if newest { one <= other } else { one < other };
         let by_key = Grouping::new(chunk, &ranker.plan.partition, &ranker.key_codec)?;
         let (places, rows) = ranker.encoded(chunk)?;

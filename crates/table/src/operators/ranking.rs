@@ -14,7 +14,7 @@ use crate::chunk::Chunk;
 use crate::rows::{RowBytes, RowCodec};
 use crate::window_functions::WindowFunction;
 
-/// Rows by what they are ordered by; those that are equal in the order in which they came.
+/// Rows by what they are ordered by; those that are equal in the order in which they came, or against it, if the newest counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ranking {
     rows: BTreeMap<RowBytes, SmallVec<[RowBytes; 1]>>,
@@ -35,6 +35,8 @@ pub struct RankPlan {
     pub order: Vec<(usize, SortField)>,
     /// Whether rows may be taken back.
     pub retracts: bool,
+    /// Whether the order is that of time, the latest first, and one row goes out: of those of the same time the one that came last.
+    pub newest: bool,
     /// So many columns come out; those behind them were computed for the order.
     pub width: usize,
     /// The columns that come in.
@@ -88,7 +90,11 @@ impl Ranker {
         is_retraction: bool,
     ) {
         if !is_retraction {
-            ranking.rows.entry(place).or_default().push(row);
+            let equal = ranking.rows.entry(place).or_default();
+            match self.plan.newest {
+                true => equal.insert(0, row),
+                false => equal.push(row),
+            }
             ranking.count += 1;
             self.trim(ranking);
         } else if let Some(rows) = ranking.rows.get_mut(&place)

@@ -132,7 +132,7 @@ impl Dialect for FlinkDialect {
     }
 }
 
-/// `TABLE t [PARTITION BY a, b]` as a call.
+/// `TABLE t [PARTITION BY a, b]`, or `… BY (a, b)`, as a call.
 fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     parser.next_token();
     let name = parser.parse_object_name(false)?;
@@ -147,15 +147,21 @@ fn table_argument(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
     }
     let mut arguments = vec![Expr::Subquery(query)];
     if parser.parse_keywords(&[Keyword::PARTITION, Keyword::BY]) {
-        // A comma is followed by a column, or by the next argument, which is a call.
-        loop {
-            arguments.push(Expr::Identifier(parser.parse_identifier()?));
-            let is_column = matches!(parser.peek_nth_token(1).token, Token::Word(_))
-                && !matches!(parser.peek_nth_token(2).token, Token::LParen | Token::RArrow);
-            if parser.peek_token_ref().token != Token::Comma || !is_column {
-                break;
+        if parser.consume_token(&Token::LParen) {
+            let columns = parser.parse_comma_separated(Parser::parse_identifier)?;
+            arguments.extend(columns.into_iter().map(Expr::Identifier));
+            parser.expect_token(&Token::RParen)?;
+        } else {
+            // A comma is followed by a column, or by the next argument, which is a call.
+            loop {
+                arguments.push(Expr::Identifier(parser.parse_identifier()?));
+                let is_column = matches!(parser.peek_nth_token(1).token, Token::Word(_))
+                    && !matches!(parser.peek_nth_token(2).token, Token::LParen | Token::RArrow);
+                if parser.peek_token_ref().token != Token::Comma || !is_column {
+                    break;
+                }
+                parser.next_token();
             }
-            parser.next_token();
         }
     }
     Ok(Expr::Function(call(Ident::with_quote('`', "$table"), arguments)))

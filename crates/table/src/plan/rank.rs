@@ -232,8 +232,10 @@ fn top_n(
         }
     };
     // The latest first, by a time attribute.
-    let newest =
-        matches!((sorted_columns, &order[..]), ([time], [sort]) if !sort.asc && traits.is_time(*time));
+    let newest = function == Ranking::RowNumber
+        && (top.from, top.to) == (1, 1)
+        && !traits.retracts
+        && matches!((sorted_columns, &order[..]), ([time], [sort]) if !sort.asc && traits.is_time(*time));
     let schema = chunk_schema(schema);
     let window =
         traits.window.clone().filter(|of| partition.contains(&of.start) && partition.contains(&of.end));
@@ -276,6 +278,7 @@ fn top_n(
             partition: partition.clone(),
             order: sorted.clone(),
             retracts,
+            newest,
             width,
             input: input.clone(),
             schema: out.clone(),
@@ -288,7 +291,7 @@ fn top_n(
                 keyed.apply("window rank", operator).identity(&building.identity_of_rows())
             }
             None if Deduplicate::fits(&plan) => {
-                let operator = Deduplicate::new(plan, newest).map_err(arrow)?.with_ttl(ttl);
+                let operator = Deduplicate::new(plan).map_err(arrow)?.with_ttl(ttl);
                 keyed.apply("deduplicate", operator).identity(&building.identity_of_rows())
             }
             None => {

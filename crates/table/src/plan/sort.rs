@@ -12,22 +12,14 @@ use datafusion_expr::{Expr, Limit, LogicalPlan};
 
 use super::join::JoinSide;
 use super::rank::{first_rows, sort_field};
-use super::{Planned, Traits, Translator, arrow};
+use super::{Planned, Traits, Translator, arrow, calc};
 use crate::error::SqlError;
 use crate::operators;
 
 /// Rows in order, or some of them.
 pub(super) fn sort(translator: &Translator<'_>, plan: &LogicalPlan) -> Result<Arc<Planned>, SqlError> {
     match plan {
-        LogicalPlan::Limit(limit) => {
-            let wanted = wanted(limit)?;
-            let (input, order) = match &*limit.input {
-                LogicalPlan::Sort(sort) => (&sort.input, &sort.expr[..]),
-                _ => (&limit.input, &[][..]),
-            };
-            let rows = first_rows(translator, translator.translate(input)?, input.schema(), order, wanted)?;
-            sorted_at_the_end(translator, rows, input.schema(), order)
-        }
+        LogicalPlan::Limit(limit) => limited(translator, &limit.input, wanted(limit)?),
         LogicalPlan::Sort(sort) => {
             if let Some(fetch) = sort.fetch {
                 let rows = translator.translate(&sort.input)?;
@@ -38,6 +30,26 @@ pub(super) fn sort(translator: &Translator<'_>, plan: &LogicalPlan) -> Result<Ar
         }
         other => Err(SqlError::new(format!("this is no order: {}", other.display()))),
     }
+}
+
+/// The first rows of an input, in its order if it has one.
+fn limited(
+    translator: &Translator<'_>,
+    input: &Arc<LogicalPlan>,
+    wanted: (u64, u64),
+) -> Result<Arc<Planned>, SqlError> {
+    let (input, order) = match &**input {
+        LogicalPlan::Sort(sort) => (&sort.input, &sort.expr[..]),
+        // Of rows that are in order by what is not among their columns in the end.
+        LogicalPlan::Projection(projection) if matches!(&*projection.input, LogicalPlan::Sort(_)) => {
+            let rows = limited(translator, &projection.input, wanted)?;
+            let (below, schema) = (projection.input.schema(), &projection.schema);
+            return calc::project(translator, rows, below, &projection.expr, schema);
+        }
+        _ => (input, &[][..]),
+    };
+    let rows = first_rows(translator, translator.translate(input)?, input.schema(), order, wanted)?;
+    sorted_at_the_end(translator, rows, input.schema(), order)
 }
 
 fn wanted(limit: &Limit) -> Result<(u64, u64), SqlError> {

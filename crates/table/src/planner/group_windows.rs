@@ -53,19 +53,14 @@ fn of_select(select: &mut Select) -> Result<(), SqlError> {
         _ => None,
     };
     let Some(time) = time else { return Err(SqlError::new(format!("{name} goes by a time column"))) };
-    let mut table = vec![Expr::Subquery(Box::new(inner(select)))];
+    let computed = if name == "SESSION" { computed_groups(select) } else { Vec::new() };
+    let mut table = vec![Expr::Subquery(Box::new(inner(select, computed)))];
     let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Ok(()) };
     if name == "SESSION" {
         for group in groups.iter() {
             match group {
-                Expr::Identifier(_) => table.push(group.clone()),
                 Expr::CompoundIdentifier(parts) => table.extend(parts.last().cloned().map(Expr::Identifier)),
-                other => {
-                    return Err(SqlError::new(format!(
-                        "sessions are grouped by columns, and `{other}` is none"
-                    ))
-                    .help("compute it in an inner query"));
-                }
+                other => table.push(other.clone()),
             }
         }
     }
@@ -123,10 +118,51 @@ fn of_select(select: &mut Select) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// `SELECT * FROM … WHERE …` of a query.
-fn inner(select: &Select) -> Query {
+/// What a query is grouped by that is no column, by the names of the columns that stand in its place from now on.
+fn computed_groups(select: &mut Select) -> Vec<SelectItem> {
+    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return Vec::new() };
+    let mut computed = Vec::new();
+    for (place, group) in groups.iter_mut().enumerate() {
+        if matches!(group, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+            continue;
+        }
+        let alias = Ident::with_quote('`', format!("$group{place}"));
+        let expr = std::mem::replace(group, Expr::Identifier(alias.clone()));
+        computed.push((expr, alias));
+    }
+    let in_place = |of: &mut Expr| {
+        let _ = visit_expressions_mut(of, |expression| {
+            if let Some((_, alias)) = computed.iter().find(|(expr, _)| expr == expression) {
+                *expression = Expr::Identifier(alias.clone());
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    };
+    for (place, item) in select.projection.iter_mut().enumerate() {
+        match item {
+            SelectItem::UnnamedExpr(expression) => {
+                let before = expression.clone();
+                in_place(expression);
+                if before != *expression {
+                    // Its name is that of an expression.
+                    let alias = Ident::with_quote('`', format!("EXPR${place}"));
+                    *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+                }
+            }
+            SelectItem::ExprWithAlias { expr, .. } => in_place(expr),
+            _ => {}
+        }
+    }
+    select.having.iter_mut().for_each(in_place);
+    computed.into_iter().map(|(expr, alias)| SelectItem::ExprWithAlias { expr, alias }).collect()
+}
+
+/// `SELECT *, … FROM … WHERE …` of a query.
+fn inner(select: &Select, computed: Vec<SelectItem>) -> Query {
+    let mut projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+    projection.extend(computed);
     let inner = Select {
-        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        projection,
         group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
         having: None,
         distinct: None,

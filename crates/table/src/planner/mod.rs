@@ -4,12 +4,13 @@
 //! |---|---|
 //! | syntax tree → syntax tree: windows of old, names, forms of expressions | `group_windows.rs`, `names.rs`, `forms.rs` |
 //! | syntax tree → syntax tree: limits of subqueries that see columns outside | `lateral_limits.rs` |
+//! | syntax tree → syntax tree: rows of values before `IN` | `tuples.rs` |
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
 //! | table functions beside their table | `table_function.rs` |
 //! | `INTERSECT ALL` and `EXCEPT ALL` by counts | `set_operations.rs` |
 //! | types: whole numbers, decimals, comparisons | `literals.rs`, `comparisons.rs` |
 //! | window functions, models, versions of tables, patterns in `FROM` | `relations.rs`, and a file for each node |
-//! | `IN` and `EXISTS` in expressions | `subqueries.rs` |
+//! | `IN` and `EXISTS` in expressions; `ANY` and `ALL` | `subqueries.rs` |
 //! | rules: types, subqueries to joins, filters down | `optimize.rs` |
 //!
 //! What is wrong is underlined in the query: `places.rs`.
@@ -35,6 +36,7 @@ mod shifted;
 mod subqueries;
 pub(crate) mod table_function;
 pub(crate) mod temporal_table;
+mod tuples;
 pub(crate) mod window_function;
 
 use std::sync::Arc;
@@ -102,6 +104,7 @@ impl Planner {
         group_windows::rewrite(&mut query)?;
         table_function::rewrite(&mut query);
         lateral_limits::rewrite(&mut query)?;
+        tuples::rewrite(&mut query)?;
         names::rewrite(&mut query);
         forms::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));

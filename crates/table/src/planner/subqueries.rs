@@ -2,14 +2,17 @@
 //!
 //! Before: a subquery inside an expression that is computed. After: a column of a join, true where there is a partner.
 //!
-//! What is a condition of its own, or stands beside an `OR`, is left to DataFusion's rule, which makes joins of it.
+//! What is a condition of its own is left to DataFusion's rule, which makes joins of it: so is `EXISTS` beside an `OR`, and what is made an
+//! `EXISTS` here. That is `IN` beside an `OR`, and `x < ANY (…)` and `x < ALL (…)` wherever they are: a condition only tells what is true from
+//! what is not, so what is unknown becomes what it counts for where it stands.
 
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{Column, Result, TableReference, plan_err};
-use datafusion_expr::expr::{Exists, InSubquery};
+use datafusion_common::{Column, ExprSchema, Result, TableReference, plan_err};
+use datafusion_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{
-    Expr, ExprSchemable, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, lit, not,
+    BinaryExpr, Expr, ExprSchemable, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    Subquery, binary_expr, lit, not,
 };
 
 use crate::error::SqlError;
@@ -17,7 +20,7 @@ use crate::error::SqlError;
 /// The plan, with subqueries in computed expressions as joins.
 pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, SqlError> {
     let mut number = 0;
-    let plan = plan.transform_up_with_subqueries(|plan| match plan {
+    let plan = plan.transform_up_with_subqueries(|plan| match with_exists(plan)? {
         LogicalPlan::Filter(filter) if filter_has_nested(&filter) => {
             Ok(Transformed::yes(nested(filter, &mut number)?))
         }
@@ -30,6 +33,89 @@ pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, SqlError> {
         }
     })?;
     Ok(plan.data)
+}
+
+/// A filter whose quantified conditions are `EXISTS`.
+fn with_exists(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Filter(mut filter) = plan else { return Ok(plan) };
+    let conditions = split_conjunction_owned(filter.predicate);
+    let conditions = conditions.into_iter().map(|condition| match condition {
+        Expr::InSubquery(_) => Ok(condition),
+        Expr::Not(inner) if matches!(*inner, Expr::InSubquery(_)) => Ok(Expr::Not(inner)),
+        other => quantified(other, true, &filter.input),
+    });
+    let conditions = conditions.collect::<Result<Vec<_>>>()?;
+    filter.predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    Ok(LogicalPlan::Filter(filter))
+}
+
+/// A condition over `input`; `positive`: of which only matters whether it is true. Otherwise it is negated, and matters whether it is false.
+fn quantified(condition: Expr, positive: bool, input: &LogicalPlan) -> Result<Expr> {
+    Ok(match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            binary_expr(quantified(*left, positive, input)?, op, quantified(*right, positive, input)?)
+        }
+        Expr::Not(inner) => not(quantified(*inner, !positive, input)?),
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) if !has_subquery(&expr) => {
+            let compared = compared(*expr, Operator::Eq, &subquery, input)?;
+            let filter = match positive == negated && nullable(&compared, &subquery, input)? {
+                true => Expr::IsNotFalse(Box::new(compared)),
+                false => compared,
+            };
+            exists(&subquery, filter, negated)?
+        }
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => {
+            let of = compared(*expr.clone(), op, &subquery, input)?;
+            match (quantifier, op, positive) {
+                (SetQuantifier::Any, Operator::Eq, true) => {
+                    Expr::InSubquery(InSubquery { expr, subquery, negated: false })
+                }
+                (SetQuantifier::All, Operator::NotEq, true) => {
+                    Expr::InSubquery(InSubquery { expr, subquery, negated: true })
+                }
+                (SetQuantifier::Any, _, true) => exists(&subquery, of, false)?,
+                (SetQuantifier::Any, _, false) => exists(&subquery, Expr::IsNotFalse(Box::new(of)), false)?,
+                (SetQuantifier::All, _, true) => exists(&subquery, Expr::IsNotTrue(Box::new(of)), true)?,
+                (SetQuantifier::All, _, false) => exists(&subquery, Expr::IsFalse(Box::new(of)), true)?,
+            }
+        }
+        other => other,
+    })
+}
+
+/// The column of a subquery that is compared with.
+fn compared_with(subquery: &Subquery) -> Result<Expr> {
+    match subquery.subquery.schema().columns().into_iter().next() {
+        Some(column) => Ok(Expr::Column(column)),
+        None => plan_err!("a subquery that is compared with gives one column"),
+    }
+}
+
+/// A value of `input`, compared with the column of a subquery: as the subquery sees it.
+fn compared(value: Expr, op: Operator, subquery: &Subquery, input: &LogicalPlan) -> Result<Expr> {
+    let outside = value.transform_up(|of| match of {
+        Expr::Column(column) => {
+            let field = input.schema().field_from_column(&column)?.clone();
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(binary_expr(outside.data, op, compared_with(subquery)?))
+}
+
+/// Whether what is compared may be NULL, on either side.
+fn nullable(compared: &Expr, subquery: &Subquery, input: &LogicalPlan) -> Result<bool> {
+    let Expr::BinaryExpr(BinaryExpr { left, right, .. }) = compared else { return Ok(true) };
+    Ok(left.nullable(input.schema().as_ref())? || right.nullable(subquery.subquery.schema().as_ref())?)
+}
+
+/// `[NOT] EXISTS` a row of a subquery that passes a filter.
+fn exists(subquery: &Subquery, filter: Expr, negated: bool) -> Result<Expr> {
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).filter(filter)?.build()?;
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    let subquery =
+        Subquery { subquery: std::sync::Arc::new(plan), outer_ref_columns, spans: subquery.spans.clone() };
+    Ok(Expr::Exists(Exists { subquery, negated }))
 }
 
 fn has_subquery(expression: &Expr) -> bool {

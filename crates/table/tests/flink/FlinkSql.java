@@ -1,6 +1,7 @@
 // Runs SQL on Apache Flink and prints what comes out, a JSON value a line. Started by scripts/flink-sql.
 
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,14 +25,18 @@ import org.apache.flink.util.CloseableIterator;
 public final class FlinkSql {
     private static final Pattern SET = Pattern.compile("(?is)\\s*SET\\s+'([^']*)'\\s*=\\s*'((?:[^']|'')*)'\\s*");
 
+    /** Where answers go. What others print, as the compiler does of code that it refuses, does not go there. */
+    private static final PrintStream OUT = System.out;
+
     public static void main(String[] arguments) throws Exception {
+        System.setOut(System.err);
         Path file = Path.of(arguments[1]);
         if (arguments[0].equals("expressions")) {
             expressions(Files.readAllLines(file));
         } else {
             script(Files.readString(file), arguments[0].equals("folded"));
         }
-        System.out.flush();
+        OUT.flush();
         System.exit(0);
     }
 
@@ -56,7 +61,7 @@ public final class FlinkSql {
             try {
                 execute(tables, statement, folded);
             } catch (Throwable error) {
-                System.out.println("{\"error\":" + json(message(error)) + "}");
+                OUT.println("{\"error\":" + json(message(error)) + "}");
             }
         }
     }
@@ -72,7 +77,7 @@ public final class FlinkSql {
         if (result.getResultKind() != ResultKind.SUCCESS_WITH_CONTENT || !result.getJobClient().isPresent()) {
             if (result.getResultKind() == ResultKind.SUCCESS_WITH_CONTENT) {
                 try (CloseableIterator<org.apache.flink.types.Row> rows = result.collect()) {
-                    rows.forEachRemaining(row -> System.out.println(json(row.toString())));
+                    rows.forEachRemaining(row -> OUT.println(json(row.toString())));
                 }
             }
             return;
@@ -90,7 +95,7 @@ public final class FlinkSql {
         }
         columns.append("]}");
         if (!folded) {
-            System.out.println(columns);
+            OUT.println(columns);
         }
         RowDataToStringConverter converter = ((TableResultInternal) result).getRowDataToStringConverter();
         Map<String, Integer> counts = new TreeMap<>();
@@ -106,16 +111,16 @@ public final class FlinkSql {
                     boolean added = row.getRowKind() == RowKind.INSERT || row.getRowKind() == RowKind.UPDATE_AFTER;
                     counts.merge(values.toString(), added ? 1 : -1, Integer::sum);
                 } else {
-                    System.out.println("[" + json(row.getRowKind().shortString()) + values + "]");
+                    OUT.println("[" + json(row.getRowKind().shortString()) + values + "]");
                 }
             }
         }
         if (folded) {
-            System.out.println(columns);
+            OUT.println(columns);
         }
         counts.forEach((values, count) -> {
             for (int i = 0; i < Math.abs(count); i++) {
-                System.out.println("[" + (count > 0 ? "\"+I\"" : "\"-D\"") + values + "]");
+                OUT.println("[" + (count > 0 ? "\"+I\"" : "\"-D\"") + values + "]");
             }
         });
     }
@@ -148,7 +153,7 @@ public final class FlinkSql {
                 }
                 line.append(']');
             }
-            System.out.println(line.append('}'));
+            OUT.println(line.append('}'));
         }
     }
 
