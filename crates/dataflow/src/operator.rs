@@ -254,11 +254,13 @@ pub struct Cancelled(Arc<AtomicBool>);
 
 impl Cancelled {
     /// Whether it has.
+    #[inline]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
     /// Gives up, with an error that nobody will see, if it has.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), BoxError> {
         if self.is_set() { Err("the job was cancelled".into()) } else { Ok(()) }
     }

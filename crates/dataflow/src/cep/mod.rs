@@ -20,7 +20,7 @@
 //! - **Timed out**: what has begun and is not through [`within`](Pattern::within) its time is handed to
 //!   [`PatternProcessFunction::process_timed_out_match`], with the time when that was.
 //! - **Barriers, the end**: pass. What has begun stays in the state; in event time the end times it out.
-//! - **State**: keyed, `matches`; keyed, `timers`; union, `watermark`. It belongs to this pattern: with another name, order or
+//! - **State**: keyed, `matches`; union, `watermark`. It belongs to this pattern: with another name, order or
 //!   quantifier the operator is another one. Conditions may be changed.
 //!
 //! Several steps may be one ([`begin_group`](Pattern::begin_group), [`followed_by_group`](Pattern::followed_by_group) …), so that what is said of how often it
@@ -69,11 +69,12 @@ pub use skip::AfterMatchSkipStrategy;
 use self::automaton::Automaton;
 use self::run::{Found, Matching, Scratch};
 use crate::error::BoxError;
+use crate::hash::key_hash;
 use crate::operator::{Cancelled, Operator, OperatorContext};
 use crate::operators::ProcessContext;
 use crate::output::{Output, OutputTag};
-use crate::record::{Batch, CurrentKey, Keyed, Record};
-use crate::state::{Key, KeyedTable, StateData, States, TimerQueue};
+use crate::record::{Batch, Keyed, Record};
+use crate::state::{Deadlines, Key, KeyedTable, StateData, States, TimerQueue};
 use crate::time::{NO_TIMESTAMP, TaskClock, Timestamp};
 use crate::watermark::CurrentWatermark;
 use crate::window::TimeDomain;
@@ -151,7 +152,10 @@ pub struct Cep<K, F: PatternProcessFunction> {
     domain: TimeDomain,
     late: Option<OutputTag<F::In>>,
     matches: KeyedTable<K, Matching<F::In>>,
-    timers: TimerQueue<K>,
+    /// When keys are to be looked at: it follows from `matches`, and is no state.
+    deadlines: Deadlines,
+    /// Room of keys of which nothing is known any more, for others.
+    spare: Vec<Matching<F::In>>,
     watermark: CurrentWatermark,
     clock: TaskClock,
     cancelled: Cancelled,
@@ -184,7 +188,8 @@ impl<K: Key, F: PatternProcessFunction> Cep<K, F> {
             domain: TimeDomain::Event,
             late: None,
             matches: KeyedTable::default(),
-            timers: TimerQueue::default(),
+            deadlines: Deadlines::default(),
+            spare: Vec::new(),
             watermark: CurrentWatermark::default(),
             clock: TaskClock::default(),
             cancelled: Cancelled::default(),
@@ -205,18 +210,107 @@ impl<K: Key, F: PatternProcessFunction> Cep<K, F> {
         Self { late: Some(tag), ..self }
     }
 
-    /// Looks at what has come of a key until `now`, and sets the next timer.
+    /// Looks at all keys for which something is to be done until `now`.
+    fn fire(&mut self, now: Timestamp, output: &mut Output<F::Out>) -> Result<(), BoxError> {
+        // In the same order in every run.
+        while let Some((time, hash)) = self.deadlines.due(now) {
+            self.cancelled.check()?;
+            let (matches, spare, mut looking) = self.looking(output);
+            matches.look_at(hash, |_, matching| {
+                if looking.is_due(matching, hash, time) {
+                    looking.catch_up(matching, hash, now)?;
+                }
+                Ok::<_, BoxError>(!put_away(matching, spare))
+            })?;
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    /// Makes the calendar anew when most of it is of keys of which nothing is known any more.
+    fn tidy(&mut self) {
+        if self.deadlines.len() > 64 + 4 * self.matches.len() {
+            self.enter_all();
+        }
+    }
+
+    fn looking<'a>(&'a mut self, output: &'a mut Output<F::Out>) -> Parts<'a, K, F> {
+        let Self { automaton, function, matches, deadlines, spare, watermark, clock, scratch, .. } = self;
+        let watermark = watermark.get();
+        (matches, spare, Looking { automaton, function, deadlines, scratch, watermark, clock, output })
+    }
+
+    /// Makes the calendar of what is known.
+    fn enter_all(&mut self) {
+        self.deadlines = Deadlines::default();
+        for (key, matching) in self.matches.iter() {
+            let hash = key_hash(key);
+            for time in matching.deadlines(self.automaton.within) {
+                self.deadlines.register(time, hash);
+            }
+        }
+    }
+}
+
+/// So many matchings are kept for their room.
+const SPARE: usize = 1024;
+
+/// Whether nothing is known of a key. Its room is then kept for others.
+fn put_away<T>(matching: &mut Matching<T>, spare: &mut Vec<Matching<T>>) -> bool {
+    let is_empty = matching.is_empty();
+    if is_empty && spare.len() < SPARE {
+        spare.extend(matching.take_room());
+    }
+    is_empty
+}
+
+/// What is known of all keys, room, and what it takes to look at one.
+type Parts<'a, K, F> = (
+    &'a mut KeyedTable<K, Matching<<F as PatternProcessFunction>::In>>,
+    &'a mut Vec<Matching<<F as PatternProcessFunction>::In>>,
+    Looking<'a, F>,
+);
+
+/// What it takes to look at what is known of a key.
+struct Looking<'a, F: PatternProcessFunction> {
+    automaton: &'a Automaton<F::In>,
+    function: &'a mut F,
+    deadlines: &'a mut Deadlines,
+    scratch: &'a mut Scratch,
+    watermark: Timestamp,
+    clock: &'a TaskClock,
+    output: &'a mut Output<F::Out>,
+}
+
+impl<F: PatternProcessFunction> Looking<'_, F> {
+    /// Whether something is to be done at `time`, for which a key stood in the calendar. If that was set for a match that is no more, it is
+    /// put off to when the next one is over.
+    fn is_due(&mut self, matching: &mut Matching<F::In>, hash: u64, time: Timestamp) -> bool {
+        let over = matching.next_over(self.automaton.within);
+        let is_due = matching.due.min(over) <= time;
+        if !is_due && matching.over == time {
+            matching.over = over;
+            self.set(over, hash);
+        }
+        is_due
+    }
+
+    fn set(&mut self, time: Timestamp, hash: u64) {
+        if time != Timestamp::MAX {
+            self.deadlines.register(time, hash);
+        }
+    }
+
+    /// Looks at what has come of a key until `now`, and says when it is to be looked at next.
     fn catch_up(
         &mut self,
-        key: CurrentKey<'_, K>,
+        matching: &mut Matching<F::In>,
+        hash: u64,
         now: Timestamp,
-        output: &mut Output<F::Out>,
     ) -> Result<(), BoxError> {
-        let Self { automaton, function, matches, timers, watermark, clock, scratch, .. } = self;
-        let Some(matching) = matches.get_mut(key.hash, key.key) else { return Ok(()) };
-        let watermark = watermark.get();
+        let Self { automaton, function, scratch, watermark, clock, output, .. } = self;
         let mut emit = |found: Found<'_, F::In>, timestamp| {
-            let mut context = ProcessContext { output, timestamp, watermark, clock };
+            let mut context = ProcessContext { output, timestamp, watermark: *watermark, clock };
             match found {
                 Found::Match(found) => function.process_match(&found, &mut context),
                 Found::TimedOut(begun) => function.process_timed_out_match(&begun, &mut context),
@@ -233,30 +327,13 @@ impl<K: Key, F: PatternProcessFunction> Cep<K, F> {
         }
         matching.waiting = waiting;
         matching.advance(automaton, now, scratch, &mut emit)?;
-        let due = matching.next_due(automaton.within);
-        if due != matching.due {
-            if matching.due > now {
-                timers.delete(&key, matching.due);
-            }
-            if due != Timestamp::MAX {
-                timers.register(&key, due);
-            }
-            matching.due = due;
-        }
-        if matching.is_empty() {
-            matches.remove(key.hash, key.key);
-        }
-        Ok(())
-    }
-
-    /// Looks at all keys for which something is to be done until `now`.
-    fn fire(&mut self, now: Timestamp, output: &mut Output<F::Out>) -> Result<(), BoxError> {
-        while let Some(timer) = self.timers.pop_due(now) {
-            self.cancelled.check()?;
-            if let Some(matching) = self.matches.get_mut(timer.at().hash, timer.at().key) {
-                matching.due = Timestamp::MAX;
-            }
-            self.catch_up(timer.at(), now, output)?;
+        matching.due = matching.waiting.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        self.set(matching.due, hash);
+        let over = matching.next_over(self.automaton.within);
+        // One that is too early finds that out then, and is put off: so most matches need none of their own.
+        if matching.over <= now || matching.over > over {
+            matching.over = over;
+            self.set(over, hash);
         }
         Ok(())
     }
@@ -278,8 +355,14 @@ impl<K: Key, F: PatternProcessFunction> Operator for Cep<K, F> {
 
     fn states(&mut self, states: &mut States<'_>) {
         states.keyed("matches", &mut self.matches);
-        states.keyed("timers", &mut self.timers);
+        if states.epoch().is_none() {
+            // What earlier versions wrote.
+            states.keyed("timers", &mut TimerQueue::<K>::default());
+        }
         self.watermark.states(states);
+        if states.is_opening() {
+            self.enter_all();
+        }
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<F::Out>) -> Result<(), BoxError> {
@@ -302,19 +385,26 @@ impl<K: Key, F: PatternProcessFunction> Operator for Cep<K, F> {
                 }
                 TimeDomain::Event => timestamp,
             };
-            let (key, matching) = self.matches.entry(hash, key).or_insert_pair(Matching::default);
+            let is_new = || self.spare.pop().unwrap_or_default();
+            let (key, matching) = self.matches.entry(hash, key).or_insert_pair(is_new);
             matching.waiting.push((time, value));
-            if self.domain == TimeDomain::Processing {
-                let key = key.clone();
-                self.catch_up(CurrentKey { hash, key: &key }, time, output)?;
-            } else if time < matching.due {
-                let key = CurrentKey { hash, key };
-                if matching.due != Timestamp::MAX {
-                    self.timers.delete(&key, matching.due);
+            if self.domain == TimeDomain::Event {
+                if time < matching.due {
+                    matching.due = time;
+                    self.deadlines.register(time, hash);
                 }
-                self.timers.register(&key, time);
-                matching.due = time;
+                continue;
             }
+            let key = key.clone();
+            let (matches, spare, mut looking) = self.looking(output);
+            let Some(matching) = matches.get_mut(hash, &key) else { continue };
+            looking.catch_up(matching, hash, time)?;
+            if put_away(matching, spare) {
+                matches.remove(hash, &key);
+            }
+        }
+        if self.domain == TimeDomain::Processing {
+            self.tidy();
         }
         Ok(())
     }
@@ -332,7 +422,7 @@ impl<K: Key, F: PatternProcessFunction> Operator for Cep<K, F> {
     }
 
     fn next_timer(&self) -> Option<Timestamp> {
-        self.timers.next().filter(|_| self.domain == TimeDomain::Processing)
+        self.deadlines.next().filter(|_| self.domain == TimeDomain::Processing)
     }
 
     fn processing_time(&mut self, now: Timestamp, output: &mut Output<F::Out>) -> Result<(), BoxError> {

@@ -1,5 +1,7 @@
 //! What is known of one key: events that wait for the watermark, and matches that have begun.
 
+use std::mem::take;
+
 use serde::{Deserialize, Serialize};
 
 use super::automaton::{Action, Automaton, Kind, When};
@@ -50,9 +52,20 @@ pub(super) struct Matching<T> {
     next_event: u64,
     /// So many links there were when those that nobody needs were last taken out.
     tidied: u32,
-    /// The timer that is set for this key; the end of time if there is none.
+    /// When the first event that waits is to be looked at, at the latest; the end of time if none does.
     pub(super) due: Timestamp,
+    /// When the key is to be looked at because of what has begun: not later than the first of that is over. The end of time if it is not
+    /// in the calendar for that. What is read from a checkpoint is not.
+    #[serde(skip, default = "never")]
+    pub(super) over: Timestamp,
 }
+
+fn never() -> Timestamp {
+    Timestamp::MAX
+}
+
+/// Room for so many of anything is worth to be kept.
+const ROOM: usize = 16;
 
 impl<T> Default for Matching<T> {
     fn default() -> Self {
@@ -65,6 +78,7 @@ impl<T> Default for Matching<T> {
             next_event: 0,
             tidied: 0,
             due: Timestamp::MAX,
+            over: Timestamp::MAX,
         }
     }
 }
@@ -94,14 +108,37 @@ impl<T> Matching<T> {
         self.waiting.is_empty() && self.partials.is_empty() && self.completed.is_empty()
     }
 
-    /// When something has to be done next: an event's time comes, or a match's is over.
-    pub(super) fn next_due(&self, within: Option<i64>) -> Timestamp {
-        let event = self.waiting.iter().map(|(time, _)| *time).min();
-        let over = within.and_then(|within| {
-            let starts = self.partials.iter().map(|partial| partial.start);
-            starts.min().map(|start| start.saturating_add(within))
-        });
-        event.into_iter().chain(over).min().unwrap_or(Timestamp::MAX)
+    /// When the first of what has begun is over; the end of time if there is no such time.
+    pub(super) fn next_over(&self, within: Option<i64>) -> Timestamp {
+        let starts = self.partials.iter().map(|partial| partial.start);
+        let over = within.and_then(|within| Some(starts.min()?.saturating_add(within)));
+        over.unwrap_or(Timestamp::MAX)
+    }
+
+    /// When it has to be in the calendar.
+    pub(super) fn deadlines(&self, within: Option<i64>) -> impl Iterator<Item = Timestamp> {
+        let over = if self.over == Timestamp::MAX { self.next_over(within) } else { self.over };
+        [self.due, over].into_iter().filter(|time| *time != Timestamp::MAX)
+    }
+
+    /// Of one of which nothing is known: its room, if it is not much.
+    pub(super) fn take_room(&mut self) -> Option<Self> {
+        let Self { waiting, partials, completed, links, events, .. } = self;
+        let least = waiting.capacity().max(partials.capacity()).max(completed.capacity());
+        if least.max(links.capacity()).max(events.capacity()) > ROOM {
+            return None;
+        }
+        links.clear();
+        events.clear();
+        let (waiting, partials, completed) = (take(waiting), take(partials), take(completed));
+        Some(Self {
+            waiting,
+            partials,
+            completed,
+            links: take(links),
+            events: take(events),
+            ..Self::default()
+        })
     }
 
     fn found<'a>(&'a self, names: &'a [String], last: u32) -> PatternMatch<'a, T> {
@@ -122,7 +159,7 @@ impl<T> Matching<T> {
             return Ok(());
         }
         scratch.through.clear();
-        let mut over = std::mem::take(&mut scratch.next);
+        let mut over = take(&mut scratch.next);
         over.clear();
         over.extend(self.partials.iter().copied().filter(is_over));
         self.partials.retain(|partial| !is_over(partial));
@@ -157,14 +194,20 @@ impl<T> Matching<T> {
         scratch.through.clear();
         scratch.known.clear();
         scratch.known.resize(automaton.conditions.len(), None);
-        let partials = std::mem::take(&mut self.partials);
+        let partials = take(&mut self.partials);
         for partial in &partials {
             self.step(automaton, *partial, event, false, scratch);
         }
         let start =
             Partial { state: automaton.start as u16, first: self.next_event - 1, start: time, last: NONE };
         self.step(automaton, start, event, true, scratch);
-        self.partials = std::mem::replace(&mut scratch.next, partials);
+        self.partials = partials;
+        // Each keeps its room.
+        if scratch.next.is_empty() {
+            self.partials.clear();
+        } else {
+            std::mem::swap(&mut self.partials, &mut scratch.next);
+        }
         if self.links.len() == links {
             // Nobody took it.
             self.events.pop();

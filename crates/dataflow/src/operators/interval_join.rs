@@ -31,7 +31,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 use super::ProcessContext;
 use crate::error::BoxError;
@@ -337,20 +336,13 @@ where
         self.watermark.advance(watermark);
         self.take_up();
         let (left, right) = self.kept();
-        while let Some((_, due)) = self.sweeps.due(watermark) {
-            for hash in &due {
-                self.cancelled.check()?;
-                let keys: SmallVec<[K; 1]> = self.records.keys_with(*hash).cloned().collect();
-                for key in &keys {
-                    let Some(sides) = self.records.get_mut(*hash, key) else { continue };
-                    forget_before(&mut sides.left, watermark.saturating_sub(left));
-                    forget_before(&mut sides.right, watermark.saturating_sub(right));
-                    if sides.left.is_empty() && sides.right.is_empty() {
-                        self.records.remove(*hash, key);
-                    }
-                }
-            }
-            self.sweeps.done(due);
+        while let Some((_, hash)) = self.sweeps.due(watermark) {
+            self.cancelled.check()?;
+            self.records.look_at(hash, |_, sides| {
+                forget_before(&mut sides.left, watermark.saturating_sub(left));
+                forget_before(&mut sides.right, watermark.saturating_sub(right));
+                Ok::<_, BoxError>(!sides.left.is_empty() || !sides.right.is_empty())
+            })?;
         }
         Ok(Some(watermark))
     }

@@ -59,6 +59,7 @@ pub struct TimeWindow {
 
 impl TimeWindow {
     /// The last millisecond that belongs to it: the event time of its result.
+    #[inline]
     pub fn max_timestamp(&self) -> Timestamp {
         self.end - 1
     }

@@ -6,8 +6,10 @@
 //! no more than one session, or if the aggregate is [commutative](AggregateFunction::COMMUTATIVE).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use super::TimeWindow;
 use super::aggregate::AggregateFunction;
@@ -19,13 +21,12 @@ use crate::state::StateData;
 pub(super) struct Sessions<A: StateData> {
     /// The number of the run that was begun last.
     pub(super) latest: u64,
-    pub(super) sessions: VecDeque<(TimeWindow, Runs<A>)>,
+    pub(super) sessions: Row<(TimeWindow, Runs<A>)>,
 }
 
 impl<A: StateData> Default for Sessions<A> {
     fn default() -> Self {
-        // Most keys have one session at a time.
-        Self { latest: 0, sessions: VecDeque::with_capacity(1) }
+        Self { latest: 0, sessions: Row::default() }
     }
 }
 
@@ -33,6 +34,125 @@ impl<A: StateData> Sessions<A> {
     /// The first session that ends so late, or later: its index.
     pub(super) fn first_ending(&self, end: i64) -> usize {
         self.sessions.partition_point(|(session, _)| session.end < end)
+    }
+}
+
+/// So many sessions of a key need no room elsewhere: the one that goes on, and one that waits for the watermark.
+const FEW: usize = 2;
+
+/// A list, in most cases of few. In a checkpoint it is a list.
+#[derive(Clone, Debug)]
+pub(super) enum Row<T> {
+    /// No more than [`FEW`].
+    Few(SmallVec<[T; FEW]>),
+    Many(VecDeque<T>),
+}
+
+impl<T> Default for Row<T> {
+    fn default() -> Self {
+        Self::Few(SmallVec::new())
+    }
+}
+
+impl<T> Row<T> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Few(row) => row.len(),
+            Self::Many(row) => row.len(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&T> {
+        match self {
+            Self::Few(row) => row.get(index),
+            Self::Many(row) => row.get(index),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        match self {
+            Self::Few(row) => row.get_mut(index),
+            Self::Many(row) => row.get_mut(index),
+        }
+    }
+
+    /// How many from the first on `is_before` holds for.
+    #[inline]
+    pub(super) fn partition_point(&self, mut is_before: impl FnMut(&T) -> bool) -> usize {
+        match self {
+            Self::Few(row) => row.iter().take_while(|item| is_before(item)).count(),
+            Self::Many(row) => row.partition_point(is_before),
+        }
+    }
+
+    /// All of them, from the first on.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        let (few, many) = match self {
+            Self::Few(row) => (Some(row), None),
+            Self::Many(row) => (None, Some(row)),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    #[inline]
+    pub(super) fn insert(&mut self, index: usize, item: T) {
+        match self {
+            Self::Few(row) if row.len() < FEW => row.insert(index, item),
+            _ => self.many().insert(index, item),
+        }
+    }
+
+    #[inline]
+    pub(super) fn pop_front(&mut self) -> Option<T> {
+        match self {
+            Self::Few(row) => (!row.is_empty()).then(|| row.remove(0)),
+            Self::Many(row) => row.pop_front(),
+        }
+    }
+
+    /// Takes out a range, which is not empty.
+    pub(super) fn drain(&mut self, range: Range<usize>) -> impl Iterator<Item = T> {
+        let (few, many) = match self {
+            Self::Few(row) => (Some(row.drain(range)), None),
+            Self::Many(row) => (None, Some(row.drain(range))),
+        };
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    #[cold]
+    fn many(&mut self) -> &mut VecDeque<T> {
+        if let Self::Few(row) = self {
+            *self = Self::Many(row.drain(..).collect());
+        }
+        match self {
+            Self::Many(row) => row,
+            Self::Few(_) => unreachable!("made many just now"),
+        }
+    }
+}
+
+impl<T> FromIterator<T> for Row<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut row = Self::default();
+        items.into_iter().for_each(|item| row.insert(row.len(), item));
+        row
+    }
+}
+
+impl<T: Serialize> Serialize for Row<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Few(row) => row.as_slice().serialize(serializer),
+            Self::Many(row) => row.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Row<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }
 
@@ -139,5 +259,51 @@ impl<A: StateData> Runs<A> {
             Self::One(run, _) => *run,
             Self::Several(runs) => runs.last().map_or(0, |(run, _)| *run),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::state::shape_of;
+
+    proptest! {
+        #[test]
+        fn a_row_is_a_list_also_in_a_checkpoint(steps in prop::collection::vec((0_u8..6, 0_usize..5), 0..40)) {
+            let (mut row, mut list): (Row<usize>, VecDeque<usize>) = (Row::default(), VecDeque::new());
+            for (number, (step, at)) in steps.into_iter().enumerate() {
+                match step {
+                    0 | 1 => {
+                        let at = at.min(list.len());
+                        row.insert(at, number);
+                        list.insert(at, number);
+                    }
+                    2 => prop_assert_eq!(row.pop_front(), list.pop_front()),
+                    3 if at < list.len() => {
+                        let taken: Vec<usize> = row.drain(at..list.len()).collect();
+                        prop_assert_eq!(taken, list.drain(at..).collect::<Vec<_>>());
+                    }
+                    3 | 4 => {}
+                    _ => {
+                        let bytes = postcard::to_allocvec(&row).unwrap();
+                        prop_assert_eq!(&bytes, &postcard::to_allocvec(&list).unwrap());
+                        row = postcard::from_bytes(&bytes).unwrap();
+                        prop_assert_eq!(row.len() <= FEW, matches!(row, Row::Few(_)));
+                    }
+                }
+                prop_assert_eq!(row.iter().copied().collect::<Vec<_>>(), list.iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(row.len(), list.len());
+                prop_assert_eq!((row.get(at).copied(), row.get_mut(at).copied()), (list.get(at).copied(), list.get(at).copied()));
+                let is_before = |item: &usize| list.iter().take(at).any(|before| before == item);
+                prop_assert_eq!(row.partition_point(is_before), at.min(list.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_shape_of_a_list() {
+        assert_eq!(shape_of::<Row<u32>>(), shape_of::<Vec<u32>>());
     }
 }

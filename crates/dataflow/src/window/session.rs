@@ -180,8 +180,6 @@ pub struct SessionWindows<K, A: AggregateFunction, F, Out, G = Session> {
     /// finds it extended, its new one. So a record that extends a session sets nothing. Of those that have fired, the earliest of a
     /// key has the time at which it is forgotten. What is here follows from the sessions, and is no state.
     deadlines: Deadlines,
-    /// The keys whose deadline it is, while they are looked at.
-    due: Vec<K>,
     /// Records are numbered as they come, from 1 on.
     sequence: u64,
     time: WindowTime,
@@ -206,7 +204,6 @@ where
             function,
             sessions: KeyedTable::default(),
             deadlines: Deadlines::default(),
-            due: Vec::new(),
             sequence: 0,
             time: WindowTime::new(domain),
             out: PhantomData,
@@ -227,19 +224,22 @@ where
         let fired = self.time.fired();
         let Self { aggregate, sessions, sequence, deadlines, lateness, .. } = self;
         let forgotten_at = |session: TimeWindow| session.max_timestamp().saturating_add(lateness.allowed);
-        let (key, Sessions { latest, sessions }) = match sessions.get_mut(hash, &key) {
-            Some(known) => (&key, known),
-            None if forgotten_at(session) <= fired => {
-                self.time.late(lateness, value, time, output);
-                return Ok(());
-            }
-            None => sessions.entry(hash, key).or_insert_pair(Sessions::default),
+        let (key, Sessions { latest, sessions }) = if forgotten_at(session) > fired {
+            sessions.entry(hash, key).or_insert_pair(Sessions::default)
+        } else if let Some(known) = sessions.get_mut(hash, &key) {
+            (&key, known)
+        } else {
+            self.time.late(lateness, value, time, output);
+            return Ok(());
         };
         let first = sessions.partition_point(|(other, _)| other.end < session.start);
         let after = sessions.partition_point(|(other, _)| other.start <= session.end);
         if first < after {
-            session.start = session.start.min(sessions[first].0.start);
-            session.end = session.end.max(sessions[after - 1].0.end);
+            let ends = [first, after - 1].map(|index| sessions.get(index).map(|(other, _)| *other));
+            for other in ends.into_iter().flatten() {
+                session.start = session.start.min(other.start);
+                session.end = session.end.max(other.end);
+            }
         }
         let forgotten_at = forgotten_at(session);
         if forgotten_at <= fired {
@@ -249,20 +249,20 @@ where
         let has_fired = session.max_timestamp() <= fired;
         *sequence += 1;
         // One that has not fired has a deadline that is early enough; one that is extended after it has fired may not.
-        let needs_deadline =
-            sessions.range(first..after).all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
+        let needs_deadline = (first..after)
+            .filter_map(|index| sessions.get(index))
+            .all(|(other, _)| !has_fired && other.max_timestamp() <= fired);
         if after - first > 1 {
             let joined = sessions.drain(first..after).map(|(_, runs)| runs);
             if let Some(joined) = joined.reduce(|a, b| a.join(aggregate, b)) {
                 sessions.insert(first, (session, joined));
             }
         }
+        let is_only = sessions.len() == 1;
         if first == after {
             *latest = *sequence;
             sessions.insert(first, (session, Runs::of(aggregate, value, *sequence)));
-        } else {
-            let is_only = sessions.len() == 1;
-            let (span, runs) = &mut sessions[first];
+        } else if let Some((span, runs)) = sessions.get_mut(first) {
             *span = session;
             if is_only {
                 runs.close(aggregate, *latest);
@@ -273,8 +273,8 @@ where
             let time = if has_fired { forgotten_at } else { session.max_timestamp() };
             deadlines.register(time, hash);
         }
-        if has_fired {
-            let result = sessions[first].1.result(aggregate);
+        if has_fired && let Some((_, runs)) = sessions.get(first) {
+            let result = runs.result(aggregate);
             self.function.fire(self.time.window_of(key, session), result, output)?;
         }
         Ok(())
@@ -282,61 +282,49 @@ where
 
     fn fire_until(&mut self, time: Timestamp, output: &mut Output<Out>) -> Result<(), BoxError> {
         let fired_before = self.time.fired();
-        while let Some((time, mut hashes)) = self.deadlines.due(time) {
-            // In the same order in every run. A session that was joined has the deadlines of its parts, and so may have one twice.
-            hashes.sort_unstable();
-            hashes.dedup();
-            for hash in &hashes {
-                self.time.check_cancelled()?;
-                let mut due = std::mem::take(&mut self.due);
-                due.extend(self.sessions.keys_with(*hash).cloned());
-                for key in due.drain(..) {
-                    self.look_at(*hash, &key, time, fired_before, output)?;
-                }
-                self.due = due;
-            }
-            self.deadlines.done(hashes);
+        // In the same order in every run.
+        while let Some((time, hash)) = self.deadlines.due(time) {
+            self.time.check_cancelled()?;
+            self.look_at(hash, time, fired_before, output)?;
         }
         self.time.advance(time);
         Ok(())
     }
 
-    /// Does what is due for the sessions of a key at `time`: fires the one that ends then, and forgets those whose time is over.
+    /// Does what is due for the sessions of the keys with this hash at `time`: fires the one that ends then, and forgets those whose time is
+    /// over.
     fn look_at(
         &mut self,
         hash: u64,
-        key: &K,
         time: Timestamp,
         fired_before: Timestamp,
         output: &mut Output<Out>,
     ) -> Result<(), BoxError> {
         let allowed = self.lateness.allowed;
         let Self { aggregate, function, deadlines, sessions, time: window_time, .. } = self;
-        let Some(known) = sessions.get_mut(hash, key) else { return Ok(()) };
-        let mut set = |time| deadlines.register(time, hash);
-        if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
-            if session.max_timestamp() > time && session.start <= time {
-                // It has been extended since.
-                set(session.max_timestamp());
-            } else if session.max_timestamp() == time && time > fired_before {
-                function.fire(window_time.window_of(key, *session), runs.result(aggregate), output)?;
-            }
-        }
         let is_over = |session: TimeWindow| session.max_timestamp().saturating_add(allowed) <= time;
-        while let Some(session) =
-            known.sessions.front().map(|(session, _)| *session).filter(|first| is_over(*first))
-        {
-            known.sessions.pop_front();
-            function.clear(window_time.window_of(key, session), output)?;
-        }
-        match known.sessions.front() {
-            None => drop(sessions.remove(hash, key)),
-            Some((first, _)) if first.max_timestamp() <= time.max(fired_before) => {
-                set(first.max_timestamp().saturating_add(allowed));
+        sessions.look_at(hash, |key, known| {
+            let mut set = |time| deadlines.register(time, hash);
+            if let Some((session, runs)) = known.sessions.get(known.first_ending(time.saturating_add(1))) {
+                if session.max_timestamp() > time && session.start <= time {
+                    // It has been extended since.
+                    set(session.max_timestamp());
+                } else if session.max_timestamp() == time && time > fired_before {
+                    function.fire(window_time.window_of(key, *session), runs.result(aggregate), output)?;
+                }
             }
-            Some(_) => {}
-        }
-        Ok(())
+            while let Some(session) =
+                known.sessions.get(0).map(|(session, _)| *session).filter(|first| is_over(*first))
+            {
+                known.sessions.pop_front();
+                function.clear(window_time.window_of(key, session), output)?;
+            }
+            let first = known.sessions.get(0).map(|(first, _)| first.max_timestamp());
+            if let Some(first) = first.filter(|first| *first <= time.max(fired_before)) {
+                set(first.saturating_add(allowed));
+            }
+            Ok(first.is_some())
+        })
     }
 
     /// Takes up what is known: sessions of a checkpoint that was written when they had no runs, and all deadlines.
@@ -348,7 +336,7 @@ where
         let (fired, allowed) = (self.time.fired(), self.lateness.allowed);
         for (key, known) in self.sessions.iter() {
             let hash = key_hash(key);
-            for (session, runs) in &known.sessions {
+            for (session, runs) in known.sessions.iter() {
                 let last = session.max_timestamp();
                 let time = if last > fired { last } else { last.saturating_add(allowed) };
                 self.deadlines.register(time, hash);
@@ -390,8 +378,10 @@ where
         states.keyed("sessions", &mut before);
         states.keyed("timers", &mut timers);
         self.time.states(states);
-        (self.deadlines, self.sequence) = (Deadlines::default(), 0);
-        self.opened(before);
+        if states.is_opening() {
+            (self.deadlines, self.sequence) = (Deadlines::default(), 0);
+            self.opened(before);
+        }
     }
 
     fn process(&mut self, batch: &mut Batch<Self::In>, output: &mut Output<Out>) -> Result<(), BoxError> {

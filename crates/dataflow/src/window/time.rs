@@ -69,6 +69,7 @@ impl WindowTime {
     }
 
     /// Ends the work on very many windows if the job has been cancelled.
+    #[inline]
     pub(super) fn check_cancelled(&self) -> Result<(), BoxError> {
         self.cancelled.check()
     }

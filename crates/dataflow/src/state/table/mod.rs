@@ -21,11 +21,12 @@ mod spill;
 mod stamp;
 
 use hashbrown::hash_table::Entry;
+use smallvec::SmallVec;
 
 pub(crate) use snapshot::SharedGroup;
 
 use self::changes::{Change, Changes};
-use self::page::{Books, Group, Stored, probe, probe_of};
+use self::page::{Books, Group, Stored, Writing, probe, probe_of};
 use self::perishing::Perishing;
 use self::spill::Spill;
 use self::stamp::{Moment, Stamp};
@@ -195,13 +196,32 @@ impl<K: Key, V: Clone> KeyedTable<K, V> {
         if self.reads_count() { self.get_mut(hash, key).map(|value| &*value) } else { self.get(hash, key) }
     }
 
-    /// The keys that have this hash: one, but for an accident.
-    pub(crate) fn keys_with(&self, hash: u64) -> impl Iterator<Item = &K> {
-        let Some(position) = self.groups.position(hash) else { misplaced::<K, V>(&self.groups) };
-        let page = self.shards[position].page(hash).into_iter();
-        let likely =
-            page.flat_map(move |page| page.table().iter_hash(probe(hash)).chain(page.cold_with(hash)));
-        likely.map(|stored| &stored.key).filter(move |key| key_hash(*key) == hash)
+    /// Shows each key that has this hash, one but for an accident, and its value to `look`, which may change it, and says whether it
+    /// is kept: one look-up for all of that.
+    #[inline]
+    pub(crate) fn look_at<E>(
+        &mut self,
+        hash: u64,
+        mut look: impl FnMut(&K, &mut V) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let moment = self.moment;
+        let Writing { table, mut books } = self.shard_mut(hash).write(hash, moment);
+        let is_it =
+            |bucket: &usize| table.get_bucket(*bucket).is_some_and(|stored| key_hash(&stored.key) == hash);
+        // What is removed leaves the others where they are.
+        let buckets: SmallVec<[usize; 2]> = table.iter_hash_buckets(probe(hash)).filter(is_it).collect();
+        for bucket in buckets {
+            let Ok(mut entry) = table.get_bucket_entry(bucket) else { continue };
+            let stored = entry.get_mut();
+            if !books.is_alive(&stored.stamp) {
+                continue;
+            }
+            books.changed(&mut stored.stamp);
+            if !look(&stored.key, &mut stored.value)? {
+                books.removed(&entry.remove().0);
+            }
+        }
+        Ok(())
     }
 
     /// The value of a key, to be changed.

@@ -38,6 +38,7 @@ impl Moment {
         Self { generation, bits, alive_from: alive_from.min(TIME) }
     }
 
+    #[inline]
     pub(super) fn generation(self) -> u64 {
         self.generation
     }
@@ -70,6 +71,7 @@ impl Stamp {
     }
 
     /// Of an entry that is new.
+    #[inline]
     pub(super) fn new(moment: Moment) -> Self {
         Self(moment.bits)
     }
@@ -86,6 +88,7 @@ impl Stamp {
     }
 
     /// Whether a snapshot before this generation has the entry.
+    #[inline]
     pub(super) fn is_known(self, moment: Moment) -> bool {
         self.0 & Self::KNOWN != 0 || !self.is_of(moment)
     }

@@ -34,6 +34,7 @@ enum Step {
     Insert(u16, u8),
     Append(u16, u8),
     Remove(u16),
+    Look(u16),
     Fill(u16),
     Retain(u8),
     Drain,
@@ -47,6 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Insert(key, value)),
         20 => (0_u16..40, any::<u8>()).prop_map(|(key, value)| Step::Append(key, value)),
         20 => (0_u16..40).prop_map(Step::Remove),
+        20 => (0_u16..40).prop_map(Step::Look),
         1 => (1_u16..2_000).prop_map(Step::Fill),
         1 => any::<u8>().prop_map(Step::Retain),
         1 => Just(Step::Drain),
@@ -103,6 +105,23 @@ proptest! {
                     }
                     model.entry(key).or_default().push('!');
                 }
+                Step::Look(key) => {
+                    let (table, hash) = of(&mut tables, key);
+                    let mut seen = None;
+                    let look = |found: &u16, value: &mut String| {
+                        value.push('~');
+                        seen = Some(value.clone());
+                        Ok::<_, ()>(*found != key || !value.len().is_multiple_of(3))
+                    };
+                    prop_assert!(tables[table].look_at(hash, look).is_ok());
+                    if let Some(value) = model.get_mut(&key) {
+                        value.push('~');
+                    }
+                    prop_assert_eq!(&seen, &model.get(&key).cloned());
+                    if seen.is_some_and(|value| value.len().is_multiple_of(3)) {
+                        model.remove(&key);
+                    }
+                }
                 Step::Remove(key) => {
                     let (table, hash) = of(&mut tables, key);
                     prop_assert_eq!(tables[table].remove(hash, &key).map(|(_, value)| value), model.remove(&key));
@@ -152,6 +171,39 @@ proptest! {
 
 fn key(table: &mut KeyedTable<u16, String>, key: u16, value: &str) {
     table.insert(key_hash(&key), &key, value.to_owned());
+}
+
+/// A key with the hash of all others.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Same(u8);
+
+impl std::hash::Hash for Same {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u8(0);
+    }
+}
+
+#[test]
+fn keys_of_one_hash_are_looked_at_one_after_the_other() {
+    let mut table = KeyedTable::<Same, u32>::new(&KeyGroups::all(128));
+    let hash = key_hash(&Same(0));
+    (0..20).for_each(|n| {
+        table.insert(hash, &Same(n), 0);
+    });
+    for round in 1..=2 {
+        let mut seen = Vec::new();
+        let look = |key: &Same, value: &mut u32| {
+            seen.push(key.0);
+            *value += 1;
+            if *value == 3 { Err("a third time") } else { Ok(key.0.is_multiple_of(2)) }
+        };
+        assert_eq!(table.look_at(hash, look), Ok(()));
+        seen.sort_unstable();
+        assert_eq!(seen, (0..20).step_by(round).collect::<Vec<u8>>());
+        assert_eq!(table.len(), 10);
+    }
+    assert!(table.iter().all(|(_, value)| *value == 2));
+    assert_eq!(table.look_at(key_hash(&7_u8), |_, _| Err(())), Ok(()));
 }
 
 #[test]
