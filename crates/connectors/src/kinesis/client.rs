@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 
@@ -135,10 +137,19 @@ impl KinesisClient {
     }
 
     pub(super) async fn request(&self, action: &str, body: &Value) -> Result<Value, KinesisError> {
+        self.ask(action, body).await
+    }
+
+    /// [`request`](Self::request), of and for any type; an answer without content is the default one.
+    pub(super) async fn ask<A: DeserializeOwned + Default>(
+        &self,
+        action: &str,
+        body: &impl Serialize,
+    ) -> Result<A, KinesisError> {
         let answer = self.send(&self.0.http, action, body).await?;
         let bytes = answer.bytes().await.map_err(no_answer)?;
         match bytes.is_empty() {
-            true => Ok(Value::Null),
+            true => Ok(A::default()),
             false => serde_json::from_slice(&bytes).map_err(|error| KinesisError::NoAnswer(error.into())),
         }
     }
@@ -151,9 +162,15 @@ impl KinesisClient {
     }
 
     /// Makes a request, and returns the answer as it begins, if it is no refusal.
-    async fn send(&self, http: &Client, action: &str, body: &Value) -> Result<Response, KinesisError> {
+    async fn send(
+        &self,
+        http: &Client,
+        action: &str,
+        body: &impl Serialize,
+    ) -> Result<Response, KinesisError> {
         let Inner { endpoint, host, region, credentials, .. } = &*self.0;
-        let (body, target) = (body.to_string(), format!("Kinesis_20131202.{action}"));
+        let body = serde_json::to_string(body).map_err(|error| KinesisError::NoAnswer(error.into()))?;
+        let target = format!("Kinesis_20131202.{action}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let time = time(now);
         let signed = credentials.sign(&Request {

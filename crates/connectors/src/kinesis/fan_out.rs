@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::background::Answers;
 use super::client::{of_stream, refused};
 use super::event_stream::{Decoder, Message};
+use super::records::Answer;
 use super::shard::{Fetched, begin, unpack};
 use super::source::ShardPosition;
 use super::{KinesisClient, KinesisError};
@@ -173,17 +174,19 @@ impl Subscription {
                 return Err(refused(500, kind, &json!({ "message": says })));
             }
         }
-        let mut event = payload().map_err(no_answer)?;
+        let event = match message.payload.is_empty() {
+            true => Answer::default(),
+            false => serde_json::from_slice(&message.payload).map_err(no_answer)?,
+        };
         let position = &self.position;
-        let mut records =
-            unpack(event["Records"].take(), &self.stream, (&self.shard, &self.hash_keys), position)?;
+        let mut records = unpack(event.records, &self.stream, (&self.shard, &self.hash_keys), position);
         // At the end there are children, and nothing to go on from. A server for tests gives both, and the children as soon as there are any, which may be before the last records.
-        let has_children = event["ChildShards"].as_array().is_some_and(|children| !children.is_empty());
-        let next = event["ContinuationSequenceNumber"].as_str();
-        let next = next.filter(|_| !(has_children && records.is_empty())).map(str::to_owned);
+        let has_children = event.child_shards.is_some_and(|children| !children.is_empty());
+        let next = event.continuation_sequence_number;
+        let next = next.filter(|_| !(has_children && records.is_empty()));
         // That server begins where it likes.
         records.retain(|record| record.is_left_after(position));
-        Ok(Some(Fetched { records, next, behind: event["MillisBehindLatest"].as_f64().unwrap_or(0.0) }))
+        Ok(Some(Fetched { records, next, behind: event.millis_behind_latest.unwrap_or(0.0) }))
     }
 }
 

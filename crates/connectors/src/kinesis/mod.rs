@@ -44,6 +44,7 @@ mod event_stream;
 mod fan_out;
 mod listing;
 mod reader;
+mod records;
 mod shard;
 mod signature;
 mod sink;

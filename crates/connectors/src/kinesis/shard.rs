@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::source::{SourceOutput, SplitId, Waker};
@@ -16,6 +14,7 @@ use super::background::{Background, Next};
 use super::client::of_stream_to_read;
 use super::fan_out::Subscription;
 use super::listing::Listed;
+use super::records::{Answer, OfAnswer};
 use super::source::{KinesisRecord, ShardPosition};
 use super::{KinesisClient, KinesisError};
 use crate::contract::Pauses;
@@ -208,11 +207,11 @@ async fn fetch(
             answer["ShardIterator"].as_str().unwrap_or_default().to_owned()
         }
     };
-    let mut answer =
-        client.request("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
-    let records = unpack(answer["Records"].take(), stream, (shard, hash_keys), position)?;
-    let next = answer["NextShardIterator"].as_str().map(str::to_owned);
-    Ok(Fetched { records, next, behind: answer["MillisBehindLatest"].as_f64().unwrap_or(0.0) })
+    let answer: Answer =
+        client.ask("GetRecords", &json!({ "ShardIterator": iterator, "Limit": BATCH })).await?;
+    let records = unpack(answer.records, stream, (shard, hash_keys), position);
+    let (next, behind) = (answer.next_shard_iterator, answer.millis_behind_latest.unwrap_or(0.0));
+    Ok(Fetched { records, next, behind })
 }
 
 /// Where the service is to begin, as it says it: a type, and what belongs to it.
@@ -231,14 +230,15 @@ pub(super) fn begin(position: &ShardPosition) -> (&'static str, Option<(&'static
 
 /// The records of an answer, and what of them is not taken yet.
 pub(super) fn unpack(
-    mut of_answer: Value,
+    of_answer: Option<Vec<OfAnswer>>,
     stream: &str,
     (shard, hash_keys): (&Arc<str>, &RangeInclusive<u128>),
     position: &ShardPosition,
-) -> Result<Vec<Ready>, KinesisError> {
-    let mut records = Vec::new();
-    for of_answer in of_answer.as_array_mut().into_iter().flatten() {
-        let record = record(of_answer.take(), shard)?;
+) -> Vec<Ready> {
+    let of_answer = of_answer.unwrap_or_default();
+    let mut records = Vec::with_capacity(of_answer.len());
+    for of_answer in of_answer {
+        let record = record(of_answer, shard);
         match aggregation::find(&record.data, hash_keys) {
             Found::Plain => records.push(Ready { record, aggregated: None, next: 0 }),
             Found::Aggregated(aggregated) => {
@@ -253,24 +253,18 @@ pub(super) fn unpack(
             ),
         }
     }
-    Ok(records)
+    records
 }
 
-fn record(mut record: Value, shard: &Arc<str>) -> Result<KinesisRecord, KinesisError> {
-    let data = record["Data"].as_str().unwrap_or_default();
-    let data = BASE64_STANDARD.decode(data).map_err(|error| KinesisError::NoAnswer(error.into()))?;
-    let arrival = record["ApproximateArrivalTimestamp"].as_f64().unwrap_or(0.0);
-    let mut text = |name: &str| match record[name].take() {
-        Value::String(text) => text,
-        _ => String::new(),
-    };
-    Ok(KinesisRecord {
+fn record(record: OfAnswer, shard: &Arc<str>) -> KinesisRecord {
+    let arrival = record.approximate_arrival_timestamp.unwrap_or(0.0);
+    KinesisRecord {
         shard_id: shard.clone(),
-        partition_key: text("PartitionKey"),
-        data,
-        sequence_number: text("SequenceNumber"),
+        partition_key: record.partition_key.unwrap_or_default(),
+        data: record.data,
+        sequence_number: record.sequence_number.unwrap_or_default(),
         sub_sequence_number: None,
         explicit_hash_key: None,
         arrival: (arrival * 1000.0) as Timestamp,
-    })
+    }
 }

@@ -2,17 +2,15 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
 use thalweg_dataflow::Output;
 use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Cancelled, Operator, OperatorContext};
 use thalweg_dataflow::record::{Batch, Data};
 
-use super::client::of_stream;
+use super::records::{Put, PutRecords, Taken};
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorMetrics, Failure, Guarantee, Place, Promise, Retry, wait_unless};
+use crate::store::runtime;
 
 /// A request has no more records, nor bytes.
 const RECORDS: usize = 500;
@@ -69,19 +67,22 @@ impl<T, F> KinesisSink<T, F> {
     }
 
     /// Sends records until all are taken. Those that are refused are sent again, alone, in their order.
-    fn send(&self, mut records: Vec<Value>) -> Result<(), BoxError> {
+    fn send(&self, mut records: Vec<Put>) -> Result<(), BoxError> {
         let (client, metrics, cancelled) = self.opened.as_ref().ok_or("the sink has not been opened")?;
+        let runtime = runtime::handle()?;
         let (place, what) = (client.place(&self.stream), format!("put {} records", records.len()));
         let attempt = |_| {
-            let mut request = of_stream(&self.stream);
-            request["Records"] = Value::from(records.as_slice());
-            let answer = client.call("PutRecords", &request);
-            let answer = answer.map_err(KinesisError::failure)?;
-            let refused = |at: usize| answer["Records"][at]["ErrorCode"].as_str();
-            let first = (0..records.len())
-                .find_map(|at| Some((refused(at)?, answer["Records"][at]["ErrorMessage"].as_str())));
-            let Some((code, message)) = first else { return Ok(()) };
-            let said = format!("{code}: {}", message.unwrap_or_default());
+            let (stream_arn, stream_name) = match self.stream.starts_with("arn:") {
+                true => (Some(self.stream.as_str()), None),
+                false => (None, Some(self.stream.as_str())),
+            };
+            let request = PutRecords { stream_arn, stream_name, records: &records };
+            let answer = runtime.block_on(client.ask::<Taken>("PutRecords", &request));
+            let outcomes = answer.map_err(KinesisError::failure)?.records.unwrap_or_default();
+            let refused = |at: usize| outcomes.get(at)?.error_code.as_deref();
+            let Some(at) = (0..records.len()).find(|at| refused(*at).is_some()) else { return Ok(()) };
+            let message = outcomes[at].error_message.as_deref().unwrap_or_default();
+            let said = format!("{}: {message}", refused(at).unwrap_or_default());
             let mut at = 0;
             records.retain(|_| {
                 at += 1;
@@ -152,7 +153,7 @@ where
                 self.send(std::mem::take(&mut records))?;
                 bytes = key.len() + data.len();
             }
-            records.push(json!({ "PartitionKey": key, "Data": BASE64_STANDARD.encode(&data) }));
+            records.push(Put::new(key, &data));
         }
         if records.is_empty() { Ok(()) } else { self.send(records) }
     }
