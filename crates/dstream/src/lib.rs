@@ -23,7 +23,7 @@ mod window;
 
 pub use batches::Remembered;
 pub use context::StreamingContext;
-pub use data_frame::{ColumnType, DataFrame, DataFrameError, DataFrameWriter, Field, SaveMode};
+pub use data_frame::{ColumnType, DataFrame, DataFrameError, DataFrameWriter, Field, IntoSaveMode, SaveMode};
 pub use listener::{BatchInfo, BatchStarted, OutputOperation, ReceiverInfo, StreamingListener};
 pub use map_with_state::MapWithStateDStream;
 pub use rdd::{CoGrouped, Rdd};

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 pub use error::DataFrameError;
 pub use schema::{ColumnType, Field};
-pub use writer::{DataFrameWriter, SaveMode};
+pub use writer::{DataFrameWriter, IntoSaveMode, SaveMode};
 
 use crate::rdd::{BatchContext, Rdd};
 

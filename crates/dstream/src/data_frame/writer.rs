@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{ColumnType, DataFrame, DataFrameError, Field, schema};
-use crate::rdd::{FileSet, refuse_link, saved};
+use crate::rdd::{BatchContext, FileSet, Rdd, refuse_link, saved};
 
 /// The formats of this build.
 pub(super) const FORMATS: &[&str] =
@@ -167,23 +167,7 @@ impl<'a> DataFrameWriter<'a> {
             let reason = format!("text is of one column of text, and the table has {}", columns.join(", "));
             return Err(DataFrameError::Schema { reason });
         }
-        match mode {
-            SaveMode::Overwrite => {
-                refuse_link(path).map_err(failed)?;
-                let mut others = saved(path).map_err(failed)?.others;
-                if !others.is_empty() {
-                    others.truncate(10);
-                    return Err(DataFrameError::Foreign { path: path.to_owned(), others });
-                }
-            }
-            SaveMode::ErrorIfExists if has_files(path).map_err(failed)? => {
-                return Err(DataFrameError::Exists(path.to_owned()));
-            }
-            SaveMode::Ignore if has_files(path).map_err(failed)? => return Ok(()),
-            _ => {}
-        }
-        let mut files =
-            FileSet::begin(path, mode == SaveMode::Overwrite, self.table.batch.clone()).map_err(failed)?;
+        let Some(mut files) = begin(path, mode, self.table.batch.clone())? else { return Ok(()) };
         for (index, rows) in self.table.partitions.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
             match self.format.as_str() {
                 #[cfg(feature = "parquet")]
@@ -204,6 +188,66 @@ impl<'a> DataFrameWriter<'a> {
         }
         files.finish().map_err(failed)
     }
+}
+
+impl<T> Rdd<T> {
+    /// Writes one file for each partition with records into the folder `path`, by `write`, and with this at the end of its name: for who
+    /// has a format of their own. All else is as it is with a [`DataFrameWriter`].
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// use thalweg_dstream::{Rdd, SaveMode};
+    ///
+    /// let folder = tempfile::tempdir().unwrap();
+    /// let numbers = Rdd::parallelize(vec![1_u8, 2, 3], 1);
+    /// numbers.save_by(folder.path().join("numbers"), SaveMode::Append, ".bin", |numbers, mut file| file.write_all(numbers))?;
+    /// # Ok::<(), thalweg_dstream::DataFrameError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the mode refuses it, or the files cannot be written; whatever was visible before is untouched.
+    pub fn save_by(
+        &self,
+        path: impl AsRef<Path>,
+        mode: impl IntoSaveMode,
+        extension: &str,
+        mut write: impl FnMut(&[T], &mut (dyn Write + Send)) -> io::Result<()>,
+    ) -> Result<(), DataFrameError> {
+        let path = path.as_ref();
+        let failed = |error: io::Error| DataFrameError::Io { path: path.to_owned(), error };
+        let Some(mut files) = begin(path, mode.into_save_mode()?, self.batch.clone())? else { return Ok(()) };
+        for (index, records) in self.partitions.iter().enumerate().filter(|(_, records)| !records.is_empty())
+        {
+            files.write(index, extension, |file| write(records, file)).map_err(failed)?;
+        }
+        files.finish().map_err(failed)
+    }
+}
+
+/// Begins to write to a folder, as the mode says; `None` if nothing is to be written.
+fn begin(
+    path: &Path,
+    mode: SaveMode,
+    batch: Option<BatchContext>,
+) -> Result<Option<FileSet>, DataFrameError> {
+    let failed = |error: io::Error| DataFrameError::Io { path: path.to_owned(), error };
+    match mode {
+        SaveMode::Overwrite => {
+            refuse_link(path).map_err(failed)?;
+            let mut others = saved(path).map_err(failed)?.others;
+            if !others.is_empty() {
+                others.truncate(10);
+                return Err(DataFrameError::Foreign { path: path.to_owned(), others });
+            }
+        }
+        SaveMode::ErrorIfExists if has_files(path).map_err(failed)? => {
+            return Err(DataFrameError::Exists(path.to_owned()));
+        }
+        SaveMode::Ignore if has_files(path).map_err(failed)? => return Ok(None),
+        _ => {}
+    }
+    FileSet::begin(path, mode == SaveMode::Overwrite, batch).map(Some).map_err(failed)
 }
 
 /// Whether there are files that a reader would see.
@@ -252,7 +296,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::rdd::Rdd;
 
     fn only_file(folder: &Path) -> String {
         let entry = fs::read_dir(folder).unwrap().next().unwrap().unwrap();

@@ -16,6 +16,8 @@
 //!
 //! A query is planned once for its text and the columns of its input, and then only run.
 
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

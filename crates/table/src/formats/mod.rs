@@ -10,6 +10,8 @@ mod csv;
 mod json;
 mod json_columns;
 pub mod json_value;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
 mod raw;
 
 use std::sync::Arc;

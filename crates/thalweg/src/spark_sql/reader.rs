@@ -57,13 +57,10 @@ impl DataFrameReader {
         self
     }
 
-    fn files(&self, path: &Path) -> Result<Vec<(PathBuf, String)>, SqlError> {
+    fn paths(&self, path: &Path) -> Result<Vec<PathBuf>, SqlError> {
         if let Some(problem) = &self.problem {
             return Err(SqlError::new(problem.clone()).help("there are header, and sep"));
         }
-        let failed = |path: &Path, error: std::io::Error| {
-            SqlError::new(format!("cannot read {}: {error}", path.display()))
-        };
         let mut paths = Vec::new();
         if path.is_dir() {
             for entry in fs::read_dir(path).map_err(|error| failed(path, error))? {
@@ -76,11 +73,26 @@ impl DataFrameReader {
         } else {
             paths.push(path.to_owned());
         }
+        Ok(paths)
+    }
+
+    fn files(&self, path: &Path) -> Result<Vec<(PathBuf, String)>, SqlError> {
         let read = |path: PathBuf| {
             let text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
             Ok((path, text))
         };
-        paths.into_iter().map(read).collect()
+        self.paths(path)?.into_iter().map(read).collect()
+    }
+
+    /// Parquet's files, by their columns. Without a schema these are the columns of the first file, with their types; columns go by their names, and one that a file does not
+    /// have is NULL there.
+    ///
+    /// # Errors
+    /// If the files cannot be read, are no Parquet, or a value does not fit its column; or there are no files and no schema.
+    #[cfg(feature = "parquet")]
+    pub fn parquet(&self, path: impl AsRef<Path>) -> Result<DataFrame, SqlError> {
+        let rows = Rows::of_parquet(&self.paths(path.as_ref())?, self.schema.as_deref())?;
+        Ok(self.session.frame_of(rows.ok_or_else(|| no_columns("files", path.as_ref()))?, None))
     }
 
     /// The lines of text, in a column `value`.
@@ -112,13 +124,7 @@ impl DataFrameReader {
         }
         let schema = match &self.schema {
             Some(schema) => schema.clone(),
-            None => inferred(&records).ok_or_else(|| {
-                SqlError::new(format!(
-                    "{} has no rows, so its columns are not known",
-                    path.as_ref().display()
-                ))
-                .help("say them: schema(\"word STRING\")")
-            })?,
+            None => inferred(&records).ok_or_else(|| no_columns("rows", path.as_ref()))?,
         };
         Ok(self.session.frame_of(Rows::with_schema(&records, &schema)?, None))
     }
@@ -152,13 +158,19 @@ impl DataFrameReader {
             (Some(schema), ..) => schema.clone(),
             (None, Some(names), _) => strings(names.into_iter()),
             (None, None, Some(row)) => strings((0..row.len()).map(|place| format!("_c{place}"))),
-            (None, None, None) => {
-                let what = format!("{} has no rows, so its columns are not known", path.as_ref().display());
-                return Err(SqlError::new(what).help("say them: schema(\"word STRING\")"));
-            }
+            (None, None, None) => return Err(no_columns("rows", path.as_ref())),
         };
         Ok(self.session.frame_of(Rows::with_schema(&partitions, &schema)?, None))
     }
+}
+
+fn failed(path: &Path, error: std::io::Error) -> SqlError {
+    SqlError::new(format!("cannot read {}: {error}", path.display()))
+}
+
+fn no_columns(what: &str, path: &Path) -> SqlError {
+    SqlError::new(format!("{} has no {what}, so its columns are not known", path.display()))
+        .help("say them: schema(\"word STRING\")")
 }
 
 fn strings(names: impl Iterator<Item = String>) -> String {

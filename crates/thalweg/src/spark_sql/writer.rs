@@ -53,7 +53,8 @@ impl DataFrameWriter {
         self
     }
 
-    /// Writes Parquet files.
+    /// Writes Parquet files: columns of their own types with the feature `parquet`; without it, as `Rdd::to_df` writes them, with all whole
+    /// numbers in 64 bits, and what is no number and no truth as text.
     ///
     /// # Errors
     /// As [`save`](Self::save).
@@ -93,17 +94,24 @@ impl DataFrameWriter {
     pub fn save(self, path: impl AsRef<Path>) -> Result<(), SqlError> {
         let wrong = |error: dstream::DataFrameError| SqlError::new(error.to_string());
         let rows = self.frame.rows()?;
+        #[cfg(feature = "parquet")]
+        if self.format.as_deref().is_none_or(|format| format == "parquet") {
+            rows.fits_parquet()?;
+            // A partition stands for its rows.
+            let part = |(place, count): (usize, usize)| if count > 0 { vec![place] } else { Vec::new() };
+            let parts = rows.partition_counts().enumerate().map(part).collect();
+            let mode = self.mode.as_deref().unwrap_or("errorifexists");
+            let write = |part: &[usize], mut file: &mut (dyn std::io::Write + Send)| {
+                part.iter().try_for_each(|part| rows.write_parquet(*part, &mut file))
+            };
+            return self.in_batch(parts).save_by(path, mode, ".snappy.parquet", write).map_err(wrong);
+        }
         let fields = rows
             .columns()
             .iter()
             .map(|(name, of)| Field { name: name.clone(), column_type: column_type(of) });
         let fields: Vec<Field> = fields.collect();
-        let values = rows.values()?;
-        let values = match &self.frame.plan.batch {
-            Some(batch) => batch.in_same_batch(values),
-            None => Rdd::from_partitions(values),
-        };
-        let table = dstream::DataFrame::of_rows(fields, values).map_err(wrong)?;
+        let table = dstream::DataFrame::of_rows(fields, self.in_batch(rows.values()?)).map_err(wrong)?;
         let mut writer = table.write();
         if let Some(format) = &self.format {
             writer = writer.format(format);
@@ -115,6 +123,14 @@ impl DataFrameWriter {
             writer = writer.option(name, value);
         }
         writer.save(path).map_err(wrong)
+    }
+
+    /// Partitions of the batch that the frame is of, if it is of one.
+    fn in_batch<T>(&self, partitions: Vec<Vec<T>>) -> Rdd<T> {
+        match &self.frame.plan.batch {
+            Some(batch) => batch.in_same_batch(partitions),
+            None => Rdd::from_partitions(partitions),
+        }
     }
 }
 

@@ -111,6 +111,11 @@ impl Rows {
         self.batches().map(RecordBatch::num_rows).sum()
     }
 
+    /// The number of rows of each partition.
+    pub fn partition_counts(&self) -> impl Iterator<Item = usize> {
+        self.partitions.iter().map(|batches| batches.iter().map(RecordBatch::num_rows).sum())
+    }
+
     pub(super) fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
         self.partitions.iter().flatten()
     }
@@ -202,7 +207,7 @@ fn by_places(value: Value, of: &LogicalType) -> Value {
 }
 
 /// The columns of a declaration.
-fn declared(schema: &str) -> Result<Columns, SqlError> {
+pub(super) fn declared(schema: &str) -> Result<Columns, SqlError> {
     let statements = parse_script(&format!("CREATE TABLE t ({schema})"))?;
     let Some(StatementKind::CreateTable(create)) = statements.first().map(|statement| &statement.kind) else {
         return Err(SqlError::new(format!("`{schema}` are no columns")));

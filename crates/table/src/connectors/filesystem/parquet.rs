@@ -7,37 +7,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::Compression;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use thalweg_connectors::files::format::{FileFormat, FileToRead, ParquetFile, StreamFormat, StreamReader};
 use thalweg_dataflow::error::BoxError;
 
 use super::sink::Part;
-
-/// So many bytes of values are a row group.
-const GROUP: usize = 8 << 20;
-
-/// So many rows are read at once.
-const ROWS: usize = 1024;
+use crate::formats::parquet::{self as format, Writer};
 
 /// Writes files of these columns, compressed with Snappy.
 #[derive(Clone)]
 pub(super) struct Writes(pub(super) SchemaRef);
 
 impl FileFormat<Part<RecordBatch>> for Writes {
-    type File = ArrowWriter<Vec<u8>>;
+    type File = Writer<Vec<u8>>;
 
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<Self::File, BoxError> {
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let mut file = ArrowWriter::try_new(Vec::new(), self.0.clone(), Some(properties))?;
+        let mut writer = Writer::new(Vec::new(), &self.0)?;
+        let file = &mut writer.file;
         file.sync()?;
         out.append(file.inner_mut());
-        Ok(file)
+        Ok(writer)
     }
 
     fn write(
@@ -46,17 +36,15 @@ impl FileFormat<Part<RecordBatch>> for Writes {
         (_, rows): &Part<RecordBatch>,
         out: &mut Vec<u8>,
     ) -> Result<(), BoxError> {
-        file.write(rows)?;
-        if file.in_progress_size() >= GROUP {
-            file.flush()?;
-            file.sync()?;
-            out.append(file.inner_mut());
+        if file.write(rows)? {
+            file.file.sync()?;
+            out.append(file.file.inner_mut());
         }
         Ok(())
     }
 
     fn end(&mut self, file: Self::File, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        out.append(&mut file.into_inner()?);
+        out.append(&mut file.file.into_inner()?);
         Ok(())
     }
 }
@@ -94,11 +82,9 @@ impl StreamFormat for Reads {
             return self.open(Box::new(io::empty()));
         }
         let path = Arc::from(file.path());
-        let builder = ParquetRecordBatchReaderBuilder::try_new(ParquetFile::new(file)).map_err(failed)?;
-        let fields = builder.schema().fields().iter().enumerate();
-        let wanted = fields.filter(|(_, field)| self.0.contains(field.name())).map(|(place, _)| place);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), wanted.collect::<Vec<_>>());
-        let rows = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(failed)?;
+        let rows = format::rows(format::open(ParquetFile::new(file))?, |name| {
+            self.0.iter().any(|wanted| wanted == name)
+        })?;
         Ok(Reader { file: path, rows })
     }
 }
@@ -118,20 +104,5 @@ impl StreamReader for Reader {
 
 /// A column of a file as one of the table.
 pub(super) fn column(rows: &RecordBatch, name: &str, of: &DataType) -> Result<ArrayRef, BoxError> {
-    let Some(column) = rows.column_by_name(name) else {
-        return Ok(arrow::array::new_null_array(of, rows.num_rows()));
-    };
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, of, &exact).map_err(|error| format!("column `{name}`: {error}").into())
-}
-
-/// What could not be read, or is no Parquet.
-fn failed(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(error) => match error.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(error) => io::Error::new(io::ErrorKind::InvalidData, error),
-        },
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
-    }
+    format::column(rows, name, of).map_err(|error| format!("column `{name}`: {error}").into())
 }
