@@ -260,23 +260,27 @@ fn pair_of(map: &DataType) -> Result<(DataType, DataType)> {
 }
 
 /// `MAP[k, v, …]`.
+/// Of equal keys the last value counts.
 fn map(call: &Call<'_>) -> Result<ArrayRef> {
     let column = |from: usize| {
         let columns = call.arguments.iter().skip(from).step_by(2).map(|column| column.as_ref());
         concat(&columns.collect::<Vec<_>>())
     };
     let (keys, values) = (column(0)?, column(1)?);
+    let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?;
+    let known = converter.convert_columns(std::slice::from_ref(&keys))?;
     let count = call.arguments.len() / 2;
-    let rows: Vec<_> = (0..call.rows)
-        .map(|row| {
-            Some(
-                (0..count)
-                    .map(|pair| ((pair * call.rows + row) as u32, (pair * call.rows + row) as u32))
-                    .collect(),
-            )
-        })
-        .collect();
-    maps(call, (&keys, &values), &rows)
+    let pairs = |row: usize| {
+        let mut pairs: Vec<(u32, u32)> = Vec::with_capacity(count);
+        for place in (0..count).map(|pair| pair * call.rows + row) {
+            match pairs.iter_mut().find(|(key, _)| known.row(*key as usize) == known.row(place)) {
+                Some((_, value)) => *value = place as u32,
+                None => pairs.push((place as u32, place as u32)),
+            }
+        }
+        Some(pairs)
+    };
+    maps(call, (&keys, &values), &(0..call.rows).map(pairs).collect::<Vec<_>>())
 }
 
 /// The pairs of all maps of a row; of equal keys the last counts.

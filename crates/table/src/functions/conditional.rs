@@ -11,11 +11,16 @@ use datafusion_expr::type_coercion::binary::type_union_coercion;
 
 use super::builtin::{Arguments, Builtin, Call, Takes};
 
-/// The type that all of these have in common.
+/// The type that all of these have in common. A floating point number with a decimal is one: of its own type behind it, a `DOUBLE` before it.
 fn common(types: &[DataType]) -> Result<DataType> {
     let mut of = types[0].clone();
     for other in &types[1..] {
-        of = match type_union_coercion(&of, other) {
+        let united = match (of.is_decimal(), other.is_decimal()) {
+            (true, false) if other.is_floating() => Some(other.clone()),
+            (false, true) if of.is_floating() => Some(DataType::Float64),
+            _ => type_union_coercion(&of, other),
+        };
+        of = match united {
             Some(of) => of,
             None => return plan_err!("{of} and {other} have no type in common"),
         };
@@ -76,7 +81,11 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     Builtin {
         name: "IF",
         takes: Takes::By((3, 3), |types| {
-            let of = common(&types[1..])?;
+            // Whichever comes first.
+            let of = match types[1].is_decimal() && types[2].is_floating() {
+                true => DataType::Float64,
+                false => common(&types[1..])?,
+            };
             Ok(vec![DataType::Boolean, of.clone(), of])
         }),
         result: |arguments| Ok(arguments.types[1].clone()),

@@ -147,7 +147,8 @@ fn found(json: &str, path: &JsonPath) -> Result<Option<Value>, String> {
     if json.is_null() {
         return Err("there is no path in null".to_owned());
     }
-    match path.find(&json) {
+    // A null is as good as nothing.
+    match path.find(&json).filter(|value| !value.is_null()) {
         None if !path.lax => Err("there is nothing at the path".to_owned()),
         value => Ok(value),
     }

@@ -11,7 +11,7 @@ use datafusion_common::{DFSchema, Result, exec_err};
 use datafusion_expr::Expr;
 use datafusion_expr::planner::{ExprPlanner, PlannerResult};
 
-use super::builtin::{Builtin, Call, flag, flags, int, ints, pure, text, texts};
+use super::builtin::{Builtin, Call, Takes, flag, flags, int, ints, pure, text, texts};
 
 /// Plans the forms that strings have in the grammar.
 #[derive(Debug)]
@@ -288,8 +288,9 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
                 return Some(text.to_owned());
             }
             let before: String = text.chars().take(start as usize - 1).collect();
+            // Where nothing is taken out, what follows goes, as in Flink.
             let after: String = match length {
-                length if length < 0 => String::new(),
+                length if length <= 0 => String::new(),
                 length => text.chars().skip((start - 1 + length) as usize).collect(),
             };
             Some(format!("{before}{new}{after}"))
@@ -321,8 +322,9 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
     }),
     pure("TRANSLATE", "sss", text, |call| {
         texts(call, |row| {
-            let (from, to): (Vec<char>, Vec<char>) =
-                (row.text(1)?.chars().collect(), row.text(2).unwrap_or_default().chars().collect());
+            // What is NULL has no letters.
+            let letters = |place: usize| row.text(place).unwrap_or_default().chars().collect();
+            let (from, to): (Vec<char>, Vec<char>) = (letters(1), letters(2));
             let letter = |letter: char| match from.iter().position(|known| *known == letter) {
                 Some(place) => to.get(place).copied(),
                 None => Some(letter),
@@ -431,7 +433,22 @@ pub(super) static FUNCTIONS: &[Builtin] = &[
         },
         volatility: datafusion_expr::Volatility::Immutable,
     },
-    pure("TO_BASE64", "s", text, |call| texts(call, |row| Some(STANDARD.encode(row.text(0)?)))),
+    Builtin {
+        name: "TO_BASE64",
+        takes: Takes::By((1, 1), |types| match &types[0] {
+            DataType::Binary => Ok(vec![DataType::Binary]),
+            _ => Ok(vec![DataType::Utf8]),
+        }),
+        result: text,
+        run: |call| match call.arguments[0].as_binary_opt::<i32>() {
+            Some(bytes) => {
+                let encoded = bytes.iter().map(|bytes| bytes.map(|bytes| STANDARD.encode(bytes)));
+                Ok(Arc::new(encoded.collect::<arrow::array::StringArray>()))
+            }
+            None => texts(call, |row| Some(STANDARD.encode(row.text(0)?))),
+        },
+        volatility: datafusion_expr::Volatility::Immutable,
+    },
     pure("FROM_BASE64", "s", text, |call| {
         let texts = call.arguments[0].as_string::<i32>().iter();
         let read = |text: &str| match STANDARD.decode(text) {

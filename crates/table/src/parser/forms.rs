@@ -104,7 +104,7 @@ fn is_word(parser: &Parser<'_>, number: usize, text: &str) -> bool {
     }
 }
 
-/// `x [NOT] BETWEEN SYMMETRIC a AND b`, `x IS [NOT] JSON [VALUE | ARRAY | OBJECT | SCALAR]`.
+/// `x [NOT] BETWEEN SYMMETRIC a AND b`, `x IS [NOT] DISTINCT FROM y`, `x IS [NOT] JSON [VALUE | ARRAY | OBJECT | SCALAR]`.
 pub(super) fn infix(
     parser: &mut Parser<'_>,
     left: &Expr,
@@ -126,6 +126,9 @@ pub(super) fn infix(
         return None;
     }
     let not = usize::from(is_word(parser, 1, "NOT"));
+    if is_word(parser, 1 + not, "DISTINCT") && is_word(parser, 2 + not, "FROM") {
+        return Some(distinct(parser, left, not == 1, precedence));
+    }
     is_word(parser, 1 + not, "JSON").then(|| {
         (0..2 + not).for_each(|_| drop(parser.next_token()));
         let kinds = ["VALUE", "ARRAY", "OBJECT", "SCALAR"];
@@ -140,6 +143,16 @@ pub(super) fn infix(
 
 fn negated(test: Expr) -> Expr {
     Expr::UnaryOp { op: sqlparser::ast::UnaryOperator::Not, expr: Box::new(test) }
+}
+
+/// What is compared with ends before an `AND`.
+fn distinct(parser: &mut Parser<'_>, of: &Expr, is_not: bool, precedence: u8) -> Result<Expr, ParserError> {
+    (0..3 + usize::from(is_not)).for_each(|_| drop(parser.next_token()));
+    let (left, right) = (Box::new(of.clone()), Box::new(parser.parse_subexpr(precedence)?));
+    Ok(match is_not {
+        true => Expr::IsNotDistinctFrom(left, right),
+        false => Expr::IsDistinctFrom(left, right),
+    })
 }
 
 fn between(parser: &mut Parser<'_>, of: &Expr, is_not: bool, precedence: u8) -> Result<Expr, ParserError> {

@@ -2,7 +2,7 @@
 //!
 //! | between | becomes |
 //! |---|---|
-//! | a decimal and a floating point number | a comparison, or arithmetic, of `DOUBLE`s |
+//! | a decimal and a floating point number | a comparison, or arithmetic, of `DOUBLE`s; so is a `CASE` of them |
 //! | `TIMESTAMP` and `TIMESTAMP_LTZ` | a comparison of points in time, by the session's time zone |
 //! | a boolean and a string | a comparison of booleans |
 //! | an interval and a number | `$interval_times` |
@@ -11,7 +11,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::{DFSchema, Result, ScalarValue};
-use datafusion_expr::expr::{BinaryExpr, Like};
+use datafusion_expr::expr::{BinaryExpr, Case, Like};
 use datafusion_expr::{Expr, ExprSchemable, Operator, lit};
 
 use crate::functions;
@@ -95,6 +95,24 @@ pub(super) fn operator(binary: &BinaryExpr, schema: &DFSchema) -> Result<Option<
         (DataType::Utf8, DataType::Boolean) => both(cast(left, "BOOLEAN")?, right),
         _ => Ok(None),
     }
+}
+
+/// A `CASE` of which some results are decimals and others floating point numbers is one of `DOUBLE`s.
+pub(super) fn case(case: &Case, schema: &DFSchema) -> Result<Option<Expr>> {
+    let mut results: Vec<&Expr> = case.when_then_expr.iter().map(|(_, then)| then.as_ref()).collect();
+    results.extend(case.else_expr.as_deref());
+    let types: Vec<DataType> = results.iter().filter_map(|of| of.get_type(schema).ok()).collect();
+    if !types.iter().any(DataType::is_decimal) || !types.iter().any(DataType::is_floating) {
+        return Ok(None);
+    }
+    let mut made = case.clone();
+    let results = made.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut made.else_expr);
+    for result in results {
+        if result.get_type(schema).is_ok_and(|of| of.is_numeric() && of != DataType::Float64) {
+            **result = cast(result.as_ref().clone(), "DOUBLE")?;
+        }
+    }
+    Ok(Some(Expr::Case(made)))
 }
 
 /// `LIKE`. To Flink a backslash is a letter like any other, unless it is made the escape character.

@@ -1,15 +1,16 @@
 //! Expressions that have a grammar of their own, as calls of functions of ours.
 //!
 //! Before: `SUBSTRING(x FROM 2)`, `TRIM(BOTH 'x' FROM y)`, `POSITION(x IN y)`, `FLOOR(t TO DAY)`, `TIMESTAMPADD(DAY, 1, t)`. After: calls
-//! of `SUBSTRING`, `BTRIM`, `POSITION`, `$floor`, `TIMESTAMPADD` with plain arguments.
+//! of `SUBSTRING`, `BTRIM`, `POSITION`, `$floor`, `TIMESTAMPADD` with plain arguments. `a[1].x` becomes calls of `$item` and `$field`.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    CeilFloorKind, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    TrimWhereField, Value, VisitMut, visit_expressions_mut,
+    AccessExpr, CeilFloorKind, DateTimeField, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Subscript, TrimWhereField, Value, VisitMut, visit_expressions_mut,
 };
 
+use crate::functions::FIELD;
 use crate::parser::call;
 
 /// Rewrites the expressions in something.
@@ -72,6 +73,10 @@ fn one(expression: &mut Expr) {
         {
             function("$ceil", vec![text(&unit), taken(expr)])
         }
+        Expr::CompoundFieldAccess { root, access_chain } => match accessed(root, access_chain) {
+            Some(accessed) => accessed,
+            None => return,
+        },
         Expr::Function(called) => {
             // The first argument of these is a word, not a column.
             let name = called.name.to_string().to_uppercase();
@@ -86,4 +91,14 @@ fn one(expression: &mut Expr) {
         }
         _ => return,
     };
+}
+
+/// Items, and fields of items: none, if there are no fields among them.
+fn accessed(root: &Expr, chain: &[AccessExpr]) -> Option<Expr> {
+    chain.iter().any(|access| matches!(access, AccessExpr::Dot(_))).then_some(())?;
+    chain.iter().try_fold(root.clone(), |of, access| match access {
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(function(FIELD, vec![of, text(&name.value)])),
+        AccessExpr::Subscript(Subscript::Index { index }) => Some(function("$item", vec![of, index.clone()])),
+        _ => None,
+    })
 }

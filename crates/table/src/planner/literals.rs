@@ -83,6 +83,10 @@ pub(super) fn typed(expression: Expr, schema: &DFSchema) -> Result<Transformed<E
             Some(call) => Transformed::yes(call),
             None => Transformed::no(Expr::BinaryExpr(binary)),
         }),
+        Expr::Case(case) => Ok(match comparisons::case(&case, schema)? {
+            Some(made) => Transformed::yes(made),
+            None => Transformed::no(Expr::Case(case)),
+        }),
         Expr::Like(like) => Ok(match comparisons::like(&like, "$like")? {
             Some(call) => Transformed::yes(call),
             None => Transformed::no(Expr::Like(like)),

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | syntax tree → syntax tree: windows of old, names, forms of expressions | `group_windows.rs`, `names.rs`, `forms.rs` |
 //! | syntax tree → syntax tree: limits of subqueries that see columns outside | `lateral_limits.rs` |
-//! | syntax tree → syntax tree: rows of values before `IN` | `tuples.rs` |
+//! | syntax tree → syntax tree: rows of values before `IN` and `=` | `tuples.rs` |
+//! | syntax tree → syntax tree: `OVER (w)` | `named_windows.rs` |
 //! | syntax tree → logical plan: names, functions | `context.rs`, `expressions.rs` |
 //! | table functions beside their table | `table_function.rs` |
 //! | `INTERSECT ALL` and `EXCEPT ALL` by counts | `set_operations.rs` |
@@ -26,6 +27,7 @@ mod lateral_limits;
 mod literals;
 pub(crate) mod match_recognize;
 pub(crate) mod model_function;
+mod named_windows;
 mod names;
 mod optimize;
 mod places;
@@ -105,6 +107,7 @@ impl Planner {
         table_function::rewrite(&mut query);
         lateral_limits::rewrite(&mut query)?;
         tuples::rewrite(&mut query)?;
+        named_windows::rewrite(&mut query)?;
         names::rewrite(&mut query);
         forms::rewrite(&mut query);
         let statement = ast::Statement::Query(Box::new(query));
@@ -119,6 +122,7 @@ impl Planner {
     /// If something in it is not there, or does not fit.
     pub fn expression(&self, expression: &ast::Expr, schema: &DFSchema) -> Result<Expr, SqlError> {
         let mut expression = expression.clone();
+        tuples::compare(&mut expression);
         forms::rewrite(&mut expression);
         let expression = self.sql().sql_to_expr(expression, schema, &mut PlannerContext::new())?;
         optimize::types_of(expression, schema)
