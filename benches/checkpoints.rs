@@ -313,7 +313,7 @@ fn run(case: &Case) {
         seen.over_10_ms.load(Ordering::Relaxed),
         bytes as f64 / 1e3 / wall.as_secs_f64(),
         cpu.as_secs_f64() / wall.as_secs_f64() * 100.0,
-        support::resident_memory() / 1_000_000,
+        support::peak_memory() / 1_000_000,
     );
     if case.name.ends_with("restart") {
         job.cancel();
