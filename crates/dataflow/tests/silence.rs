@@ -36,9 +36,14 @@ fn said(job: &str, folder: &Path) -> Vec<String> {
         .skip_while(|line| !line.starts_with("thalweg: "))
         .map(str::to_owned)
         .collect::<Vec<_>>();
+    // A busy machine is told of; these jobs are about something else.
+    let of_load = |line: &str| {
+        line.contains("this process did not run for")
+            || (line.contains(": checkpoint ") && line.contains(" took "))
+    };
     // What follows in a message begins with spaces; a backtrace does, too.
     lines.retain(|line| {
-        line.starts_with("thalweg: ")
+        (line.starts_with("thalweg: ") && !of_load(line))
             || ["  kept ", "  new ", "  dropped "].iter().any(|part| line.starts_with(part))
     });
     lines
