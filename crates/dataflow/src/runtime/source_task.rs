@@ -119,9 +119,9 @@ where
             job,
             queued_bytes: context.queued_bytes,
         };
-        let restore = life.restore.clone();
         let mut drive = Drive::new(Box::new(SourceChain(output)), source_context.waker.clone(), life);
         drive.open()?;
+        let restore = drive.life.restore.take();
         let mut running = guard(&context, &Origin::default(), || {
             let mut restored: Vec<SplitState<<S::Reader as SourceReader>::Position>> = Vec::new();
             let mut states = States::opening(&context, restore.as_deref());
@@ -155,6 +155,7 @@ where
                 ended: false,
             })
         })?;
+        drop(restore);
         let mut status = SourceStatus::Ready;
         // A reader is polled at least once between two barriers, however close together they come: subtasks of one source
         // then do not drift apart by whole batches.

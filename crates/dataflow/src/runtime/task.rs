@@ -231,6 +231,8 @@ impl<T: Send + 'static> Task for OperatorTask<T> {
         let mut drive = Drive::new(chain, Waker::new(move || waker.wake()), life);
         drive.open()?;
         let mut playback = play_back(&mut under_way, &gate, &drive)?;
+        // All that was wanted of it has been read: neither its memory nor its files are to be held for as long as the job runs.
+        drive.life.restore = None;
         let (mut aligner, mut watermarks) = (Aligner::new(channels), Watermarks::new(channels));
         let (mut ended, mut pace) = (0, Pace::default());
         let mut caught_up = CaughtUp::new(channels);

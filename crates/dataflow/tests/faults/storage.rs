@@ -8,7 +8,12 @@ use object_store::memory::InMemory;
 use object_store::throttle::{ThrottleConfig, ThrottledStore};
 use thalweg_dataflow::checkpoint::CheckpointStorage;
 use thalweg_dataflow::error::{CheckpointError, JobError};
+use thalweg_dataflow::graph::StreamGraph;
+use thalweg_dataflow::operators::{Emit, Reduce};
+use thalweg_dataflow::record::Keyed;
 use thalweg_dataflow::runtime::{JobConfig, JobHandle, RestartStrategy, run, start};
+use thalweg_dataflow::watermark::WatermarkStrategy;
+use thalweg_testkit::{CollectSink, Collected};
 
 use crate::counts::{Counts, assert_exact, config, counts, until, until_collected};
 use crate::faucet::Faucet;
@@ -122,6 +127,37 @@ fn a_file_that_somebody_removes_while_it_is_read_is_one_that_is_not_there() {
     halfway.faucet.open();
     newer.wait().unwrap();
     assert_exact(&halfway.collected, NUMBERS);
+}
+
+/// How many files in a folder this process has open.
+#[cfg(target_os = "linux")]
+fn open_files(folder: &std::path::Path) -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+    let files = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok());
+    files.filter(|file| file.starts_with(folder)).count()
+}
+
+/// Large files of a checkpoint are read where they lie; so they are held open until all state is there, and no longer.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_job_goes_on_from_is_let_go_of_when_it_has_been_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = CheckpointStorage::local(folder.path()).unwrap();
+    let (faucet, collected) = (Faucet::new(40_000).waiting(), Collected::default());
+    let graph = StreamGraph::new();
+    let numbers = graph.source("numbers", faucet.clone(), WatermarkStrategy::no_watermarks());
+    let keyed = numbers.map("key", |n| Keyed::new(n, format!("{n:020}"))).exchange();
+    let keep = Reduce::new(|a: String, _| a, |key: &u64, _: &String| *key, Emit::Each);
+    let _ = keyed.apply("keep", keep).apply("collect", CollectSink::new(collected.clone()));
+    for part in [1, 2, 3] {
+        let job = start(&graph, config("job", &storage)).unwrap();
+        faucet.release(10_000 * part);
+        until("all has been committed", || collected.len() == 10_000 * part as usize);
+        // Those of the checkpoint that is just being written come and go.
+        until("nothing is held open", || open_files(folder.path()) == 0);
+        job.cancel();
+        let _ = job.wait();
+    }
 }
 
 #[test]
