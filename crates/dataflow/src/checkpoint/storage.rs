@@ -122,16 +122,13 @@ impl Files {
     pub(super) fn stored(&self, path: &Path, may_stay: bool) -> Result<Option<Stored>, BoxError> {
         #[cfg(unix)]
         if let Some(folder) = self.storage.folder.as_ref().filter(|_| may_stay) {
-            return match File::open(folder.join(path.as_ref())) {
-                Ok(file) if file.metadata()?.len() >= LARGE => Ok(Some(Stored::local(file)?)),
-                Ok(mut file) => {
-                    let mut bytes = Vec::new();
-                    io::Read::read_to_end(&mut file, &mut bytes)?;
-                    Ok(Some(Stored::in_memory(bytes.into())))
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error.into()),
-            };
+            let file = File::open(folder.join(path.as_ref()));
+            // What is small, or cannot be opened, is asked for as it is elsewhere.
+            if let Ok(file) = file
+                && file.metadata()?.len() >= LARGE
+            {
+                return Ok(Some(Stored::local(file)?));
+            }
         }
         Ok(self.get(path)?.map(Stored::in_memory))
     }

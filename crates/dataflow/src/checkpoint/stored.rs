@@ -75,7 +75,7 @@ impl Stored {
 
 /// A large file is looked through by several threads, a piece at a time.
 #[cfg(unix)]
-pub(super) const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 1 << 20;
 
 #[cfg(unix)]
 impl Stored {

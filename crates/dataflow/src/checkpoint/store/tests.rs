@@ -38,7 +38,11 @@ fn state() -> Bytes {
 }
 
 fn write(store: &CheckpointStore, epoch: Epoch) -> FileEntry {
-    let file = store.write_state(epoch, state()).unwrap();
+    write_of(store, epoch, state())
+}
+
+fn write_of(store: &CheckpointStore, epoch: Epoch, state: Bytes) -> FileEntry {
+    let file = store.write_state(epoch, state).unwrap();
     store.write_manifest(&manifest(store, epoch, vec![file.clone()])).unwrap();
     file
 }
@@ -102,8 +106,7 @@ fn damage_is_named_and_nothing_is_touched() {
 fn damage_of_is_named(state: &Bytes) {
     let folder = tempfile::tempdir().unwrap();
     let store = owner(folder.path());
-    let written = store.write_state(1, state.clone()).unwrap();
-    store.write_manifest(&manifest(&store, 1, vec![written.clone()])).unwrap();
+    let written = write_of(&store, 1, state.clone());
     store.load(id(1, 1)).unwrap();
     let file = folder.path().join("job").join(written.path);
     let mut bytes = std::fs::read(&file).unwrap();
