@@ -148,10 +148,7 @@ impl KinesisClient {
     ) -> Result<A, KinesisError> {
         let answer = self.send(&self.0.http, action, body).await?;
         let bytes = answer.bytes().await.map_err(no_answer)?;
-        match bytes.is_empty() {
-            true => Ok(A::default()),
-            false => serde_json::from_slice(&bytes).map_err(|error| KinesisError::NoAnswer(error.into())),
-        }
+        content(&bytes).map_err(|error| KinesisError::NoAnswer(error.into()))
     }
 
     /// Subscribes to a shard, and returns the answer as it begins. Each has a connection of its own: over one that were shared, a subscription that is not read would hold up
@@ -203,6 +200,11 @@ impl KinesisClient {
         let answer = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
         Err(refused(status, kind(&answer), &answer))
     }
+}
+
+/// What is in an answer, or in a part of one; nothing is the default.
+pub(super) fn content<A: DeserializeOwned + Default>(bytes: &[u8]) -> serde_json::Result<A> {
+    if bytes.is_empty() { Ok(A::default()) } else { serde_json::from_slice(bytes) }
 }
 
 fn no_answer(error: reqwest::Error) -> KinesisError {

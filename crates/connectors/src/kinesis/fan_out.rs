@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::background::Answers;
-use super::client::{of_stream, refused};
+use super::client::{content, of_stream, refused};
 use super::event_stream::{Decoder, Message};
 use super::records::Answer;
 use super::shard::{Fetched, begin, unpack};
@@ -155,10 +155,6 @@ impl Subscription {
 
     /// `None`: it has nothing in it.
     fn event(&self, message: &Message) -> Result<Option<Fetched>, KinesisError> {
-        let payload = || match message.payload.is_empty() {
-            true => Ok(Value::Null),
-            false => serde_json::from_slice::<Value>(&message.payload),
-        };
         match message.header(":message-type") {
             "event" if message.header(":event-type") == "SubscribeToShardEvent" => {}
             // The first one, and whatever else will be thought of.
@@ -166,7 +162,7 @@ impl Subscription {
             "exception" => {
                 let kind = message.header(":exception-type");
                 let status = if kind.starts_with("Internal") { 500 } else { 400 };
-                return Err(refused(status, kind, &payload().unwrap_or(Value::Null)));
+                return Err(refused(status, kind, &content(&message.payload).unwrap_or(Value::Null)));
             }
             // What is not in the service's description, such as an error within it.
             _ => {
@@ -174,10 +170,7 @@ impl Subscription {
                 return Err(refused(500, kind, &json!({ "message": says })));
             }
         }
-        let event = match message.payload.is_empty() {
-            true => Answer::default(),
-            false => serde_json::from_slice(&message.payload).map_err(no_answer)?,
-        };
+        let event: Answer = content(&message.payload).map_err(no_answer)?;
         let position = &self.position;
         let mut records = unpack(event.records, &self.stream, (&self.shard, &self.hash_keys), position);
         // At the end there are children, and nothing to go on from. A server for tests gives both, and the children as soon as there are any, which may be before the last records.

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
 /// The answer of a read, or an event of a subscription.
 #[derive(Debug, Default, Deserialize)]
@@ -55,10 +56,9 @@ fn of_base64<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecords<'a> {
-    #[serde(rename = "StreamARN", skip_serializing_if = "Option::is_none")]
-    pub(super) stream_arn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stream_name: Option<&'a str>,
+    /// Which stream it is about; see [`of_stream`](super::client::of_stream).
+    #[serde(flatten)]
+    pub(super) stream: Value,
     pub(super) records: &'a [Put],
 }
 
@@ -95,6 +95,7 @@ pub(super) struct Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::of_stream;
     use super::*;
 
     #[test]
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_request_names_its_stream_one_way() {
         let records = [Put::new("key".to_owned(), b"deep")];
-        let request = PutRecords { stream_arn: None, stream_name: Some("words"), records: &records };
+        let request = PutRecords { stream: of_stream("words"), records: &records };
         let expected = r#"{"StreamName":"words","Records":[{"PartitionKey":"key","Data":"ZGVlcA=="}]}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), expected);
     }

@@ -7,6 +7,7 @@ use thalweg_dataflow::error::BoxError;
 use thalweg_dataflow::operator::{Cancelled, Operator, OperatorContext};
 use thalweg_dataflow::record::{Batch, Data};
 
+use super::client::of_stream;
 use super::records::{Put, PutRecords, Taken};
 use super::{KinesisClient, KinesisError};
 use crate::contract::{ConnectorMetrics, Failure, Guarantee, Place, Promise, Retry, wait_unless};
@@ -72,11 +73,7 @@ impl<T, F> KinesisSink<T, F> {
         let runtime = runtime::handle()?;
         let (place, what) = (client.place(&self.stream), format!("put {} records", records.len()));
         let attempt = |_| {
-            let (stream_arn, stream_name) = match self.stream.starts_with("arn:") {
-                true => (Some(self.stream.as_str()), None),
-                false => (None, Some(self.stream.as_str())),
-            };
-            let request = PutRecords { stream_arn, stream_name, records: &records };
+            let request = PutRecords { stream: of_stream(&self.stream), records: &records };
             let answer = runtime.block_on(client.ask::<Taken>("PutRecords", &request));
             let outcomes = answer.map_err(KinesisError::failure)?.records.unwrap_or_default();
             let refused = |at: usize| outcomes.get(at)?.error_code.as_deref();
